@@ -1,0 +1,60 @@
+/**
+ * Everything worth recording for good. The audit log adds sequence, times, boot id and the chain to each of these.
+ * No value of an environment variable, no token and no secret argument is ever part of an entry: what is recorded of a
+ * command is its masked form.
+ */
+
+import type { Stage } from './ladder.ts';
+import type { Resource } from './resource.ts';
+import type { Action } from './response.ts';
+
+export type EndReason =
+  | 'exited'
+  | 'client_died'
+  | 'requested'
+  | 'limit'
+  | 'oom_kill'
+  | 'shutdown'
+  | 'launch_failed'
+  | 'not_ready'
+  | 'daemon_crash'
+  | 'unregistered'
+  | 'context_ended'
+  | 'restart';
+
+/** One finalizer of a cleanup, as it ran. */
+export interface CleanupStep {
+  /** `0 brakes`, `1 handles`, `2 process`, `3 memory`, `4 cpu`, `5 temp`, … */
+  readonly label: string;
+  readonly outcome: 'ok' | 'failed' | 'timed_out' | 'skipped';
+  readonly durationMs: number;
+  readonly detail?: string;
+}
+
+/** Counts by kind: processes, file_handles, sockets, temp_files, temp_bytes, memory_bytes, cgroups. */
+export type Inventory = Readonly<Record<string, number>>;
+
+export interface CleanupReport {
+  readonly proven: boolean;
+  readonly held: Inventory;
+  readonly reclaimed: Inventory;
+  readonly left: Inventory;
+  readonly steps: readonly CleanupStep[];
+  /** From decision to proven empty, grace excluded. */
+  readonly durationMs: number;
+  /** Time that the tool was given to end by itself. */
+  readonly graceMs: number;
+}
+
+export type AuditRecord =
+  | { readonly kind: 'daemon'; readonly event: 'start' | 'stop' | 'reconcile' | 'config_reload' | 'audit_repair'; readonly detail: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'lifecycle'; readonly tool: string; readonly run?: string; readonly from: string; readonly to: string; readonly event: string; readonly detail?: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'stage'; readonly tool: string; readonly run: string; readonly resource: Resource; readonly from: Stage; readonly to: Stage; readonly usage: number; readonly limit: number; readonly ratio: number; readonly cause: string; readonly dryRun: boolean }
+  | { readonly kind: 'action'; readonly tool: string; readonly run: string; readonly resource: Resource; readonly stage: Stage; readonly action: Action; readonly outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run'; readonly detail?: string }
+  | { readonly kind: 'intent'; readonly tool: string; readonly run: string; readonly action: 'kill' | 'terminate' | 'delete_temp' | 'remove_containment' | 'destroy_sockets'; readonly reason: EndReason; readonly target: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'outcome'; readonly tool: string; readonly run: string; readonly action: 'kill' | 'terminate' | 'delete_temp' | 'remove_containment' | 'destroy_sockets'; readonly ok: boolean; readonly detail: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'cleanup'; readonly tool: string; readonly run: string; readonly reason: EndReason; readonly report: CleanupReport }
+  | { readonly kind: 'limits'; readonly tool: string; readonly run?: string; readonly resource: Resource; readonly before: number | null; readonly after: number | null; readonly by: string; readonly reason?: string }
+  | { readonly kind: 'recovery'; readonly tool: string; readonly strategy: string; readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset'; readonly detail?: Readonly<Record<string, unknown>> };
+
+export type AuditKind = AuditRecord['kind'];

@@ -1,0 +1,2 @@
+/** CONTRACT STUB. */
+export type ToolState = 'registered' | 'activating' | 'active' | 'deactivating' | 'recovering' | 'failed' | 'unregistering';

@@ -1,0 +1,227 @@
+/**
+ * What the operating system can do for one run, as small capabilities. A backend folder implements them; `select.ts` is
+ * the only place that knows all backends. The supervisor sees this file and nothing below it.
+ */
+
+import type { ResolvedLimits } from '../core/limits.ts';
+import type { Resource } from '../core/resource.ts';
+import type { Reading } from '../core/usage.ts';
+
+/**
+ * `cgroup2`: own or delegated subtree. `cgroup2-scope`: a transient scope of the user's systemd for each run.
+ * `cgroup1`: v1 controllers (with the v2 hierarchy for kill and events where it is mounted without controllers).
+ * `cgroup2-bare`: a v2 hierarchy without controllers: membership, kill, freeze, CPU usage, PSI; limits are polled.
+ * `pidns`: PID namespace. `procfs`: environment cookie and process tree, best effort. `portable`: pidusage, ps.
+ */
+export type BackendId = 'cgroup2' | 'cgroup2-scope' | 'cgroup1' | 'cgroup2-bare' | 'pidns' | 'procfs' | 'portable';
+
+export const BACKEND_IDS: readonly BackendId[] = ['cgroup2', 'cgroup2-scope', 'cgroup1', 'cgroup2-bare', 'pidns', 'procfs', 'portable'];
+
+/** How a limit is held on this host. */
+export type Enforcement = 'kernel' | 'polled' | 'observed' | 'none';
+
+export interface ResourceCapability {
+  readonly resource: Resource;
+  /** For people: the kernel file or method. */
+  readonly measuredBy: string;
+  readonly enforcement: Enforcement;
+  readonly enforcedBy: string;
+  /** What an administrator could do to get more; absent where there is no more to get. */
+  readonly toGetMore?: string;
+}
+
+/** Outcome of probing one backend at start. */
+export interface BackendProbe {
+  readonly backend: BackendId;
+  readonly usable: boolean;
+  readonly reason: string;
+}
+
+/** Process identity: a pid means nothing without its start time (clock ticks since boot, proc_pid_stat(5) field 22). */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+/** What the ledger keeps of a containment, enough to find and empty it after a crash. JSON. */
+export interface ContainmentRecord {
+  readonly backend: BackendId;
+  /** Directory by hierarchy (`unified`, `memory`, `cpu`, …) with the inode it had. */
+  readonly directories: readonly { readonly hierarchy: string; readonly path: string; readonly inode: number }[];
+  /** systemd unit name of a scope. */
+  readonly unit?: string;
+  /** Inode of the PID namespace. */
+  readonly pidNamespace?: number;
+  /** Value of GOVERNOR_RUN in the environment of every process: the cookie. */
+  readonly cookie: string;
+}
+
+export interface CreateRequest {
+  /** `[0-9a-z]{10}`, unique for the host. */
+  readonly runId: string;
+  /** Valid tool name; used for human-readable unit descriptions only. */
+  readonly tool: string;
+  readonly limits: ResolvedLimits;
+  /** The run's private TMPDIR. */
+  readonly tempDir: string;
+}
+
+/** Raw readings of one instant; cumulative counters where a rate is wanted. Reused between calls: copy to keep. */
+export interface RunSample {
+  atMs: number;
+  /** False once no process of the run is left. */
+  populated: boolean;
+  memory: Reading;
+  /** Milliseconds of CPU time of the whole tree since the run began, exited children included. */
+  cpuTimeMs: Reading;
+  fileHandles: Reading;
+  sockets: Reading;
+  tempStorage: Reading;
+  tasks: Reading;
+  /** Cumulative. */
+  oomKills: number;
+  /** Cumulative. */
+  cpuThrottledMs: number;
+  /** Cumulative PSI full milliseconds on memory, or null. */
+  memoryStallMs: number | null;
+}
+
+export interface UsageReader {
+  /**
+   * Reads the kernel now, synchronously and cheaply: kept-open files, fd tables only when their size changed.
+   * @param nowMs monotonic milliseconds
+   * @param fresh re-read everything that is otherwise cached (before an irreversible act)
+   */
+  sample(nowMs: number, fresh?: boolean): RunSample;
+  close(): void;
+}
+
+export interface ProcessView {
+  readonly pid: number;
+  readonly ppid: number;
+  readonly startTicks: number;
+  /** comm, at most 15 bytes, made printable. Never arguments: they may hold secrets. */
+  readonly name: string;
+  readonly state: string;
+  readonly memory: Reading;
+  readonly cpuTimeMs: number;
+  readonly fileHandles: Reading;
+  readonly sockets: Reading;
+  readonly threads: number;
+}
+
+export interface SocketView {
+  readonly pid: number;
+  readonly fd: number;
+  readonly inode: number;
+  /** tcp, tcp6, udp, udp6, unix, netlink, packet, other */
+  readonly kind: string;
+  /** TCP state by its RFC 9293 name, else null. */
+  readonly state: string | null;
+  readonly local: string | null;
+  readonly remote: string | null;
+}
+
+export interface FileView {
+  readonly pid: number;
+  readonly fd: number;
+  /** file, pipe, socket, anon, device, directory */
+  readonly kind: string;
+  /** Path for files, kernel name otherwise. */
+  readonly target: string;
+  readonly deleted: boolean;
+}
+
+/** On demand, for people: may cost milliseconds. */
+export interface Inspector {
+  processes(): readonly ProcessView[];
+  sockets(): readonly SocketView[];
+  files(): readonly FileView[];
+}
+
+/** Who belongs to the run. */
+export interface Membership {
+  /** Every live process, zombies left out. Always a fresh look. */
+  members(): readonly ProcessIdentity[];
+  /** Proof of emptiness by this backend: `true` only where nothing can hide from `members()`. */
+  readonly exact: boolean;
+}
+
+/** Ends processes. */
+export interface Killer {
+  /** SIGKILL to the whole tree, once, as atomically as the backend can. Safe to repeat; safe on an empty tree. */
+  kill(): Promise<void>;
+  /** A polite signal to every member, identity checked right before. Stopped members get SIGCONT too. */
+  signal(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP'): Promise<number>;
+}
+
+/** What became of one limit. */
+export interface LimitOutcome {
+  readonly resource: Resource;
+  readonly enforcement: Enforcement;
+  /** For people, when not everything could be done: `applies from the next run: raising a hard NOFILE needs CAP_SYS_RESOURCE`. */
+  readonly note?: string;
+}
+
+/** Kernel caps at the emergency stage. */
+export interface LimitEnforcer {
+  apply(limits: ResolvedLimits): Promise<readonly LimitOutcome[]>;
+}
+
+/** Holding back at the throttled stage. Both are idempotent. */
+export interface Brakes {
+  supports(action: 'cpu_quota' | 'nice' | 'memory_high' | 'soft_nofile'): true | { readonly reason: string };
+  set(action: 'cpu_quota' | 'nice' | 'memory_high' | 'soft_nofile', limits: ResolvedLimits): Promise<void>;
+  /** Lifts one brake, or all of them; a frozen tree is thawed. */
+  lift(action?: 'cpu_quota' | 'nice' | 'memory_high' | 'soft_nofile'): Promise<void>;
+}
+
+/** Everything about the containment of one run. */
+export interface Containment {
+  readonly record: ContainmentRecord;
+  readonly usage: UsageReader;
+  readonly inspect: Inspector;
+  readonly membership: Membership;
+  readonly killer: Killer;
+  readonly limits: LimitEnforcer;
+  readonly brakes: Brakes;
+  /**
+   * Moves a process in, before it has forked. Only the launcher's own pid, already verified, is ever given.
+   * For backends that contain by an argv prefix (`wrap`) or by cookie this only remembers the identity.
+   */
+  attach(identity: ProcessIdentity): Promise<void>;
+  /** Words to put in front of the command (PID namespace), or none. */
+  readonly wrap: readonly string[];
+  /**
+   * Calls back when the tree became empty or the kernel reported an OOM kill; may be spurious, may come late or never:
+   * the monitor's own sample is the truth. Returns a disposer.
+   */
+  watch(onChange: () => void): () => void;
+  /** Removes what the backend made (directories, unit). Retries EBUSY for at most `deadlineMs`. Throws with members left. */
+  remove(deadlineMs: number): Promise<void>;
+  /** Closes kept-open files; never touches processes. */
+  close(): void;
+}
+
+export interface Backend {
+  readonly id: BackendId;
+  readonly capabilities: readonly ResourceCapability[];
+  /** True where `membership().exact` holds: an escape is impossible. */
+  readonly exact: boolean;
+  create(request: CreateRequest): Promise<Containment>;
+  /** The containment of an earlier daemon; null when it is gone. Directory inodes are verified. */
+  adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null>;
+  /** Removes the backend's own, empty, top directories. */
+  close(): Promise<void>;
+}
+
+/** What the chooser reports, for `GET /v1/host` and `governor doctor`. */
+export interface HostReport {
+  readonly backend: BackendId;
+  readonly probes: readonly BackendProbe[];
+  readonly capabilities: readonly ResourceCapability[];
+  readonly kernel: string;
+  readonly bootId: string;
+  /** koffi loaded, with what is missing without it. */
+  readonly native: { readonly available: boolean; readonly detail: string };
+}

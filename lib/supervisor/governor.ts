@@ -1,0 +1,63 @@
+/** The supervisor as its callers see it: REST, CLI bridge, metrics. The only seam between daemon/ and lib/supervisor. */
+
+import type { FileView, HostReport, ProcessView, SocketView } from '../os/backend.ts';
+import type { ContextView, EventView, RunView, ToolView, UsageView } from './views.ts';
+
+/** A tool as a caller defines it (REST body, limits.yaml entry, `run` flags); already validated by the one schema. */
+export interface ToolDefinition {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Values may be secret: never shown. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string | null;
+  readonly class: string;
+  readonly limits: import('../core/limits.ts').ResolvedLimits;
+  readonly ladder: import('../core/limits.ts').LadderSettings;
+  readonly recovery: { readonly strategy: 'restart' | 'stop'; readonly budget: number; readonly windowMs: number };
+  readonly graceMs: number;
+  readonly readyTimeoutMs: number;
+  readonly dryRun: boolean;
+  /** Start with the daemon (entries of the file). */
+  readonly autostart: boolean;
+  readonly origin: 'file' | 'api' | 'run';
+}
+
+/** New limits for a live tool; `null` lifts the limit. Units of the resource. */
+export type LimitPatch = Readonly<Partial<Record<import('../core/resource.ts').Resource, number | null>>>;
+
+export interface ReloadOutcome {
+  readonly changed: readonly string[];
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  /** What takes effect only later, in words. */
+  readonly notes: readonly string[];
+}
+
+/** Every method throws GovernorError for what a caller did wrong. */
+export interface Governor {
+  tools(): readonly ToolView[];
+  tool(name: string): ToolView;
+  run(id: string): RunView;
+  register(definition: ToolDefinition): Promise<ToolView>;
+  unregister(name: string): Promise<void>;
+  activate(name: string, options: { readonly context: string | null }): Promise<RunView>;
+  /** All runs, or the one named. Resolves when the stop is proven or `unproven`. */
+  deactivate(name: string, runId?: string): Promise<ToolView>;
+  restart(name: string, runId?: string): Promise<ToolView>;
+  /** Sweeps leftovers of ended runs of the tool; resets an open breaker. */
+  cleanup(name: string): Promise<ToolView>;
+  setLimits(name: string, patch: LimitPatch, by: string): Promise<ToolView>;
+  usage(): readonly UsageView[];
+  usageOf(name: string): UsageView;
+  processes(name: string): readonly (ProcessView & { readonly run: string })[];
+  sockets(name: string): readonly (SocketView & { readonly run: string })[];
+  files(name: string): readonly (FileView & { readonly run: string })[];
+  logs(name: string, lines: number): readonly string[];
+  contexts(): readonly ContextView[];
+  endContext(id: string): Promise<void>;
+  host(): HostReport;
+  reload(): Promise<ReloadOutcome>;
+  /** Events after `lastId` that are still kept, then live ones. Returns a disposer. */
+  subscribe(lastId: number | null, onEvent: (event: EventView) => void): () => void;
+}

@@ -1,0 +1,114 @@
+/** The documents that people and programs see of the supervisor. JSON; times are ISO 8601 strings, durations ms. */
+
+import type { CleanupReport, EndReason } from '../core/audit-record.ts';
+import type { Stage } from '../core/ladder.ts';
+import type { Provenance } from '../core/limits.ts';
+import type { Resource, Unit } from '../core/resource.ts';
+import type { ToolState } from '../core/tool-state.ts';
+import type { Quality } from '../core/usage.ts';
+import type { BackendId, Enforcement } from '../os/backend.ts';
+
+export interface ResourceUsageView {
+  readonly resource: Resource;
+  readonly unit: Unit;
+  /** null where the reading is unsupported or gone; `unsupported` then says why. */
+  readonly usage: number | null;
+  readonly limit: number | null;
+  readonly ratio: number | null;
+  readonly stage: Stage;
+  readonly quality: Quality | 'unsupported' | 'gone';
+  readonly enforcement: Enforcement;
+  /** When the kernel was read; null when it never was. */
+  readonly at: string | null;
+  readonly unsupported?: string;
+  /** temp_storage only. */
+  readonly inodes?: number;
+}
+
+export interface LimitView {
+  readonly resource: Resource;
+  readonly unit: Unit;
+  readonly limit: number | null;
+  readonly inodes?: number;
+  readonly thresholds: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', number>> | null;
+  readonly actions: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', readonly string[]>> | null;
+  readonly source: { readonly from: Provenance; readonly detail: string } | null;
+  readonly reason?: string;
+  readonly enforcement: Enforcement;
+  readonly note?: string;
+}
+
+export type RunState = 'starting' | 'running' | 'stopping' | 'ended' | 'unproven';
+
+export interface RunView {
+  readonly id: string;
+  readonly tool: string;
+  readonly state: RunState;
+  readonly mode: 'direct' | 'managed';
+  readonly context: string | null;
+  readonly pid: number | null;
+  readonly backend: BackendId;
+  /** False for `docker run …` and the like: the process that matters runs elsewhere. */
+  readonly governed: boolean;
+  readonly notGovernedReason?: string;
+  readonly startedAt: string;
+  readonly endedAt: string | null;
+  readonly end: EndView | null;
+  readonly stage: Stage;
+  readonly tempDir: string;
+  readonly cwd: string;
+  /** Arguments with secrets masked. */
+  readonly command: readonly string[];
+  readonly detached: boolean;
+  readonly limits: readonly LimitView[];
+}
+
+export interface EndView {
+  readonly reason: EndReason;
+  /** One line for people: `memory 412 MiB is over 150 % of its limit 256 MiB`. */
+  readonly message: string;
+  readonly resource?: Resource;
+  /** `unknown` unless the kernel told it. */
+  readonly exit: { readonly code: number } | { readonly signal: string } | 'unknown';
+  readonly cleanup: CleanupReport | null;
+}
+
+export interface ToolView {
+  readonly name: string;
+  readonly state: ToolState;
+  readonly stage: Stage;
+  readonly origin: 'file' | 'api' | 'run';
+  readonly managed: boolean;
+  readonly command: readonly string[];
+  readonly class: string;
+  readonly runs: readonly RunView[];
+  readonly limits: readonly LimitView[];
+  readonly lastEnd: EndView | null;
+  /** Managed tools: what the handshake told. */
+  readonly server: { readonly name: string; readonly version: string; readonly protocol: string; readonly tools: readonly string[] } | null;
+  readonly recovery: { readonly strategy: string; readonly attempts: number; readonly nextAttemptAt: string | null };
+}
+
+export interface UsageView {
+  readonly tool: string;
+  readonly state: ToolState;
+  readonly at: string;
+  readonly resources: readonly ResourceUsageView[];
+  readonly runs: readonly { readonly run: string; readonly at: string; readonly resources: readonly ResourceUsageView[] }[];
+}
+
+export interface ContextView {
+  readonly id: string;
+  readonly runs: readonly { readonly tool: string; readonly run: string }[];
+}
+
+/** One entry of the event stream. Ids rise by one and start anew with each daemon (`daemon` tells which). */
+export interface EventView {
+  readonly id: number;
+  readonly daemon: string;
+  readonly at: string;
+  readonly type: string;
+  readonly tool: string | null;
+  readonly run: string | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
