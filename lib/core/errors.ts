@@ -20,6 +20,7 @@ export const ERRORS = {
   too_large: { status: 413, title: 'The request is too large' },
   unsupported_media_type: { status: 415, title: 'Send JSON' },
   too_many_tools: { status: 429, title: 'Too many tools are registered' },
+  too_many_streams: { status: 429, title: 'Too many event streams are open' },
   unsupported: { status: 501, title: 'Not possible on this host' },
   not_managed: { status: 409, title: 'The tool is not run by the daemon' },
   command_not_found: { status: 422, title: 'The command was not found' },

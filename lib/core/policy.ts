@@ -1,59 +1,188 @@
-/** CONTRACT STUB, implementation follows. */
+/**
+ * The ladder as one pure function: (memory, record, limits, settings, now) → (memory, decisions). It knows no clock, no
+ * process and no action; what becomes of a decision is the responder's part. At most one decision a resource and step.
+ *
+ * Only fresh samples count: newer than the last one counted, not older than `staleAfterMs`, taken while the daemon was
+ * not stalled. Anything else neither fills nor empties a window. A stage is entered when enough of the last samples,
+ * the latest among them, lie in it, and left when two in a row lie `exitMargin` below its threshold.
+ */
+
+import { higher, rank, stageOf, THRESHOLD_STAGES } from './ladder.ts';
 import type { Stage, ThresholdStage } from './ladder.ts';
-import type { LadderSettings, ResolvedLimits } from './limits.ts';
+import { ratioOf } from './limits.ts';
+import type { LadderSettings, ResolvedLimit, ResolvedLimits } from './limits.ts';
+import { enter, leave, withoutLimit } from './policy-decision.ts';
+import type { Decision, Outcome, Situation } from './policy-decision.ts';
+import type { PolicyMemory, ResourceMemory } from './policy-memory.ts';
+import { followPressure, pressureCause } from './policy-pressure.ts';
+import { fallsFast, heldStage, isBelowExit, windowSize } from './policy-window.ts';
+import { ONE_WAY, RESOURCES } from './resource.ts';
 import type { Resource } from './resource.ts';
-import type { UsageRecord } from './usage.ts';
+import type { Measured, Reading, UsageRecord } from './usage.ts';
 
-export type Cause = 'samples' | 'deadline' | 'stall' | 'starvation' | 'kernel';
+export type { Cause, Decision } from './policy-decision.ts';
+export { initialMemory } from './policy-memory.ts';
+export type { PolicyMemory, ResourceMemory } from './policy-memory.ts';
 
-export type Decision =
-  /** A stage was entered, up or (without acting) sideways. `repeat` = still in an acting stage after its quiet time. */
-  | {
-      readonly kind: 'enter' | 'repeat';
-      readonly resource: Resource;
-      readonly from: Stage;
-      readonly to: ThresholdStage;
-      readonly cause: Cause;
-      readonly usage: number;
-      readonly limit: number;
-      readonly ratio: number;
-    }
-  | {
-      readonly kind: 'leave';
-      readonly resource: Resource;
-      readonly from: ThresholdStage;
-      readonly to: Stage;
-      readonly usage: number;
-      readonly limit: number;
-      readonly ratio: number;
-    };
-
-/** What the policy remembers of one resource of one run. Opaque outside core; a plain value. */
-export interface ResourceMemory {
-  readonly stage: Stage;
-}
-
-export interface PolicyMemory {
-  readonly startedAtMs: number;
-  readonly resources: Readonly<Record<Resource, ResourceMemory>>;
-}
-
-export declare function initialMemory(startedAtMs: number): PolicyMemory;
-
-/** One pure step. Same arguments, same answer. */
-export declare function decide(
+/**
+ * One pure step. Same arguments, same answer.
+ * @param record the readings of one instant; kernel events since the previous record. `cpuThrottledMs` is per core.
+ * @param nowMs monotonic ms, not before the record was taken
+ */
+export function decide(
   memory: PolicyMemory,
   record: UsageRecord,
   limits: ResolvedLimits,
   settings: LadderSettings,
   nowMs: number,
-): { readonly memory: PolicyMemory; readonly decisions: readonly Decision[] };
+): { readonly memory: PolicyMemory; readonly decisions: readonly Decision[] } {
+  const followed = followPressure(memory, record, settings, nowMs);
+  const resources: Record<Resource, ResourceMemory> = { ...followed.resources };
+  const decisions: Decision[] = [];
+  for (const resource of RESOURCES) {
+    const limit = limits[resource];
+    const before = resources[resource];
+    const outcome =
+      limit === null
+        ? withoutLimit(before, resource, nowMs)
+        : step(before, { memory: followed, record, limit, settings, nowMs });
+    resources[resource] = outcome.memory;
+    if (outcome.decision !== null) decisions.push(outcome.decision);
+  }
+  // A starvation that was answered has to build up anew.
+  const spent = decisions.some((decision) => decision.kind !== 'leave' && decision.cause === 'starvation');
+  return {
+    memory: {
+      ...followed,
+      resources,
+      starvingSinceMs: spent ? null : followed.starvingSinceMs,
+      oomPending: record.stalled && followed.oomPending,
+    },
+    decisions,
+  };
+}
 
-/** The responder acted at this stage: its quiet time starts. */
-export declare function acted(memory: PolicyMemory, resource: Resource, stage: ThresholdStage, settings: LadderSettings, nowMs: number): PolicyMemory;
+/** The responder acted at this stage: the same and lower stages are quiet for a while, higher ones are not. */
+export function acted(
+  memory: PolicyMemory,
+  resource: Resource,
+  stage: ThresholdStage,
+  settings: LadderSettings,
+  nowMs: number,
+): PolicyMemory {
+  const before = memory.resources[resource];
+  const untilMs = nowMs + settings.quietMs;
+  const quietUntilMs = { ...before.quietUntilMs };
+  for (const other of THRESHOLD_STAGES) {
+    if (rank(other) <= rank(stage)) quietUntilMs[other] = Math.max(quietUntilMs[other], untilMs);
+  }
+  return withResource(memory, resource, {
+    ...before,
+    quietUntilMs,
+    repeatAtMs: before.repeatAtMs === null ? null : untilMs,
+  });
+}
 
 /** The re-read right before acting showed less: the stage falls back to what the re-read shows, with empty windows. */
-export declare function withdrawn(memory: PolicyMemory, resource: Resource, stage: Stage, nowMs: number): PolicyMemory;
+export function withdrawn(memory: PolicyMemory, resource: Resource, stage: Stage, nowMs: number): PolicyMemory {
+  const before = memory.resources[resource];
+  return withResource(memory, resource, { ...before, stage, sinceMs: nowMs, recent: [], repeatAtMs: null });
+}
 
 /** The highest stage over all resources. */
-export declare function overallStage(memory: PolicyMemory): Stage;
+export function overallStage(memory: PolicyMemory): Stage {
+  return RESOURCES.reduce<Stage>((stage, resource) => higher(stage, memory.resources[resource].stage), 'normal');
+}
+
+function step(before: ResourceMemory, situation: Situation): Outcome {
+  const { record, limit, settings } = situation;
+  const { resource } = limit;
+  if (resource === 'memory' && situation.memory.oomPending && !record.stalled) return afterOomKill(before, situation);
+  if (resource === 'cpu' && situation.nowMs - situation.memory.startedAtMs < settings.cpuWarmUpMs)
+    return { memory: before, decision: null };
+  const reading = record.readings[resource];
+  if (!isFresh(reading, before, situation)) return byPressure(before, situation, false);
+
+  const ratio = ratioOf(reading, limit);
+  const falling = fallsFast(before.last, reading, limit, settings);
+  const counted = count(before, reading, situation);
+  const mayEnter = (stage: ThresholdStage): boolean => !(falling && (stage === 'throttled' || stage === 'cleanup'));
+  const held = heldStage(counted.recent, limit, settings, mayEnter);
+  if (held !== 'normal' && rank(held) > rank(counted.stage) && !isQuiet(counted, held, situation))
+    return enter(counted, held, 'samples', situation);
+
+  const { stage } = counted;
+  if (stage !== 'normal' && isBelowExit(counted.recent, stage, limit, settings) && mayLeave(counted, stage, limit)) {
+    return leave(counted, stage, stageOf(ratio, limit.thresholds), situation);
+  }
+  return wantsRepeat(counted, held, situation)
+    ? enter(counted, stage as ThresholdStage, 'samples', situation)
+    : byPressure(counted, situation, falling);
+}
+
+function isFresh(
+  reading: Reading,
+  before: ResourceMemory,
+  { record, settings, nowMs }: Situation,
+): reading is Measured {
+  if (record.stalled || reading.kind !== 'measured' || !Number.isFinite(reading.value)) return false;
+  return (before.last === null || reading.atMs > before.last.atMs) && nowMs - reading.atMs <= settings.staleAfterMs;
+}
+
+function count(before: ResourceMemory, reading: Measured, { limit, settings }: Situation): ResourceMemory {
+  const sample =
+    reading.inodes === undefined ? { value: reading.value } : { value: reading.value, inodes: reading.inodes };
+  return {
+    ...before,
+    recent: [...before.recent, sample].slice(-windowSize(settings)),
+    last: { ...sample, atMs: reading.atMs, limit: limit.limit, ratio: ratioOf(reading, limit) },
+  };
+}
+
+/** A deadline or a pressure escalates what is throttled, on the evidence of the last fresh sample. */
+function byPressure(memory: ResourceMemory, situation: Situation, falling: boolean): Outcome {
+  const nothing = { memory, decision: null };
+  const { record, limit, settings, nowMs } = situation;
+  if (record.stalled || falling || memory.last === null || nowMs - memory.last.atMs > settings.staleAfterMs)
+    return nothing;
+  if (record.readings[limit.resource].kind !== 'measured') return nothing;
+  const cause = pressureCause(memory, situation.memory, limit, settings, nowMs);
+  if (cause === null) return nothing;
+  const to = rank(memory.stage) > rank('cleanup') ? 'emergency' : 'cleanup';
+  return isQuiet(memory, to, situation) ? nothing : enter(memory, to, cause, situation);
+}
+
+/** The kernel's word needs no second sample, nor a reading: the tree may already be gone. */
+function afterOomKill(before: ResourceMemory, situation: Situation): Outcome {
+  const reading = situation.record.readings.memory;
+  const memory = isFresh(reading, before, situation) ? count(before, reading, situation) : before;
+  if (memory.stage === 'emergency' && isQuiet(memory, 'emergency', situation)) return { memory, decision: null };
+  return enter(memory, 'emergency', 'kernel', situation);
+}
+
+/** Usage that never falls gets below an exit only by a raised limit. */
+function mayLeave(memory: ResourceMemory, stage: ThresholdStage, limit: ResolvedLimit): boolean {
+  return !ONE_WAY.has(limit.resource) || limit.limit * limit.thresholds[stage] > memory.boundary;
+}
+
+/** Asked for again only where the stage does more than tell, and while samples still hold it. */
+function wantsRepeat(memory: ResourceMemory, held: Stage, situation: Situation): boolean {
+  const { stage, repeatAtMs } = memory;
+  if (stage !== 'cleanup' && stage !== 'emergency') return false;
+  if (
+    repeatAtMs === null ||
+    situation.nowMs < repeatAtMs ||
+    rank(held) < rank(stage) ||
+    isQuiet(memory, stage, situation)
+  )
+    return false;
+  return situation.limit.actions[stage].some((action) => action !== 'notify');
+}
+
+function isQuiet(memory: ResourceMemory, stage: ThresholdStage, { nowMs }: Situation): boolean {
+  return nowMs < memory.quietUntilMs[stage];
+}
+
+function withResource(memory: PolicyMemory, resource: Resource, changed: ResourceMemory): PolicyMemory {
+  return { ...memory, resources: { ...memory.resources, [resource]: changed } };
+}

@@ -1,0 +1,87 @@
+/**
+ * Hides secrets in what people and files get to see: command lines, log lines, error messages. It rather hides too much
+ * than too little. Every pass advances over what it has read, so that hostile input costs linear time.
+ */
+
+import { findKnownTokens, findLongTokens, findPrivateKeyBlocks } from './mask-tokens.ts';
+import { findPairs } from './mask-pairs.ts';
+import { isSecretName } from './mask-names.ts';
+import { hide, MASK } from './mask-span.ts';
+import type { Span } from './mask-span.ts';
+
+export { MASK };
+
+/**
+ * The words of a command with the secrets among them hidden; the same number of words.
+ * Short flags such as `-p VALUE` are not guessed: their meaning differs from program to program.
+ */
+export function maskArguments(argv: readonly string[]): string[] {
+  const masked: string[] = [];
+  let hideNext = false;
+  for (const word of argv) {
+    if (hideNext && !looksLikeFlag(word)) {
+      masked.push(MASK);
+      // `Authorization: Bearer abc` that was split at its spaces: the scheme announces the secret.
+      hideNext = isAuthScheme(word);
+      continue;
+    }
+    masked.push(maskWord(word));
+    hideNext = announcesSecret(word);
+  }
+  return masked;
+}
+
+/** Free text with its secrets hidden: `name=value`, `name: value`, `--name value`, URLs with userinfo, known tokens. */
+export function maskText(text: string): string {
+  let result = hide(text, findPrivateKeyBlocks(text));
+  result = hide(result, findUserinfo(result));
+  result = hide(result, findPairs(result));
+  result = hide(result, findKnownTokens(result));
+  return hide(result, findLongTokens(result));
+}
+
+/** One word of a command. Unlike in free text, the value of `--name=…` goes to the end of the word, spaces included. */
+function maskWord(word: string): string {
+  for (let equals = word.indexOf('='), start = 0; equals !== -1; equals = word.indexOf('=', start)) {
+    const name = word.slice(start, equals);
+    if (isSecretName(name)) return `${maskText(word.slice(0, start))}${name}=${MASK}`;
+    if (!/^[-\w.]+$/.test(name)) break;
+    start = equals + 1;
+  }
+  const header = /^([-\w.]+):\s*(?=\S)/.exec(word);
+  if (header?.[1] !== undefined && isSecretName(header[1])) return `${header[0]}${MASK}`;
+  return maskText(word);
+}
+
+function announcesSecret(word: string): boolean {
+  if (isAuthScheme(word)) return true;
+  if (/^--?[\w.-]{2,}$/.test(word)) return isSecretName(word);
+  return /^[\w-]+:$/.test(word) && isSecretName(word);
+}
+
+function isAuthScheme(word: string): boolean {
+  return /^(bearer|basic)$/i.test(word);
+}
+
+function looksLikeFlag(word: string): boolean {
+  return /^--?[A-Za-z][\w-]*(=|$)/.test(word) && word.length <= 64;
+}
+
+const USERINFO_SCAN_UNITS = 512;
+
+/** The part between `://` and `@` (RFC 3986 section 3.2.1). */
+function findUserinfo(text: string): Span[] {
+  const spans: Span[] = [];
+  let from = 0;
+  for (let at = text.indexOf('://', from); at !== -1; at = text.indexOf('://', from)) {
+    const start = at + 3;
+    const window = text.slice(start, start + USERINFO_SCAN_UNITS);
+    const authority = /^[^/?#\s"'`<>]*/.exec(window)?.[0] ?? '';
+    // A password may hold a raw slash, against the RFC: then what looks like the port is no number.
+    const broken = !authority.includes('@') && /^(?!\[)[^:]*:(?!\d{0,5}$)/.test(authority);
+    const end = (broken ? (/^[^\s"'`<>]*/.exec(window)?.[0] ?? '') : authority).lastIndexOf('@');
+    if (end > 0) spans.push({ start, end: start + end });
+    from = end > 0 ? start + end : start;
+  }
+  return spans;
+}
