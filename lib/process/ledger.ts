@@ -1,0 +1,93 @@
+/**
+ * The ledger of runs: one small JSON file a run, replaced by rename, so that a daemon that dies at any instant leaves
+ * either the old or the new text. No fsync: what must survive is the daemon, not the machine; entries of another boot
+ * are only cleaned up after. One file a run keeps a damaged one from hiding the others.
+ */
+
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ProcessIdentity } from '../core/identity.ts';
+
+/** What is needed to find, judge, re-adopt or clean up after a run. JSON. */
+export interface LedgerEntry {
+  readonly version: 1;
+  readonly runId: string;
+  readonly tool: string;
+  readonly bootId: string;
+  readonly mode: 'direct' | 'managed';
+  /** How far the acquisition got. */
+  readonly step: 'intended' | 'temp_dir' | 'contained' | 'running' | 'stopping' | 'unproven';
+  readonly startedWallMs: number;
+  readonly leader: ProcessIdentity | null;
+  readonly clients: readonly ProcessIdentity[];
+  readonly detached: boolean;
+  readonly context: string | null;
+  readonly tempDir: string;
+  readonly tempRoot: string;
+  /** Opaque to this room: the containment record of the operating-system room. */
+  readonly containment: unknown;
+  /** Opaque: the tool definition with environment values left out. */
+  readonly definition: unknown;
+  /** Masked. */
+  readonly command: readonly string[];
+  readonly cwd: string;
+}
+
+export interface LedgerProblem {
+  readonly file: string;
+  readonly message: string;
+}
+
+export class Ledger {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+
+  /** Synchronous: an entry is on record before what it announces is done. Throws the file system's error. */
+  write(entry: LedgerEntry): void {
+    const file = this.#file(entry.runId);
+    writeFileSync(`${file}.new`, JSON.stringify(entry), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
+
+  remove(runId: string): void {
+    rmSync(this.#file(runId), { force: true });
+  }
+
+  /** Every readable entry; a damaged one is set aside as `*.damaged` and reported. */
+  readAll(): { readonly entries: readonly LedgerEntry[]; readonly problems: readonly LedgerProblem[] } {
+    const entries: LedgerEntry[] = [];
+    const problems: LedgerProblem[] = [];
+    for (const name of readdirSync(this.#directory)) {
+      if (!name.endsWith('.json')) continue;
+      const file = join(this.#directory, name);
+      try {
+        entries.push(parseEntry(readFileSync(file, 'utf8')));
+      } catch (error) {
+        renameSync(file, `${file}.damaged`);
+        problems.push({ file: `${file}.damaged`, message: error instanceof Error ? error.message : String(error) });
+      }
+    }
+    return { entries, problems };
+  }
+
+  #file(runId: string): string {
+    return join(this.#directory, `${runId}.json`);
+  }
+}
+
+function parseEntry(text: string): LedgerEntry {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null) throw new Error('not an object');
+  const entry = value as Partial<Record<keyof LedgerEntry, unknown>>;
+  if (entry.version !== 1) throw new Error(`version ${String(entry.version)} is not known`);
+  for (const key of ['runId', 'tool', 'bootId', 'step', 'tempDir', 'tempRoot', 'cwd'] as const) {
+    if (typeof entry[key] !== 'string') throw new Error(`${key} is missing`);
+  }
+  if (!/^[0-9a-z]{10}$/.test(entry.runId as string)) throw new Error('runId is malformed');
+  if (!Array.isArray(entry.clients)) throw new Error('clients is missing');
+  return value as LedgerEntry;
+}

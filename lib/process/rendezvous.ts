@@ -1,0 +1,114 @@
+/**
+ * Where launchers (daemon/bin/governor) meet the daemon. A launcher opens an anonymous pipe to itself, rings the
+ * doorbell FIFO with `PID FD` and blocks on the pipe; the daemon learns everything else from /proc/PID, answers through
+ * /proc/PID/fd/FD, and the launcher becomes the tool. See the script for why.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { ProcessIdentity } from '../core/identity.ts';
+import type { ProcessFacts } from './facts.ts';
+
+export interface LaunchRequest {
+  readonly launcher: ProcessIdentity;
+  /** Words after `governor run`: flags, an optional `--`, the command. */
+  readonly words: readonly string[];
+  readonly cwd: string;
+  /** `NAME=value` of the launcher; secret. */
+  readonly environment: readonly string[];
+  /** One instruction a line, ending with `go` or `die`; false when the launcher is gone. */
+  answer(lines: readonly string[]): boolean;
+}
+
+export interface RendezvousOptions {
+  /** `<stateDir>/launch` */
+  readonly directory: string;
+  readonly self: ProcessIdentity;
+  readonly facts: ProcessFacts;
+  onRequest(request: LaunchRequest): void;
+  /** A ring that was no valid request, for the log. */
+  onRefused(reason: string): void;
+}
+
+export class Rendezvous {
+  readonly #options: RendezvousOptions;
+  readonly #socket: Socket;
+  #unread = '';
+
+  /** Opens the doorbell and serves requests that an earlier daemon left unanswered. */
+  constructor(options: RendezvousOptions) {
+    this.#options = options;
+    const { directory } = options;
+    mkdirSync(join(directory, 'pending'), { recursive: true, mode: 0o700 });
+    const doorbell = join(directory, 'doorbell');
+    rmSync(doorbell, { force: true });
+    execFileSync('mkfifo', ['-m', '600', doorbell]);
+    // Read-write, so that the FIFO never reports end of file between two launchers.
+    this.#socket = new Socket({ fd: openSync(doorbell, constants.O_RDWR | constants.O_NONBLOCK), readable: true, writable: false });
+    this.#socket.setEncoding('latin1');
+    this.#socket.on('data', (text: string) => this.#ring(text));
+    this.#socket.on('error', (error) => options.onRefused(`doorbell: ${error.message}`));
+    writeFileSync(join(directory, 'daemon'), `${options.self.pid} ${options.self.startTicks}\n`, { mode: 0o600 });
+    for (const name of readdirSync(join(directory, 'pending'))) {
+      this.#serve(readFileSync(join(directory, 'pending', name), 'latin1').trim());
+    }
+  }
+
+  /** New launchers find no daemon from here on. */
+  close(): void {
+    rmSync(join(this.#options.directory, 'daemon'), { force: true });
+    rmSync(join(this.#options.directory, 'doorbell'), { force: true });
+    this.#socket.destroy();
+  }
+
+  #ring(text: string): void {
+    const lines = (this.#unread + text).split('\n');
+    this.#unread = (lines.pop() ?? '').slice(-64);
+    for (const line of lines) this.#serve(line);
+  }
+
+  #serve(line: string): void {
+    const { facts, directory } = this.#options;
+    const match = /^(\d{1,10}) (\d{1,4})$/.exec(line);
+    if (match === null) return this.#options.onRefused(`malformed request ${JSON.stringify(line.slice(0, 40))}`);
+    const pid = Number(match[1]);
+    const pending = join(directory, 'pending', String(pid));
+    // A request is answered once: the doorbell and the pending file may both lead here.
+    if (!existsSync(pending)) return;
+    rmSync(pending, { force: true });
+    const launcher = facts.identity(pid);
+    const words = launcher === null ? [] : facts.argumentsOf(pid);
+    const at = words.indexOf('run');
+    const environment = launcher === null ? null : facts.environmentOf(pid);
+    if (launcher === null || at < 1 || environment === null) return this.#options.onRefused(`process ${pid} is no launcher`);
+    if (facts.ownerOf(pid) !== process.getuid?.()) return this.#options.onRefused(`process ${pid} belongs to another user`);
+    let file: number;
+    try {
+      file = openSync(`/proc/${pid}/fd/${Number(match[2])}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      return this.#options.onRefused(`process ${pid}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    this.#options.onRequest({
+      launcher,
+      words: words.slice(at + 1),
+      cwd: facts.cwdOf(pid) ?? '/',
+      environment,
+      answer: (lines) => this.#answer(file, launcher, lines),
+    });
+  }
+
+  #answer(file: number, launcher: ProcessIdentity, lines: readonly string[]): boolean {
+    try {
+      if (!this.#options.facts.alive(launcher)) return false;
+      writeSync(file, lines.map((line) => `${line.replaceAll('\n', ' ')}\n`).join(''));
+      return true;
+    } catch (error) {
+      this.#options.onRefused(`process ${launcher.pid}: ${error instanceof Error ? error.message : String(error)}`);
+      return false;
+    } finally {
+      closeSync(file);
+    }
+  }
+}
