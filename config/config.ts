@@ -1,0 +1,49 @@
+/** A configuration that was read and found valid, whole. */
+
+import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
+import type { Define } from './define.ts';
+import type { ClassDefinition } from './layers.ts';
+import type { ListenAddress } from './listen.ts';
+
+export interface DaemonConfig {
+  readonly listen: ListenAddress;
+  readonly auth: { readonly api: 'token' | 'none'; readonly metrics: 'token' | 'none' };
+  readonly backend: 'auto' | BackendId;
+  readonly sampleIntervalMs: number;
+  readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
+  readonly logLevel: LogLevel;
+  readonly dryRun: boolean;
+  /** Absolute; null: the daemon chooses. */
+  readonly tempRoot: string | null;
+}
+
+export interface Config {
+  /** As it was given; null: there is no file, everything is built in. */
+  readonly file: string | null;
+  readonly daemon: DaemonConfig;
+  /** Built-in ones included. */
+  readonly classes: ReadonlyMap<string, ClassDefinition>;
+  /** In the order of the file. */
+  readonly tools: readonly ToolDefinition[];
+  readonly define: Define;
+}
+
+export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 7717 };
+
+export function daemonConfig(
+  fields: DaemonFields | undefined,
+  listen: ListenAddress | null,
+  folder: (path: string) => string,
+): DaemonConfig {
+  return {
+    listen: listen ?? fields?.listen ?? DEFAULT_LISTEN,
+    auth: { api: fields?.auth?.api ?? 'token', metrics: fields?.auth?.metrics ?? 'none' },
+    backend: fields?.backend ?? 'auto',
+    sampleIntervalMs: fields?.sample_interval ?? 1000,
+    audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },
+    logLevel: fields?.log_level ?? 'info',
+    dryRun: fields?.dry_run ?? false,
+    tempRoot: fields?.temp_root === undefined ? null : folder(fields.temp_root),
+  };
+}

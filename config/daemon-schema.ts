@@ -1,0 +1,79 @@
+/** `daemon:` of limits.yaml. */
+
+import { z } from 'zod';
+import type { Governor } from '../lib/supervisor/governor.ts';
+import { amount, closed, count, duration, size, text } from './fields.ts';
+import { parseListen } from './listen.ts';
+
+export type BackendId = ReturnType<Governor['host']>['backend'];
+
+/** An object, so that the build fails when a backend is added and not listed here. */
+const BACKENDS: Readonly<Record<BackendId, true>> = {
+  cgroup2: true,
+  'cgroup2-scope': true,
+  cgroup1: true,
+  'cgroup2-bare': true,
+  pidns: true,
+  procfs: true,
+  portable: true,
+};
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export const DaemonSchema = closed(
+  {
+    listen: amount(parseListen, {
+      type: 'string',
+      examples: ['127.0.0.1:7717', '[::1]:7717'],
+      description: 'TCP address of REST and metrics. A unix socket is always there too. Default 127.0.0.1:7717.',
+    }).optional(),
+    auth: closed(
+      {
+        api: z
+          .enum(['token', 'none'])
+          .optional()
+          .meta({ description: 'REST over TCP: bearer token (default), or none, on a loopback address only.' }),
+        metrics: z.enum(['none', 'token']).optional().meta({ description: '/metrics over TCP. Default none.' }),
+      },
+      { mcp: 'there is no MCP endpoint' },
+    ).optional(),
+    backend: z
+      .enum(['auto', ...backendIds()])
+      .optional()
+      .meta({
+        description: 'How tools are contained. Default auto: the best that this host has. Others are for tests.',
+      }),
+    sample_interval: duration(
+      { description: 'How often active tools are measured. Default 1s.' },
+      { min: 100, max: 60_000 },
+    ).optional(),
+    audit: closed({
+      max_file: size(
+        { description: 'An audit file is closed at this size. Default 16MiB.' },
+        { min: 65_536, max: 1024 ** 4 },
+      ).optional(),
+      keep: count({ description: 'How many audit files are kept. Default 10.' }, { min: 1, max: 100_000 }).optional(),
+    }).optional(),
+    log_level: z.enum(LOG_LEVELS).optional().meta({ description: 'Default info.' }),
+    dry_run: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Decide and record, but do nothing to any tool. Default false.' }),
+    temp_root: text({
+      maxLength: 4096,
+      description: 'Where the private temporary directories of runs are made; relative to the folder of this file.',
+    }).optional(),
+  },
+  {
+    cache: 'results are not cached',
+    contexts: 'there are no limits by context',
+    adaptive: 'limits do not change by themselves',
+  },
+);
+
+export type DaemonFields = z.infer<typeof DaemonSchema>;
+
+function backendIds(): [BackendId, ...BackendId[]] {
+  return Object.keys(BACKENDS) as [BackendId, ...BackendId[]];
+}

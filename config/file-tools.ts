@@ -1,0 +1,156 @@
+/** `tools:` of the file. */
+
+import type { Problem } from '../lib/core/errors.ts';
+import type { Source } from '../lib/core/limits.ts';
+import { parseToolName } from '../lib/core/names.ts';
+import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { DEFAULT_CLASS } from './defaults.ts';
+import { mapping, nameProblem } from './file-scope.ts';
+import type { FileScope } from './file-scope.ts';
+import { interpolate } from './interpolate.ts';
+import { isBuiltIn, unknownClass, writtenLayer } from './layers.ts';
+import type { ClassDefinition } from './layers.ts';
+import { environmentProblems, programProblem } from './program.ts';
+import type { Layer } from './resolve.ts';
+import { ToolSchema } from './schema.ts';
+import type { ToolFields } from './schema.ts';
+import { buildTool } from './tool.ts';
+import { quote } from './notation.ts';
+
+export interface ToolContext {
+  readonly classes: ReadonlyMap<string, ClassDefinition>;
+  readonly classNames: readonly string[];
+  readonly environment: Layer;
+  readonly dryRun: boolean;
+}
+
+export interface FileTools {
+  readonly tools: readonly ToolDefinition[];
+  readonly entries: ReadonlyMap<string, { readonly fields: ToolFields; readonly layer: Layer }>;
+  readonly problems: readonly Problem[];
+}
+
+export function readTools(
+  written: Readonly<Record<string, unknown>>,
+  scope: FileScope,
+  context: ToolContext,
+): FileTools {
+  const { locate } = scope.document;
+  const tools: ToolDefinition[] = [];
+  const entries = new Map<string, { readonly fields: ToolFields; readonly layer: Layer }>();
+  const problems: Problem[] = [];
+  const lines = new Map<string, number>();
+  for (const [rawName, raw] of Object.entries(written)) {
+    const path = ['tools', rawName];
+    const wrongName = nameProblem('tool', path, scope);
+    if (wrongName !== null) problems.push(wrongName);
+    const parsedName = parseToolName(rawName);
+    const name = parsedName.ok ? parsedName.value : rawName;
+    const first = lines.get(name);
+    const where = locate(path, 'key');
+    // Two spellings of one name; the same spelling twice was found while reading.
+    if (first !== undefined)
+      problems.push({ where, message: `tool ${quote(name)} is given twice`, hint: `it is on line ${first} already` });
+    lines.set(name, where.line ?? 0);
+    problems.push(...classProblems(path, mapping(raw)['class'], scope, context));
+    const parsed = ToolSchema.safeParse(raw);
+    if (!parsed.success) continue;
+    const layer = fileLayer(path, parsed.data, scope);
+    const built = readTool(name, path, parsed.data, layer, scope, context);
+    problems.push(...built.problems);
+    if (built.tool === null) continue;
+    tools.push(built.tool);
+    entries.set(name, { fields: parsed.data, layer });
+  }
+  return { tools, entries, problems };
+}
+
+function readTool(
+  name: string,
+  path: readonly string[],
+  fields: ToolFields,
+  layer: Layer,
+  scope: FileScope,
+  context: ToolContext,
+): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
+  const { locate } = scope.document;
+  const problems: Problem[] = [];
+  const problemAt = (
+    below: readonly PropertyKey[],
+    message: string,
+    hint: string,
+    at: 'key' | 'value' = 'value',
+  ): Problem => ({
+    where: locate([...path, ...below], at),
+    message,
+    hint,
+  });
+  const program = programProblem(fields);
+  if (program !== null) problems.push(problemAt(['command'], program.message, program.hint));
+  if (fields.cwd?.startsWith('~') === true) {
+    problems.push(
+      problemAt(
+        ['cwd'],
+        'cwd: "~" is not replaced',
+        'write an absolute path, or one relative to the folder of this file',
+      ),
+    );
+  }
+  for (const { key, message, hint } of environmentProblems(fields.env ?? {}))
+    problems.push(problemAt(['env', key], message, hint, 'key'));
+  const env = replaced(path, fields.env ?? {}, scope);
+  problems.push(...env.problems);
+  const className = fields.class ?? DEFAULT_CLASS;
+  const built = buildTool({
+    name,
+    origin: 'file',
+    fields,
+    env: env.values,
+    cwd: scope.inFolder(fields.cwd ?? '.'),
+    class: className,
+    layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
+    dryRun: context.dryRun,
+    problemAt,
+  });
+  if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
+  return { tool: built.value, problems };
+}
+
+function classProblems(
+  path: readonly string[],
+  name: unknown,
+  scope: FileScope,
+  { classNames }: ToolContext,
+): readonly Problem[] {
+  if (typeof name !== 'string' || name.trim() === '' || isBuiltIn(name) || classNames.includes(name)) return [];
+  return [{ where: scope.document.locate([...path, 'class'], 'value'), ...unknownClass('class', name, classNames) }];
+}
+
+function fileLayer(path: readonly string[], fields: ToolFields, { document, shortPlace }: FileScope): Layer {
+  const source = (resource: string): Source => ({
+    from: 'file',
+    detail: shortPlace(document.locate([...path, 'limits', resource], 'value')),
+  });
+  return writtenLayer(fields.limits ?? {}, source);
+}
+
+function replaced(
+  path: readonly string[],
+  env: Readonly<Record<string, string>>,
+  { document, env: environment }: FileScope,
+): { readonly values: Readonly<Record<string, string>>; readonly problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const values: Record<string, string> = {};
+  for (const [key, source] of Object.entries(env)) {
+    const { text, problems: found } = interpolate(source, environment);
+    values[key] = text;
+    for (const { written, occurrence, message, hint } of found) {
+      problems.push({
+        where: document.locateIn([...path, 'env', key], written, occurrence),
+        message: `${key}: ${message}`,
+        hint,
+      });
+    }
+  }
+  return { values, problems };
+}

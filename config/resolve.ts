@@ -1,0 +1,79 @@
+/** From layers of limits, strongest first (flags or API > environment > file > class > built-in), to limits that hold. */
+
+import { DEFAULT_THRESHOLDS } from '../lib/core/ladder.ts';
+import type { ThresholdStage } from '../lib/core/ladder.ts';
+import type { ResolvedLimit, ResolvedLimits, Source, Thresholds } from '../lib/core/limits.ts';
+import type { Resource } from '../lib/core/resource.ts';
+import { DEFAULT_ACTIONS } from '../lib/core/response.ts';
+import type { Action } from '../lib/core/response.ts';
+
+export interface LayerLimit {
+  /** In the unit of the resource; null lifts what weaker layers say. */
+  readonly limit: number | null;
+  readonly inodes?: number;
+  readonly reason?: string;
+  readonly source: Source;
+}
+
+/** The limits of one origin. A resource that is absent is left to weaker layers. */
+export type Layer = Readonly<Partial<Record<Resource, LayerLimit>>>;
+
+type ByStage<T> = Readonly<Partial<Record<ThresholdStage, T | undefined>>>;
+
+export interface StageSettings {
+  readonly thresholds: Readonly<Partial<Record<Resource, ByStage<number> | undefined>>>;
+  readonly actions: Readonly<Partial<Record<Resource, ByStage<readonly Action[]> | undefined>>>;
+}
+
+export function resolveLimits(layers: readonly Layer[], settings: StageSettings): ResolvedLimits {
+  const one = (resource: Resource): ResolvedLimit | null => resolveOne(resource, layers, settings);
+  return {
+    memory: one('memory'),
+    cpu: one('cpu'),
+    file_handles: one('file_handles'),
+    sockets: one('sockets'),
+    runtime: one('runtime'),
+    temp_storage: one('temp_storage'),
+    tasks: one('tasks'),
+  };
+}
+
+export function thresholdsOf(resource: Resource, settings: StageSettings): Thresholds {
+  return filled(DEFAULT_THRESHOLDS, settings.thresholds[resource]);
+}
+
+export function actionsOf(
+  resource: Resource,
+  settings: StageSettings,
+): Readonly<Record<ThresholdStage, readonly Action[]>> {
+  return filled(DEFAULT_ACTIONS[resource], settings.actions[resource]);
+}
+
+function resolveOne(resource: Resource, layers: readonly Layer[], settings: StageSettings): ResolvedLimit | null {
+  const given = layers.flatMap((layer) => layer[resource] ?? []);
+  const [winner] = given;
+  if (winner === undefined || winner.limit === null) return null;
+  // A layer that limits bytes only says nothing about inodes: those are left to the next one.
+  const inodes = given.find((layer) => layer.inodes !== undefined)?.inodes;
+  return {
+    resource,
+    limit: winner.limit,
+    ...(inodes === undefined ? {} : { inodes }),
+    thresholds: thresholdsOf(resource, settings),
+    actions: actionsOf(resource, settings),
+    source: winner.source,
+    ...(winner.reason === undefined ? {} : { reason: winner.reason }),
+  };
+}
+
+function filled<T>(
+  defaults: Readonly<Record<ThresholdStage, T>>,
+  given: ByStage<T> | undefined,
+): Readonly<Record<ThresholdStage, T>> {
+  return {
+    warning: given?.warning ?? defaults.warning,
+    throttled: given?.throttled ?? defaults.throttled,
+    cleanup: given?.cleanup ?? defaults.cleanup,
+    emergency: given?.emergency ?? defaults.emergency,
+  };
+}

@@ -1,0 +1,192 @@
+/** From a validated entry and its layers of limits to the definition that the supervisor takes. */
+
+import type { Problem } from '../lib/core/errors.ts';
+import { THRESHOLD_STAGES } from '../lib/core/ladder.ts';
+import { formatRatio } from '../lib/core/format.ts';
+import type { LadderSettings, ResolvedLimits } from '../lib/core/limits.ts';
+import { RESOURCES } from '../lib/core/resource.ts';
+import { isEnding } from '../lib/core/response.ts';
+import { err, ok } from '../lib/core/result.ts';
+import type { Result } from '../lib/core/result.ts';
+import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import {
+  DEFAULT_GRACE_MS,
+  DEFAULT_LADDER,
+  DEFAULT_READY_TIMEOUT_MS,
+  DEFAULT_RECOVERY,
+  STARVATION,
+} from './defaults.ts';
+import type { Path } from './problems.ts';
+import { actionsOf, resolveLimits, thresholdsOf } from './resolve.ts';
+import type { Layer, StageSettings } from './resolve.ts';
+import type { ToolFields } from './schema.ts';
+
+export interface ToolPlan {
+  readonly name: string;
+  readonly origin: ToolDefinition['origin'];
+  readonly fields: ToolFields;
+  /** Variables replaced. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute. */
+  readonly cwd: string | null;
+  readonly class: string;
+  /** Strongest first, built-in last. */
+  readonly layers: readonly Layer[];
+  /** `daemon.dry_run`. */
+  readonly dryRun: boolean;
+  /** Places a problem with the setting at this path below the entry. */
+  readonly problemAt: (path: Path, message: string, hint: string) => Problem;
+}
+
+export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Problem[]> {
+  const { fields, origin } = plan;
+  const settings: StageSettings = { thresholds: fields.stages ?? {}, actions: fields.actions ?? {} };
+  const limits = resolveLimits(plan.layers, settings);
+  const ladder = ladderOf(fields);
+  const problems = contradictions(plan, settings, limits, ladder);
+  if (problems.length > 0) return err(problems);
+  const direct = origin === 'run';
+  return ok({
+    name: plan.name,
+    command: fields.command,
+    args: fields.args ?? [],
+    env: plan.env,
+    cwd: plan.cwd,
+    class: plan.class,
+    limits,
+    ladder,
+    recovery: {
+      // The client of a direct run holds its stdio: only the client can start it again.
+      strategy: direct ? 'stop' : (fields.recovery?.strategy ?? DEFAULT_RECOVERY.strategy),
+      budget: fields.recovery?.budget?.budget ?? DEFAULT_RECOVERY.budget,
+      windowMs: fields.recovery?.budget?.windowMs ?? DEFAULT_RECOVERY.windowMs,
+    },
+    graceMs: fields.grace ?? DEFAULT_GRACE_MS,
+    readyTimeoutMs: fields.ready_timeout ?? DEFAULT_READY_TIMEOUT_MS,
+    readiness: direct ? 'none' : (fields.readiness ?? 'mcp'),
+    dryRun: fields.dry_run ?? plan.dryRun,
+    autostart: origin === 'file' && (fields.autostart ?? true),
+    origin,
+  });
+}
+
+function ladderOf(fields: ToolFields): LadderSettings {
+  const { quiet, escalate_after: escalation, cpu_warm_up: warmUp, exit_margin: margin } = fields.ladder ?? {};
+  return {
+    ...DEFAULT_LADDER,
+    quietMs: quiet ?? DEFAULT_LADDER.quietMs,
+    cpuWarmUpMs: warmUp ?? DEFAULT_LADDER.cpuWarmUpMs,
+    exitMargin: margin ?? DEFAULT_LADDER.exitMargin,
+    escalateAfterMs: escalationOf(escalation),
+    starvation: fields.on_starvation === 'recycle' ? STARVATION : null,
+  };
+}
+
+type Escalation = NonNullable<ToolFields['ladder']>['escalate_after'];
+
+function escalationOf(given: Escalation): LadderSettings['escalateAfterMs'] {
+  const defaults = DEFAULT_LADDER.escalateAfterMs;
+  if (given === undefined) return defaults;
+  if (given !== null && typeof given === 'object') {
+    const merged: Record<keyof typeof defaults, number | null> = { ...defaults };
+    for (const resource of RESOURCES) {
+      if (resource === 'runtime') continue;
+      const value = given[resource];
+      if (value !== undefined) merged[resource] = value;
+    }
+    return merged;
+  }
+  // One for all: those that never escalate by default (cpu, runtime) have to be named.
+  return {
+    memory: given,
+    cpu: defaults.cpu,
+    file_handles: given,
+    sockets: given,
+    runtime: defaults.runtime,
+    temp_storage: given,
+    tasks: given,
+  };
+}
+
+/** Settings that are valid each, but of which one would have no effect beside another. */
+function contradictions(
+  plan: ToolPlan,
+  settings: StageSettings,
+  limits: ResolvedLimits,
+  ladder: LadderSettings,
+): readonly Problem[] {
+  const { fields, problemAt } = plan;
+  const problems: Problem[] = [];
+  const escalation = fields.ladder?.escalate_after;
+  for (const resource of RESOURCES) {
+    const named =
+      resource !== 'runtime' && escalation !== null && typeof escalation === 'object'
+        ? escalation[resource]
+        : undefined;
+    if (typeof named !== 'number' || actionsOf(resource, settings).cleanup.some(isEnding)) continue;
+    problems.push(
+      problemAt(
+        ['ladder', 'escalate_after', resource],
+        `escalate_after has no effect for ${resource}: its cleanup stage ends nothing`,
+        `add actions: { ${resource}: { cleanup: [recycle] } }`,
+      ),
+    );
+  }
+  if (fields.ladder?.exit_margin !== undefined) {
+    const lowest = Math.min(...RESOURCES.map((resource) => thresholdsOf(resource, settings).warning));
+    if (ladder.exitMargin >= lowest) {
+      problems.push(
+        problemAt(
+          ['ladder', 'exit_margin'],
+          `exit_margin: ${formatRatio(ladder.exitMargin)} is not below the warning stage at ${formatRatio(lowest)}, which could never be left`,
+          'write a smaller margin such as 5%',
+        ),
+      );
+    }
+  }
+  if (fields.on_starvation === 'recycle') problems.push(...starvationProblems(plan, settings, limits));
+  if (fields.recovery?.strategy === 'stop' && fields.recovery.budget !== undefined) {
+    problems.push(
+      problemAt(['recovery', 'budget'], 'budget has no effect with strategy: stop', 'take one of them out'),
+    );
+  }
+  problems.push(...repeatedActions(plan));
+  return problems;
+}
+
+function starvationProblems(
+  { problemAt }: ToolPlan,
+  settings: StageSettings,
+  limits: ResolvedLimits,
+): readonly Problem[] {
+  const message = 'on_starvation: recycle has no effect';
+  if (limits.cpu === null)
+    return [problemAt(['on_starvation'], `${message}: the tool has no CPU limit`, 'give it one, such as cpu: 100%')];
+  if (actionsOf('cpu', settings).throttled.includes('cpu_quota')) return [];
+  return [
+    problemAt(
+      ['on_starvation'],
+      `${message}: nothing starves without a quota`,
+      'add cpu_quota to actions.cpu.throttled',
+    ),
+  ];
+}
+
+function repeatedActions({ fields, problemAt }: ToolPlan): readonly Problem[] {
+  return RESOURCES.flatMap((resource) =>
+    THRESHOLD_STAGES.flatMap((stage) => {
+      const list: readonly string[] = fields.actions?.[resource]?.[stage] ?? [];
+      return list.flatMap((action, index) =>
+        list.indexOf(action) === index
+          ? []
+          : [
+              problemAt(
+                ['actions', resource, stage, index],
+                `${stage}: ${action} is given twice`,
+                'each action once, in order',
+              ),
+            ],
+      );
+    }),
+  );
+}
