@@ -17,6 +17,8 @@ export interface ToolDefinition {
   readonly recovery: { readonly strategy: 'restart' | 'stop'; readonly budget: number; readonly windowMs: number };
   readonly graceMs: number;
   readonly readyTimeoutMs: number;
+  /** `mcp`: ready when the handshake and the list of tools succeeded; `none`: ready when started. */
+  readonly readiness: 'mcp' | 'none';
   readonly dryRun: boolean;
   /** Start with the daemon (entries of the file). */
   readonly autostart: boolean;
@@ -39,6 +41,8 @@ export interface Governor {
   tools(): readonly ToolView[];
   tool(name: string): ToolView;
   run(id: string): RunView;
+  /** Live runs, then ended ones, newest first; at most 20 ended ones are kept. */
+  runs(name: string): readonly RunView[];
   register(definition: ToolDefinition): Promise<ToolView>;
   unregister(name: string): Promise<void>;
   activate(name: string, options: { readonly context: string | null }): Promise<RunView>;

@@ -1,0 +1,47 @@
+/** Applies a new configuration to the live tools: what is new comes, what is gone goes, changed limits hold at once. */
+
+import type { ReloadOutcome, ToolDefinition } from './governor.ts';
+import { setRunLimits } from './change-limits.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { Registry } from './registry.ts';
+import type { Tool } from './tool.ts';
+
+export async function applyDefinitions(registry: Registry, definitions: readonly ToolDefinition[], ports: SupervisorPorts): Promise<ReloadOutcome> {
+  const wanted = new Map(definitions.map((definition) => [definition.name, definition]));
+  const outcome = { changed: [] as string[], added: [] as string[], removed: [] as string[], notes: [] as string[] };
+  for (const tool of registry.live.values()) {
+    if (tool.definition.origin !== 'file' || wanted.has(tool.name)) continue;
+    outcome.removed.push(tool.name);
+    await tool.unregister();
+  }
+  for (const definition of wanted.values()) {
+    const tool = registry.live.get(definition.name);
+    if (tool === undefined) {
+      outcome.added.push(definition.name);
+      start(registry.add(definition), ports);
+    } else if (tool.definition.origin !== 'file') {
+      outcome.notes.push(`${definition.name}: a tool of this name is registered by ${tool.definition.origin}; the entry of the file is left out until that is gone`);
+    } else if (await change(tool, definition, outcome.notes, ports)) {
+      outcome.changed.push(definition.name);
+    }
+  }
+  ports.recorder.record({ kind: 'daemon', event: 'config_reload', detail: outcome });
+  return outcome;
+}
+
+async function change(tool: Tool, definition: ToolDefinition, notes: string[], ports: SupervisorPorts): Promise<boolean> {
+  const before = tool.definition;
+  if (JSON.stringify(before) === JSON.stringify(definition)) return false;
+  tool.definition = definition;
+  for (const { run } of tool.runs.values()) await setRunLimits(run, definition.limits, 'config reload', ports);
+  const launch = ({ command, args, env, cwd, readiness, ladder }: ToolDefinition): string => JSON.stringify([command, args, env, cwd, readiness, ladder]);
+  if (tool.runs.size > 0 && launch(before) !== launch(definition)) {
+    notes.push(`${tool.name}: limits hold now; what else changed holds from its next start (governor restart ${tool.name})`);
+  }
+  return true;
+}
+
+function start(tool: Tool, ports: SupervisorPorts): void {
+  if (!tool.definition.autostart) return;
+  tool.activate(null).catch((error: unknown) => ports.log.warn({ tool: tool.name, err: error }, 'did not start'));
+}

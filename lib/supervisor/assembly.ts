@@ -1,0 +1,189 @@
+/**
+ * Acquires what a run needs, in order, and puts one finalizer on its scope for each step; closing the scope is then the
+ * cleanup of design section 6 by construction. A half-built run closes exactly what it had acquired.
+ *
+ * Acquired:  ledger entry · temp dir · containment (memory, CPU) · pressure channel · monitor · process · connection
+ * Released:  0 brakes · 1 connection · 2 process · monitor · pressure · 3/4 containment · 5 temp dir · ledger entry
+ */
+
+import { isolatedElsewhere } from '../core/elsewhere.ts';
+import { GovernorError } from '../core/errors.ts';
+import type { ProcessIdentity } from '../core/identity.ts';
+import { maskArguments } from '../core/mask.ts';
+import type { Containment } from '../os/backend.ts';
+import type { LedgerEntry } from '../process/ledger.ts';
+import { Scope } from '../scope/scope.ts';
+import { Ending } from './ending.ts';
+import type { ToolDefinition } from './governor.ts';
+import type { SupervisorPorts } from './ports.ts';
+import { Run } from './run.ts';
+
+const STEP_DEADLINE_MS = 10_000;
+/** Longer than grace and kill time together: only a bug makes it pass. */
+const PROCESS_DEADLINE_MS = 10 * 60_000;
+
+export interface AssemblyRequest {
+  readonly definition: ToolDefinition;
+  readonly mode: 'direct' | 'managed';
+  readonly context: string | null;
+  readonly detached: boolean;
+  readonly clients: readonly ProcessIdentity[];
+  readonly cwd: string;
+}
+
+export interface Assembled {
+  readonly run: Run;
+  readonly ending: Ending;
+  /** For the tool's environment. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Words in front of the command. */
+  readonly prefix: readonly string[];
+  /** Keeps the ledger in step. */
+  progress(step: LedgerEntry['step'], leader?: ProcessIdentity): void;
+}
+
+/** Everything but the process. @throws GovernorError after having closed what was acquired */
+export async function assemble(request: AssemblyRequest, ports: SupervisorPorts): Promise<Assembled> {
+  const { definition } = request;
+  const runId = ports.newRunId();
+  const scope = new Scope({ label: `run ${runId}`, monotonicMs: () => ports.clock.monotonicMs() });
+  const command = maskArguments([definition.command, ...definition.args]);
+  let entry: LedgerEntry = {
+    version: 1,
+    runId,
+    tool: definition.name,
+    bootId: ports.bootId,
+    mode: request.mode,
+    step: 'intended',
+    startedWallMs: ports.clock.wallMs(),
+    leader: null,
+    clients: request.clients,
+    detached: request.detached,
+    context: request.context,
+    tempDir: `${ports.tempDirs.root}/${runId}`,
+    tempRoot: ports.tempDirs.root,
+    containment: null,
+    definition: { ...definition, env: {}, args: command.slice(1) },
+    command,
+    cwd: request.cwd,
+  };
+  const progress: Assembled['progress'] = (step, leader) => {
+    entry = { ...entry, step, ...(leader === undefined ? {} : { leader }) };
+    ports.ledger.write(entry);
+  };
+  try {
+    ports.ledger.write(entry);
+    const tempDir = ports.tempDirs.create(runId);
+    let ending: Ending | null = null;
+    const release = { scope, run: runId, tool: definition.name, tempDir, tempRoot: ports.tempDirs.root, ending: () => ending, progress, ports };
+    releaseLedgerAndTemp(release);
+    const containment = await ports.backend.create({ runId, tool: definition.name, limits: definition.limits, tempDir });
+    entry = { ...entry, containment: containment.record };
+    progress('contained');
+    releaseContainment(scope, containment);
+    const pressure = await ports.pressure.open(`${tempDir}.sock`);
+    scope.add('pressure channel', () => pressure.close(), STEP_DEADLINE_MS);
+    const run = new Run(
+      {
+        id: runId,
+        mode: request.mode,
+        definition,
+        context: request.context,
+        detached: request.detached,
+        clients: request.clients,
+        tempDir,
+        cwd: request.cwd,
+        command,
+        notGoverned: elsewhereReason(definition),
+        containment,
+        scope,
+        startedMs: ports.clock.monotonicMs(),
+        startedWallMs: entry.startedWallMs,
+      },
+      ports,
+    );
+    run.notifyPressure = (message) => pressure.notify(message);
+    run.outcomes = await containment.limits.apply(run.limits);
+    ending = new Ending(run, ports);
+    return {
+      run,
+      ending,
+      variables: {
+        TMPDIR: tempDir,
+        GOVERNOR_RUN: containment.record.cookie,
+        GOVERNOR_TOOL: definition.name,
+        ...pressure.variables,
+      },
+      prefix: containment.wrap,
+      progress,
+    };
+  } catch (error) {
+    await scope.close('launch_failed');
+    throw error instanceof GovernorError
+      ? error
+      : new GovernorError('launch_failed', `${definition.name} could not be contained: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The last steps: what ends a process, then what lifts the brakes before that. Call once the process is in. */
+export function addProcess(assembled: Assembled): void {
+  const { run, ending } = assembled;
+  run.init.scope.add('2 process', () => ending.terminate(), PROCESS_DEADLINE_MS);
+  run.init.scope.add('1 connection', async () => {
+    // The session's own end; a direct run's connection belongs to its client.
+    if (run.connection === null) return 'none held';
+    await run.connection.close();
+    return undefined;
+  }, STEP_DEADLINE_MS);
+  run.init.scope.add('0 brakes', () => run.init.containment.brakes.lift(), STEP_DEADLINE_MS);
+}
+
+interface Release {
+  readonly scope: Scope;
+  readonly run: string;
+  readonly tool: string;
+  readonly tempDir: string;
+  readonly tempRoot: string;
+  readonly ending: () => Ending | null;
+  readonly progress: Assembled['progress'];
+  readonly ports: SupervisorPorts;
+}
+
+/** The finalizers of what a run of an earlier daemon holds already. */
+export function addRelease(release: Release & { readonly containment: Containment }): void {
+  releaseLedgerAndTemp(release);
+  releaseContainment(release.scope, release.containment);
+}
+
+function releaseLedgerAndTemp(release: Release): void {
+  const { scope, run, ending, progress, ports } = release;
+  scope.add('ledger entry', () => {
+    // What may still live stays on record: the next daemon must find it too.
+    if (ending()?.termination?.how === 'survived') progress('unproven');
+    else ports.ledger.remove(run);
+  }, STEP_DEADLINE_MS);
+  scope.add('5 temp storage', () => removeTempDir(release), STEP_DEADLINE_MS * 6);
+}
+
+function releaseContainment(scope: Scope, containment: Containment): void {
+  scope.add('3 memory, 4 CPU: containment', () => removeContainment(containment), STEP_DEADLINE_MS);
+}
+
+async function removeContainment(containment: Containment): Promise<void> {
+  await containment.remove(STEP_DEADLINE_MS / 2);
+  // Only now: what could not be removed is looked at again later.
+  containment.close();
+}
+
+async function removeTempDir({ tool, run, tempDir, tempRoot, ports }: Release): Promise<string> {
+  ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason: 'requested', target: { directory: tempDir } });
+  const { files, bytes, left } = await ports.tempDirs.remove(tempDir, tempRoot);
+  ports.recorder.record({ kind: 'outcome', tool, run, action: 'delete_temp', ok: left.length === 0, detail: { files, bytes, left: left.slice(0, 20) } });
+  if (left.length > 0) throw new Error(`could not delete ${left.length} entries, the first is ${left[0] ?? ''}`);
+  return `${files} files, ${bytes} bytes`;
+}
+
+function elsewhereReason(definition: ToolDefinition): string | null {
+  const elsewhere = isolatedElsewhere(definition.command, definition.args);
+  return elsewhere === null ? null : `the process runs in ${elsewhere.where}; limit it there: ${elsewhere.hint}`;
+}

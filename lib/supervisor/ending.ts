@@ -1,0 +1,151 @@
+/**
+ * Ends a run, the one way for every cause: snapshot, brakes lifted, the scope closed in reverse, the report. The first
+ * reason wins; a later request can only take the time to be polite away.
+ */
+
+import type { CleanupReport, CleanupStep, Inventory } from '../core/audit-record.ts';
+import { wallOf } from '../core/clock.ts';
+import type { ScopeReport } from '../scope/scope.ts';
+import type { Termination } from '../process/terminate.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { EndRequest, Run } from './run.ts';
+import type { EndView } from './views.ts';
+
+/** A killed tree frees its memory at about 75 ms per GB; half a minute is a machine in trouble. */
+const KILL_TIMEOUT_MS = 30_000;
+
+export class Ending {
+  readonly #run: Run;
+  readonly #ports: SupervisorPorts;
+  readonly #hurry = new AbortController();
+  #request: EndRequest | null = null;
+  #promise: Promise<EndView> | null = null;
+  termination: Termination | null = null;
+
+  constructor(run: Run, ports: SupervisorPorts) {
+    this.#run = run;
+    this.#ports = ports;
+  }
+
+  get request(): EndRequest | null {
+    return this.#request;
+  }
+
+  /** Idempotent: one ending, one promise. */
+  begin(request: EndRequest): Promise<EndView> {
+    if (request.graceMs === 0) this.#hurry.abort();
+    if (this.#promise === null) {
+      this.#request = request;
+      this.#run.state = 'stopping';
+      this.#promise = this.#end(request);
+    }
+    return this.#promise;
+  }
+
+  /** The scope's process finalizer. */
+  async terminate(): Promise<string> {
+    const run = this.#run;
+    const { membership, killer } = run.init.containment;
+    const request = this.#request ?? { reason: 'requested', message: 'stopped', graceMs: 0 };
+    const target = membership.members().map(({ pid }) => pid);
+    if (target.length > 0) {
+      this.#ports.recorder.record({
+        kind: 'intent',
+        tool: run.tool,
+        run: run.id,
+        action: request.graceMs > 0 ? 'terminate' : 'kill',
+        reason: request.reason,
+        target: { pids: target.slice(0, 100), processes: target.length },
+      });
+    }
+    const stdin = run.process?.stdin ?? null;
+    this.termination = await this.#ports.terminate(
+      {
+        endInput: stdin === null ? null : () => stdin.end(),
+        signal: (signal) => killer.signal(signal),
+        kill: () => killer.kill(),
+        empty: () => membership.members().length === 0,
+        exact: membership.exact,
+      },
+      {
+        graceMs: request.graceMs,
+        killTimeoutMs: KILL_TIMEOUT_MS,
+        hurry: this.#hurry.signal,
+        monotonicMs: () => this.#ports.clock.monotonicMs(),
+      },
+    );
+    const { how, rounds } = this.termination;
+    if (target.length > 0) {
+      this.#ports.recorder.record({
+        kind: 'outcome',
+        tool: run.tool,
+        run: run.id,
+        action: request.graceMs > 0 ? 'terminate' : 'kill',
+        ok: how !== 'survived',
+        detail: { how, rounds, killMs: round(this.termination.killMs), graceMs: round(this.termination.graceMs), proven: this.termination.proven },
+      });
+    }
+    if (how === 'survived') throw new Error(`${membership.members().length} processes are still alive after ${rounds} rounds of SIGKILL`);
+    return how;
+  }
+
+  async #end(request: EndRequest): Promise<EndView> {
+    const run = this.#run;
+    const startedMs = this.#ports.clock.monotonicMs();
+    const held = run.inventory();
+    const lastWord = request.reason === 'exited' || run.leader === null ? null : this.#ports.lastWord.open(run.leader.pid);
+    const closed: ScopeReport = await run.init.scope.close(request.reason);
+    const termination = this.termination;
+    const survived = termination?.how === 'survived';
+    const report = this.#report(closed, held, this.#ports.clock.monotonicMs() - startedMs, survived);
+    if (lastWord !== null) {
+      lastWord.write(`governor: ${run.tool}: ${request.message}`);
+      lastWord.close();
+    }
+    if (run.process !== null && !survived) run.exit = await run.process.exited;
+    const end: EndView = {
+      reason: request.reason,
+      message: request.message,
+      ...(request.resource === undefined ? {} : { resource: request.resource }),
+      exit: run.exit,
+      cleanup: report,
+    };
+    run.end = end;
+    run.endedWallMs = wallOf(this.#ports.clock, this.#ports.clock.monotonicMs());
+    run.state = survived ? 'unproven' : 'ended';
+    this.#ports.recorder.record({ kind: 'cleanup', tool: run.tool, run: run.id, reason: request.reason, report });
+    return end;
+  }
+
+  #report(closed: ScopeReport, held: Inventory, totalMs: number, survived: boolean): CleanupReport {
+    const left = this.#left(closed.steps, survived);
+    const reclaimed: Record<string, number> = {};
+    for (const [kind, amount] of Object.entries(held)) reclaimed[kind] = Math.max(0, amount - (left[kind] ?? 0));
+    const graceMs = this.termination?.graceMs ?? 0;
+    return {
+      proven: this.termination?.proven ?? true,
+      held,
+      reclaimed,
+      left,
+      steps: closed.steps,
+      durationMs: round(totalMs - graceMs),
+      graceMs: round(graceMs),
+    };
+  }
+
+  /** What could not be released, from the steps that failed; empty when all is gone. */
+  #left(steps: readonly CleanupStep[], survived: boolean): Inventory {
+    const left: Record<string, number> = {};
+    if (survived) left['processes'] = this.#run.init.containment.membership.members().length;
+    for (const step of steps) {
+      if (step.outcome === 'ok' || step.outcome === 'skipped') continue;
+      if (step.label.startsWith('3')) left['cgroups'] = this.#run.init.containment.record.directories.length;
+      if (step.label.startsWith('5')) left['temp_files'] = 1;
+    }
+    return left;
+  }
+}
+
+function round(valueMs: number): number {
+  return Math.round(valueMs * 100) / 100;
+}

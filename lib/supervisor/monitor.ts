@@ -1,0 +1,192 @@
+/**
+ * The one sampling loop. It looks at each run when that run is due, says what the policy decided, and notices ends: an
+ * empty tree, a leader that is gone, a client that died. It acts on nothing itself.
+ */
+
+import type { Clock } from '../core/clock.ts';
+import type { ProcessIdentity } from '../core/identity.ts';
+import { nextSampleInMs } from '../core/cadence.ts';
+import { THRESHOLD_STAGES, higher, rank } from '../core/ladder.ts';
+import type { Stage } from '../core/ladder.ts';
+import type { Decision } from '../core/policy.ts';
+import { RESOURCES } from '../core/resource.ts';
+import type { ProcessFacts } from '../process/facts.ts';
+import type { Run } from './run.ts';
+
+export type Finding =
+  | { readonly kind: 'decisions'; readonly decisions: readonly Decision[] }
+  /** No process is left. */
+  | { readonly kind: 'empty' }
+  /** The process that the client knows has ended; others of its tree still run. */
+  | { readonly kind: 'leader_gone' }
+  | { readonly kind: 'client_gone'; readonly client: ProcessIdentity }
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+export interface MonitorOptions {
+  readonly clock: Clock;
+  readonly facts: ProcessFacts;
+  readonly baseMs: number;
+  onFinding(run: Run, finding: Finding): void;
+  onSample(run: Run): void;
+  /** Duration of one pass over all due runs. */
+  onPass(durationMs: number, runs: number): void;
+}
+
+interface Watched {
+  readonly run: Run;
+  dueMs: number;
+  stopWatching: () => void;
+  lastMemory: { readonly atMs: number; readonly bytes: number } | null;
+  endSeen: boolean;
+}
+
+/** Runs due within this time of each other are sampled together: fewer wake-ups. */
+const COALESCE_MS = 20;
+/** A pass this late was held up by something else; its samples are not acted on. */
+const STALL_MS = 1_500;
+const CLIENT_CHECK_MS = 500;
+
+export class Monitor {
+  readonly #options: MonitorOptions;
+  readonly #watched = new Map<string, Watched>();
+  #timer: NodeJS.Timeout | null = null;
+  #timerDueMs = Infinity;
+  #clientsCheckedMs = -Infinity;
+  #closed = false;
+
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+  }
+
+  /** Starts to watch; the first sample is taken soon. */
+  add(run: Run): void {
+    const watched: Watched = { run, dueMs: this.#now() + 20, stopWatching: () => undefined, lastMemory: null, endSeen: false };
+    watched.stopWatching = run.init.containment.watch(() => this.poke(run.id));
+    this.#watched.set(run.id, watched);
+    this.#arm();
+  }
+
+  remove(runId: string): void {
+    this.#watched.get(runId)?.stopWatching();
+    this.#watched.delete(runId);
+  }
+
+  /** Something happened: look now. */
+  poke(runId: string): void {
+    const watched = this.#watched.get(runId);
+    if (watched === undefined) return;
+    watched.dueMs = this.#now();
+    this.#arm();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const runId of this.#watched.keys()) this.remove(runId);
+  }
+
+  #now(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #arm(): void {
+    if (this.#closed) return;
+    let dueMs = Infinity;
+    for (const watched of this.#watched.values()) dueMs = Math.min(dueMs, watched.dueMs);
+    if (dueMs === Infinity || (this.#timer !== null && this.#timerDueMs <= dueMs)) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timerDueMs = dueMs;
+    this.#timer = setTimeout(() => this.#pass(), Math.max(0, dueMs - this.#now()));
+  }
+
+  #pass(): void {
+    const startedMs = this.#now();
+    const stalled = startedMs - this.#timerDueMs > STALL_MS;
+    this.#timer = null;
+    this.#timerDueMs = Infinity;
+    let sampled = 0;
+    for (const watched of this.#watched.values()) {
+      if (watched.dueMs > startedMs + COALESCE_MS) continue;
+      this.#look(watched, stalled);
+      sampled++;
+    }
+    if (startedMs - this.#clientsCheckedMs >= CLIENT_CHECK_MS) this.#checkClients(startedMs);
+    this.#options.onPass(this.#now() - startedMs, sampled);
+    this.#arm();
+  }
+
+  #look(watched: Watched, stalled: boolean): void {
+    const { run } = watched;
+    try {
+      const { populated, decisions } = run.observe(stalled);
+      this.#options.onSample(run);
+      if (decisions.length > 0) this.#options.onFinding(run, { kind: 'decisions', decisions });
+      if (!watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
+    } catch (error) {
+      this.#options.onFinding(run, { kind: 'failed', error });
+    }
+    watched.dueMs = this.#now() + this.#interval(watched);
+  }
+
+  #noticeEnd(watched: Watched, populated: boolean): void {
+    const { run } = watched;
+    const leaderLives = run.leader !== null && this.#options.facts.alive(run.leader);
+    if (leaderLives) return;
+    // A detached tool may put itself into the background: it ends when its tree does.
+    if (populated && run.init.detached) return;
+    watched.endSeen = true;
+    this.#options.onFinding(run, { kind: populated ? 'leader_gone' : 'empty' });
+  }
+
+  /** Each client is looked at once, however many runs it has. */
+  #checkClients(nowMs: number): void {
+    this.#clientsCheckedMs = nowMs;
+    const verdicts = new Map<string, boolean>();
+    for (const { run } of this.#watched.values()) {
+      if (run.init.detached || run.state !== 'running') continue;
+      for (const client of run.init.clients) {
+        const key = `${client.pid}:${client.startTicks}`;
+        let lives = verdicts.get(key);
+        if (lives === undefined) verdicts.set(key, (lives = this.#options.facts.alive(client)));
+        if (!lives) {
+          this.#options.onFinding(run, { kind: 'client_gone', client });
+          break;
+        }
+      }
+    }
+  }
+
+  #interval(watched: Watched): number {
+    const { run } = watched;
+    let stage: Stage = 'normal';
+    for (const resource of RESOURCES) stage = higher(stage, run.stage(resource));
+    return nextSampleInMs({
+      baseMs: this.#options.baseMs,
+      stage,
+      uncappedMemory: this.#uncappedMemory(watched),
+      untilRuntimeStageMs: untilRuntimeStage(run),
+    });
+  }
+
+  #uncappedMemory(watched: Watched): { usageBytes: number; limitBytes: number; growthBytesPerMs: number } | null {
+    const { run } = watched;
+    const limit = run.limits.memory;
+    const reading = run.last?.readings.memory;
+    const held = run.outcomes.some((outcome) => outcome.resource === 'memory' && outcome.enforcement === 'kernel');
+    if (held || limit === null || reading?.kind !== 'measured') return null;
+    const before = watched.lastMemory;
+    watched.lastMemory = { atMs: reading.atMs, bytes: reading.value };
+    const elapsedMs = before === null ? 0 : reading.atMs - before.atMs;
+    const growth = before === null || elapsedMs <= 0 ? 0 : (reading.value - before.bytes) / elapsedMs;
+    return { usageBytes: reading.value, limitBytes: limit.limit, growthBytesPerMs: Math.max(0, growth) };
+  }
+}
+
+function untilRuntimeStage(run: Run): number | null {
+  const limit = run.limits.runtime;
+  const reading = run.last?.readings.runtime;
+  if (limit === null || reading?.kind !== 'measured') return null;
+  const current = rank(run.stage('runtime'));
+  const next = THRESHOLD_STAGES.find((stage) => rank(stage) > current);
+  return next === undefined ? null : Math.max(0, limit.limit * limit.thresholds[next] - reading.value);
+}

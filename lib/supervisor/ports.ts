@@ -1,0 +1,96 @@
+/** What the supervisor needs from the rooms around it, as interfaces; daemon/compose.ts plugs the real ones in. */
+
+import type { Clock } from '../core/clock.ts';
+import type { ProcessIdentity } from '../core/identity.ts';
+import type { Backend, BackendId, HostReport } from '../os/backend.ts';
+import type { Recorder } from '../observe/recorder.ts';
+import type { ProcessFacts } from '../process/facts.ts';
+import type { LedgerEntry } from '../process/ledger.ts';
+import type { ManagedLaunch, ManagedProcess } from '../process/managed-launch.ts';
+import type { Target, TerminateOptions, Termination } from '../process/terminate.ts';
+
+export interface Log {
+  debug(data: object, message: string): void;
+  info(data: object, message: string): void;
+  warn(data: object, message: string): void;
+  error(data: object, message: string): void;
+}
+
+export interface LedgerPort {
+  write(entry: LedgerEntry): void;
+  remove(runId: string): void;
+  readAll(): { readonly entries: readonly LedgerEntry[]; readonly problems: readonly { readonly file: string; readonly message: string }[] };
+}
+
+export interface TempDirPort {
+  /** Private roots: an adopted run's directory must lie in one of its own daemon's roots. */
+  readonly root: string;
+  /** `<root>/<runId>`, mode 0700. */
+  create(runId: string): string;
+  remove(directory: string, root: string): Promise<{ readonly files: number; readonly bytes: number; readonly left: readonly string[] }>;
+}
+
+/** The tool's stderr, opened before a stop and written after it. */
+export interface LastWordPort {
+  open(pid: number): { write(line: string): boolean; close(): void } | null;
+}
+
+/** Pressure notices to the tool, in systemd's MEMORY_PRESSURE_WATCH form. */
+export interface PressurePort {
+  /** Listens at `path`; variables for the tool's environment. */
+  open(path: string): Promise<{ readonly variables: Readonly<Record<string, string>>; notify(message: string): number; close(): void }>;
+}
+
+/** What an MCP server told in its handshake. */
+export interface ServerInfo {
+  readonly name: string;
+  readonly version: string;
+  readonly protocol: string;
+  readonly tools: readonly string[];
+}
+
+export interface Connection {
+  readonly server: ServerInfo;
+  /** Ends the session; never throws. */
+  close(): Promise<void>;
+}
+
+export interface ConnectPort {
+  /** Handshake and tools/list over the tool's stdio. @throws GovernorError not_ready-like with the reason */
+  connect(process: ManagedProcess, options: { readonly timeoutMs: number; readonly onProtocolError: (message: string) => void }): Promise<Connection>;
+}
+
+/** Closes sockets in CLOSE_WAIT of these processes; resolves to what was closed. */
+export interface StaleSocketPort {
+  destroy(sockets: readonly { readonly local: string; readonly remote: string }[]): Promise<{ readonly closed: number; readonly refused: string | null }>;
+}
+
+export interface SupervisorPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly recorder: Recorder;
+  readonly ledger: LedgerPort;
+  readonly tempDirs: TempDirPort;
+  readonly lastWord: LastWordPort;
+  readonly pressure: PressurePort;
+  readonly facts: ProcessFacts;
+  readonly backend: Backend;
+  /** Another backend by id, for runs that an earlier daemon contained differently; null when not usable here. */
+  backendFor(id: BackendId): Promise<Backend | null>;
+  readonly host: HostReport;
+  /** For managed tools: what every tool may see of the daemon's environment, and where it starts by default. */
+  readonly baseEnvironment: Readonly<Record<string, string>>;
+  readonly defaultCwd: string;
+  /** @throws GovernorError command_not_found, command_not_executable */
+  resolveCommand(command: string, cwd: string, path: string | undefined): string;
+  launch(request: ManagedLaunch): Promise<ManagedProcess>;
+  terminate(target: Target, options: TerminateOptions): Promise<Termination>;
+  readonly connect: ConnectPort;
+  readonly staleSockets: StaleSocketPort;
+  readonly bootId: string;
+  readonly self: ProcessIdentity;
+  newRunId(): string;
+  random01(): number;
+  /** Sampling interval of a calm run. */
+  readonly sampleIntervalMs: number;
+}

@@ -1,0 +1,124 @@
+/**
+ * After a daemon has died: what the ledger knows is adopted, ended and cleaned up, or, from another boot, only cleaned
+ * up after. Which, is audited. Nothing is signalled whose identity was not checked again.
+ */
+
+import type { Containment, ContainmentRecord } from '../os/backend.ts';
+import type { LedgerEntry } from '../process/ledger.ts';
+import { Scope } from '../scope/scope.ts';
+import type { Assembled } from './assembly.ts';
+import { addProcess, addRelease } from './assembly.ts';
+import { Ending } from './ending.ts';
+import type { ToolDefinition } from './governor.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { Registry } from './registry.ts';
+import { Run } from './run.ts';
+
+export interface ReconcileOptions {
+  readonly ports: SupervisorPorts;
+  readonly registry: Registry;
+  /** The definition that a run of this tool would have today, from the ledger's copy of its own. */
+  restoreDefinition(entry: LedgerEntry): ToolDefinition;
+}
+
+interface Account {
+  readonly adopted: string[];
+  readonly ended: string[];
+  readonly cleaned: string[];
+  readonly failed: string[];
+}
+
+export async function reconcile(options: ReconcileOptions): Promise<void> {
+  const { ports } = options;
+  const { entries, problems } = ports.ledger.readAll();
+  if (entries.length === 0 && problems.length === 0) return;
+  const account: Account = { adopted: [], ended: [], cleaned: [], failed: [] };
+  for (const entry of entries) {
+    try {
+      await settle(entry, account, options);
+    } catch (error) {
+      account.failed.push(`${entry.tool}/${entry.runId}`);
+      ports.log.error({ tool: entry.tool, run: entry.runId, err: error }, 'a run of an earlier daemon could not be settled');
+    }
+  }
+  const damaged = problems.map(({ file, message }) => `${file}: ${message}`);
+  ports.recorder.record({ kind: 'daemon', event: 'reconcile', detail: { ...account, damaged } });
+}
+
+async function settle(entry: LedgerEntry, account: Account, options: ReconcileOptions): Promise<void> {
+  const { ports } = options;
+  const name = `${entry.tool}/${entry.runId}`;
+  const containment = entry.bootId === ports.bootId ? await findContainment(entry, options) : null;
+  if (containment === null) {
+    const { left } = await ports.tempDirs.remove(entry.tempDir, entry.tempRoot);
+    if (left.length > 0) throw new Error(`temp directory ${entry.tempDir}: ${left.length} entries left`);
+    ports.ledger.remove(entry.runId);
+    account.cleaned.push(name);
+    return;
+  }
+  const assembled = await rebuild(entry, containment, options);
+  const deadClient = entry.detached ? undefined : entry.clients.find((client) => !ports.facts.alive(client));
+  const leaderLives = entry.leader !== null && ports.facts.alive(entry.leader);
+  const adoptable = entry.mode === 'direct' && entry.step === 'running' && leaderLives && deadClient === undefined;
+  const tool = options.registry.live.get(entry.tool) ?? options.registry.add(assembled.run.init.definition);
+  tool.readopt(assembled);
+  if (adoptable) {
+    account.adopted.push(name);
+    return;
+  }
+  account.ended.push(name);
+  await tool.stop(
+    deadClient === undefined ? 'daemon_crash' : 'client_died',
+    deadClient === undefined ? 'stopped: the daemon that held it has died' : `stopped: its client (process ${deadClient.pid}) died while no daemon ran`,
+    entry.runId,
+  );
+}
+
+async function findContainment(entry: LedgerEntry, { ports, restoreDefinition }: ReconcileOptions): Promise<Containment | null> {
+  const record = entry.containment as ContainmentRecord | null;
+  if (record === null) return null;
+  const backend = record.backend === ports.backend.id ? ports.backend : await ports.backendFor(record.backend);
+  if (backend === null) throw new Error(`its containment is of the kind ${record.backend}, which is not usable here now`);
+  return backend.adopt(record, restoreDefinition(entry).limits, entry.tempDir);
+}
+
+async function rebuild(entry: LedgerEntry, containment: Containment, { ports, restoreDefinition }: ReconcileOptions): Promise<Assembled> {
+  const definition = restoreDefinition(entry);
+  const scope = new Scope({ label: `run ${entry.runId}`, monotonicMs: () => ports.clock.monotonicMs() });
+  let current = entry;
+  const progress: Assembled['progress'] = (step, leader) => {
+    current = { ...current, step, ...(leader === undefined ? {} : { leader }) };
+    ports.ledger.write(current);
+  };
+  const startedMs = ports.clock.monotonicMs() - Math.max(0, ports.clock.wallMs() - entry.startedWallMs);
+  const run = new Run(
+    {
+      id: entry.runId,
+      mode: entry.mode,
+      definition,
+      context: entry.context,
+      detached: entry.detached,
+      clients: entry.clients,
+      tempDir: entry.tempDir,
+      cwd: entry.cwd,
+      command: entry.command,
+      notGoverned: null,
+      containment,
+      scope,
+      startedMs,
+      startedWallMs: entry.startedWallMs,
+    },
+    ports,
+  );
+  const ending = new Ending(run, ports);
+  addRelease({ scope, run: entry.runId, tool: entry.tool, tempDir: entry.tempDir, tempRoot: entry.tempRoot, containment, ending: () => ending, progress, ports });
+  const pressure = await ports.pressure.open(`${entry.tempDir}.sock`);
+  scope.add('pressure channel', () => pressure.close(), 1_000);
+  run.notifyPressure = (message) => pressure.notify(message);
+  run.leader = entry.leader;
+  run.outcomes = await containment.limits.apply(run.limits);
+  run.state = 'running';
+  const assembled: Assembled = { run, ending, variables: {}, prefix: [], progress };
+  addProcess(assembled);
+  return assembled;
+}

@@ -1,0 +1,165 @@
+/** Carries decisions out: tells, brakes, re-reads, and asks for an end. The only place where a limit becomes an act. */
+
+import type { Decision } from '../core/policy.ts';
+import { rank } from '../core/ladder.ts';
+import { describeUsage } from '../core/message.ts';
+import type { Resource } from '../core/resource.ts';
+import type { Action } from '../core/response.ts';
+import { isBrake, isEnding } from '../core/response.ts';
+import type { PlannedStep } from '../core/response-plan.ts';
+import { planResponse } from '../core/response-plan.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { EndRequest, Run } from './run.ts';
+
+type Brake = 'cpu_quota' | 'nice' | 'memory_high' | 'soft_nofile';
+type Entering = Extract<Decision, { kind: 'enter' | 'repeat' }>;
+
+export interface Responder {
+  respond(run: Run, decision: Decision, end: (request: EndRequest, action: Action) => void): Promise<void>;
+}
+
+export function createResponder(ports: SupervisorPorts): Responder {
+  return {
+    async respond(run, decision, end) {
+      recordStage(run, decision, ports);
+      if (decision.kind === 'leave') return liftBrakes(run, decision.resource, ports);
+      const limit = run.limits[decision.resource];
+      if (limit === null) return;
+      const plan = planResponse(decision, limit, (action) => can(run, action), { dryRun: run.init.definition.dryRun, mode: run.init.mode });
+      let acted = false;
+      for (const step of plan.steps) {
+        const outcome = await carryOut(run, decision, step, end, ports);
+        acted ||= outcome === 'done' || outcome === 'wait';
+        if (outcome === 'enough' || outcome === 'wait') break;
+      }
+      if (acted) run.markActed(decision.resource, decision.to);
+    },
+  };
+}
+
+function recordStage(run: Run, decision: Decision, ports: SupervisorPorts): void {
+  if (decision.kind === 'repeat') return;
+  ports.recorder.record({
+    kind: 'stage',
+    tool: run.tool,
+    run: run.id,
+    resource: decision.resource,
+    from: decision.from,
+    to: decision.to,
+    usage: decision.usage,
+    limit: decision.limit,
+    ratio: decision.ratio,
+    cause: decision.kind === 'leave' ? 'samples' : decision.cause,
+    dryRun: run.init.definition.dryRun,
+  });
+}
+
+function can(run: Run, action: Action): true | { readonly reason: string } {
+  if (run.init.notGoverned !== null && action !== 'notify') return { reason: run.init.notGoverned };
+  return isBrake(action) ? run.init.containment.brakes.supports(action as Brake) : true;
+}
+
+/** `enough`: the later steps are not needed any more. `wait`: what was done needs its quiet time to show. */
+async function carryOut(
+  run: Run,
+  decision: Entering,
+  step: PlannedStep,
+  end: (request: EndRequest, action: Action) => void,
+  ports: SupervisorPorts,
+): Promise<'done' | 'wait' | 'enough' | 'nothing'> {
+  const { resource, to: stage } = decision;
+  const record = (outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run', detail?: string): void =>
+    ports.recorder.record({ kind: 'action', tool: run.tool, run: run.id, resource, stage, action: step.action, outcome, ...(detail === undefined ? {} : { detail }) });
+  if (step.status !== 'do') {
+    record(step.status, step.status === 'unsupported' ? step.reason : undefined);
+    return 'nothing';
+  }
+  if (isEnding(step.action)) {
+    const stillThere = confirm(run, decision);
+    if (!stillThere.confirmed) {
+      record('withdrawn', stillThere.detail);
+      return 'enough';
+    }
+    record('done', stillThere.detail);
+    end(endRequest(run, decision, step.action, stillThere.usage), step.action);
+    return 'done';
+  }
+  try {
+    if (step.action === 'destroy_stale_sockets') {
+      const closed = await destroyStaleSockets(run, ports);
+      record('done', `${closed} sockets in CLOSE_WAIT closed`);
+      return closed > 0 ? 'wait' : 'nothing';
+    }
+    record('done', await act(run, decision, step.action));
+  } catch (error) {
+    record('failed', error instanceof Error ? error.message : String(error));
+    return 'nothing';
+  }
+  return step.action === 'notify' ? 'nothing' : 'done';
+}
+
+/** The re-read right before the irreversible act (earlyoom): what recovered meanwhile is left alone. */
+function confirm(run: Run, decision: Entering): { readonly confirmed: boolean; readonly usage: number; readonly detail: string } {
+  // The kernel has already killed; there is nothing to confirm.
+  if (decision.cause === 'kernel') return { confirmed: true, usage: decision.usage, detail: 'the kernel reported it' };
+  const fresh = run.reread(decision.resource);
+  if (fresh === null) return { confirmed: false, usage: decision.usage, detail: 'could not be read again' };
+  const needed = decision.cause === 'samples' ? rank(decision.to) : rank('throttled');
+  if (rank(fresh.stage) >= needed) return { confirmed: true, usage: fresh.usage, detail: `read again: ${fresh.usage}` };
+  run.markWithdrawn(decision.resource, fresh.stage);
+  return { confirmed: false, usage: fresh.usage, detail: `read again: ${fresh.usage}, stage ${fresh.stage}` };
+}
+
+async function act(run: Run, decision: Entering, action: Action): Promise<string | undefined> {
+  if (action === 'notify') {
+    const listeners = run.notifyPressure?.(JSON.stringify({ resource: decision.resource, stage: decision.to, usage: decision.usage, limit: decision.limit, ratio: decision.ratio })) ?? 0;
+    return `${listeners} listeners`;
+  }
+  await run.init.containment.brakes.set(action as Brake, run.limits);
+  run.brakes.set(decision.resource, [...(run.brakes.get(decision.resource) ?? []), action]);
+  return undefined;
+}
+
+/** The tool sees an error on each and closes it; resolves to how many. */
+async function destroyStaleSockets(run: Run, ports: SupervisorPorts): Promise<number> {
+  const stale = run.init.containment.inspect
+    .sockets()
+    .flatMap(({ state, local, remote }) => (state === 'CLOSE_WAIT' && local !== null && remote !== null ? [{ local, remote }] : []));
+  if (stale.length === 0) return 0;
+  ports.recorder.record({ kind: 'intent', tool: run.tool, run: run.id, action: 'destroy_sockets', reason: 'limit', target: { sockets: stale.length } });
+  const { closed, refused } = await ports.staleSockets.destroy(stale);
+  ports.recorder.record({ kind: 'outcome', tool: run.tool, run: run.id, action: 'destroy_sockets', ok: refused === null, detail: { closed, refused } });
+  if (refused !== null) throw new Error(refused);
+  return closed;
+}
+
+async function liftBrakes(run: Run, resource: Resource, ports: SupervisorPorts): Promise<void> {
+  const set = run.brakes.get(resource) ?? [];
+  run.brakes.delete(resource);
+  const stillWanted = new Set([...run.brakes.values()].flat());
+  for (const action of set) {
+    if (stillWanted.has(action)) continue;
+    await run.init.containment.brakes.lift(action as Brake);
+    ports.log.info({ tool: run.tool, run: run.id, resource, action }, 'brake lifted');
+  }
+}
+
+function endRequest(run: Run, decision: Entering, action: Action, usage: number): EndRequest {
+  const limit = run.limits[decision.resource];
+  const ratio = usage / decision.limit;
+  const what = describeUsage(decision.resource, usage, decision.limit, Math.max(ratio, decision.cause === 'samples' ? decision.ratio : 0));
+  const why: Readonly<Record<Entering['cause'], string>> = {
+    samples: `${what}, stage ${decision.to}`,
+    deadline: `${what}: throttled for too long`,
+    stall: `${what}: stalled on memory while throttled`,
+    starvation: `${what}: starved of CPU while throttled`,
+    kernel: 'the kernel killed a process of it for lack of memory (OOM) at its hard limit',
+  };
+  const reason = limit?.reason === undefined ? '' : ` (limit because: ${limit.reason})`;
+  return {
+    reason: decision.cause === 'kernel' ? 'oom_kill' : 'limit',
+    message: `stopped: ${why[decision.cause]}${reason}`,
+    resource: decision.resource,
+    graceMs: action === 'kill' ? 0 : run.init.definition.graceMs,
+  };
+}

@@ -1,0 +1,170 @@
+/**
+ * One run: one life of one process tree. It knows how to look at itself (observe, reread) and how to end itself (end);
+ * when to do which is for the monitor and the tool's actor.
+ */
+
+import type { EndReason, Inventory } from '../core/audit-record.ts';
+import type { ProcessIdentity } from '../core/identity.ts';
+import type { Stage, ThresholdStage } from '../core/ladder.ts';
+import { stageOf } from '../core/ladder.ts';
+import type { LadderSettings, ResolvedLimits } from '../core/limits.ts';
+import { ratioOf } from '../core/limits.ts';
+import type { Decision, PolicyMemory } from '../core/policy.ts';
+import { acted, decide, initialMemory, withdrawn } from '../core/policy.ts';
+import type { Resource } from '../core/resource.ts';
+import { RESOURCES } from '../core/resource.ts';
+import type { Action } from '../core/response.ts';
+import type { UsageRecord } from '../core/usage.ts';
+import type { Containment, LimitOutcome } from '../os/backend.ts';
+import type { ExitInfo } from '../process/exit.ts';
+import type { ManagedProcess } from '../process/managed-launch.ts';
+import type { Scope } from '../scope/scope.ts';
+import type { ToolDefinition } from './governor.ts';
+import type { Connection, SupervisorPorts } from './ports.ts';
+import { RecordBuilder } from './usage-record.ts';
+import type { EndView, RunState } from './views.ts';
+
+export interface RunInit {
+  readonly id: string;
+  readonly mode: 'direct' | 'managed';
+  readonly definition: ToolDefinition;
+  readonly context: string | null;
+  readonly detached: boolean;
+  readonly clients: readonly ProcessIdentity[];
+  readonly tempDir: string;
+  readonly cwd: string;
+  /** Masked. */
+  readonly command: readonly string[];
+  readonly notGoverned: string | null;
+  readonly containment: Containment;
+  readonly scope: Scope;
+  readonly startedMs: number;
+  readonly startedWallMs: number;
+}
+
+export class Run {
+  readonly init: RunInit;
+  readonly #ports: SupervisorPorts;
+  readonly #records: RecordBuilder;
+  #memory: PolicyMemory;
+  state: RunState = 'starting';
+  limits: ResolvedLimits;
+  outcomes: readonly LimitOutcome[] = [];
+  /** A lowered limit whose kernel cap waits until usage is below it. */
+  capsPending = false;
+  leader: ProcessIdentity | null = null;
+  process: ManagedProcess | null = null;
+  connection: Connection | null = null;
+  notifyPressure: ((message: string) => number) | null = null;
+  exit: ExitInfo = 'unknown';
+  last: UsageRecord | null = null;
+  /** Milliseconds of CPU time as last read; null before that or where it cannot be read. */
+  cpuTimeMs: number | null = null;
+  end: EndView | null = null;
+  endedWallMs: number | null = null;
+  /** Brakes in force, by the resource that asked for them. */
+  readonly brakes = new Map<Resource, Action[]>();
+
+  constructor(init: RunInit, ports: SupervisorPorts) {
+    this.init = init;
+    this.#ports = ports;
+    this.limits = init.definition.limits;
+    this.#records = new RecordBuilder(init.id, init.startedMs);
+    this.#memory = initialMemory(init.startedMs);
+  }
+
+  get id(): string {
+    return this.init.id;
+  }
+
+  get tool(): string {
+    return this.init.definition.name;
+  }
+
+  stage(resource: Resource): Stage {
+    return this.#memory.resources[resource].stage;
+  }
+
+  get alive(): boolean {
+    return this.state === 'starting' || this.state === 'running' || this.state === 'stopping';
+  }
+
+  /** Samples now and lets the policy judge. `populated` false: the tree has ended. */
+  observe(stalled: boolean): { readonly populated: boolean; readonly decisions: readonly Decision[] } {
+    const nowMs = this.#ports.clock.monotonicMs();
+    const sample = this.init.containment.usage.sample(nowMs);
+    const record = this.#records.build(sample, stalled);
+    this.last = record;
+    if (sample.cpuTimeMs.kind === 'measured') this.cpuTimeMs = sample.cpuTimeMs.value;
+    const verdict = decide(this.#memory, record, this.limits, this.#ladder(), nowMs);
+    this.#memory = verdict.memory;
+    return { populated: sample.populated, decisions: verdict.decisions };
+  }
+
+  /**
+   * Reads the resource again right before an irreversible act.
+   * @returns the stage that the fresh reading lies in; null when it cannot be read
+   */
+  reread(resource: Resource): { readonly stage: Stage; readonly usage: number } | null {
+    const limit = this.limits[resource];
+    if (limit === null) return { stage: 'normal', usage: 0 };
+    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), true);
+    const record = this.#records.build(sample, false);
+    this.last = record;
+    const reading = record.readings[resource];
+    if (reading.kind !== 'measured') return null;
+    return { stage: stageOf(ratioOf(reading, limit), limit.thresholds), usage: reading.value };
+  }
+
+  /**
+   * The escalation deadline keeps a throttle from becoming a livelock. Where nothing holds the tool back there is no
+   * throttle, and a tool that stays at 92 % of its limit breaks no rule.
+   */
+  #ladder(): LadderSettings {
+    const settings = this.init.definition.ladder;
+    const escalateAfterMs = { ...settings.escalateAfterMs };
+    for (const resource of RESOURCES) if (!this.brakes.has(resource)) escalateAfterMs[resource] = null;
+    return { ...settings, escalateAfterMs };
+  }
+
+  markActed(resource: Resource, stage: ThresholdStage): void {
+    this.#memory = acted(this.#memory, resource, stage, this.init.definition.ladder, this.#ports.clock.monotonicMs());
+  }
+
+  markWithdrawn(resource: Resource, stage: Stage): void {
+    this.#memory = withdrawn(this.#memory, resource, stage, this.#ports.clock.monotonicMs());
+  }
+
+  /** False while usage is at or above where a kernel cap would come to lie: setting it would kill at once. */
+  capsFit(): boolean {
+    return (['memory', 'tasks', 'temp_storage'] as const).every((resource) => {
+      const limit = this.limits[resource];
+      const reading = this.last?.readings[resource];
+      return limit === null || reading?.kind !== 'measured' || ratioOf(reading, limit) < limit.thresholds.emergency;
+    });
+  }
+
+  /** What the run holds right now, by kind; kinds that cannot be read are left out. */
+  inventory(): Inventory {
+    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), true);
+    const inventory: Record<string, number> = { processes: this.init.containment.membership.members().length };
+    const add = (kind: string, reading: { kind: string; value?: number; inodes?: number }): void => {
+      if (reading.kind === 'measured' && reading.value !== undefined) inventory[kind] = reading.value;
+    };
+    add('memory_bytes', sample.memory);
+    add('file_handles', sample.fileHandles);
+    add('sockets', sample.sockets);
+    add('temp_bytes', sample.tempStorage);
+    if (sample.tempStorage.kind === 'measured' && sample.tempStorage.inodes !== undefined) inventory['temp_files'] = sample.tempStorage.inodes;
+    inventory['cgroups'] = this.init.containment.record.directories.length;
+    return inventory;
+  }
+}
+
+/** Why and how a run is to end. */
+export interface EndRequest {
+  readonly reason: EndReason;
+  readonly message: string;
+  readonly resource?: Resource;
+  readonly graceMs: number;
+}

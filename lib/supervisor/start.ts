@@ -1,0 +1,108 @@
+/** Starts a run: assemble, put the process in, and only then let it go. */
+
+import { GovernorError } from '../core/errors.ts';
+import type { ProcessIdentity } from '../core/identity.ts';
+import type { Assembled } from './assembly.ts';
+import { addProcess, assemble } from './assembly.ts';
+import type { ToolDefinition } from './governor.ts';
+import { LineCutter } from './log-ring.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { EndRequest, Run } from './run.ts';
+
+export interface DirectStart {
+  readonly launcher: ProcessIdentity;
+  readonly clients: readonly ProcessIdentity[];
+  readonly detached: boolean;
+  readonly context: string | null;
+  readonly cwd: string;
+  /** Tells the launcher to become the tool; false when it is gone. */
+  go(assembled: Assembled): boolean;
+}
+
+/** The launcher is moved in and waits meanwhile, so limits hold before the tool's first instruction. */
+export async function startDirect(
+  definition: ToolDefinition,
+  request: DirectStart,
+  ports: SupervisorPorts,
+  onContained: (assembled: Assembled) => void,
+): Promise<Assembled> {
+  const assembled = await assemble({ definition, mode: 'direct', ...request }, ports);
+  const { run, progress } = assembled;
+  try {
+    await run.init.containment.attach(request.launcher);
+    run.leader = request.launcher;
+    progress('running', request.launcher);
+    onContained(assembled);
+    addProcess(assembled);
+    run.state = 'running';
+    if (!request.go(assembled)) throw new GovernorError('launch_failed', 'the launcher ended before the tool could start');
+    return assembled;
+  } catch (error) {
+    await assembled.ending.begin({ reason: 'launch_failed', message: 'could not be started', graceMs: 0 });
+    throw error;
+  }
+}
+
+export interface ManagedHooks {
+  onContained(assembled: Assembled): void;
+  onLogLine(line: string): void;
+  onExit(run: Run): void;
+  onFailed(assembled: Assembled, request: EndRequest): Promise<void>;
+}
+
+/** Resolves when the tool is ready: its handshake is done and its tools are listed, or it lives where none is asked for. */
+export async function startManaged(definition: ToolDefinition, context: string | null, ports: SupervisorPorts, hooks: ManagedHooks): Promise<Assembled> {
+  const cwd = definition.cwd ?? ports.defaultCwd;
+  const environment = { ...ports.baseEnvironment, ...definition.env };
+  ports.resolveCommand(definition.command, cwd, environment['PATH']);
+  const assembled = await assemble({ definition, mode: 'managed', context, detached: false, clients: [], cwd }, ports);
+  const { run } = assembled;
+  try {
+    await putIn(assembled, definition, cwd, environment, ports, hooks);
+    if (definition.readiness === 'mcp') await handshake(run, definition, ports);
+    run.state = 'running';
+    return assembled;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    await hooks.onFailed(assembled, { reason: 'not_ready', message: `did not become ready: ${message}`, graceMs: 0 });
+    throw error;
+  }
+}
+
+async function putIn(
+  assembled: Assembled,
+  definition: ToolDefinition,
+  cwd: string,
+  environment: Readonly<Record<string, string>>,
+  ports: SupervisorPorts,
+  hooks: ManagedHooks,
+): Promise<void> {
+  const { run, prefix, progress, variables } = assembled;
+  const child = await ports.launch({ command: definition.command, args: definition.args, cwd, environment: { ...environment, ...variables }, prefix });
+  run.process = child;
+  const stderr = new LineCutter(hooks.onLogLine);
+  child.stderr.on('data', (chunk: Uint8Array) => stderr.push(chunk));
+  child.stderr.on('end', () => stderr.end());
+  void child.exited.then((exit) => {
+    run.exit = exit;
+    hooks.onExit(run);
+  });
+  const identity = ports.facts.identity(child.pid);
+  if (identity === null) throw new GovernorError('launch_failed', 'the process ended at once');
+  run.leader = identity;
+  await run.init.containment.attach(identity);
+  progress('running', identity);
+  hooks.onContained(assembled);
+  addProcess(assembled);
+  const limit = run.limits.file_handles;
+  child.openGate(limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency));
+}
+
+async function handshake(run: Run, definition: ToolDefinition, ports: SupervisorPorts): Promise<void> {
+  const child = run.process;
+  if (child === null) return;
+  run.connection = await ports.connect.connect(child, {
+    timeoutMs: definition.readyTimeoutMs,
+    onProtocolError: (message) => ports.log.warn({ tool: run.tool, run: run.id }, message),
+  });
+}

@@ -1,0 +1,325 @@
+/**
+ * One actor per tool: events come in one at a time, the transition table decides, the actor carries the effects out.
+ * Starting a run and ending it take time and happen beside the mailbox; their outcomes are new events.
+ */
+
+import type { EndReason } from '../core/audit-record.ts';
+import { GovernorError } from '../core/errors.ts';
+import type { ToolEffect, ToolEvent, ToolState } from '../core/tool-state.ts';
+import { transition } from '../core/tool-state.ts';
+import type { Assembled } from './assembly.ts';
+import type { ToolDefinition } from './governor.ts';
+import { LogRing } from './log-ring.ts';
+import { Mailbox } from './mailbox.ts';
+import type { Finding, Monitor } from './monitor.ts';
+import type { SupervisorPorts } from './ports.ts';
+import { Recovery } from './recovery.ts';
+import type { Responder } from './responder.ts';
+import type { EndRequest, Run } from './run.ts';
+import { startDirect, startManaged } from './start.ts';
+import type { DirectStart } from './start.ts';
+import { runView } from './view.ts';
+import type { EndView, RunView } from './views.ts';
+import type { ServerInfo } from './ports.ts';
+
+const ENDED_KEPT = 20;
+const UNPROVEN_RECHECK_MS = 5_000;
+
+export interface ToolContext {
+  readonly ports: SupervisorPorts;
+  readonly monitor: Monitor;
+  readonly responder: Responder;
+  /** The tool has left the table: forget it. */
+  onGone(tool: Tool): void;
+}
+
+export class Tool {
+  definition: ToolDefinition;
+  state: ToolState = 'registered';
+  readonly runs = new Map<string, Assembled>();
+  readonly ended: RunView[] = [];
+  readonly logs = new LogRing();
+  readonly recovery: Recovery;
+  server: ServerInfo | null = null;
+  lastEnd: EndView | null = null;
+  /** CPU time of runs that have ended. */
+  #endedCpuMs = 0;
+  readonly #context: ToolContext;
+  readonly #mailbox: Mailbox;
+  readonly #endings = new Map<string, Promise<void>>();
+  #recheck: NodeJS.Timeout | null = null;
+
+  constructor(definition: ToolDefinition, context: ToolContext) {
+    this.definition = definition;
+    this.#context = context;
+    this.#mailbox = new Mailbox((error) => context.ports.log.error({ tool: definition.name, err: error }, 'a decision could not be carried out'));
+    this.recovery = new Recovery(() => this.definition, context.ports, () => this.#recover());
+  }
+
+  /** CPU time of all runs in this daemon, milliseconds, never falling; null while nothing was measured. */
+  get cpuTimeMs(): number | null {
+    const live = [...this.runs.values()].flatMap(({ run }) => (run.cpuTimeMs === null ? [] : [run.cpuTimeMs]));
+    return live.length === 0 && this.#endedCpuMs === 0 ? null : live.reduce((sum, ms) => sum + ms, this.#endedCpuMs);
+  }
+
+  get name(): string {
+    return this.definition.name;
+  }
+
+  /** Starts a managed run; resolves when it is ready. @throws GovernorError when refused or failed */
+  async activate(context: string | null): Promise<Run> {
+    this.#admit();
+    return this.#start(context);
+  }
+
+  /** Puts a launcher under supervision; resolves when it was told to go on. */
+  async adoptLauncher(request: DirectStart, definition = this.definition): Promise<Run> {
+    this.#admit();
+    try {
+      const assembled = await startDirect(definition, request, this.#context.ports, (started) => this.#watch(started));
+      this.#dispatch('run_started', assembled.run.id);
+      return assembled.run;
+    } catch (error) {
+      if (this.runs.size === 0) this.#dispatch('launch_failed');
+      this.#unregisterIfAdHoc();
+      throw error;
+    }
+  }
+
+  /** A run of an earlier daemon. */
+  readopt(assembled: Assembled): void {
+    this.#dispatch('activate_requested');
+    this.#watch(assembled);
+    this.#dispatch('run_started', assembled.run.id);
+  }
+
+  /** Ends the run, or all runs; resolves when each is proven ended or `unproven`. */
+  async stop(reason: EndReason, message: string, runId?: string, graceMs: number = this.definition.graceMs): Promise<void> {
+    if (runId !== undefined && !this.runs.has(runId)) throw new GovernorError('unknown_run', `${this.name} has no run ${runId}`);
+    if (runId === undefined) this.#dispatch('deactivate_requested');
+    await this.#endRuns({ reason, message, graceMs }, runId);
+  }
+
+  /** Removes the tool for good, after its runs. */
+  async unregister(reason: EndReason = 'unregistered'): Promise<void> {
+    this.#dispatch('unregister_requested');
+    await this.#endRuns({ reason, message: 'stopped: the tool was unregistered', graceMs: this.definition.graceMs });
+  }
+
+  /** Closes an open breaker and looks at unproven runs again. */
+  async cleanup(): Promise<void> {
+    this.recovery.reset();
+    if (this.state === 'failed') this.#dispatch('reset_requested');
+    await this.#recheckUnproven();
+  }
+
+  handle(run: Run, finding: Finding): void {
+    const assembled = this.runs.get(run.id);
+    if (assembled === undefined) return;
+    switch (finding.kind) {
+      case 'decisions':
+        for (const decision of finding.decisions) {
+          this.#mailbox.post(() => this.#context.responder.respond(run, decision, (request, action) => {
+            if (action === 'stop') this.recovery.hold();
+            if (action === 'kill') this.recovery.countFailure();
+            void this.#end(assembled, request);
+          }));
+        }
+        return;
+      case 'empty':
+        void this.#end(assembled, { reason: 'exited', message: 'ended by itself', graceMs: 0 });
+        return;
+      case 'leader_gone':
+        void this.#end(assembled, { reason: 'exited', message: 'ended by itself; what it left behind was stopped', graceMs: this.definition.graceMs });
+        return;
+      case 'client_gone':
+        void this.#end(assembled, { reason: 'client_died', message: `stopped: its client (process ${finding.client.pid}) is gone`, graceMs: this.definition.graceMs });
+        return;
+      case 'failed':
+        this.#context.ports.log.error({ tool: this.name, run: run.id, err: finding.error }, 'sampling failed');
+        return;
+    }
+  }
+
+  /** No more time to be polite, for ends under way. */
+  hurry(): void {
+    for (const { run, ending } of this.runs.values()) {
+      if (run.state === 'stopping') void ending.begin({ reason: 'shutdown', message: 'stopped: Governor shuts down', graceMs: 0 });
+    }
+  }
+
+  /** The daemon goes and leaves its direct runs alive: nothing is ended, nothing is written any more. */
+  abandon(): void {
+    this.recovery.cancel();
+    if (this.#recheck !== null) clearTimeout(this.#recheck);
+    for (const runId of this.runs.keys()) this.#context.monitor.remove(runId);
+  }
+
+  #admit(): void {
+    if (this.state === 'failed' && this.recovery.breakerMayClose()) this.#dispatch('reset_requested');
+    for (const { run } of this.runs.values()) {
+      if (run.state === 'unproven') throw new GovernorError('tool_unproven', `${this.name}: run ${run.id} is not proven to be stopped; see governor ls ${this.name}`);
+    }
+    this.#dispatch('activate_requested');
+  }
+
+  async #start(context: string | null): Promise<Run> {
+    try {
+      const assembled = await startManaged(this.definition, context, this.#context.ports, {
+        onContained: (started) => this.#watch(started),
+        onLogLine: (line) => this.logs.add(line),
+        onExit: (run) => this.#context.monitor.poke(run.id),
+        onFailed: (started, request) => this.#end(started, request),
+      });
+      this.#dispatch('run_started', assembled.run.id);
+      if (this.state !== 'active') {
+        await this.#end(assembled, { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs });
+        throw new GovernorError('illegal_state', `${this.name} was stopped while it was starting`);
+      }
+      this.server = assembled.run.connection?.server ?? null;
+      this.recovery.started();
+      return assembled.run;
+    } catch (error) {
+      if (this.runs.size === 0) this.#dispatch('launch_failed');
+      this.#considerRecovery('not_ready');
+      throw error;
+    }
+  }
+
+  #watch(assembled: Assembled): void {
+    this.runs.set(assembled.run.id, assembled);
+    this.#context.monitor.add(assembled.run);
+    assembled.run.init.scope.add('monitor', () => this.#context.monitor.remove(assembled.run.id), 1_000);
+  }
+
+  async #endRuns(request: EndRequest, runId?: string): Promise<void> {
+    const ends: Promise<void>[] = [];
+    for (const assembled of this.runs.values()) {
+      if (runId === undefined || assembled.run.id === runId) ends.push(this.#end(assembled, request));
+    }
+    await Promise.all(ends);
+  }
+
+  /** One ending a run, however often it is asked for. */
+  #end(assembled: Assembled, request: EndRequest): Promise<void> {
+    const { run, ending } = assembled;
+    const known = this.#endings.get(run.id);
+    if (known !== undefined) {
+      // Only takes the time to be polite away, where the new request has none.
+      void ending.begin(request);
+      return known;
+    }
+    const wasReady = run.state === 'running';
+    assembled.progress('stopping');
+    const ended = ending.begin(request).then(
+      (end) => this.#ended(assembled, end, wasReady),
+      (error: unknown) => {
+        this.#context.ports.log.error({ tool: this.name, run: run.id, err: error }, 'the end of a run failed');
+      },
+    );
+    this.#endings.set(run.id, ended);
+    return ended;
+  }
+
+  #ended(assembled: Assembled, end: EndView, wasReady: boolean): void {
+    const { run } = assembled;
+    this.lastEnd = end;
+    this.logs.add(`governor: ${end.message}`);
+    if (run.state === 'unproven') {
+      this.#dispatch('stop_unproven', run.id);
+      this.#armRecheck();
+      return;
+    }
+    this.#forgetRun(run);
+    // A run that never became ready is reported by its start.
+    if (wasReady) this.#considerRecovery(end.reason);
+    this.#unregisterIfAdHoc();
+  }
+
+  #forgetRun(run: Run): void {
+    this.#endedCpuMs += run.cpuTimeMs ?? 0;
+    this.runs.delete(run.id);
+    this.#endings.delete(run.id);
+    this.ended.unshift(runView(run, this.#context.ports));
+    this.ended.length = Math.min(this.ended.length, ENDED_KEPT);
+    if (this.runs.size === 0) this.server = null;
+    this.#dispatch(this.runs.size === 0 ? 'last_run_ended' : 'run_ended', run.id);
+  }
+
+  #considerRecovery(reason: EndReason): void {
+    if (this.state !== 'registered') return;
+    const verdict = this.recovery.consider(reason);
+    if (verdict === 'scheduled') this.#dispatch('recovery_scheduled');
+    if (verdict === 'gave_up') this.#dispatch('recovery_gave_up');
+  }
+
+  #recover(): void {
+    if (this.state !== 'recovering') return;
+    this.#dispatch('recovery_due');
+    this.#start(null).catch((error: unknown) => {
+      this.#context.ports.log.warn({ tool: this.name, err: error }, 'a restart failed');
+    });
+  }
+
+  /** `run` without an entry in the file: the tool goes with its last run. */
+  #unregisterIfAdHoc(): void {
+    if (this.definition.origin === 'run' && this.runs.size === 0 && this.state === 'registered') this.#dispatch('unregister_requested');
+  }
+
+  #armRecheck(): void {
+    if (this.#recheck !== null) return;
+    this.#recheck = setTimeout(() => {
+      this.#recheck = null;
+      this.#recheckUnproven().catch((error: unknown) => this.#context.ports.log.error({ tool: this.name, err: error }, 'recheck failed'));
+    }, UNPROVEN_RECHECK_MS);
+  }
+
+  async #recheckUnproven(): Promise<void> {
+    for (const { run, progress } of this.runs.values()) {
+      if (run.state !== 'unproven') continue;
+      const { containment } = run.init;
+      await containment.killer.kill();
+      if (containment.membership.members().length > 0) {
+        this.#armRecheck();
+        continue;
+      }
+      await containment.remove(1_000);
+      containment.close();
+      progress('stopping');
+      this.#context.ports.ledger.remove(run.id);
+      run.state = 'ended';
+      this.#dispatch('stop_proven', run.id);
+      this.#forgetRun(run);
+    }
+    this.#unregisterIfAdHoc();
+  }
+
+  #dispatch(event: ToolEvent, runId?: string): void {
+    const cell = transition(this.state, event);
+    if ('ignore' in cell) return;
+    if ('refuse' in cell) throw new GovernorError(cell.refuse, `${this.name} is ${this.state}: ${event.replaceAll('_', ' ')} is not possible now`);
+    const from = this.state;
+    this.state = cell.to === 'gone' ? 'unregistering' : cell.to;
+    if (from !== cell.to) {
+      this.#context.ports.recorder.record({ kind: 'lifecycle', tool: this.name, ...(runId === undefined ? {} : { run: runId }), from, to: cell.to, event });
+    }
+    for (const effect of cell.effects) this.#perform(effect);
+  }
+
+  #perform(effect: ToolEffect): void {
+    switch (effect) {
+      // Starts and stops are carried out by whoever posted the event and waits for them.
+      case 'start_run':
+      case 'stop_all_runs':
+      case 'schedule_recovery':
+        return;
+      case 'cancel_recovery':
+        this.recovery.cancel();
+        return;
+      case 'forget_tool':
+        this.abandon();
+        this.#context.onGone(this);
+        return;
+    }
+  }
+}
