@@ -3,6 +3,7 @@
  * the only place that knows all backends. The supervisor sees this file and nothing below it.
  */
 
+import type { ProcessIdentity } from '../core/identity.ts';
 import type { ResolvedLimits } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
@@ -37,11 +38,7 @@ export interface BackendProbe {
   readonly reason: string;
 }
 
-/** Process identity: a pid means nothing without its start time (clock ticks since boot, proc_pid_stat(5) field 22). */
-export interface ProcessIdentity {
-  readonly pid: number;
-  readonly startTicks: number;
-}
+export type { ProcessIdentity } from '../core/identity.ts';
 
 /** What the ledger keeps of a containment, enough to find and empty it after a crash. JSON. */
 export interface ContainmentRecord {

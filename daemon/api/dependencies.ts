@@ -1,0 +1,92 @@
+/** What the API needs of the rest of the daemon. Interfaces only, so that tests and the composition root can fill them. */
+
+import type { Problem } from '../../lib/core/errors.ts';
+import type { Result } from '../../lib/core/result.ts';
+import type { ChainKind } from '../../lib/observe/audit-chain.ts';
+import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
+
+/** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
+export type Scope = 'read' | 'control' | 'launch';
+
+export const ALL_SCOPES: readonly Scope[] = ['read', 'control', 'launch'];
+
+export interface AccessToken {
+  readonly token: string;
+  /** Names the token in the audit; never secret. */
+  readonly label: string;
+  readonly scopes: readonly Scope[];
+}
+
+export interface ApiSettings {
+  readonly auth: {
+    /** `none` is honoured only while the TCP listener is bound to a loopback address. */
+    readonly api: 'token' | 'none';
+    readonly metrics: 'token' | 'none';
+  };
+  /** Further values of Host, `name` (any port) or `name:port`, for a proxy or a service name. */
+  readonly allowedHosts?: readonly string[];
+}
+
+export interface AuditQuery {
+  readonly tool?: string;
+  readonly run?: string;
+  readonly kind?: ChainKind;
+  /** ISO 8601 with offset: from `since` on, before `until`. */
+  readonly since?: string;
+  readonly until?: string;
+  /** At most this many entries, oldest first. */
+  readonly limit: number;
+  /** Only entries with a higher sequence number. */
+  readonly after?: number;
+}
+
+export interface AuditEntryView {
+  readonly seq: number;
+  readonly at: string;
+  readonly kind: string;
+  readonly [field: string]: unknown;
+}
+
+export interface AuditVerification {
+  readonly ok: boolean;
+  /** Entries that verified. */
+  readonly entries: number;
+  /** What is wrong, in order: `audit-000000000001.jsonl:12: changed`. */
+  readonly findings: readonly { readonly file: string; readonly line: number | null; readonly kind: string; readonly message: string }[];
+}
+
+export interface AuditReader {
+  list(query: AuditQuery): Promise<{ readonly entries: readonly AuditEntryView[]; readonly more: boolean }>;
+  verify(): Promise<AuditVerification>;
+}
+
+export interface ApiLogger {
+  debug(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+export interface ApiDependencies {
+  readonly governor: Governor;
+  /** Asked at every request, so that a reloaded configuration applies at once. */
+  readonly settings: () => ApiSettings;
+  readonly tokens: () => readonly AccessToken[];
+  readonly audit: AuditReader;
+  /** The Prometheus text exposition, version 0.0.4. */
+  readonly metricsText: () => Promise<string>;
+  readonly ready: () => { readonly ready: boolean; readonly detail: string };
+  /** Begins the shutdown of the daemon; called after the answer was sent. */
+  readonly stop: (options: { readonly stopTools: boolean }) => void;
+  /** A whole tool definition; pointers in problems are relative to the body. */
+  readonly define: (body: unknown) => Result<ToolDefinition, readonly Problem[]>;
+  /** The `limits` of a PATCH body; pointers in problems are relative to the body: `/limits/memory`. */
+  readonly parseLimits: (limits: unknown) => Result<LimitPatch, readonly Problem[]>;
+  readonly version: string;
+  /** Id of this daemon's life, as in `EventView.daemon`. */
+  readonly instance: string;
+  readonly logger: ApiLogger;
+  /** Absolute folder of Markdown files, served under /docs. */
+  readonly docsDirectory: string;
+  /** Milliseconds between comments on an idle event stream. Default 15,000. */
+  readonly heartbeatMs?: number;
+}

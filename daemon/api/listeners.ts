@@ -1,0 +1,175 @@
+/** Two HTTP servers before one set of routes: a unix socket that only its owner can open, and TCP. */
+
+import { chmod, lstat, unlink } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { GovernorError } from '../../lib/core/errors.ts';
+import type { ErrorCode } from '../../lib/core/errors.ts';
+import type { Listener } from './guard.ts';
+import { rawProblem } from './problems.ts';
+
+/** A whole request, headers and body, has to arrive in this time (slow clients hold a connection otherwise). */
+const REQUEST_TIMEOUT_MS = 30_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_TIMEOUT_MS = 5000;
+/** Nothing moves on a connection: longer than any stop of a tool takes; event streams have their heartbeat. */
+const INACTIVITY_TIMEOUT_MS = 15 * 60_000;
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_CONNECTIONS = 512;
+/** sun_path of Linux holds 108 bytes with the closing zero, unix(7). */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+export interface Listeners {
+  /** @param path of the socket file; made with mode 0600, a dead one of an earlier daemon is replaced */
+  listenUnix(path: string): Promise<void>;
+  /** @returns the address that was bound; port 0 asks for any */
+  listenTcp(address: { readonly host: string; readonly port: number }): Promise<{ readonly host: string; readonly port: number }>;
+  /** The listener that accepted a connection, or undefined. */
+  of(socket: Socket): Listener | undefined;
+  /** Takes no more connections, lets requests in flight end for at most `deadlineMs`, then breaks them off. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+export function createListeners(handle: RequestListener): Listeners {
+  const accepted = new WeakMap<Socket, Listener>();
+  const servers = new Set<Server>();
+
+  const serve = (identify: () => Listener | undefined): Server => {
+    const server = createServer(
+      {
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+        connectionsCheckingInterval: 5000,
+        maxHeaderSize: MAX_HEADER_BYTES,
+      },
+      handle,
+    );
+    server.setTimeout(INACTIVITY_TIMEOUT_MS);
+    server.maxConnections = MAX_CONNECTIONS;
+    server.on('connection', (socket) => {
+      const listener = identify();
+      if (listener !== undefined) accepted.set(socket, listener);
+    });
+    server.on('clientError', refuseUnparsable);
+    servers.add(server);
+    return server;
+  };
+
+  return {
+    async listenUnix(path) {
+      if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
+        throw new GovernorError('state_dir', `The socket path ${path} has more than ${MAX_SOCKET_PATH_BYTES} bytes; choose a shorter state directory`);
+      }
+      await removeDeadSocket(path);
+      const server = serve(() => ({ kind: 'unix' }));
+      await bind(server, () => {
+        // A pipe is bound inside listen(), so the mask holds for this file only.
+        const mask = process.umask(0o177);
+        try {
+          server.listen({ path });
+        } finally {
+          process.umask(mask);
+        }
+      }, `the socket ${path}`);
+      await chmod(path, 0o600);
+    },
+    async listenTcp({ host, port }) {
+      let bound: Listener | undefined;
+      const server = serve(() => bound);
+      await bind(server, () => server.listen({ host, port }), `${host}:${port}`);
+      const address = server.address();
+      if (typeof address !== 'object' || address === null) throw new Error(`no address is bound for ${host}:${port}`);
+      bound = { kind: 'tcp', host, address: address.address, port: address.port };
+      return { host, port: address.port };
+    },
+    of: (socket) => accepted.get(socket),
+    async close(deadlineMs) {
+      await Promise.all([...servers].map((server) => closeServer(server, deadlineMs)));
+    },
+  };
+}
+
+function bind(server: Server, listen: () => void, what: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => reject(cannotListen(error, what));
+    server.once('error', onError);
+    server.once('listening', () => {
+      server.off('error', onError);
+      resolve();
+    });
+    listen();
+  });
+}
+
+function cannotListen(error: NodeJS.ErrnoException, what: string): GovernorError {
+  const known: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+    EADDRINUSE: ['port_taken', 'another program listens there; choose another with --listen HOST:PORT'],
+    EACCES: ['port_taken', 'not permitted; ports below 1024 need root'],
+    EADDRNOTAVAIL: ['invalid_config', 'no network interface of this host has that address'],
+    ENOTFOUND: ['invalid_config', 'that host name is not known'],
+  };
+  const [code, why] = known[error.code ?? ''] ?? ['internal', error.message];
+  return new GovernorError(code, `Cannot listen on ${what}: ${why}`, { cause: error });
+}
+
+/** The daemon's lock already says that no other daemon uses the directory; asking the socket costs nothing. */
+async function removeDeadSocket(path: string): Promise<void> {
+  try {
+    const found = await lstat(path);
+    if (!found.isSocket()) throw new GovernorError('state_dir', `${path} is in the way: it is not a socket`);
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return;
+    throw error;
+  }
+  if (await answers(path)) throw new GovernorError('daemon_running', `Another daemon listens on ${path}`);
+  await unlink(path).catch((error: unknown) => {
+    // ENOENT: gone meanwhile.
+    if (errno(error) !== 'ENOENT') throw error;
+  });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    // ECONNREFUSED: nobody has it open. EAGAIN: somebody has, and is busy.
+    socket.once('error', (error) => resolve(errno(error) === 'EAGAIN'));
+  });
+}
+
+function refuseUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
+  // ECONNRESET: the client is gone. A half-written answer cannot be taken back.
+  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
+    socket.destroy();
+    return;
+  }
+  const [code, status, detail]: readonly [ErrorCode, number, string] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['too_large', 431, `The headers are larger than ${MAX_HEADER_BYTES / 1024} KiB`]
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['invalid_request', 408, 'The request did not arrive in time']
+        : ['invalid_request', 400, 'This is not an HTTP/1.1 request'];
+  socket.end(rawProblem(code, status, detail));
+}
+
+async function closeServer(server: Server, deadlineMs: number): Promise<void> {
+  if (!server.listening) return;
+  await new Promise<void>((resolve) => {
+    const breakOff = setTimeout(() => server.closeAllConnections(), deadlineMs);
+    server.close(() => {
+      clearTimeout(breakOff);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+function errno(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}

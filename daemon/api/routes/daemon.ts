@@ -1,0 +1,141 @@
+/** /v1 beside the tools: runs, contexts, usage of all, audit, events, host, and the daemon itself. */
+
+import { z } from 'zod';
+import { GovernorError } from '../../../lib/core/errors.ts';
+import type { ApiDependencies } from '../dependencies.ts';
+import type { EventStreams } from '../event-stream.ts';
+import { auditQuery, EVENT_ID, eventsQuery, idParams, noQuery, stopBody } from '../requests.ts';
+import { route } from '../route.ts';
+import type { Route } from '../route.ts';
+import * as schemas from '../schemas.ts';
+
+export function daemonRoutes(dependencies: ApiDependencies, streams: EventStreams): readonly Route[] {
+  const { governor, version, stop } = dependencies;
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/runs/{id}',
+      access: 'read',
+      summary: 'One run',
+      params: idParams,
+      query: noQuery,
+      answer: schemas.run,
+      errors: ['unknown_run'],
+      handle: ({ params }) => governor.run(params.id),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/usage',
+      access: 'read',
+      summary: 'Usage of every tool',
+      query: noQuery,
+      answer: z.object({ usage: z.array(schemas.usage) }),
+      handle: () => ({ usage: [...governor.usage()] }),
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/contexts',
+      access: 'read',
+      summary: 'Every context with its runs',
+      query: noQuery,
+      answer: z.object({ contexts: z.array(schemas.context) }),
+      handle: () => ({ contexts: [...governor.contexts()] }),
+    }),
+    route({
+      method: 'DELETE',
+      path: '/v1/contexts/{id}',
+      access: 'control',
+      summary: 'End a context: its runs are stopped',
+      params: idParams,
+      query: noQuery,
+      answer: null,
+      errors: ['unknown_context'],
+      handle: async ({ params }) => void (await governor.endContext(params.id)),
+    }),
+    ...auditRoutes(dependencies),
+    route({
+      method: 'GET',
+      path: '/v1/events',
+      access: 'read',
+      summary: 'Server-sent events: kept ones after the given id, the comment `live`, then live ones',
+      query: eventsQuery,
+      mediaType: 'text/event-stream',
+      answer: z.string(),
+      errors: ['too_many_streams', 'shutting_down'],
+      handle({ query, request, reply }) {
+        if (request.method === 'HEAD') return '';
+        streams.open(reply, lastEventId(request.headers['last-event-id']) ?? query.last_event_id ?? null);
+        return reply;
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/host',
+      access: 'read',
+      summary: 'How each resource is measured and enforced on this host, and how to get more',
+      query: noQuery,
+      answer: schemas.host,
+      handle: () => ({ ...governor.host(), version }),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/config/reload',
+      access: 'control',
+      summary: 'Read limits.yaml again; an invalid file changes nothing',
+      query: noQuery,
+      body: z.strictObject({}),
+      bodyOptional: true,
+      answer: schemas.reloadOutcome,
+      errors: ['invalid_config'],
+      handle: () => governor.reload(),
+    }),
+    route({
+      method: 'POST',
+      path: '/v1/daemon/stop',
+      access: 'control',
+      summary: 'Stop the daemon; direct runs live on unless stopTools is true',
+      query: noQuery,
+      body: stopBody,
+      bodyOptional: true,
+      statuses: [202],
+      answer: z.object({ stopping: z.literal(true), stopTools: z.boolean() }),
+      handle({ body, reply }) {
+        reply.raw.once('close', () => stop({ stopTools: body.stopTools }));
+        return { stopping: true as const, stopTools: body.stopTools };
+      },
+    }),
+  ];
+}
+
+function auditRoutes({ audit }: ApiDependencies): readonly Route[] {
+  return [
+    route({
+      method: 'GET',
+      path: '/v1/audit',
+      access: 'read',
+      summary: 'Entries of the audit log, oldest first; `next` is the `after` of the next page',
+      query: auditQuery,
+      answer: z.object({ entries: z.array(schemas.auditEntry), next: z.number().int().nullable() }),
+      async handle({ query }) {
+        const { entries, more } = await audit.list(query);
+        return { entries: [...entries], next: more ? (entries.at(-1)?.seq ?? null) : null };
+      },
+    }),
+    route({
+      method: 'GET',
+      path: '/v1/audit/verify',
+      access: 'read',
+      summary: 'Whether the chain of the audit log holds',
+      query: noQuery,
+      answer: schemas.auditVerification,
+      handle: () => audit.verify(),
+    }),
+  ];
+}
+
+function lastEventId(header: string | string[] | undefined): string | null {
+  if (header === undefined || header === '') return null;
+  const id = String(header);
+  if (EVENT_ID.test(id)) return id;
+  throw new GovernorError('invalid_request', 'Last-Event-ID is not an id of this stream, such as 17 or d3k9x.17');
+}

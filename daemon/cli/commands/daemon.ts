@@ -1,0 +1,49 @@
+/** `governor daemon` and `governor daemon stop`. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GovernorError } from '../../../lib/core/errors.ts';
+import { createClient, type Client } from '../client.ts';
+import type { ExitCode } from '../exit-codes.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Session } from '../session.ts';
+
+/** Stopping every tool may take each one's grace and the cleanup after it. */
+const STOP_DEADLINE_MS = 60_000;
+const POLL_MS = 25;
+
+/** @returns the exit code of the daemon, when it ended */
+export async function daemon(session: Session, background: boolean): Promise<ExitCode> {
+  // Resolved first, so that a bad place is refused before anything is loaded.
+  session.locations();
+  const { config, stateDir, listen } = session.options;
+  const { runDaemon } = await import('../../compose.ts');
+  const code = await runDaemon({ configPath: config, stateDir, listen, foreground: !background, json: session.json });
+  return code === 0 ? EXIT.ok : EXIT.refused;
+}
+
+export async function stopDaemon(session: Session, stopTools: boolean): Promise<ExitCode> {
+  const locations = session.locations();
+  const client = createClient(locations);
+  const reply = await client.send('POST', '/v1/daemon/stop', { stopTools });
+  const deadline = performance.now() + STOP_DEADLINE_MS;
+  while (await answers(client)) {
+    if (performance.now() > deadline) {
+      throw new GovernorError('internal', `the daemon for ${locations.stateDir} is still stopping after ${STOP_DEADLINE_MS / 1000} s`);
+    }
+    await sleep(POLL_MS);
+  }
+  if (session.json) session.print(reply.text === '' ? '{}' : reply.text);
+  else session.print(`The daemon for ${locations.stateDir} has stopped${stopTools ? ', and every tool with it' : ''}.`);
+  return EXIT.ok;
+}
+
+/** Anything but silence counts: a daemon that shuts down answers 503 until its socket closes. */
+async function answers(client: Client): Promise<boolean> {
+  try {
+    await client.get('/healthz', { timeoutMs: 5000 });
+    return true;
+  } catch (error) {
+    if (!(error instanceof GovernorError)) throw error;
+    return error.code !== 'daemon_unreachable';
+  }
+}

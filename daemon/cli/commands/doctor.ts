@@ -1,0 +1,131 @@
+/** `governor doctor`: what this host can do for Governor, and what would make it more. */
+
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { GovernorError } from '../../../lib/core/errors.ts';
+import type { BackendId, HostReport } from '../../../lib/os/backend.ts';
+import { createClient } from '../client.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import type { Session } from '../session.ts';
+import { renderTable, type Cell, type Column } from '../table.ts';
+import { printable } from '../text.ts';
+
+/** One thing that was looked at. `fail` is essential: Governor cannot keep its promises without it. */
+interface Check {
+  readonly state: 'ok' | 'warn' | 'fail';
+  readonly title: string;
+  readonly detail: string;
+}
+
+export async function doctor(session: Session): Promise<ExitCode> {
+  const { report, text, from } = await hostReport(session);
+  const checks = [...localChecks(session), ...hostChecks(report)];
+  if (session.json) session.print(text);
+  else session.print(...render(session, report, checks, from));
+  return checks.some(({ state }) => state === 'fail') ? EXIT.refused : EXIT.ok;
+}
+
+/** A running daemon knows best, because it is the one that has the rights; without one this process probes for itself. */
+async function hostReport(session: Session): Promise<{ report: HostReport; text: string; from: string }> {
+  try {
+    const reply = await createClient(session.locations()).get('/v1/host');
+    return { report: reply.body as HostReport, text: reply.text, from: 'asked the running daemon' };
+  } catch (error) {
+    if (!(error instanceof GovernorError) || (error.code !== 'daemon_unreachable' && error.code !== 'state_dir')) throw error;
+  }
+  const report = await probe();
+  return { report, text: JSON.stringify(report), from: 'no daemon is running: probed with the rights of this user' };
+}
+
+async function probe(): Promise<HostReport> {
+  const { selectBackend } = await import('../../../lib/os/select.ts');
+  const tempRoot = mkdtempSync(join(tmpdir(), 'governor-doctor-'));
+  try {
+    const { backend, report } = await selectBackend({ instance: `doctor${process.pid}`, tempRoot, probeAll: true });
+    await backend.close();
+    return report;
+  } finally {
+    rmSync(tempRoot, { recursive: true, force: true });
+  }
+}
+
+function localChecks(session: Session): readonly Check[] {
+  return [nodeCheck(), stateDirCheck(session)];
+}
+
+const LEAST_NODE = 20;
+
+function nodeCheck(): Check {
+  const major = Number(process.versions.node.split('.')[0]);
+  const detail = `${process.versions.node}${major < LEAST_NODE ? `; ${LEAST_NODE} or later is needed` : ''}`;
+  return { state: major < LEAST_NODE ? 'fail' : 'ok', title: 'Node', detail };
+}
+
+function stateDirCheck(session: Session): Check {
+  const title = 'state';
+  try {
+    const { stateDir } = session.locations();
+    let folder = stateDir;
+    while (!existsSync(folder)) folder = dirname(folder);
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return { state: 'ok', title, detail: stateDir };
+  } catch (error) {
+    return { state: 'fail', title, detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Backends from which a process can escape. */
+const BEST_EFFORT: ReadonlySet<BackendId> = new Set<BackendId>(['procfs', 'portable']);
+
+function hostChecks(report: HostReport): readonly Check[] {
+  const none = report.capabilities.filter(({ enforcement }) => enforcement === 'none').map(({ resource }) => resource);
+  return [
+    {
+      state: BEST_EFFORT.has(report.backend) ? 'warn' : 'ok',
+      title: 'containment',
+      detail: BEST_EFFORT.has(report.backend)
+        ? `${report.backend}: best effort, a process that means to escape can; see below for what is in the way of more`
+        : `${report.backend}: holds the whole process tree`,
+    },
+    {
+      state: none.length === 0 ? 'ok' : 'fail',
+      title: 'limits',
+      detail: none.length === 0 ? 'every resource can be held to a limit' : `cannot be held to a limit here: ${none.join(', ')}`,
+    },
+    { state: report.native.available ? 'ok' : 'warn', title: 'native', detail: report.native.detail },
+  ];
+}
+
+const RESOURCE_COLUMNS: readonly Column[] = [
+  { title: 'RESOURCE' },
+  { title: 'MEASURED BY' },
+  { title: 'ENFORCED' },
+  { title: 'BY' },
+];
+const PROBE_COLUMNS: readonly Column[] = [{ title: 'BACKEND' }, { title: 'USABLE' }, { title: 'WHY' }];
+const CHECK_COLUMNS: readonly Column[] = [{ title: '' }, { title: '' }, { title: '' }];
+
+function render(session: Session, report: HostReport, checks: readonly Check[], from: string): readonly string[] {
+  const { style } = session;
+  const paint = { ok: style.good, warn: style.stage('warning'), fail: style.bad } as const;
+  const more = report.capabilities.flatMap(({ resource, toGetMore }) => (toGetMore === undefined ? [] : [{ resource, toGetMore }]));
+  return [
+    `kernel ${printable(report.kernel)}; ${from}`,
+    '',
+    ...renderTable(CHECK_COLUMNS, checks.map((check): readonly Cell[] => [{ text: check.state, paint: paint[check.state] }, check.title, check.detail])).slice(1),
+    '',
+    ...renderTable(
+      RESOURCE_COLUMNS,
+      report.capabilities.map(({ resource, measuredBy, enforcement, enforcedBy }): readonly Cell[] => [resource, measuredBy, enforcement, enforcedBy]),
+      style.bold,
+    ),
+    ...(more.length === 0 ? [] : ['', style.bold('To get more:'), ...more.map(({ resource, toGetMore }) => `  ${resource}: ${printable(toGetMore)}`)]),
+    '',
+    ...renderTable(
+      PROBE_COLUMNS,
+      report.probes.map(({ backend, usable, reason }): readonly Cell[] => [backend, usable ? 'yes' : 'no', reason]),
+      style.bold,
+    ),
+  ];
+}

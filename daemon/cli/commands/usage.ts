@@ -1,0 +1,55 @@
+/** `governor usage`. */
+
+import type { ResourceUsageView, UsageView } from '../../../lib/supervisor/views.ts';
+import { createClient, segment } from '../client.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import type { Session } from '../session.ts';
+import { renderTable, type Cell, type Column } from '../table.ts';
+import { bar, limitText, NOTHING, ratioText, usageText, usageWithReason } from '../values.ts';
+
+const COLUMNS: readonly Column[] = [
+  { title: 'TOOL', maxColumns: 40 },
+  { title: 'RESOURCE' },
+  { title: 'USED', align: 'right', maxColumns: 80 },
+  { title: 'LIMIT', align: 'right' },
+  { title: '%', align: 'right' },
+  { title: '' },
+  { title: 'STAGE' },
+  { title: 'QUALITY' },
+  { title: 'ENFORCED' },
+];
+
+export async function usage(session: Session, name: string | null, verbose: boolean): Promise<ExitCode> {
+  const client = createClient(session.locations());
+  const reply = await client.get(name === null ? '/v1/usage' : `/v1/tools/${segment(name)}/usage`);
+  if (session.json) {
+    session.print(reply.text);
+    return EXIT.ok;
+  }
+  const views = name === null ? (reply.body as { readonly usage: readonly UsageView[] }).usage : [reply.body as UsageView];
+  if (views.length === 0) session.print('No tools. Start one with: governor run -- COMMAND');
+  else session.print(...renderTable(COLUMNS, views.flatMap((view) => rowsOf(session, view, verbose)), session.style.bold));
+  return EXIT.ok;
+}
+
+function rowsOf(session: Session, view: UsageView, verbose: boolean): readonly (readonly Cell[])[] {
+  const total = view.resources.map((resource, index) => row(session, index === 0 ? view.tool : '', resource, verbose));
+  if (!verbose) return total;
+  const runs = view.runs.flatMap((run) => run.resources.map((resource, index) => row(session, index === 0 ? `  run ${run.run}` : '', resource, verbose)));
+  return [...total, ...runs];
+}
+
+function row(session: Session, title: string, resource: ResourceUsageView, verbose: boolean): readonly Cell[] {
+  const paint = session.style.stage(resource.stage);
+  return [
+    title,
+    resource.resource,
+    verbose ? usageWithReason(resource) : usageText(resource),
+    limitText(resource),
+    { text: ratioText(resource.ratio), paint },
+    { text: bar(resource.ratio), paint },
+    { text: resource.stage, paint },
+    resource.usage === null ? NOTHING : resource.quality,
+    resource.enforcement,
+  ];
+}

@@ -1,0 +1,38 @@
+/** Failures for people: one clear line, then one line a problem. */
+
+import { formatProblem, GovernorError, type Problem } from '../../lib/core/errors.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import type { Output } from './session.ts';
+import { printable } from './text.ts';
+
+/** With `json` the daemon's own problem document goes to stderr, on one line; stdout stays empty. */
+export function reportError(error: unknown, stderr: Output, json: boolean): ExitCode {
+  if (!(error instanceof GovernorError)) {
+    const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    stderr.write(`governor: internal error: ${detail.split('\n').map(printable).join('\n')}\n`);
+    return EXIT.refused;
+  }
+  const document = error.data['problem'];
+  if (json) {
+    stderr.write(`${typeof document === 'string' ? oneLine(document) : JSON.stringify(documentOf(error))}\n`);
+    return EXIT.refused;
+  }
+  const lines = [`governor: ${error.message}`, ...error.problems.flatMap((problem) => problemLines(error.message, problem))];
+  stderr.write(`${lines.map(printable).join('\n')}\n`);
+  return EXIT.refused;
+}
+
+/** The daemon's own sentence often repeats the first problem: then only what would be right is added. */
+function problemLines(said: string, problem: Problem): readonly string[] {
+  if (!said.includes(problem.message)) return [`  ${formatProblem(problem)}`];
+  return problem.hint === undefined ? [] : [`  ${problem.hint}`];
+}
+
+/** The same form as the daemon's, for what failed before a daemon was reached. */
+function documentOf(error: GovernorError): Readonly<Record<string, unknown>> {
+  return { type: 'about:blank', status: error.status, code: error.code, detail: error.message, problems: error.problems };
+}
+
+function oneLine(document: string): string {
+  return JSON.stringify(JSON.parse(document));
+}

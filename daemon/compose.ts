@@ -1,0 +1,179 @@
+/** The only place that builds real objects: opens the rooms in order, joins them, and closes them in reverse. */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { Registry as MetricsRegistry } from 'prom-client';
+import type { Config } from '../config/config.ts';
+import { parseLimitPatch } from '../config/define.ts';
+import { ALL_SCOPES } from './api/dependencies.ts';
+import { createApi } from './api/api.ts';
+import type { Clock } from '../lib/core/clock.ts';
+import { GovernorError } from '../lib/core/errors.ts';
+import { openAuditLog } from '../lib/observe/audit-log.ts';
+import { EventHub } from '../lib/observe/events.ts';
+import { createLogger } from '../lib/observe/logger.ts';
+import { createMetrics } from '../lib/observe/metrics.ts';
+import { createRecorder } from '../lib/observe/recorder.ts';
+import { procfsFacts } from '../lib/os/procfs/process-facts.ts';
+import { bootId } from '../lib/os/procfs/stat.ts';
+import { selectBackend } from '../lib/os/select.ts';
+import { acquireInstanceLock } from '../lib/process/instance-lock.ts';
+import { Ledger } from '../lib/process/ledger.ts';
+import { Rendezvous } from '../lib/process/rendezvous.ts';
+import { Scope } from '../lib/scope/scope.ts';
+import { reconcile } from '../lib/supervisor/reconcile.ts';
+import { Registry } from '../lib/supervisor/registry.ts';
+import { createAuditReader } from './audit-reader.ts';
+import { banner } from './banner.ts';
+import { resolveLocations } from './cli/locations.ts';
+import type { Locations } from './cli/locations.ts';
+import { governorVersion } from './cli/version.ts';
+import { createConfigSource } from './config-source.ts';
+import { createEventSink } from './event-sink.ts';
+import { createLaunchDoor } from './launch-door.ts';
+import { createPorts } from './ports.ts';
+import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
+import { restoreDefinition } from './restore-definition.ts';
+import { installShutdown } from './shutdown.ts';
+import type { ShutdownMode } from './shutdown.ts';
+import { selftest } from './selftest.ts';
+import { chooseTempRoot } from './temp-root.ts';
+import { readOrCreateToken } from './token.ts';
+import { toolSnapshots } from './tool-snapshots.ts';
+
+export interface DaemonOptions {
+  readonly configPath: string | null;
+  readonly stateDir: string | null;
+  readonly listen: string | null;
+  /** Tells a person how to go on. */
+  readonly foreground: boolean;
+  readonly json: boolean;
+}
+
+/** Runs until it is told to end. @returns the exit code @throws GovernorError when it cannot start */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+  const locations = resolveLocations(
+    { config: options.configPath, stateDir: options.stateDir, listen: options.listen },
+    { env: process.env, cwd: process.cwd(), platform: process.platform },
+  );
+  const root = new Scope({ label: 'daemon' });
+  try {
+    return await run(options, locations, root);
+  } finally {
+    await root.close('daemon ends');
+  }
+}
+
+const CLOCK: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
+/** Finalizers of the daemon's own rooms; the tools are stopped before, under deadlines of their own. */
+const ROOM_DEADLINE_MS = 5_000;
+
+async function run(options: DaemonOptions, locations: Locations, root: Scope): Promise<number> {
+  const { stateDir } = locations;
+  const source = createConfigSource(locations);
+  let config: Config = source.load();
+  const log = createLogger({ level: config.daemon.logLevel, destination: 'stderr' });
+  const self = procfsFacts.identity(process.pid);
+  if (self === null) throw new GovernorError('unsupported', 'the daemon cannot read /proc of itself');
+
+  prepareStateDir(stateDir);
+  const lock = await acquireInstanceLock(stateDir, self, procfsFacts);
+  root.add('lock', () => lock.release(), ROOM_DEADLINE_MS);
+
+  const instance = randomBytes(6).toString('hex');
+  const audit = await openAuditLog({
+    stateDir,
+    clock: CLOCK,
+    bootId: bootId(),
+    daemon: instance,
+    maxFileBytes: config.daemon.audit.maxFileBytes,
+    keepFiles: config.daemon.audit.keepFiles,
+    onStatus: (status) => (status.ok ? log.info(status, 'the audit log is written again') : log.error(status, 'the audit log cannot be written: entries wait')),
+  });
+  root.add('audit', async () => void (await audit.close()), ROOM_DEADLINE_MS);
+
+  const hub = new EventHub({ daemon: instance, wallMs: CLOCK.wallMs, onListenerError: (error) => log.warn({ err: error }, 'an event listener failed') });
+  const metrics = createMetrics({ registry: new MetricsRegistry(), version: governorVersion(), snapshot: () => toolSnapshots(registry, ports) });
+  const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
+
+  const tempRoot = chooseTempRoot(config.daemon.tempRoot);
+  // The same name for the same state directory, so that the next daemon finds the groups of this one.
+  const groupName = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
+  const selection = { instance: groupName, tempRoot };
+  const { backend, report } = await selectBackend({ ...selection, ...(config.daemon.backend === 'auto' ? {} : { forced: config.daemon.backend }) });
+  root.add('backend', () => backend.close(), ROOM_DEADLINE_MS);
+  const ledger = new Ledger(`${stateDir}/ledger`);
+  const ports = createPorts({ clock: CLOCK, log, recorder, ledger, tempRoot, backend, report, selection, self, config, root });
+
+  const registry: Registry = new Registry({
+    ports,
+    loadDefinitions: () => {
+      const next = source.reload(metrics);
+      config = next;
+      return Promise.resolve(next.tools);
+    },
+    events: hub,
+    onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
+    onSample: ({ tool, last }) => {
+      if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
+    },
+    onForgotten: (tool) => metrics.removeTool(tool),
+  });
+
+  let state: 'starting' | 'ready' | 'stopping' = 'starting';
+  const shutdown = installShutdown({
+    foreground: options.foreground,
+    close: async (mode: ShutdownMode) => {
+      state = 'stopping';
+      rendezvous.close();
+      await registry.close(mode);
+      recorder.record({ kind: 'daemon', event: 'stop', detail: { mode } });
+    },
+    hurry: () => registry.hurry(),
+    reload: () => reload('SIGHUP'),
+    onSignal: (signal, count) => log.info({ signal, count }, count === 1 ? 'shutting down' : 'shutting down faster'),
+  });
+  const reload = (by: string): void => {
+    registry.reload().catch((error: unknown) => log.error({ err: error, by }, 'the configuration is not applied; the old one stays'));
+  };
+
+  const api = await createApi({
+    governor: registry,
+    settings: () => ({ auth: config.daemon.auth }),
+    tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
+    audit: createAuditReader(stateDir, audit),
+    metricsText: () => metrics.render(),
+    ready: () => ({ ready: state === 'ready', detail: state }),
+    stop: ({ stopTools }) => shutdown.begin(stopTools ? 'all' : 'managed'),
+    define: (body) => config.define({ origin: 'api', body }),
+    parseLimits: parseLimitPatch,
+    version: governorVersion(),
+    instance,
+    logger: log,
+    docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
+  });
+  root.add('api', () => api.close(), ROOM_DEADLINE_MS);
+  const token = readOrCreateToken(stateDir);
+  prepareSocketDir(locations);
+  await api.listenUnix(locations.listenSocketPath);
+  root.add('socket link', linkSocket(locations), ROOM_DEADLINE_MS);
+  const address = await api.listenTcp(config.daemon.listen);
+
+  recorder.record({ kind: 'daemon', event: 'start', detail: { version: governorVersion(), pid: process.pid, backend: backend.id, config: config.file } });
+  await reconcile({ ports, registry, restoreDefinition: (entry) => restoreDefinition(entry, config) });
+  for (const definition of config.tools) if (!registry.live.has(definition.name)) registry.add(definition);
+  const rendezvous = new Rendezvous({
+    directory: `${stateDir}/launch`,
+    self,
+    facts: procfsFacts,
+    onRequest: createLaunchDoor({ registry, config: () => config, facts: procfsFacts, log, directory: `${stateDir}/launch` }),
+    onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
+  });
+  const watcher = source.watch(() => reload('file change'));
+  root.add('config watch', () => watcher?.close(), ROOM_DEADLINE_MS);
+  registry.autostart();
+  state = 'ready';
+  selftest(report, log);
+  if (options.foreground) process.stdout.write(banner({ address, stateDir, config, report, json: options.json }));
+  return shutdown.done;
+}

@@ -1,0 +1,56 @@
+/** Where the configuration comes from, and how it is read again. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
+import { hostFacts } from '../config/host.ts';
+import { loadConfig } from '../config/load.ts';
+import type { ConfigWatcher } from '../config/watch.ts';
+import { watchConfig } from '../config/watch.ts';
+import { GovernorError, formatProblem } from '../lib/core/errors.ts';
+import type { Problem } from '../lib/core/errors.ts';
+import type { Result } from '../lib/core/result.ts';
+import type { Locations } from './cli/locations.ts';
+
+export interface ConfigSource {
+  /** @throws GovernorError invalid_config with every problem */
+  load(): Config;
+  /** The same, and says to the metrics how it went. */
+  reload(metrics: { setConfigReload(successful: boolean): void }): Config;
+  /** null when there is no file to watch. */
+  watch(onChange: () => void): ConfigWatcher | null;
+}
+
+export function createConfigSource(locations: Locations): ConfigSource {
+  const path = locations.configPath ?? usersOwn();
+  const read = (text?: string): Result<Config, readonly Problem[]> =>
+    loadConfig({ path, ...(text === undefined ? {} : { text }), host: hostFacts(), env: process.env, listen: locations.listen });
+  const load = (): Config => {
+    const result = read();
+    if (result.ok) return result.value;
+    throw new GovernorError('invalid_config', result.error.map(formatProblem).join('\n'), { problems: result.error });
+  };
+  return {
+    load,
+    reload(metrics) {
+      try {
+        const config = load();
+        metrics.setConfigReload(true);
+        return config;
+      } catch (error) {
+        metrics.setConfigReload(false);
+        throw error;
+      }
+    },
+    // The contents are read again by the reload itself, which is the one way in for all that ask for it.
+    watch: (onChange) => (path === null ? null : watchConfig({ path, load: read, onChange: () => onChange() })),
+  };
+}
+
+/** `$XDG_CONFIG_HOME/governor/limits.yaml`, where there is one. */
+function usersOwn(): string | null {
+  const home = process.env['XDG_CONFIG_HOME'] ?? (process.env['HOME'] === undefined ? undefined : join(process.env['HOME'], '.config'));
+  if (home === undefined || home === '') return null;
+  const path = join(home, 'governor', 'limits.yaml');
+  return existsSync(path) ? path : null;
+}

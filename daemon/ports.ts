@@ -1,0 +1,108 @@
+/** Plugs the real rooms into the supervisor's interfaces. */
+
+import { randomBytes } from 'node:crypto';
+import type { Config } from '../config/config.ts';
+import type { Clock } from '../lib/core/clock.ts';
+import { GovernorError } from '../lib/core/errors.ts';
+import type { ProcessIdentity } from '../lib/core/identity.ts';
+import { handshake } from '../lib/mcp/handshake.ts';
+import type { Recorder } from '../lib/observe/recorder.ts';
+import type { Backend, BackendId, HostReport } from '../lib/os/backend.ts';
+import { openLastWord } from '../lib/os/last-word.ts';
+import { procfsFacts } from '../lib/os/procfs/process-facts.ts';
+import { selectBackend } from '../lib/os/select.ts';
+import { destroyStaleSockets } from '../lib/os/stale-sockets.ts';
+import { createTempDir, removeTree } from '../lib/os/tempdir.ts';
+import type { Ledger } from '../lib/process/ledger.ts';
+import { launchManaged } from '../lib/process/managed-launch.ts';
+import { openPressureChannel } from '../lib/process/pressure-channel.ts';
+import { resolveCommand } from '../lib/process/resolve-command.ts';
+import { terminate } from '../lib/process/terminate.ts';
+import type { Scope } from '../lib/scope/scope.ts';
+import type { Log, SupervisorPorts } from '../lib/supervisor/ports.ts';
+import { baseEnvironment } from './base-environment.ts';
+import { governorVersion } from './cli/version.ts';
+
+export interface PortsInput {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly recorder: Recorder;
+  readonly ledger: Ledger;
+  readonly tempRoot: string;
+  readonly backend: Backend;
+  readonly report: HostReport;
+  readonly selection: { readonly instance: string; readonly tempRoot: string };
+  readonly self: ProcessIdentity;
+  readonly config: Config;
+  readonly root: Scope;
+}
+
+export function createPorts(input: PortsInput): SupervisorPorts {
+  const { tempRoot } = input;
+  return {
+    clock: input.clock,
+    log: input.log,
+    recorder: input.recorder,
+    ledger: input.ledger,
+    tempDirs: {
+      root: tempRoot,
+      create: (runId) => createTempDir(tempRoot, runId).path,
+      remove: (directory, root) => removeOwn(directory, root),
+    },
+    lastWord: { open: openLastWord },
+    pressure: { open: openPressureChannel },
+    facts: procfsFacts,
+    backend: input.backend,
+    backendFor: createBackendFinder(input),
+    host: input.report,
+    baseEnvironment: baseEnvironment(process.env),
+    defaultCwd: process.cwd(),
+    resolveCommand,
+    launch: launchManaged,
+    terminate,
+    connect: {
+      connect: (process, { timeoutMs, onProtocolError }) => handshake(process, { timeoutMs, onProtocolError, version: governorVersion() }),
+    },
+    staleSockets: { destroy: destroyStaleSockets },
+    bootId: input.report.bootId,
+    self: input.self,
+    newRunId,
+    random01: Math.random,
+    sampleIntervalMs: input.config.daemon.sampleIntervalMs,
+  };
+}
+
+/** `[0-9a-z]{10}`: short, because it is part of socket paths, which hold 107 bytes. */
+function newRunId(): string {
+  return BigInt(`0x${randomBytes(8).toString('hex')}`).toString(36).padStart(13, '0').slice(-10);
+}
+
+async function removeOwn(directory: string, root: string): Promise<{ files: number; bytes: number; left: readonly string[] }> {
+  // The ledger is a file: what it names must look like something that was made here.
+  if (!directory.startsWith(`${root}/`) || !/^[0-9a-z]{10}$/.test(directory.slice(root.length + 1))) {
+    throw new GovernorError('internal', `${directory} is not a run's own temp directory`);
+  }
+  const { files, bytes, left } = await removeTree(directory);
+  return { files, bytes, left: left.map(({ path, reason }) => `${path}: ${reason}`) };
+}
+
+/** Opens another backend once, for what an earlier daemon left in it. */
+function createBackendFinder({ selection, root }: PortsInput): (id: BackendId) => Promise<Backend | null> {
+  const opened = new Map<BackendId, Promise<Backend | null>>();
+  return (id) => {
+    const known = opened.get(id);
+    if (known !== undefined) return known;
+    const backend = selectBackend({ ...selection, forced: id }).then(
+      (found) => {
+        root.add(`backend ${id}`, () => found.backend.close(), 5_000);
+        return found.backend;
+      },
+      (error: unknown) => {
+        if (error instanceof GovernorError && error.code === 'unsupported') return null;
+        throw error;
+      },
+    );
+    opened.set(id, backend);
+    return backend;
+  };
+}

@@ -1,0 +1,20 @@
+/** The definition for a run that an earlier daemon left: today's entry of the file, else what the ledger kept. */
+
+import type { Config } from '../config/config.ts';
+import { DEFAULT_LADDER } from '../config/defaults.ts';
+import { GovernorError } from '../lib/core/errors.ts';
+import type { LedgerEntry } from '../lib/process/ledger.ts';
+import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+
+export function restoreDefinition(entry: LedgerEntry, config: Config): ToolDefinition {
+  const today = config.tools.find(({ name }) => name === entry.tool);
+  if (today !== undefined) return today;
+  const kept = entry.definition;
+  if (!isDefinition(kept)) throw new GovernorError('internal', `the ledger's definition of ${entry.tool} is damaged`);
+  // What the daemon's own version decides is taken from today; limits and origin are the run's.
+  return { ...kept, ladder: { ...DEFAULT_LADDER, ...kept.ladder }, autostart: false };
+}
+
+function isDefinition(value: unknown): value is ToolDefinition {
+  return typeof value === 'object' && value !== null && 'limits' in value && 'name' in value && 'recovery' in value && 'graceMs' in value;
+}

@@ -1,0 +1,21 @@
+/** The last samples of all tools, for a scrape of the metrics. Reads nothing from the kernel. */
+
+import type { ToolSnapshot } from '../lib/observe/metrics.ts';
+import type { SupervisorPorts } from '../lib/supervisor/ports.ts';
+import type { Registry } from '../lib/supervisor/registry.ts';
+import { usageView } from '../lib/supervisor/view.ts';
+
+export function* toolSnapshots(registry: Registry, ports: SupervisorPorts): Iterable<ToolSnapshot> {
+  for (const tool of registry.live.values()) {
+    const usage = usageView(tool, ports);
+    const times = usage.resources.flatMap(({ at }) => (at === null ? [] : [Date.parse(at)]));
+    yield {
+      tool: tool.name,
+      state: tool.state,
+      runs: tool.runs.size,
+      cpuSeconds: tool.cpuTimeMs === null ? null : tool.cpuTimeMs / 1000,
+      lastSampleAtMs: times.length === 0 ? null : Math.min(...times),
+      resources: usage.resources,
+    };
+  }
+}

@@ -1,0 +1,67 @@
+/** cgroup v1 controllers, with a v2 group beside them where that hierarchy is mounted too. */
+
+import { join } from 'node:path';
+
+import type { ResolvedLimits } from '../../core/limits.ts';
+import { ok, type Result } from '../../core/result.ts';
+import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
+import type { OpenedBackend } from '../cgroup2/backend.ts';
+import { GroupContainment } from '../cgroup2/containment.ts';
+import { createGroup, isSameGroup, removeGroup } from '../cgroup2/directory.ts';
+import type { CgroupMounts } from '../mounts.ts';
+import { capabilities1 } from './capabilities.ts';
+import { openGroup1 } from './group.ts';
+import { openDirectories, type OwnDirectories } from './hierarchy.ts';
+
+export async function openCgroup1(mounts: CgroupMounts, instance: string): Promise<Result<OpenedBackend, string>> {
+  const own = await openDirectories(mounts, instance);
+  if (!own.ok) return own;
+  const places = [...new Set(own.value.directories.values())];
+  return ok({ backend: new Cgroup1Backend(own.value), detail: places.join(', ') });
+}
+
+class Cgroup1Backend implements Backend {
+  readonly id = 'cgroup1';
+  readonly exact = true;
+  readonly capabilities: readonly ResourceCapability[];
+  readonly #own: OwnDirectories;
+
+  constructor(own: OwnDirectories) {
+    this.#own = own;
+    this.capabilities = capabilities1(own);
+  }
+
+  async create(request: CreateRequest): Promise<Containment> {
+    const directories = await this.#makeAll(request.runId);
+    const layout = openGroup1({ cookie: request.runId, tempDir: request.tempDir, directories });
+    if (layout === null) throw new Error('unreachable: the backend was opened with a hierarchy for members');
+    return new GroupContainment(layout).start(request.limits);
+  }
+
+  /** One group in each hierarchy; co-mounted controllers share theirs. What was made is removed when one fails. */
+  async #makeAll(runId: string): Promise<ContainmentRecord['directories']> {
+    const made: ContainmentRecord['directories'][number][] = [];
+    try {
+      for (const [hierarchy, parent] of this.#own.directories) {
+        const path = join(parent, runId);
+        const known = made.find((other) => other.path === path);
+        made.push({ hierarchy, path, inode: known?.inode ?? (await createGroup(path)) });
+      }
+    } catch (error) {
+      for (const { path } of made) await removeGroup(path, performance.now() + 100);
+      throw error;
+    }
+    return made;
+  }
+
+  /** A crash in the middle of a removal may have left some of the groups: those that are still the same are taken up. */
+  async adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null> {
+    const directories = record.directories.filter(({ path, inode }) => isSameGroup(path, inode));
+    const layout = openGroup1({ cookie: record.cookie, tempDir, directories });
+    return layout === null ? null : new GroupContainment(layout).resume(limits);
+  }
+
+  async close(): Promise<void> {
+    await this.#own.release();
+  }
+}

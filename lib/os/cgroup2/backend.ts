@@ -1,0 +1,87 @@
+/** cgroup v2: with controllers in an own or delegated subtree (`cgroup2`), or without them (`cgroup2-bare`). */
+
+import { join } from 'node:path';
+
+import type { ResolvedLimits } from '../../core/limits.ts';
+import { err, ok, type Result } from '../../core/result.ts';
+import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
+import type { CgroupMounts } from '../mounts.ts';
+import { capabilities2 } from './capabilities.ts';
+import { GroupContainment } from './containment.ts';
+import { createGroup, isSameGroup } from './directory.ts';
+import { openGroup2 } from './group.ts';
+import { CONTROLLERS, openSubtree, type OwnSubtree } from './hierarchy.ts';
+
+export interface Cgroup2Options {
+  readonly mounts: CgroupMounts;
+  /** Tells daemons of one host apart: `[0-9a-z-]+`. */
+  readonly instance: string;
+  /** Root makes its groups below the mount point, everybody else below the own group. */
+  readonly asRoot: boolean;
+}
+
+export interface OpenedBackend {
+  readonly backend: Backend;
+  readonly detail: string;
+}
+
+/** Needs the memory controller: without it the bare form says more honestly what it can do. */
+export async function openCgroup2(options: Cgroup2Options): Promise<Result<OpenedBackend, string>> {
+  const { unified } = options.mounts;
+  if (unified === null) return err('no cgroup v2 hierarchy is mounted');
+  const subtree = await openSubtree({ hierarchy: unified, instance: options.instance, atRoot: options.asRoot, controllers: CONTROLLERS });
+  if (!subtree.ok) return subtree;
+  if (!subtree.value.controllers.includes('memory')) {
+    await subtree.value.release();
+    return err(`${unified.mountPoint} offers no memory controller${v1Hint(options.mounts)}`);
+  }
+  return ok({ backend: new Cgroup2Backend('cgroup2', subtree.value), detail: subtree.value.detail });
+}
+
+export async function openCgroup2Bare(options: Cgroup2Options): Promise<Result<OpenedBackend, string>> {
+  const { unified } = options.mounts;
+  if (unified === null) return err('no cgroup v2 hierarchy is mounted');
+  const subtree = await openSubtree({ hierarchy: unified, instance: options.instance, atRoot: options.asRoot, controllers: [] });
+  if (!subtree.ok) return subtree;
+  return ok({ backend: new Cgroup2Backend('cgroup2-bare', subtree.value), detail: subtree.value.detail });
+}
+
+function v1Hint(mounts: CgroupMounts): string {
+  return mounts.byController.has('memory') ? ' (it is mounted as cgroup v1)' : '';
+}
+
+class Cgroup2Backend implements Backend {
+  readonly id: 'cgroup2' | 'cgroup2-bare';
+  readonly capabilities: readonly ResourceCapability[];
+  readonly exact = true;
+  readonly #subtree: OwnSubtree;
+
+  constructor(id: 'cgroup2' | 'cgroup2-bare', subtree: OwnSubtree) {
+    this.id = id;
+    this.#subtree = subtree;
+    this.capabilities = capabilities2(id === 'cgroup2' ? subtree.controllers : []);
+  }
+
+  async create(request: CreateRequest): Promise<Containment> {
+    const directory = join(this.#subtree.directory, request.runId);
+    const inode = await createGroup(directory);
+    const containment = new GroupContainment(
+      openGroup2({ backend: this.id, directory, inode, cookie: request.runId, tempDir: request.tempDir }),
+    );
+    return containment.start(request.limits);
+  }
+
+  async adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null> {
+    const [group] = record.directories;
+    if (group === undefined || !isSameGroup(group.path, group.inode)) return null;
+    const { path: directory, inode } = group;
+    const containment = new GroupContainment(
+      openGroup2({ backend: this.id, directory, inode, cookie: record.cookie, tempDir }),
+    );
+    return containment.resume(limits);
+  }
+
+  async close(): Promise<void> {
+    await this.#subtree.release();
+  }
+}

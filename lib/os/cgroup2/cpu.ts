@@ -1,0 +1,41 @@
+/** CPU of a v2 group. `cpu.stat` is there without the controller; `cpu.max` and the throttling counters are not. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { KeptFile, KeyedFields, writeKernelFile } from '../kernel-file.ts';
+import { type CpuPart, QUOTA_PERIOD_US, quotaUs, type Support } from './parts.ts';
+
+export class Cpu2 implements CpuPart {
+  readonly quotaSupport: Support;
+  readonly #directory: string;
+  readonly #stat: KeptFile;
+  readonly #fields = new KeyedFields(['usage_usec', 'throttled_usec']);
+
+  /** @throws the errno of open(2) */
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#stat = new KeptFile(join(directory, 'cpu.stat'));
+    const controlled = existsSync(join(directory, 'cpu.max'));
+    this.quotaSupport = controlled ? true : { reason: 'the cpu controller is not available in the v2 hierarchy' };
+  }
+
+  usageMs(): number {
+    return this.#stat.readKeyed(this.#fields) ? (this.#fields.values[0] as number) / 1000 : Number.NaN;
+  }
+
+  /** Of the same read as `usageMs`, which goes before. */
+  throttledMs(): number {
+    const throttled = this.#fields.values[1] as number;
+    return throttled > 0 ? throttled / 1000 : 0;
+  }
+
+  async setQuota(percent: number | null): Promise<void> {
+    const quota = percent === null ? 'max' : String(quotaUs(percent));
+    await writeKernelFile(join(this.#directory, 'cpu.max'), `${quota} ${QUOTA_PERIOD_US}`);
+  }
+
+  close(): void {
+    this.#stat.close();
+  }
+}

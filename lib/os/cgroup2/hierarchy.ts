@@ -1,0 +1,169 @@
+/**
+ * Our own place in the v2 hierarchy: `governor/<instance>` below a directory in which we may make groups, with the
+ * controllers switched on for the runs below it. Kernel: cgroup-v2.rst, "Top-down Constraint", "No Internal Process
+ * Constraint", "Delegation".
+ */
+
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+import { GovernorError } from '../../core/errors.ts';
+import { err, ok, type Result } from '../../core/result.ts';
+import { errnoOf, isDenied, isGone, KernelWriteError, writeKernelFile } from '../kernel-file.ts';
+import type { Hierarchy } from '../mounts.ts';
+import { readStat } from '../procfs/stat.ts';
+import { ensureGroup, isWritable, readOrNull, removeIfEmpty } from './directory.ts';
+
+export const CONTROLLERS = ['memory', 'cpu', 'pids'] as const;
+
+/** Where a delegated daemon goes, so that its own group may hand controllers to sub-groups. systemd's DelegateSubgroup= may name it too. */
+const LEAF = 'supervisor';
+
+export interface OwnSubtree {
+  /** Parent of all runs of this instance. */
+  readonly directory: string;
+  /** Which of CONTROLLERS the runs have. */
+  readonly controllers: readonly string[];
+  /** For people: what was done to get here. */
+  readonly detail: string;
+  /** Undoes it, as far as nobody else uses it. */
+  readonly release: () => Promise<void>;
+}
+
+export interface SubtreeOptions {
+  readonly hierarchy: Hierarchy;
+  readonly instance: string;
+  /** Make groups directly below the mount point; else only below the own group. */
+  readonly atRoot: boolean;
+  /** Hand these down, of CONTROLLERS, where the hierarchy has them. None: membership, kill and freeze only. */
+  readonly controllers: readonly string[];
+}
+
+/** Makes the subtree. What cannot be had is left out of `controllers`; a refusal says which file or right is missing. */
+export async function openSubtree(options: SubtreeOptions): Promise<Result<OwnSubtree, string>> {
+  const { hierarchy } = options;
+  if (hierarchy.readOnly) return err(`${hierarchy.mountPoint} is mounted read-only`);
+  const base = options.atRoot ? hierarchy.mountPoint : delegatedBase(hierarchy.ownDirectory);
+  for (const path of [base, join(base, 'cgroup.procs'), join(base, 'cgroup.subtree_control')]) {
+    if (!(await isWritable(path))) return err(`${path} is not writable for this user`);
+  }
+  try {
+    return ok(await makeSubtree(base, options));
+  } catch (error) {
+    if (error instanceof KernelWriteError || error instanceof GovernorError) return err(error.message);
+    if (isDenied(error) || errnoOf(error) === 'EROFS') return err(`${base}: ${errnoOf(error)} when making a group`);
+    throw error;
+  }
+}
+
+/** A daemon that already sits in the leaf goes on from the group above. */
+function delegatedBase(own: string): string {
+  return basename(own) === LEAF ? dirname(own) : own;
+}
+
+async function makeSubtree(base: string, options: SubtreeOptions): Promise<OwnSubtree> {
+  const wanted = words(join(base, 'cgroup.controllers')).filter((name) => options.controllers.includes(name));
+  const moved = await enableOrMoveAside(base, wanted);
+  const top = join(base, 'governor');
+  const directory = join(top, options.instance);
+  await ensureGroup(top);
+  await enable(top, wanted);
+  await ensureGroup(directory);
+  await enable(directory, wanted);
+  const controllers = words(join(directory, 'cgroup.subtree_control'));
+  const detail = moved.length === 0 ? directory : `${directory}; moved ${moved.join(', ')} to ${join(base, LEAF)}`;
+  const release = async (): Promise<void> => {
+    await removeIfEmpty(directory);
+    await removeIfEmpty(top);
+    if (!existsSync(top)) await moveBack(base, wanted);
+  };
+  return { directory, controllers, detail, release };
+}
+
+/**
+ * A group that is not the root of the whole hierarchy may either hold processes or hand controllers down. When all it
+ * holds is us, our ancestors and our children, they move into a leaf; strangers are never moved.
+ * @returns what was moved, for people
+ */
+async function enableOrMoveAside(base: string, wanted: readonly string[]): Promise<readonly string[]> {
+  try {
+    await enable(base, wanted);
+    return [];
+  } catch (error) {
+    if (errnoOf(error) !== 'EBUSY') throw error;
+    const pids = pidsOf(base);
+    const strangers = pids.filter((pid) => !isRelated(pid)).length;
+    if (strangers > 0) {
+      const message = `${base} holds ${strangers} processes that do not belong to the daemon: while they are in it, it can hand no controllers down`;
+      throw new GovernorError('unsupported', message, { cause: error });
+    }
+    const leaf = join(base, LEAF);
+    await ensureGroup(leaf);
+    const moved: string[] = [];
+    for (const pid of pids) if (await move(pid, leaf)) moved.push(`process ${pid}`);
+    await enable(base, wanted);
+    return moved;
+  }
+}
+
+/** Only when nothing of Governor is left below: the group gets its processes back and hands nothing down. */
+async function moveBack(base: string, wanted: readonly string[]): Promise<void> {
+  const leaf = join(base, LEAF);
+  const pids = pidsOf(leaf);
+  if (!pids.includes(process.pid) || !pids.every(isRelated)) return;
+  try {
+    for (const name of wanted) await writeKernelFile(join(base, 'cgroup.subtree_control'), `-${name}`);
+    for (const pid of pids) await move(pid, base);
+    await removeIfEmpty(leaf);
+  } catch (error) {
+    // EBUSY: another sub-group of this unit uses the controllers; everything stays as it is, and works.
+    if (errnoOf(error) !== 'EBUSY') throw error;
+  }
+}
+
+/** Hands controllers down one by one: one that is refused must not keep the others away. */
+async function enable(directory: string, controllers: readonly string[]): Promise<void> {
+  const file = join(directory, 'cgroup.subtree_control');
+  const have = words(file);
+  for (const name of controllers) {
+    if (have.includes(name)) continue;
+    try {
+      await writeKernelFile(file, `+${name}`);
+    } catch (error) {
+      // ENOENT, EOPNOTSUPP: not offered here. cpu is refused with EINVAL while a real-time process is in the way.
+      if (!isGone(error) && !['EOPNOTSUPP', 'EINVAL'].includes(errnoOf(error) ?? '')) throw error;
+    }
+  }
+}
+
+async function move(pid: number, directory: string): Promise<boolean> {
+  try {
+    await writeKernelFile(join(directory, 'cgroup.procs'), String(pid));
+    return true;
+  } catch (error) {
+    // ESRCH: ended meanwhile.
+    if (isGone(error)) return false;
+    throw error;
+  }
+}
+
+function pidsOf(directory: string): readonly number[] {
+  return words(join(directory, 'cgroup.procs')).map(Number);
+}
+
+/** Ourselves, an ancestor, or a descendant. */
+function isRelated(pid: number): boolean {
+  return hasAncestor(pid, process.pid) || hasAncestor(process.pid, pid);
+}
+
+function hasAncestor(pid: number, ancestor: number): boolean {
+  for (let at = pid, steps = 0; at > 0 && steps < 1000; steps += 1) {
+    if (at === ancestor) return true;
+    at = readStat(at)?.ppid ?? 0;
+  }
+  return false;
+}
+
+function words(path: string): readonly string[] {
+  return (readOrNull(path) ?? '').split(/\s+/).filter((word) => word !== '');
+}

@@ -1,0 +1,85 @@
+/** The processes of a group, from `cgroup.procs` (cgroups(7)), v1 and v2 alike. */
+
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { Membership, ProcessIdentity } from '../backend.ts';
+import { isGone, KeptFile } from '../kernel-file.ts';
+import { readIdentity } from '../procfs/stat.ts';
+import { pidsBelow } from './directory.ts';
+
+/** How long the number of sub-groups is trusted: only a tool with rights on the hierarchy can make any. */
+const NESTED_CHECK_MS = 1000;
+/** `cgroup.procs` comes in pieces of a page; a shorter first piece is the whole file. */
+const WHOLE_BELOW = 4000;
+const NEWLINE = 0x0a;
+
+export class GroupMembers implements Membership {
+  readonly exact = true;
+  readonly #directory: string;
+  readonly #procs: KeptFile;
+  readonly #directoryFd: number;
+  readonly #pids: number[] = [];
+  #nested = false;
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
+
+  /** @throws the errno of open(2) */
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#procs = new KeptFile(join(directory, 'cgroup.procs'));
+    this.#directoryFd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  members(): readonly ProcessIdentity[] {
+    const members: ProcessIdentity[] = [];
+    for (const pid of pidsBelow(this.#directory)) {
+      const identity = readIdentity(pid);
+      if (identity !== null) members.push(identity);
+    }
+    return members;
+  }
+
+  /** Pids for a sample; the array is reused. Empty when the group is gone. */
+  pids(nowMs: number, fresh: boolean): readonly number[] {
+    if (fresh || nowMs - this.#checkedAtMs >= NESTED_CHECK_MS) {
+      this.#nested = this.#hasSubGroups();
+      this.#checkedAtMs = nowMs;
+    }
+    return this.#nested ? pidsBelow(this.#directory) : this.#direct();
+  }
+
+  #direct(): readonly number[] {
+    const pids = this.#pids;
+    let length = this.#procs.fill();
+    if (length >= WHOLE_BELOW) length = this.#procs.fillAll();
+    const text = this.#procs.buffer;
+    let count = 0;
+    let value = 0;
+    for (let at = 0; at < length; at += 1) {
+      const byte = text[at] as number;
+      if (byte !== NEWLINE) value = value * 10 + byte - 0x30;
+      else {
+        // 0 is a process of an outer PID namespace.
+        if (value > 0) pids[count++] = value;
+        value = 0;
+      }
+    }
+    pids.length = count;
+    return pids;
+  }
+
+  /** A directory of kernfs has two links and one more for each sub-group. */
+  #hasSubGroups(): boolean {
+    try {
+      return fstatSync(this.#directoryFd).nlink > 2;
+    } catch (error) {
+      if (isGone(error)) return false;
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#procs.close();
+    closeSync(this.#directoryFd);
+  }
+}

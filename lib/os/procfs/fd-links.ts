@@ -1,0 +1,70 @@
+/** What the file handles of one process are, as far as limits need it: sockets by inode, unlinked files of the temp dir. */
+
+import { readdirSync, readlinkSync } from 'node:fs';
+import { isGone } from '../kernel-file.ts';
+
+/** Tables up to this size are read whole each time; larger ones only where a number is new (a link costs 4 µs). */
+const SMALL_TABLE = 128;
+
+const SOCKET_PREFIX = 'socket:[';
+const DELETED_SUFFIX = ' (deleted)';
+
+export class FdLinks {
+  /** Inodes of sockets; one that is open twice stands here twice. */
+  sockets: number[] = [];
+  /** Numbers of handles on unlinked files of the temp dir. */
+  deleted: number[] = [];
+  /** Number of handles at the last read; -1 before the first. */
+  count = -1;
+  /** Monotonic milliseconds after which all links are read again, although their number did not change. */
+  dueMs = 0;
+  /** Path of the kept directory, for stat(2) of a handle by its number. */
+  path = '';
+  readonly #tempPrefix: string | null;
+  /** By number: inode of a socket, 0 for anything else, -1 for an unlinked file of the temp dir. */
+  #known = new Map<string, number>();
+
+  /** @param tempPrefix real path of the temp dir with a slash at its end */
+  constructor(tempPrefix: string | null) {
+    this.#tempPrefix = tempPrefix;
+  }
+
+  /**
+   * @param directory open /proc/PID/fd: going through it, not through the pid, a re-used pid cannot be mistaken
+   * @param full read every link again; otherwise, in a large table, only those of new numbers
+   */
+  read(directory: number, full: boolean): void {
+    this.path = `/proc/self/fd/${directory}`;
+    const names = readdirSync(this.path);
+    const before = full || names.length <= SMALL_TABLE ? null : this.#known;
+    const known = new Map<string, number>();
+    const sockets: number[] = [];
+    const deleted: number[] = [];
+    for (const name of names) {
+      const kind = before?.get(name) ?? this.#kindOf(name);
+      if (kind === null) continue;
+      known.set(name, kind);
+      if (kind > 0) sockets.push(kind);
+      else if (kind < 0) deleted.push(Number(name));
+    }
+    this.#known = names.length <= SMALL_TABLE ? EMPTY : known;
+    this.sockets = sockets;
+    this.deleted = deleted;
+    this.count = names.length;
+  }
+
+  #kindOf(name: string): number | null {
+    let target: string;
+    try {
+      target = readlinkSync(`${this.path}/${name}`);
+    } catch (error) {
+      if (isGone(error)) return null; // closed since the directory was read
+      throw error;
+    }
+    if (target.startsWith(SOCKET_PREFIX)) return Number(target.slice(SOCKET_PREFIX.length, -1));
+    const unlinked = this.#tempPrefix !== null && target.startsWith(this.#tempPrefix) && target.endsWith(DELETED_SUFFIX);
+    return unlinked ? -1 : 0;
+  }
+}
+
+const EMPTY: Map<string, number> = new Map();

@@ -1,0 +1,275 @@
+/**
+ * Which processes belong to which run, found in /proc: one scan a tick for all runs of a backend. Best effort: a process
+ * that clears its environment, leaves its session and outlives its parent between two scans is not found.
+ *
+ * A process belongs to a run when one of these holds, and then for good:
+ * - its environment has the run's cookie;
+ * - its PID namespace is the run's;
+ * - its parent belongs to the run;
+ * - it is in a session or process group that a process of the run made, and a known member of the run still is in it
+ *   (while one is, the number cannot stand for anything else).
+ */
+
+import { readdirSync, statSync } from 'node:fs';
+import type { ProcessIdentity } from '../../core/identity.ts';
+import { KeptFile } from '../kernel-file.ts';
+import { readCookie } from './environ.ts';
+import { readPidNamespace } from './namespace.ts';
+import { protectedPids } from './signal.ts';
+import { readNamedStat, readStat } from './stat.ts';
+
+/** The least time between two scans that nobody insists on; and a scan is not repeated before 50 times its cost. */
+const INTERVAL_MS = 200;
+const COST_FACTOR = 50;
+/** Every process is looked at again this often, although nothing says that its pid was re-used. */
+const FULL_MS = 5000;
+/** A child shows its parent's environment until it calls exec: so long a stranger is looked at again. */
+const YOUNG_MS = 3000;
+
+/** What the scanner knows of one run. */
+export class ScannedRun {
+  readonly cookie: string;
+  /** Inode of the run's own PID namespace, once it is known. */
+  pidNamespace: number | null = null;
+  /** Live members, zombies among them. Reused: valid until the next scan. */
+  readonly pids: number[] = [];
+  /** Pids that are or were members: names of the sessions and groups that the run made. */
+  readonly everPids = new Set<number>();
+  /** Sessions and groups that members are in, filled by a full scan. */
+  readonly inUse = new Set<number>();
+
+  constructor(cookie: string) {
+    this.cookie = cookie;
+  }
+
+  /** A run with a million short children must not grow: the number of a dead member matters only while a session or group has it. */
+  forgetUnused(): void {
+    const live = new Set(this.pids);
+    for (const pid of this.everPids) if (!live.has(pid) && !this.inUse.has(pid)) this.everPids.delete(pid);
+  }
+}
+
+interface Seen {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly firstMs: number;
+  name: string;
+  run: ScannedRun | null;
+}
+
+export class ProcfsScanner {
+  readonly #procRoot: string;
+  readonly #runs = new Map<string, ScannedRun>();
+  #seen = new Map<number, Seen>();
+  #lastPid: KeptFile | null = null;
+  #lastAllocated = -1;
+  #nextMs = Number.NEGATIVE_INFINITY;
+  #fullMs = Number.NEGATIVE_INFINITY;
+  /** True when any run has a PID namespace of its own. */
+  #namespaces = false;
+  /** Of the scan under way: a scan that looks at everybody, and who can never be a member. */
+  #full = false;
+  #barred: ReadonlySet<number> | null = null;
+
+  constructor(procRoot = '/proc') {
+    this.#procRoot = procRoot;
+  }
+
+  /** @param existing it may have processes already (a run of an earlier daemon): everybody is looked at again */
+  register(run: ScannedRun, existing: boolean): void {
+    this.#runs.set(run.cookie, run);
+    this.#namespaces ||= run.pidNamespace !== null;
+    if (!existing) return;
+    this.#fullMs = Number.NEGATIVE_INFINITY;
+    for (const seen of this.#seen.values()) seen.name = '';
+  }
+
+  /** From now on members are also known by their PID namespace. */
+  learnNamespace(run: ScannedRun, inode: number): void {
+    run.pidNamespace = inode;
+    this.#namespaces = true;
+  }
+
+  unregister(run: ScannedRun): void {
+    this.#runs.delete(run.cookie);
+    for (const seen of this.#seen.values()) if (seen.run === run) seen.run = null;
+  }
+
+  /** Makes a process a member, on the word of who started it. */
+  adopt(run: ScannedRun, identity: ProcessIdentity, nowMs: number): void {
+    const known = this.#seen.get(identity.pid);
+    if (known?.startTicks === identity.startTicks) known.run = run;
+    else this.#seen.set(identity.pid, { ...identity, firstMs: nowMs, name: '', run });
+    run.everPids.add(identity.pid);
+    if (!run.pids.includes(identity.pid)) run.pids.push(identity.pid);
+  }
+
+  /** Start time of a member, or null. */
+  identityOf(run: ScannedRun, pid: number): ProcessIdentity | null {
+    const seen = this.#seen.get(pid);
+    return seen?.run === run ? { pid, startTicks: seen.startTicks } : null;
+  }
+
+  /**
+   * Brings every run up to date.
+   * @param nowMs monotonic milliseconds
+   * @param fresh now; otherwise at most five times a second
+   */
+  scan(nowMs: number, fresh: boolean): void {
+    if (!fresh && nowMs < this.#nextMs) return;
+    const began = performance.now();
+    this.#look(nowMs);
+    const costMs = performance.now() - began;
+    this.#nextMs = nowMs + Math.max(INTERVAL_MS, costMs * COST_FACTOR);
+  }
+
+  close(): void {
+    this.#lastPid?.close();
+    this.#lastPid = null;
+    this.#runs.clear();
+    this.#seen.clear();
+  }
+
+  #look(nowMs: number): void {
+    const full = nowMs >= this.#fullMs;
+    if (full) this.#fullMs = nowMs + FULL_MS;
+    this.#full = full;
+    this.#barred = null;
+    if (full) for (const run of this.#runs.values()) run.inUse.clear();
+    const wasAllocated = this.#lastAllocated;
+    // Before the directory: what is allocated while it is read is looked at again next time.
+    const allocated = this.#readLastPid();
+    this.#lastAllocated = allocated;
+    const reused = (pid: number): boolean => allocated < 0 || within(pid, wasAllocated, allocated);
+    const before = this.#seen;
+    const after = new Map<number, Seen>();
+    const strangers: Candidate[] = [];
+    for (const name of readdirSync(this.#procRoot)) {
+      const pid = Number(name);
+      if (!Number.isInteger(pid)) continue;
+      const known = before.get(pid);
+      const settled = known !== undefined && (known.run !== null || nowMs - known.firstMs > YOUNG_MS);
+      if (known !== undefined && settled && !full && !reused(pid)) {
+        after.set(pid, known);
+        continue;
+      }
+      this.#examine(pid, known, nowMs, after, strangers);
+    }
+    this.#seen = after;
+    this.#resolveKin(strangers);
+    this.#fillRuns();
+    if (full) for (const run of this.#runs.values()) run.forgetUnused();
+  }
+
+  /** Identity and own evidence of one process; who its kin are is decided when all are known. */
+  #examine(pid: number, known: Seen | undefined, nowMs: number, after: Map<number, Seen>, strangers: Candidate[]): void {
+    const found = readNamedStat(pid, this.#procRoot);
+    if (found === null) return;
+    const { stat, name } = found;
+    const same = known?.startTicks === stat.startTicks ? known : undefined;
+    const seen: Seen = same ?? { pid, startTicks: stat.startTicks, firstMs: nowMs, name: '', run: null };
+    after.set(pid, seen);
+    const kin = { ppid: stat.ppid, session: stat.session, group: stat.group };
+    seen.run?.inUse.add(kin.session).add(kin.group);
+    if (seen.run !== null || stat.dead) return;
+    // A new name means an exec, and with it another environment.
+    const suspicious = seen.name !== name || nowMs - seen.firstMs <= YOUNG_MS || (this.#full && this.#namespaces);
+    if (suspicious) seen.run = this.#runByEvidence(pid);
+    seen.name = name;
+    if (seen.run === null) strangers.push({ seen, ...kin });
+    else seen.run.everPids.add(pid);
+  }
+
+  #runByEvidence(pid: number): ScannedRun | null {
+    if (this.#runs.size === 0 || this.#isBarred(pid)) return null;
+    const cookie = readCookie(pid, this.#procRoot);
+    const named = cookie === null ? undefined : this.#runs.get(cookie);
+    if (named !== undefined || !this.#namespaces) return named ?? null;
+    const namespace = readPidNamespace(pid, this.#procRoot);
+    if (namespace === null) return null;
+    for (const run of this.#runs.values()) if (run.pidNamespace === namespace) return run;
+    return null;
+  }
+
+  #isBarred(pid: number): boolean {
+    this.#barred ??= protectedPids();
+    return this.#barred.has(pid);
+  }
+
+  /** Parents may be found after their children: repeated until nothing is new. */
+  #resolveKin(strangers: readonly Candidate[]): void {
+    if (this.#runs.size === 0) return;
+    let left = strangers.filter((candidate) => !this.#isBarred(candidate.seen.pid));
+    for (let changed = true; changed; ) {
+      changed = false;
+      left = left.filter((candidate) => {
+        const run = this.#runOfParent(candidate) ?? this.#runOfCompany(candidate);
+        if (run === null) return true;
+        candidate.seen.run = run;
+        run.everPids.add(candidate.seen.pid);
+        changed = true;
+        return false;
+      });
+    }
+  }
+
+  #runOfParent({ seen, ppid }: Candidate): ScannedRun | null {
+    const parent = this.#seen.get(ppid);
+    if (parent === undefined || parent.run === null || parent.startTicks > seen.startTicks) return null;
+    // Its pid may be somebody else's since it was looked at.
+    return readStat(ppid, this.#procRoot)?.startTicks === parent.startTicks ? parent.run : null;
+  }
+
+  #runOfCompany({ session, group }: Candidate): ScannedRun | null {
+    for (const run of this.#runs.values()) {
+      const made = run.everPids.has(session) || run.everPids.has(group);
+      if (made && this.#hasMemberIn(run, session, group)) return run;
+    }
+    return null;
+  }
+
+  #hasMemberIn(run: ScannedRun, session: number, group: number): boolean {
+    for (const seen of this.#seen.values()) {
+      if (seen.run !== run) continue;
+      const stat = readStat(seen.pid, this.#procRoot);
+      if (stat === null || stat.startTicks !== seen.startTicks) continue;
+      if (run.everPids.has(session) && stat.session === session) return true;
+      if (run.everPids.has(group) && stat.group === group) return true;
+    }
+    return false;
+  }
+
+  #fillRuns(): void {
+    for (const run of this.#runs.values()) run.pids.length = 0;
+    for (const seen of this.#seen.values()) if (seen.run !== null) seen.run.pids.push(seen.pid);
+  }
+
+  /** The pid that the kernel gave out last, the last field of /proc/loadavg; -1 where it cannot be read. */
+  #readLastPid(): number {
+    this.#lastPid ??= openLoadavg(this.#procRoot);
+    const file = this.#lastPid;
+    const length = file?.fill() ?? -1;
+    if (file === null || length < 0) return -1;
+    return Number(file.buffer.toString('latin1', 0, length).trim().split(' ').at(-1) ?? -1);
+  }
+}
+
+interface Candidate {
+  readonly seen: Seen;
+  readonly ppid: number;
+  readonly session: number;
+  readonly group: number;
+}
+
+/** Pids are given out in rising order, beginning again at the end: was this one given out after `from`, up to `to`? */
+function within(pid: number, from: number, to: number): boolean {
+  if (from < 0) return true;
+  return from <= to ? pid > from && pid <= to : pid > from || pid <= to;
+}
+
+/** Only the kernel's own: in containers lxcfs mounts a file of its own there, which need not tell the truth. */
+function openLoadavg(procRoot: string): KeptFile | null {
+  const path = `${procRoot}/loadavg`;
+  const own = statSync(path, { throwIfNoEntry: false });
+  return own !== undefined && own.dev === statSync(procRoot).dev ? KeptFile.tryOpen(path) : null;
+}

@@ -1,0 +1,261 @@
+/**
+ * Usage of a set of processes, summed. What the kernel gives per process is read each time from kept-open files; what is
+ * dear (links of file handles, PSS, the temp dir) only when something cheap says that it may have changed.
+ */
+
+import { realpathSync } from 'node:fs';
+import { GONE, type Measured, type Quality, type Reading, type Unsupported, unsupported } from '../../core/usage.ts';
+import type { Inspector } from '../backend.ts';
+import { isGone } from '../kernel-file.ts';
+import { TempUsage } from '../tempdir.ts';
+import { CpuTotal } from './cpu-total.ts';
+import { createInspector } from './inspector.ts';
+import { MemoryTotal } from './memory-total.ts';
+import { type HandleState, ProcessHandle } from './process-table.ts';
+import { MS_PER_TICK } from './stat.ts';
+import { UnlinkedFiles } from './unlinked-files.ts';
+
+export interface TreeReaderOptions {
+  /** For tests on kernel text of other machines. Default `/proc`. */
+  readonly procRoot?: string;
+  /** The run's private TMPDIR, or null when it has none. */
+  readonly tempDir: string | null;
+  /** What to read per process; leave out what a cgroup gives for the whole tree. */
+  readonly parts: { readonly memory: boolean; readonly cpu: boolean; readonly tasks: boolean };
+}
+
+/** Reused between calls: copy to keep. */
+export interface TreeSample {
+  /** Processes that live, zombies left out. */
+  alive: number;
+  fileHandles: Reading;
+  sockets: Reading;
+  tempStorage: Reading;
+  memory: Reading;
+  cpuTimeMs: Reading;
+  tasks: Reading;
+}
+
+/** Links are read again this often even when the number of handles stays the same (a closed socket replaced by a file). */
+const LINKS_MS = 10_000;
+
+const NOT_ASKED = unsupported('given by the containment, not per process');
+const NO_TEMP_DIR = unsupported('the run has no private temp directory');
+
+export class TreeReader {
+  readonly #procRoot: string;
+  readonly #parts: TreeReaderOptions['parts'];
+  readonly #needsStat: boolean;
+  readonly #tempPrefix: string | null;
+  readonly #temp: TempUsage | null;
+  readonly #unlinked: UnlinkedFiles | null;
+  readonly #handles = new Map<number, ProcessHandle>();
+  /** Sockets of the tree: inode → number of handles on it. */
+  readonly #sockets = new Map<number, number>();
+  readonly #memory = new MemoryTotal();
+  readonly #cpu = new CpuTotal();
+  readonly #values = {
+    fileHandles: mutable('exact'),
+    sockets: mutable('exact'),
+    tempStorage: mutable('exact'),
+    memory: mutable('rss-sum'),
+    cpuTimeMs: mutable('exact'),
+    tasks: mutable('exact'),
+  };
+  readonly #sample: TreeSample = {
+    alive: 0,
+    fileHandles: GONE,
+    sockets: GONE,
+    tempStorage: NO_TEMP_DIR,
+    memory: NOT_ASKED,
+    cpuTimeMs: NOT_ASKED,
+    tasks: NOT_ASKED,
+  };
+  #round = 0;
+  /** Why a part of the tree could not be read: a sum without it would be too small, so there is none. */
+  #statDenied: Unsupported | null = null;
+  #handlesDenied: Unsupported | null = null;
+  #linksDenied: Unsupported | null = null;
+
+  constructor(options: TreeReaderOptions) {
+    this.#procRoot = options.procRoot ?? '/proc';
+    this.#parts = options.parts;
+    this.#needsStat = options.parts.memory || options.parts.cpu || options.parts.tasks;
+    const tempDir = options.tempDir === null ? null : realPath(options.tempDir);
+    this.#tempPrefix = tempDir === null ? null : `${tempDir}/`;
+    this.#temp = tempDir === null ? null : new TempUsage(tempDir);
+    this.#unlinked = tempDir === null ? null : new UnlinkedFiles(tempDir);
+  }
+
+  /** Bytes, or null for none: PSS is only read when the cheap sum of RSS is near it. */
+  setMemoryLimit(bytes: number | null): void {
+    this.#memory.setLimit(bytes);
+  }
+
+  /**
+   * @param pids every process of the tree, whoever found them
+   * @param nowMs monotonic milliseconds
+   * @param fresh re-read what is otherwise cached
+   * @returns a reused object
+   */
+  sample(pids: readonly number[], nowMs: number, fresh: boolean): TreeSample {
+    this.#round += 1;
+    this.#statDenied = null;
+    this.#handlesDenied = null;
+    this.#linksDenied = null;
+    let alive = 0;
+    let fds = 0;
+    let tasks = 0;
+    this.#memory.begin(nowMs, fresh);
+    this.#cpu.begin();
+    for (let index = 0; index < pids.length; index += 1) {
+      const handle = this.#read(pids[index] as number);
+      if (handle === null) continue;
+      if (this.#needsStat) {
+        tasks += handle.stat.threads;
+        if (this.#parts.cpu) this.#cpu.add(handle.pid, handle.stat);
+        if (handle.stat.dead) continue;
+        if (this.#parts.memory) this.#memory.add(handle);
+      }
+      alive += 1;
+      fds += handle.fdCount;
+      if (this.#handlesDenied === null) this.#readLinks(handle, nowMs, fresh);
+    }
+    this.#sweep();
+    this.#publish(alive, fds, tasks, nowMs, fresh);
+    return this.#sample;
+  }
+
+  /** Views for people over the processes that `pids` gives at the time. */
+  inspector(pids: () => readonly number[]): Inspector {
+    return createInspector(pids, this.#procRoot);
+  }
+
+  close(): void {
+    for (const handle of this.#handles.values()) handle.close();
+    this.#handles.clear();
+    this.#sockets.clear();
+    this.#temp?.close();
+  }
+
+  /** Stat and number of handles of one process; null when it is gone. */
+  #read(pid: number): ProcessHandle | null {
+    // A handle that went stale belongs to a process that was reaped; its pid may be in use again: look once more.
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      let handle = this.#handles.get(pid);
+      if (handle === undefined) {
+        handle = new ProcessHandle(pid, this.#procRoot, this.#tempPrefix);
+        this.#handles.set(pid, handle);
+        attempt = 1;
+      }
+      if (this.#readInto(handle)) {
+        handle.seen = this.#round;
+        return handle;
+      }
+      this.#drop(handle);
+    }
+    return null;
+  }
+
+  #readInto(handle: ProcessHandle): boolean {
+    if (this.#needsStat) {
+      const state = handle.readStat();
+      if (state === 'gone') return false;
+      if (state !== 'ok') this.#statDenied ??= unreadable(handle.pid, state);
+      else if (handle.stat.dead) return true;
+    }
+    const state = handle.countFds();
+    if (state === 'gone') return false;
+    if (state !== 'ok') this.#handlesDenied ??= unreadable(handle.pid, state);
+    return true;
+  }
+
+  #readLinks(handle: ProcessHandle, nowMs: number, fresh: boolean): void {
+    const links = handle.links;
+    const due = fresh || nowMs >= links.dueMs;
+    if (!due && links.count === handle.fdCount) return;
+    const before = links.sockets;
+    const state = handle.readLinks(due);
+    if (state === 'gone') return;
+    if (state !== 'ok') {
+      this.#linksDenied ??= unreadable(handle.pid, state);
+      return;
+    }
+    // Spread over the period by pid, so that 200 processes are not all due in the same tick.
+    if (due) links.dueMs = nowMs + LINKS_MS + (links.dueMs === 0 ? (handle.pid * 37) % LINKS_MS : 0);
+    for (const inode of before) this.#release(inode);
+    for (const inode of links.sockets) this.#sockets.set(inode, (this.#sockets.get(inode) ?? 0) + 1);
+  }
+
+  #release(inode: number): void {
+    const count = this.#sockets.get(inode) ?? 0;
+    if (count > 1) this.#sockets.set(inode, count - 1);
+    else this.#sockets.delete(inode);
+  }
+
+  #drop(handle: ProcessHandle): void {
+    for (const inode of handle.links.sockets) this.#release(inode);
+    this.#memory.forget(handle);
+    handle.close();
+    this.#handles.delete(handle.pid);
+  }
+
+  #sweep(): void {
+    for (const handle of this.#handles.values()) if (handle.seen !== this.#round) this.#drop(handle);
+  }
+
+  #publish(alive: number, fds: number, tasks: number, nowMs: number, fresh: boolean): void {
+    const sample = this.#sample;
+    const values = this.#values;
+    sample.alive = alive;
+    const denied = this.#handlesDenied;
+    sample.fileHandles = denied ?? set(values.fileHandles, fds, nowMs);
+    sample.sockets = denied ?? this.#linksDenied ?? set(values.sockets, this.#sockets.size, nowMs);
+    if (this.#parts.tasks) sample.tasks = this.#statDenied ?? set(values.tasks, tasks, nowMs);
+    if (this.#parts.cpu) sample.cpuTimeMs = this.#statDenied ?? set(values.cpuTimeMs, this.#cpu.finish() * MS_PER_TICK, nowMs);
+    if (this.#parts.memory) {
+      const bytes = this.#memory.finish();
+      values.memory.quality = this.#memory.quality;
+      sample.memory = this.#statDenied ?? set(values.memory, bytes, nowMs);
+    }
+    if (this.#temp !== null && this.#unlinked !== null) sample.tempStorage = this.#readTemp(this.#temp, this.#unlinked, nowMs, fresh);
+  }
+
+  #readTemp(temp: TempUsage, unlinked: UnlinkedFiles, nowMs: number, fresh: boolean): Reading {
+    const usage = temp.sample(nowMs, fresh);
+    if (usage.kind !== 'measured') return usage;
+    unlinked.read(this.#handles);
+    const value = this.#values.tempStorage;
+    value.inodes = usage.inodes + unlinked.inodes;
+    const whole = usage.complete && this.#handlesDenied === null && this.#linksDenied === null;
+    value.quality = whole ? 'exact' : 'estimate';
+    return set(value, usage.bytes + unlinked.bytes, usage.atMs);
+  }
+}
+
+/** A reading that is written over at each sample: no garbage at a hundred samples a second. */
+type MutableMeasured = { -readonly [Key in keyof Measured]: Measured[Key] };
+
+function mutable(quality: Quality): MutableMeasured {
+  return { kind: 'measured', value: 0, quality, atMs: 0 };
+}
+
+function set(reading: MutableMeasured, value: number, atMs: number): Measured {
+  reading.value = value;
+  reading.atMs = atMs;
+  return reading;
+}
+
+function unreadable(pid: number, state: Exclude<HandleState, 'ok' | 'gone'>): Unsupported {
+  if (state === 'exhausted') return unsupported('the daemon has no file handles left to read processes with (EMFILE)');
+  return unsupported(`process ${pid} of the tree cannot be read by this user: it runs as another user or is protected`);
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if (isGone(error)) return path; // removed already: the reading will say gone
+    throw error;
+  }
+}

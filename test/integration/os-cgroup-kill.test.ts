@@ -1,0 +1,195 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import type { Containment } from '../../lib/os/backend.ts';
+import { isGovernorError } from '../helpers/governor-error.ts';
+import { cgroupBenches, emptied, endAll, limitsOf } from '../helpers/cgroup-backends.ts';
+import { lacksFixture } from '../helpers/fixture.ts';
+import { startGated } from '../helpers/gated.ts';
+import { lacks } from '../helpers/skip.ts';
+import { identityOf, isAlive, survivorsAfter } from '../helpers/survivors.ts';
+import { pause, waitFor } from '../helpers/wait-for.ts';
+
+interface Escape {
+  readonly fixture: string;
+  readonly args?: readonly string[];
+  readonly needs?: string | false;
+}
+
+const ESCAPES: readonly Escape[] = [
+  { fixture: 'escape-setsid-double-fork', needs: lacks('setsid') },
+  { fixture: 'hop-fork' },
+  { fixture: 'hop-fork', args: ['--setsid=1'] },
+  { fixture: 'env-i-daemon', args: [process.execPath], needs: lacks('setsid') },
+  { fixture: 'fork-bomb', args: ['--max=300'] },
+  { fixture: 'ignore-term' },
+  { fixture: 'term-handler-forks' },
+  { fixture: 'stopped' },
+  { fixture: 'zombie-leader' },
+];
+
+for (const bench of await cgroupBenches()) {
+  for (const { fixture, args = [], needs = false } of ESCAPES) {
+    const skip = needs === false ? lacksFixture(fixture) : needs;
+    t.test(`${bench.id}: nobody survives ${fixture} ${args.join(' ')}`, { skip }, async (t) => {
+      const run = await bench.create(t, limitsOf({ tasks: 100 }));
+      const tool = startGated(t, fixture, { args, lifeMs: 20_000 });
+      await run.attach(tool.identity);
+      tool.go();
+      await tool.said('ready');
+      if (fixture === 'ignore-term' || fixture === 'term-handler-forks') await run.killer.signal('SIGTERM');
+      await pause(100);
+      t.ok(run.membership.members().length > 0, 'it runs');
+      await endAll(run);
+      t.same(await survivorsAfter(tool.marker, 1000), []);
+      assertNothingLeft(t, run);
+    });
+  }
+
+  t.test(`${bench.id}: a kill right after the launcher came in`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'idle');
+    await run.attach(tool.identity);
+    tool.go();
+    await endAll(run);
+    t.same(await survivorsAfter(tool.marker, 1000), []);
+  });
+
+  t.test(`${bench.id}: a frozen tree`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'idle');
+    await run.attach(tool.identity);
+    tool.go();
+    await tool.said('ready');
+    const file = freezeFile(run);
+    writeFileSync(file, file.endsWith('state') ? 'FROZEN' : '1');
+    await endAll(run);
+    t.same(await survivorsAfter(tool.marker, 1000), []);
+  });
+
+  t.test(`${bench.id}: lifting all brakes thaws`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'idle');
+    await run.attach(tool.identity);
+    tool.go();
+    await tool.said('ready');
+    const file = freezeFile(run);
+    writeFileSync(file, file.endsWith('state') ? 'FROZEN' : '1');
+    await run.brakes.lift();
+    t.equal(await run.killer.signal('SIGTERM'), 1);
+    t.ok(await tool.ended, 'it could act on a polite signal');
+  });
+
+  t.test(`${bench.id}: sub-groups that the tool made`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'open-files', { args: ['--count=30'] });
+    await run.attach(tool.identity);
+    const inner = join(membershipOf(run), 'made-by-tool');
+    mkdirSync(join(inner, 'deeper'), { recursive: true });
+    // In v2 a group with processes and one with controllers exclude each other; a move into an empty leaf is allowed.
+    writeFileSync(join(inner, 'deeper', 'cgroup.procs'), String(tool.identity.pid));
+    tool.go();
+    await tool.said('ready');
+    t.same(run.membership.members().map(({ pid }) => pid), [tool.identity.pid]);
+    const sample = run.usage.sample(performance.now(), true);
+    t.equal(sample.populated, true);
+    t.ok(sample.fileHandles.kind === 'measured' && sample.fileHandles.value >= 30, 'its file handles count');
+    await endAll(run);
+    assertNothingLeft(t, run);
+  });
+
+  t.test(`${bench.id}: polite signals reach the stopped, too`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'idle');
+    await run.attach(tool.identity);
+    tool.go();
+    await tool.said('ready');
+    process.kill(tool.identity.pid, 'SIGSTOP');
+    t.equal(await run.killer.signal('SIGTERM'), 1);
+    await tool.ended;
+    await emptied(run);
+    t.equal(await run.killer.signal('SIGTERM'), 0, 'an empty tree');
+    await run.killer.kill();
+  });
+
+  t.test(`${bench.id}: nothing is removed while somebody is in it`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'idle');
+    await run.attach(tool.identity);
+    await t.rejects(run.remove(50), isGovernorError('tool_unproven'));
+    t.ok(isAlive(tool.identity));
+    await endAll(run);
+    await run.remove(50);
+    await run.killer.kill();
+    t.pass('both are fine on what is gone');
+  });
+
+  t.test(`${bench.id}: strangers are never attached`, async (t) => {
+    const run = await bench.create(t);
+    const stranger = startGated(t, 'idle');
+    const { pid, startTicks } = stranger.identity;
+    await t.rejects(run.attach({ pid, startTicks: startTicks - 1 }), isGovernorError('launch_failed'));
+    t.same(run.membership.members(), []);
+    await t.rejects(run.attach({ pid: 2 ** 22 - 1, startTicks: 1 }), isGovernorError('launch_failed'));
+  });
+
+  t.test(`${bench.id}: it never kills the daemon`, async (t) => {
+    if (bench.id === 'cgroup2-scope') {
+      t.pass('the daemon would have to be moved across units for this');
+      return;
+    }
+    const run = await bench.create(t);
+    const home = ownGroup(run);
+    const self = identityOf(process.pid);
+    if (self === null) throw new Error('no identity of this process');
+    writeFileSync(join(membershipOf(run), 'cgroup.procs'), String(process.pid));
+    try {
+      await t.rejects(run.killer.kill(), /refused to kill/);
+    } finally {
+      writeFileSync(home, String(process.pid));
+    }
+  });
+
+  t.test(`${bench.id}: the end of the tree wakes the watcher`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'idle');
+    await run.attach(tool.identity);
+    if (!existsSync(join(membershipOf(run), 'cgroup.events'))) {
+      t.pass('cgroup v1 alone has no events: the monitor polls');
+      return;
+    }
+    let woken = 0;
+    const dispose = run.watch(() => {
+      woken += 1;
+    });
+    tool.go();
+    await tool.said('ready');
+    await run.killer.kill();
+    await waitFor('the watcher to be called', () => woken > 0);
+    dispose();
+  });
+}
+
+function membershipOf(run: Containment): string {
+  const { directories } = run.record;
+  const names = ['unified', 'freezer', 'pids', 'memory'];
+  const found = names.map((name) => directories.find(({ hierarchy }) => hierarchy === name)).find((one) => one !== undefined);
+  if (found === undefined) throw new Error('no directory');
+  return found.path;
+}
+
+/** `cgroup.procs` of the group two levels up, where this process may go back to. */
+function ownGroup(run: Containment): string {
+  const up = membershipOf(run).includes('/governor/') ? '../../..' : '../..';
+  return join(membershipOf(run), up, 'cgroup.procs');
+}
+
+function freezeFile(run: Containment): string {
+  const v2 = join(membershipOf(run), 'cgroup.freeze');
+  return existsSync(v2) ? v2 : join(membershipOf(run), 'freezer.state');
+}
+
+function assertNothingLeft(t: { same(found: unknown, wanted: unknown, message: string): unknown }, run: Containment): void {
+  t.same(run.record.directories.filter(({ path }) => existsSync(path)), [], 'no directory is left');
+}

@@ -1,0 +1,123 @@
+/** Starts the real API around a fake governor, on a TCP port and a unix socket, and talks plain HTTP to it. */
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
+import { join } from 'node:path';
+import { createApi } from '../../../../daemon/api/api.ts';
+import type { Api } from '../../../../daemon/api/api.ts';
+import type { AccessToken, ApiDependencies, ApiSettings } from '../../../../daemon/api/dependencies.ts';
+import { ALL_SCOPES } from '../../../../daemon/api/dependencies.ts';
+import { parseLimitPatch } from '../../../../config/define.ts';
+import { ok } from '../../../../lib/core/result.ts';
+import { createFakeGovernor, fakeDefinition, FAKE_DAEMON } from '../../../helpers/fake-governor.ts';
+import type { FakeGovernor } from '../../../helpers/fake-governor.ts';
+
+export const TOKEN = 'full-token-0123456789';
+
+export interface Served {
+  readonly api: Api;
+  readonly governor: FakeGovernor;
+  readonly port: number;
+  readonly socketPath: string;
+  readonly stops: { readonly stopTools: boolean }[];
+  readonly logged: string[];
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  /** Parsed, where it is JSON. */
+  readonly json: Record<string, unknown>;
+}
+
+export interface Overrides extends Partial<ApiDependencies> {
+  readonly auth?: ApiSettings['auth'];
+  readonly allowedHosts?: readonly string[];
+  readonly moreTokens?: readonly AccessToken[];
+}
+
+export async function serve(folder: string, overrides: Overrides = {}): Promise<Served> {
+  const governor = createFakeGovernor([fakeDefinition('echo'), fakeDefinition('naïve tool')]);
+  const stops: { readonly stopTools: boolean }[] = [];
+  const logged: string[] = [];
+  const log = (level: string) => (_fields: Readonly<Record<string, unknown>>, message: string) => void logged.push(`${level} ${message}`);
+  const docsDirectory = join(folder, 'docs');
+  await mkdir(docsDirectory, { recursive: true });
+  await writeFile(join(docsDirectory, 'cli.md'), '# Commands\n');
+  const { auth = { api: 'token', metrics: 'none' }, allowedHosts = [], moreTokens = [], ...rest } = overrides;
+  const api = await createApi({
+    governor,
+    settings: () => ({ auth, allowedHosts }),
+    tokens: () => [{ token: TOKEN, label: 'default', scopes: ALL_SCOPES }, ...moreTokens],
+    audit: {
+      list: async ({ after = 0, limit }) => {
+        const found = [1, 2, 3].filter((seq) => seq > after);
+        const entries = found.slice(0, limit).map((seq) => ({ seq, at: '2026-01-31T12:00:00.000Z', kind: 'daemon', event: 'start' }));
+        return { entries, more: found.length > limit };
+      },
+      verify: async () => ({ ok: false, entries: 2, findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }] }),
+    },
+    metricsText: async () => '# HELP governor_build_info x\n',
+    ready: () => ({ ready: true, detail: 'ready' }),
+    stop: (options) => stops.push(options),
+    define: (body) => {
+      const { name } = body as { readonly name: string };
+      return ok(fakeDefinition(name));
+    },
+    parseLimits: parseLimitPatch,
+    version: '0.0.0-test',
+    instance: FAKE_DAEMON,
+    logger: { debug: log('debug'), warn: log('warn'), error: log('error') },
+    docsDirectory,
+    ...rest,
+  });
+  const socketPath = join(folder, 'governor.sock');
+  await api.listenUnix(socketPath);
+  const { port } = await api.listenTcp({ host: '127.0.0.1', port: 0 });
+  return { api, governor, port, socketPath, stops, logged };
+}
+
+export interface Ask {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+  /** Default: TOKEN. null: none. */
+  readonly token?: string | null;
+}
+
+export function overTcp(served: Served, path: string, ask: Ask = {}): Promise<Answer> {
+  return send({ host: '127.0.0.1', port: served.port }, path, ask.token === undefined ? TOKEN : ask.token, ask);
+}
+
+export function overUnix(served: Served, path: string, ask: Ask = {}): Promise<Answer> {
+  return send({ socketPath: served.socketPath }, path, ask.token ?? null, ask);
+}
+
+function send(target: object, path: string, token: string | null, ask: Ask): Promise<Answer> {
+  const body = ask.json === undefined ? ask.body : JSON.stringify(ask.json);
+  const headers = {
+    ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+    ...(ask.json === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
+    ...ask.headers,
+  };
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ ...target, path, method: ask.method ?? 'GET', headers, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== '';
+        const json = isJson ? (JSON.parse(text) as Record<string, unknown>) : {};
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json });
+      });
+    });
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
+}

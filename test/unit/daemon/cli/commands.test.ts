@@ -1,0 +1,180 @@
+import t from 'tap';
+import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
+import { GovernorError } from '../../../../lib/core/errors.ts';
+import { serve } from '../api/serve.ts';
+import type { Overrides, Served } from '../api/serve.ts';
+
+interface Daemon extends Served {
+  readonly cli: (words: readonly string[], changes?: TerminalChanges) => Promise<Outcome>;
+}
+
+/** The real API around a governor in memory; the command line reaches it over its unix socket. */
+async function daemon(t: { teardown(action: () => unknown): void }, overrides: Overrides = {}): Promise<Daemon> {
+  const folder = temporaryFolder(t);
+  const served = await serve(folder, overrides);
+  t.teardown(() => served.api.close());
+  return { ...served, cli: (words, changes = {}) => governor(words, { env: { GOVERNOR_STATE_DIR: folder }, ...changes }) };
+}
+
+t.test('ls', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: 'session 1' });
+  const { code, out, err } = await cli(['ls']);
+  t.match({ code, err }, { code: 0, err: '' });
+  const [title, echo, naive] = out.split('\n');
+  t.match(title, /^NAME +STATE +STAGE +RUNS +PID +UP +CONTEXT +NOTE$/);
+  t.match(echo, /^echo +active +normal +1 +\d+ +1h +session 1/);
+  t.match(naive, /^naïve tool +registered +normal +0 +– +– +–$/);
+  t.equal((await cli(['ps'])).out, out, 'ps is ls');
+  t.notMatch(out, '\u001b', 'no colours without a terminal');
+  t.match((await cli(['ls'], { tty: true })).out, '\u001b[1mNAME', 'colours on a terminal');
+});
+
+t.test('NO_COLOR and TERM=dumb', async (t) => {
+  const { cli, socketPath } = await daemon(t);
+  const stateDir = socketPath.replace(/\/governor\.sock$/, '');
+  for (const more of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
+    t.notMatch((await cli(['ls'], { tty: true, env: { GOVERNOR_STATE_DIR: stateDir, ...more } })).out, '\u001b');
+  }
+});
+
+t.test('ls -v shows limits with their origin, usage with reasons, and processes', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const { code, out } = await cli(['ls', '-v']);
+  t.equal(code, 0);
+  t.match(out, /^echo {2}active, normal$/m);
+  t.match(out, /^ {2}LIMIT +VALUE +USED +% +ENFORCED +STAGES +FROM/m);
+  t.match(out, /memory +.* 75\/90\/100\/150 /);
+  t.match(out, /n\/a \(.+\)/, 'a reading that is not there says why');
+  t.match(out, /^ {4} *PID +PPID +NAME/m);
+  const { tools, usage, processes } = JSON.parse((await cli(['ls', '-v', '--json'])).out) as Record<string, Record<string, unknown>>;
+  t.ok(tools?.['tools'] !== undefined && usage?.['usage'] !== undefined && processes?.['echo'] !== undefined);
+});
+
+t.test('usage', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const all = await cli(['usage']);
+  t.equal(all.code, 0);
+  t.match(all.out, /^TOOL +RESOURCE +USED +LIMIT +% +STAGE +QUALITY +ENFORCED$/m);
+  t.match(all.out, /^naïve tool/m);
+  t.match(all.out, / [█▏▎▍▌▋▊▉·▶]{10} /, 'a bar');
+  t.match(all.out, /^ +temp_storage +– /m, 'unsupported is a dash');
+  t.notMatch(all.out, /n\/a/);
+  const one = await cli(['usage', 'naïve tool']);
+  t.equal(one.code, 0);
+  t.notMatch(one.out, 'echo');
+  t.match((await cli(['usage', 'echo', '-v'])).out, /run run0000001 +memory/);
+  t.match(JSON.parse((await cli(['--json', 'usage', 'echo'])).out), { tool: 'echo', resources: [{ resource: 'memory' }] });
+});
+
+t.test('start, stop, restart reach the right tool and run', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  t.match(await cli(['start', 'naïve tool', '--context', 'c']), { code: 0, out: /^naïve tool: run run0000001 is running/ });
+  t.match(await cli(['restart', 'naïve tool']), { code: 0, out: /^naïve tool: restarted; run run0000002 is running/ });
+  t.match(await cli(['stop', 'naïve tool/run0000002']), { code: 0, out: /^naïve tool\/run0000002: stopped/ });
+  t.match(await cli(['stop', 'echo', '--json']), { code: 0, out: /^\{.*"name":"echo".*\}\n$/ });
+  t.same(fake.calls, ['activate naïve tool in c', 'restart naïve tool -', 'deactivate naïve tool run0000002', 'deactivate echo -']);
+  t.match(await cli(['stop', 'echo/other']), { code: 1, out: '', err: /^governor: echo has no run "other"\n$/ });
+});
+
+t.test('a stop that is not proven is no success', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const tool = fake.tool('echo');
+  fake.deactivate = async () => ({ ...tool, runs: tool.runs.map((run) => ({ ...run, state: 'unproven' as const })) });
+  t.match(await cli(['stop', 'echo']), { code: 1, out: /^echo: not proven to be stopped: run run0000001/ });
+});
+
+t.test('set', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  const done = await cli(['set', 'echo', 'file-handles=64', 'runtime=none']);
+  t.match(done, { code: 0, err: '' });
+  t.match(done.out, /^echo: file_handles 64, enforced: /m);
+  t.match(done.out, /^echo: runtime none, enforced: /m);
+  t.match(fake.calls, ['setLimits echo {"file_handles":64,"runtime":null} by unix socket']);
+  for (const [words, message] of [
+    [['set', 'echo', 'memory'], 'governor set: "memory" is not key=value, such as memory=512MiB'],
+    [['set', 'echo', '=1'], 'governor set: "=1" is not key=value, such as memory=512MiB'],
+    [['set', 'echo', 'memory='], 'governor set: "memory=" is not key=value, such as memory=512MiB'],
+    [['set', 'echo', 'memry=1GiB'], 'governor set: there is no limit "memry"; did you mean "memory"?'],
+    [['set', 'echo', 'cpu=1%', 'cpu=2%'], 'governor set: cpu is given twice'],
+  ] as const) {
+    t.match(await cli(words), { code: 2, out: '', err: `${message}\n(see: governor set --help)\n` });
+  }
+});
+
+t.test('logs', async (t) => {
+  const { cli } = await daemon(t);
+  t.match(await cli(['logs', 'echo', '-n', '2']), { code: 0, out: 'second line\nthird line\n' });
+});
+
+t.test('a refusal is one clear line, and what would be right', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  t.match(await cli(['usage', 'ecko']), { code: 1, out: '', err: 'governor: There is no tool "ecko"\n  there is no tool "ecko" (did you mean "echo"?)\n' });
+  t.match(await cli(['usage', 'a/b']), { code: 1, err: /^governor: a tool name has .* "\/" at character 2 is not allowed\n$/ });
+  const { code, out, err } = await cli(['usage', 'ecko', '--json']);
+  t.match({ code, out }, { code: 1, out: '' });
+  t.match(JSON.parse(err), { code: 'unknown_tool', status: 404 }, 'with --json the problem document');
+  fake.breakWith(new GovernorError('illegal_state', 'bad \u001b[31mname'));
+  t.match(await cli(['ls']), { code: 1, err: 'governor: bad \\x1b[31mname\n' });
+});
+
+t.test('events that were kept, then the end', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  fake.emit('stage', { resource: 'memory', note: 'two words' }, 'echo');
+  fake.emit('config_reload');
+  const { code, out } = await cli(['events']);
+  t.equal(code, 0);
+  t.match(out, /^1 {2}\S+ {2}stage {2}echo {2}resource=memory note="two words"$/m);
+  const newer = await cli(['events', '--since-id', '1', '--json']);
+  const lines = newer.out.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  t.match(lines, [{ id: 2, type: 'config_reload' }]);
+  t.equal(lines.length, 1);
+});
+
+t.test('events as they happen', async (t) => {
+  const { cli, governor: fake, api } = await daemon(t);
+  fake.emit('first');
+  const following = cli(['events', '--follow']);
+  while (fake.listeners === 0) await new Promise((resolve) => setImmediate(resolve));
+  fake.emit('second');
+  await api.close();
+  const { code, out, err } = await following;
+  t.match(out, /first\n.*second\n$/);
+  t.match({ code, err }, { code: 1, err: 'governor: the daemon ended the event stream\n' });
+});
+
+t.test('events until the reader is gone', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  const gone = new AbortController();
+  const following = cli(['events', '-f'], { interrupted: gone.signal });
+  while (fake.listeners === 0) await new Promise((resolve) => setImmediate(resolve));
+  gone.abort();
+  t.match(await following, { code: 0, err: '' });
+});
+
+t.test('daemon stop', async (t) => {
+  const served = await daemon(t, { stop: ({ stopTools }) => void (asked.push(stopTools), served.api.close()) });
+  const asked: boolean[] = [];
+  t.match(await served.cli(['daemon', 'stop', '--all']), { code: 0, out: /^The daemon for \S+ has stopped, and every tool with it\.\n$/ });
+  t.same(asked, [true]);
+  t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
+});
+
+t.test('completion of names is quiet', async (t) => {
+  const { cli } = await daemon(t);
+  t.match(await cli(['complete-names']), { code: 0, out: 'echo\nnaïve tool\n', err: '' });
+  t.match(await governor(['complete-names', '--state-dir', temporaryFolder(t)]), { code: 0, out: '', err: '' });
+});
+
+t.test('options count before and after the command, and the innermost wins', async (t) => {
+  const { socketPath } = await daemon(t);
+  const stateDir = socketPath.replace(/\/governor\.sock$/, '');
+  const elsewhere = temporaryFolder(t);
+  t.equal((await governor(['--state-dir', stateDir, 'ls'])).code, 0);
+  t.equal((await governor(['ls', '--state-dir', stateDir])).code, 0);
+  t.equal((await governor(['--state-dir', elsewhere, 'ls', '--state-dir', stateDir], { env: { GOVERNOR_STATE_DIR: elsewhere } })).code, 0);
+  t.equal((await governor(['--state-dir', elsewhere, 'ls'], { env: { GOVERNOR_STATE_DIR: stateDir } })).code, 1, 'a flag wins over the variable');
+});

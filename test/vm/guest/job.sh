@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs every listed test file in every listed mode, one after the other, as plain Node programs. Becomes /job/run.sh.
+# /job/modes and /job/files hold one word a line. Prints TAP, and "VM_RESULT mode file status" after each file.
+cd /job || exit 99
+export TAP_TIMEOUT=280 GOVERNOR_FIXTURE_BIN=/job/fixture-bin GOVERNOR_TEST_PATIENCE=6
+user_environment='XDG_RUNTIME_DIR=/run/user/1000 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus'
+
+run_in() {
+  mode=$1
+  shift
+  case $mode in
+    root | cgroup1) "$@" ;;
+    # root under systemd, in a service of its own with the controllers delegated
+    service) systemd-run --quiet --pipe --wait --collect -p Delegate=yes --working-directory=/job \
+      --setenv=TAP_TIMEOUT --setenv=GOVERNOR_FIXTURE_BIN --setenv=GOVERNOR_TEST_PATIENCE "$@" ;;
+    # an ordinary user: in a login session, in a scope of the user manager, in a scope with delegated controllers
+    session) su u -c "$user_environment exec $*" ;;
+    scope) su u -c "$user_environment exec systemd-run --user --scope --quiet $*" ;;
+    delegated) su u -c "$user_environment exec systemd-run --user --scope --quiet -p Delegate=yes $*" ;;
+    *) echo "unknown mode $mode"; return 99 ;;
+  esac
+}
+
+failed=0
+if id u >/dev/null 2>&1; then chown -R u /job; fi
+while read -r mode; do
+  while read -r file; do
+    echo "# $mode: $file"
+    run_in "$mode" timeout 300 node "$file" </dev/null
+    status=$?
+    [ $status = 0 ] || failed=1
+    echo "VM_RESULT $mode $file $status"
+  done <files
+done <modes
+exit $failed

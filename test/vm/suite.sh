@@ -1,0 +1,83 @@
+#!/bin/sh
+# Runs compiled test files in guest kernels with pure cgroup v2: as root, and as an ordinary user under systemd.
+# Prints TAP and ends with "N passed, N failed", counted in files × modes; fails when one fails.
+#
+# usage: suite.sh [-m MODES] [-b BUILD] [-p PACKAGE]… FILE…
+#   -m  comma-separated modes, default root,scope. In the small guest: root; cgroup1 (pure v1). In the systemd guest:
+#       session, scope, delegated (user u), service (root)
+#   -b  output directory of the compiler, default dist
+#   -p  a further package of node_modules to take along
+#   FILE like dist/test/integration/launch.test.js, from the project's directory
+# VM_WORKDIR: where kernels and images are kept, default ~/.cache/governor-vm. The rest as in run.sh.
+set -eu
+HERE=$(cd "$(dirname "$0")" && pwd)
+. "$HERE/common.sh"
+cd "$HERE/../.."
+MODES=root,scope
+BUILD=dist
+PACKAGES=
+while getopts m:b:p: option; do
+  case $option in
+    m) MODES=$OPTARG ;;
+    b) BUILD=$OPTARG ;;
+    p) PACKAGES="$PACKAGES $OPTARG" ;;
+    *) fail "usage: suite.sh [-m MODES] [-b BUILD] [-p PACKAGE]… FILE…" ;;
+  esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || fail "no test file given"
+for file in "$@"; do [ -f "$file" ] || fail "$file is missing: build first"; done
+WORKDIR=$(work_directory "${VM_WORKDIR:-}")
+
+small= version1= systemd=
+for mode in $(echo "$MODES" | tr , ' '); do
+  case $mode in
+    root) small="$small $mode" ;;
+    cgroup1) version1="$version1 $mode" ;;
+    session | scope | delegated | service) systemd="$systemd $mode" ;;
+    *) fail "unknown mode $mode: root, cgroup1, session, scope, delegated or service" ;;
+  esac
+done
+
+job=$(mktemp -d)
+trap 'rm -rf "$job"' EXIT
+trap 'exit 130' INT TERM
+# shellcheck disable=SC2086 # package names hold no blanks
+node "$HERE/pack.mjs" "$job/job" "$BUILD" $PACKAGES
+cp "$HERE/guest/job.sh" "$job/job/run.sh"
+printf '%s\n' "$@" >"$job/job/files"
+mkdir -p "$job/job/fixture-bin"
+# No compiler in the guests: the C fixtures are built here.
+if [ -f "$BUILD/test/helpers/compile.js" ]; then
+  GOVERNOR_FIXTURE_BIN="$job/job/fixture-bin" node "$HERE/precompile.mjs" "$BUILD"
+fi
+echo "# job: $(du -sm "$job/job" | cut -f1) MB"
+
+expected=0
+run_guest() {
+  guest=$1
+  kernel_arguments=$2
+  shift 2
+  [ $# -gt 0 ] || return 0
+  printf '%s\n' "$@" >"$job/job/modes"
+  expected=$((expected + $# * files))
+  VM_KERNEL_ARGS="$kernel_arguments ${VM_KERNEL_ARGS:-}" "$HERE/run.sh" "$WORKDIR" "$job/job" "$guest" | tee -a "$job/log" || true
+}
+
+files=$#
+: >"$job/log"
+"$HERE/build.sh" "$WORKDIR"
+# shellcheck disable=SC2086 # modes are words
+run_guest root '' $small
+# shellcheck disable=SC2086
+run_guest root governor_cgroup1 $version1
+if [ -n "$systemd" ]; then
+  "$HERE/build-systemd.sh" "$WORKDIR"
+  # shellcheck disable=SC2086
+  run_guest systemd '' $systemd
+fi
+grep -a '^VM_RESULT .* [0-9]*$' "$job/log" | grep -av ' 0$' | sed 's/^VM_RESULT/failed:/' || true
+passed=$(grep -ac '^VM_RESULT .* 0$' "$job/log" || true)
+failed=$((expected - passed))
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
