@@ -1,6 +1,6 @@
 /** YAML text to a plain value that still knows where each part of it was written. */
 
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
+import { LineCounter, Lexer, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Alias, Document, Node, YAMLMap } from 'yaml';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
@@ -8,12 +8,13 @@ import type { Problem, Where } from '../lib/core/errors.ts';
 import type { Locate, Path } from './problems.ts';
 import { pointerOf } from './problems.ts';
 import { quote } from './notation.ts';
+import { placeAfter } from './read-file.ts';
 import { yamlProblem } from './yaml-problem.ts';
 
-/** A limits.yaml is a page or two; anything larger is a mistake or an attack. */
-export const MAX_FILE_BYTES = 1024 * 1024;
-/** Counted with every alias written out. */
-const MAX_NODES = 50_000;
+/** Values that all aliases together stand for: aliases of aliases would otherwise grow without end. */
+const MAX_ALIASED = 10_000;
+/** What the parser needs for each: together with the size, seconds at the very most. Ten thousand tools need half of it. */
+const MAX_LEXEMES = 250_000;
 const MAX_DEPTH = 32;
 
 export interface LocatedDocument {
@@ -44,6 +45,11 @@ export function readDocument(source: string, file: string): Result<LocatedDocume
   const refuse = (offset: number, message: string, hint: string): Result<never, readonly Problem[]> =>
     err([{ where: whereOf(offset), message, hint }]);
 
+  const bulk = tooMuch(source);
+  if (bulk !== null) {
+    const [offset, message, hint] = bulk;
+    return err([{ where: placeAfter(source.slice(0, offset), file), message, hint }]);
+  }
   let document: Document.Parsed;
   try {
     document = parseDocument(source, {
@@ -70,7 +76,7 @@ export function readDocument(source: string, file: string): Result<LocatedDocume
     return err([{ where: { file, line: 1, column: 1 }, message: 'the file is empty', hint: 'start with version: 1' }]);
   }
 
-  const reader = new Reader(document, whereOf);
+  const reader = new Reader(whereOf);
   for (const warning of document.warnings) reader.problems.push(yamlProblem(warning, source, whereOf));
   const value = reader.read(document.contents, [], null, 0);
   if (reader.overflow !== null) return refuse(...reader.overflow);
@@ -103,18 +109,40 @@ export function readDocument(source: string, file: string): Result<LocatedDocume
   });
 }
 
+const LEXER_MARKS: ReadonlySet<string> = new Set(['\u0002', '\u0018', '\u001f']);
+
+/** Looked at before parsing, which takes long for text that is all punctuation. */
+function tooMuch(source: string): readonly [number, string, string] | null {
+  let lexemes = 0;
+  let depth = 0;
+  let offset = 0;
+  for (const lexeme of new Lexer().lex(source)) {
+    lexemes += 1;
+    if (lexemes > MAX_LEXEMES) return [0, 'is too much', 'a limits.yaml is a page or two'];
+    if (lexeme === '[' || lexeme === '{') depth += 1;
+    else if (lexeme === ']' || lexeme === '}') depth -= 1;
+    if (depth > MAX_DEPTH)
+      return [Math.min(offset, source.length), 'is nested too deeply', `at most ${MAX_DEPTH} levels`];
+    // Marks of the lexer itself are control characters, which the text has none of.
+    if (!LEXER_MARKS.has(lexeme)) offset += lexeme.length;
+  }
+  return null;
+}
+
 class Reader {
   readonly places = new Map<string, Place>();
   readonly problems: Problem[] = [];
   readonly mergeKeys: Problem[] = [];
   overflow: readonly [number, string, string] | null = null;
-  readonly #document: Document.Parsed;
   readonly #whereOf: (offset: number) => Where;
   readonly #open = new Set<Node>();
-  #nodes = 0;
+  readonly #anchors = new Map<string, Node>();
+  readonly #targets = new Map<Alias, Node>();
+  #aliased = 0;
+  /** Where the alias is written that is being read, and not one behind it. */
+  #outermost = 0;
 
-  constructor(document: Document.Parsed, whereOf: (offset: number) => Where) {
-    this.#document = document;
+  constructor(whereOf: (offset: number) => Where) {
     this.#whereOf = whereOf;
   }
 
@@ -122,10 +150,12 @@ class Reader {
     const start = node?.range?.[0] ?? at;
     const place = { key, value: isAbsent(node) ? (key ?? start) : start, end: node?.range?.[1] ?? start };
     this.places.set(pointerOf(path), place);
-    this.#nodes += 1;
     if (this.overflow !== null || node === null) return null;
-    if (this.#nodes > MAX_NODES)
-      return this.#stop(start, 'is too much', `at most ${MAX_NODES} values, aliases written out`);
+    const aliased = this.#open.size > 0;
+    if (aliased) this.#aliased += 1;
+    else if (!isAlias(node) && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    if (this.#aliased > MAX_ALIASED)
+      return this.#stop(this.#outermost, 'aliases stand for too much', `at most ${MAX_ALIASED} values`);
     if (path.length > MAX_DEPTH) return this.#stop(start, 'is nested too deeply', `at most ${MAX_DEPTH} levels`);
     if (isScalar(node)) return node.value;
     if (isAlias(node)) return this.#alias(node, path, place);
@@ -135,7 +165,8 @@ class Reader {
   }
 
   #alias(node: Alias, path: Path, place: Place): unknown {
-    const target = node.resolve(this.#document);
+    // An alias means the anchor that was last defined before it, also where it is met again behind another alias.
+    const target = this.#targets.get(node) ?? this.#anchors.get(node.source);
     if (target === undefined)
       return this.#stop(
         place.value,
@@ -144,6 +175,8 @@ class Reader {
       );
     if (this.#open.has(target))
       return this.#stop(place.value, `the alias *${node.source} contains itself`, 'take it out');
+    this.#targets.set(node, target);
+    if (this.#open.size === 0) this.#outermost = place.value;
     this.#open.add(target);
     const value = this.read(target, path, place.key, place.value);
     this.#open.delete(target);

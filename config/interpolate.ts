@@ -16,6 +16,9 @@ export interface Interpolated {
   readonly problems: readonly InterpolationProblem[];
 }
 
+/** More in one value are left out: each needs a look at all of the text. */
+const MOST_PROBLEMS = 16;
+
 const TOKEN = /\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-)([^}]*))?\}|\$\{|\$[A-Za-z_][A-Za-z0-9_]*/g;
 
 /** The default of `:-` holds when the variable is not set or empty, as in a shell. */
@@ -32,7 +35,10 @@ export function interpolate(source: string, environment: Environment): Interpola
     ) => {
       if (token === '$$') return '$';
       const problem = (written: string, message: string, hint: string): string => {
-        problems.push({ written, occurrence: source.slice(0, offset).split(written).length - 1, message, hint });
+        if (problems.length < MOST_PROBLEMS) {
+          const occurrence = source.slice(0, offset).split(written).length - 1;
+          problems.push({ written, occurrence, message, hint });
+        }
         return '';
       };
       if (token === '${')

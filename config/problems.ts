@@ -109,8 +109,9 @@ const KINDS: Readonly<Record<string, string>> = {
 
 function wrongType(label: string, expected: string, value: unknown): [string, string] {
   const wanted = KINDS[expected] ?? expected;
-  if (value === null) return [`${label}: has no value`, `write ${wanted}, or leave the key out`];
-  const message = `${label === '' ? '' : `${label}: `}must be ${wanted}, not ${kindOf(value)}`;
+  const start = label === '' ? '' : `${label}: `;
+  if (value === null) return [`${start}has no value`, `write ${wanted}, or leave the key out`];
+  const message = `${start}must be ${wanted}, not ${kindOf(value)}`;
   if (expected === 'string' && typeof value !== 'object') return [message, 'put it in quotes'];
   if (expected === 'array') return [message, 'write [one, two]'];
   if (expected === 'boolean') return [message, 'write true or false, without quotes'];
@@ -127,7 +128,8 @@ function wrongValue(label: string, path: Path, values: readonly unknown[], value
   }
   const known = values.map(String);
   if (typeof value !== 'string') {
-    if (value === null) return [`${label}: has no value`, `possible: ${known.join(', ')}`];
+    const start = label === '' ? '' : `${label}: `;
+    if (value === null) return [`${start}has no value`, `possible: ${known.join(', ')}`];
     return [`${label}: must be one word, not ${kindOf(value)}`, `possible: ${known.join(', ')}`];
   }
   const reason = Object.hasOwn(NOT_ENFORCED_VALUES, value) ? NOT_ENFORCED_VALUES[value] : undefined;

@@ -4,8 +4,10 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
 import type { Problem } from '../lib/core/errors.ts';
-import { MAX_FILE_BYTES } from './document.ts';
 import { formatBytes } from '../lib/core/format.ts';
+
+/** A limits.yaml is a page or two; anything larger is a mistake or an attack. */
+export const MAX_FILE_BYTES = 1024 * 1024;
 
 export function readConfigFile(path: string): Result<Buffer, Problem> {
   let fd: number;
@@ -52,7 +54,7 @@ export function decode(bytes: Uint8Array, file: string): Result<string, Problem>
   if (control === null) return ok(text);
   const code = control[0].charCodeAt(0).toString(16).padStart(2, '0');
   return err({
-    where: place(text.slice(0, control.index), file),
+    where: placeAfter(text.slice(0, control.index), file),
     message: `has a control character (0x${code})`,
     hint: 'take it out',
   });
@@ -64,10 +66,11 @@ const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 function placeOfBadByte(bytes: Uint8Array, file: string): NonNullable<Problem['where']> {
   // The replacement character is where decoding failed, unless the file has one of its own before.
   const lenient = new TextDecoder('utf-8').decode(bytes);
-  return place(lenient.slice(0, Math.max(0, lenient.indexOf('\ufffd'))), file);
+  return placeAfter(lenient.slice(0, Math.max(0, lenient.indexOf('\ufffd'))), file);
 }
 
-function place(before: string, file: string): NonNullable<Problem['where']> {
+/** The place of what comes after `before`. */
+export function placeAfter(before: string, file: string): NonNullable<Problem['where']> {
   const lines = before.split('\n');
   return { file, line: lines.length, column: (lines.at(-1)?.length ?? 0) + 1 };
 }

@@ -11,6 +11,7 @@ export function yamlProblem(error: YAMLError, source: string, whereOf: (offset: 
 
 function sentence(error: YAMLError, source: string): [string, string?] {
   const code = error.code;
+  if (/call stack/i.test(error.message)) return ['is nested too deeply'];
   if (code === 'TAB_AS_INDENT' || startsWithTab(source, error.pos[0]))
     return ['a tab is used for indentation', 'use spaces'];
   switch (code) {

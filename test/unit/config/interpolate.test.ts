@@ -39,6 +39,6 @@ t.test('what is refused, each with where it is', async (t) => {
 
 t.test('hostile text takes no time and shows no value', async (t) => {
   const { problems } = interpolate('${'.repeat(50_000), { SECRET: 'hunter2' });
-  t.equal(problems.length, 50_000);
+  t.equal(problems.length, 16);
   t.notMatch(JSON.stringify(interpolate('${SECRET} ${NO}', { SECRET: 'hunter2' }).problems), /hunter2/);
 });

@@ -1,0 +1,296 @@
+import { execFileSync } from 'node:child_process';
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Config } from '../../../config/config.ts';
+import { checkConfigFile, loadConfig } from '../../../config/load.ts';
+import type { LoadOptions } from '../../../config/load.ts';
+import { formatProblem } from '../../../lib/core/errors.ts';
+import type { ResolvedLimit } from '../../../lib/core/limits.ts';
+import { RESOURCES } from '../../../lib/core/resource.ts';
+import type { ToolDefinition } from '../../../lib/supervisor/governor.ts';
+import { projectRoot } from '../../helpers/project-root.ts';
+
+const host = { memoryBytes: 24 * 1024 ** 3, cores: 4 };
+const good = join(projectRoot, 'test/fixtures/config/good');
+
+t.test('a full file: every setting arrives, with where it came from', async (t) => {
+  const env = { HOST: 'example.org', GOVERNOR_LIMIT_FILE_HANDLES: '99' };
+  const config = accepted(loadConfig({ path: join(good, 'full.yaml'), host, env }));
+  t.same(config.daemon, {
+    listen: { host: '::1', port: 0 },
+    auth: { api: 'none', metrics: 'token' },
+    backend: 'procfs',
+    sampleIntervalMs: 500,
+    audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
+    logLevel: 'debug',
+    dryRun: true,
+    tempRoot: join(good, 'tmp'),
+  });
+  t.same([...config.classes.keys()], ['light', 'standard', 'heavy', 'base', 'small']);
+  t.same(
+    config.tools.map(({ name }) => name),
+    ['everything', 'plain'],
+  );
+
+  const tool = named(config, 'everything');
+  const { limits, ladder, ...rest } = tool;
+  t.same(rest, {
+    name: 'everything',
+    command: 'node',
+    args: ['server.js', '--level=$HOME', '8080'],
+    env: { LEVEL: 'info', URL: 'http://example.org/$x' },
+    cwd: join(good, 'sub'),
+    class: 'small',
+    recovery: { strategy: 'restart', budget: 2, windowMs: 3_600_000 },
+    graceMs: 1000,
+    readyTimeoutMs: 60_000,
+    readiness: 'none',
+    dryRun: false,
+    autostart: false,
+    origin: 'file',
+  });
+  t.same(origins(tool), {
+    memory: [100_000_000, 'class', 'class small (full.yaml:17:13)', undefined],
+    cpu: [50, 'file', 'full.yaml:29:12', 'shares the machine'],
+    file_handles: [99, 'environment', 'GOVERNOR_LIMIT_FILE_HANDLES', undefined],
+    sockets: null,
+    runtime: [5_400_000, 'file', 'full.yaml:31:16', undefined],
+    temp_storage: [10_485_760, 'file', 'full.yaml:30:21', undefined],
+    tasks: [64, 'class', 'class base (full.yaml:14:12)', 'no pools'],
+  });
+  t.equal(limits.temp_storage?.inodes, 100);
+  t.same(limits.memory?.thresholds, { warning: 0.7, throttled: 0.9, cleanup: 1, emergency: 2 });
+  t.same(limits.memory?.actions, { warning: ['notify'], throttled: ['notify'], cleanup: [], emergency: ['kill'] });
+  t.same(limits.tasks?.thresholds, { warning: 0.75, throttled: 0.9, cleanup: 1, emergency: 1.5 });
+  t.match(ladder, { quietMs: 30_000, cpuWarmUpMs: 20_000, exitMargin: 0.025, starvation: null });
+  t.same(ladder.escalateAfterMs, {
+    memory: null,
+    cpu: null,
+    file_handles: 30_000,
+    sockets: 60_000,
+    runtime: null,
+    temp_storage: 30_000,
+    tasks: 10_000,
+  });
+  t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
+});
+
+t.test('a tool that says nothing has the built-in limits', async (t) => {
+  const tool = named(accepted(load('version: 1\ntools:\n  web: { command: node }\n')), 'web');
+  t.same(origins(tool), {
+    memory: [1_073_741_824, 'built-in', 'class standard: host memory 24 GiB / 8, at most 1 GiB', undefined],
+    cpu: [100, 'built-in', 'class standard: 1 of 4 cores', undefined],
+    file_handles: [1024, 'built-in', 'class standard: the same on every host', undefined],
+    sockets: [256, 'built-in', 'class standard: the same on every host', undefined],
+    runtime: null,
+    temp_storage: [1_073_741_824, 'built-in', 'class standard: the same on every host', undefined],
+    tasks: [1024, 'built-in', 'class standard: the same on every host', undefined],
+  });
+  t.match(tool, { autostart: true, readiness: 'mcp', graceMs: 5000, readyTimeoutMs: 30_000, dryRun: false });
+  t.same(tool.recovery, { strategy: 'restart', budget: 5, windowMs: 600_000 });
+  t.equal(tool.cwd, '/etc/governor', 'the folder of the file');
+});
+
+t.test('environment is stronger than the file, the file than the class, the class than what is built in', async (t) => {
+  const text =
+    'version: 1\nclasses: { c: { memory: 3GiB, tasks: 3, sockets: 3 } }\ntools:\n  w: { command: x, class: c, limits: { memory: 2GiB, tasks: 2 } }\n';
+  const tool = named(accepted(load(text, { env: { GOVERNOR_LIMIT_MEMORY: '1GiB' } })), 'w');
+  t.same(
+    RESOURCES.map((resource) => tool.limits[resource]?.source.from ?? null),
+    ['environment', 'built-in', 'built-in', 'class', null, 'built-in', 'file'],
+  );
+  t.equal(tool.limits.memory?.limit, 1024 ** 3);
+});
+
+t.test('a class named like a built-in one takes what it does not say from that one', async (t) => {
+  const config = accepted(
+    load('version: 1\nclasses: { heavy: { cpu: 50% } }\ntools:\n  w: { command: x, class: heavy }\n'),
+  );
+  const { limits } = named(config, 'w');
+  t.equal(limits.cpu?.limit, 50);
+  t.equal(limits.file_handles?.limit, 4096);
+});
+
+t.test('none in the environment lifts a limit; an unknown or wrong variable is refused', async (t) => {
+  const text = 'version: 1\ntools: { w: { command: x } }\n';
+  t.equal(named(accepted(load(text, { env: { GOVERNOR_LIMIT_CPU: 'none' } })), 'w').limits.cpu, null);
+  t.same(refused(load(text, { env: { GOVERNOR_LIMIT_MEMROY: '1GiB', GOVERNOR_LIMIT_CPU: '2' } })), [
+    'environment variable GOVERNOR_LIMIT_CPU: "2" is not a percentage (write 2%)',
+    'environment variable GOVERNOR_LIMIT_MEMROY is not known (did you mean "GOVERNOR_LIMIT_MEMORY"?)',
+  ]);
+});
+
+t.test('all problems are told, in the order of the file', async (t) => {
+  const text = `version: 1
+daemon:
+  sample_interval: 1ms
+  listn: x
+classes:
+  a: { extends: b, memory: 512M }
+  b: { extends: a }
+tools:
+  one:
+    comand: node
+    limits: { memory: 0MiB, cpu: 5 }
+    class: nope
+  two:
+    command: node
+    env: { A: "\${X}", B: 1 }
+    recovery: { strategy: stop, budget: 5/10m }
+  two: { command: x }
+  three:
+    command: node
+    env: { A: "\${X}\${Y}" }
+    recovery: { strategy: stop, budget: 5/10m }
+`;
+  t.same(refused(load(text)), [
+    'limits.yaml:3:20: sample_interval: "1ms" is too small (write at least 100ms)',
+    'limits.yaml:4:3: "listn" is not a known key (did you mean "listen"?)',
+    'limits.yaml:6:17: extends: classes go in a circle: a → b → a (let one of them extend nothing, or light, standard or heavy)',
+    'limits.yaml:6:28: memory: "512M" could mean two sizes (write 512MiB or 512MB)',
+    'limits.yaml:9:3: "command" is missing (the program to run, such as command: node)',
+    'limits.yaml:10:5: "comand" is not a known key (did you mean "command"?)',
+    'limits.yaml:11:23: memory: "0MiB" is not above zero (write at least 1MiB)',
+    'limits.yaml:11:34: cpu: 5 has no unit (write 5% or, for 5 cores, 500%)',
+    'limits.yaml:12:12: class: there is no class "nope" (classes: light, standard, heavy, a, b)',
+    'limits.yaml:15:26: B: must be text, not a number (put it in quotes)',
+    'limits.yaml:17:3: tool "two" is given twice (it is on line 13 already)',
+    'limits.yaml:20:16: A: the environment variable X is not set (set it, or write ${X:-default})',
+    'limits.yaml:20:20: A: the environment variable Y is not set (set it, or write ${Y:-default})',
+    'limits.yaml:21:41: budget has no effect with strategy: stop (take one of them out)',
+  ]);
+});
+
+t.test('no message shows a value of the environment or an argument', async (t) => {
+  const text =
+    'version: 1\ntools:\n  w:\n    command: x\n    args: [{ token: hunter2 }, 31337]\n    env: { A: [hunter2], B: 31337, C: "hunter2 ${X}" }\n';
+  const lines = refused(load(text));
+  t.ok(lines.length >= 4);
+  t.notMatch(lines.join('\n'), /hunter2|31337/);
+});
+
+t.test('what YAML allows is read: byte order mark, CRLF, anchors, numbers as names, flow style', async (t) => {
+  const text =
+    '\ufeffversion: 1\r\ntools:\r\n  404: { command: x, env: &e { A: b } }\r\n  true: { command: y, env: *e }\r\n';
+  const config = accepted(load(text));
+  t.same(
+    config.tools.map(({ name, env }) => [name, env]),
+    [
+      ['404', { A: 'b' }],
+      ['true', { A: 'b' }],
+    ],
+  );
+});
+
+t.test('an alias means the anchor before it', async (t) => {
+  const text =
+    'version: 1\ntools:\n  a: { command: &x one }\n  b: &b { command: *x }\n  c: { command: &x two }\n  d: *b\n  e: { command: *x }\n';
+  t.same(
+    accepted(load(text)).tools.map(({ command }) => command),
+    ['one', 'one', 'two', 'one', 'two'],
+  );
+});
+
+t.test('a mistake behind an alias is told once for the anchor', async (t) => {
+  const text = 'version: 1\ntools:\n  a: { command: x, limits: &l { memory: 5 } }\n  b: { command: y, limits: *l }\n';
+  t.same(refused(load(text)), ['limits.yaml:3:41: memory: 5 has no unit (write 5B)']);
+});
+
+t.test('without a file everything is built in', async (t) => {
+  const config = accepted(loadConfig({ path: null, host, env: {} }));
+  t.equal(config.file, null);
+  t.same(config.tools, []);
+  t.match(config.daemon, { listen: { host: '127.0.0.1', port: 7717 }, auth: { api: 'token', metrics: 'none' } });
+});
+
+t.test('--listen is stronger than GOVERNOR_LISTEN, and that than the file', async (t) => {
+  const text = 'version: 1\ndaemon: { listen: 127.0.0.1:1 }\n';
+  const env = { GOVERNOR_LISTEN: '127.0.0.1:2' };
+  t.equal(accepted(load(text)).daemon.listen.port, 1);
+  t.equal(accepted(load(text, { env })).daemon.listen.port, 2);
+  t.equal(accepted(load(text, { env, listen: '127.0.0.1:3' })).daemon.listen.port, 3);
+  t.same(refused(load(text, { listen: '3' })), ['--listen: "3" has no host (write 127.0.0.1:3)']);
+  t.same(refused(load('version: 1\ndaemon: { auth: { api: none } }\n', { listen: '[::]:1' })), [
+    'limits.yaml:2:24: api: none is only possible on a loopback address, and listen is :: (write api: token, or listen on 127.0.0.1)',
+  ]);
+});
+
+t.test('files that cannot be read', async (t) => {
+  const folder = t.testdir({ dir: {}, large: `version: 1\n#${'x'.repeat(1024 * 1024)}\n` });
+  const fifo = join(folder, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  const loop = join(folder, 'loop');
+  symlinkSync(loop, loop);
+  const cases = [
+    ['missing', 'there is no such file (name another with --config)'],
+    ['dir', 'is not a file (name a limits.yaml)'],
+    ['fifo', 'is not a file (name a limits.yaml)'],
+    ['large/file', 'there is no such file (name another with --config)'],
+    ['loop', 'cannot be read (ELOOP) (check the path and the disk)'],
+    ['large', 'is larger than 1 MiB (a limits.yaml is a page or two)'],
+  ] as const;
+  for (const [name, message] of cases) {
+    const path = join(folder, name);
+    t.same(refused(checkConfigFile(path, {})), [`${path}: ${message}`]);
+  }
+});
+
+t.test('hostile documents end in a message', async (t) => {
+  const deep = [
+    `version: 1\ntools: ${'['.repeat(400_000)}`,
+    `version: 1\ntools: ${'['.repeat(40)}${']'.repeat(40)}\n`,
+    `version: 1\ntools: ${'{a: '.repeat(100_000)}`,
+    `${'a:\n '.repeat(3)}${'- '.repeat(300_000)}`,
+  ];
+  for (const text of deep) t.equal(refused(load(text)).length, 1, text.slice(0, 30));
+  t.equal(refused(load(`version: 1\ntools:\n${'  - a\n'.repeat(60_000)}`)).length, 1, 'too many values');
+});
+
+t.test('the place of nesting that is too deep', async (t) => {
+  t.same(refused(load(`version: 1\ntools: { a: ${'['.repeat(40)}${']'.repeat(40)} }\n`)), [
+    'limits.yaml:2:44: is nested too deeply (at most 32 levels)',
+  ]);
+});
+
+t.test('ten thousand tools are read', async (t) => {
+  const tools = Array.from({ length: 10_000 }, (_, index) => `  tool-${index}: { command: x }\n`);
+  t.equal(accepted(load(`version: 1\ntools:\n${tools.join('')}`)).tools.length, 10_000);
+});
+
+t.test('the file of this repository is valid', async (t) => {
+  const config = accepted(checkConfigFile(join(projectRoot, 'limits.yaml'), {}));
+  t.same(
+    config.tools.map(({ name, autostart, cwd }) => [name, autostart, cwd]),
+    [
+      ['everything', true, projectRoot],
+      ['filesystem', true, projectRoot],
+    ],
+  );
+});
+
+function load(text: string, more: Partial<LoadOptions> = {}): ReturnType<typeof loadConfig> {
+  return loadConfig({ path: '/etc/governor/limits.yaml', text, host, env: {}, ...more });
+}
+
+function accepted(result: ReturnType<typeof loadConfig>): Config {
+  if (!result.ok) throw new Error(result.error.map(formatProblem).join('\n'));
+  return result.value;
+}
+
+function refused(result: ReturnType<typeof loadConfig>): readonly string[] {
+  if (result.ok) throw new Error('was accepted');
+  return result.error.map((problem) => formatProblem(problem).replace('/etc/governor/', ''));
+}
+
+function named(config: Config, name: string): ToolDefinition {
+  const tool = config.tools.find((each) => each.name === name);
+  if (tool === undefined) throw new Error(`no tool ${name}`);
+  return tool;
+}
+
+function origins(tool: ToolDefinition): Record<string, unknown> {
+  const origin = (limit: ResolvedLimit | null): unknown =>
+    limit && [limit.limit, limit.source.from, limit.source.detail, limit.reason];
+  return Object.fromEntries(RESOURCES.map((resource) => [resource, origin(tool.limits[resource])]));
+}
