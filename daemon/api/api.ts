@@ -92,7 +92,9 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     if (request.body === undefined && request.routeOptions.config.emptyBodyAllowed === true) request.body = {};
   });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) => parseJsonBody(body));
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) =>
+    parseJsonBody(body),
+  );
   app.setErrorHandler((error: FastifyError, _request, reply) => sendProblem(reply, error, logger));
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(request, reply, routes), logger));
   registerOpenApi(app, dependencies.version, routes);
@@ -145,13 +147,19 @@ function register(app: FastifyInstance, route: Route): void {
 
 /** For routes whose body is checked by the handler, as the configuration checks it. */
 function checkFormOnly({ schema, httpPart }: { readonly schema: unknown; readonly httpPart?: string }) {
-  return (data: unknown) => (httpPart === 'body' && data !== null ? { value: data } : check(schema as z.ZodType, data, httpPart));
+  return (data: unknown) =>
+    httpPart === 'body' && data !== null ? { value: data } : check(schema as z.ZodType, data, httpPart);
 }
 
 function check(schema: z.ZodType, data: unknown, httpPart: string | undefined): { value: unknown } | { error: Error } {
   const part = httpPart === 'body' ? 'body' : httpPart === 'params' ? 'path' : 'query';
   if (part === 'body' && data === null) {
-    return { error: new GovernorError('invalid_request', 'A JSON body is needed: send an object as "Content-Type: application/json"') };
+    return {
+      error: new GovernorError(
+        'invalid_request',
+        'A JSON body is needed: send an object as "Content-Type: application/json"',
+      ),
+    };
   }
   try {
     return { value: validate(schema, data, part) };
@@ -161,7 +169,12 @@ function check(schema: z.ZodType, data: unknown, httpPart: string | undefined): 
   }
 }
 
-function guard(request: FastifyRequest, reply: FastifyReply, listeners: Listeners, { settings, tokens }: ApiDependencies): void {
+function guard(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  listeners: Listeners,
+  { settings, tokens }: ApiDependencies,
+): void {
   const { host, origin, authorization } = request.headers;
   const verdict = judge(
     {
@@ -186,10 +199,16 @@ function notFound(request: FastifyRequest, reply: FastifyReply, routes: readonly
   const path = request.url.split('?', 1)[0] ?? '';
   const methods = methodsAt(routes, path);
   if (methods.length === 0 || methods.includes(request.method)) {
-    return new GovernorError('not_found', `There is nothing at ${JSON.stringify(path.slice(0, 200))}; / lists what is served`);
+    return new GovernorError(
+      'not_found',
+      `There is nothing at ${JSON.stringify(path.slice(0, 200))}; / lists what is served`,
+    );
   }
   void reply.header('allow', methods.join(', '));
-  return new GovernorError('method_not_allowed', `${request.method} is not possible here; possible: ${methods.join(', ')}`);
+  return new GovernorError(
+    'method_not_allowed',
+    `${request.method} is not possible here; possible: ${methods.join(', ')}`,
+  );
 }
 
 function sendProblem(reply: FastifyReply, error: unknown, logger: ApiLogger): FastifyReply {
@@ -207,7 +226,8 @@ function addSafetyHeaders(reply: FastifyReply): void {
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
-    'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    'content-security-policy':
+      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     'cross-origin-resource-policy': 'same-origin',
   });
 }

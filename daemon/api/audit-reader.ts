@@ -30,6 +30,7 @@ async function verify(stateDir: string): Promise<AuditVerification> {
   const report = await verifyAudit(stateDir);
   const findings = report.problems.map(({ file, line, kind, message }) => ({ file, line, kind, message }));
   // That there is no log at all is a finding too: one that was emptied must not pass.
-  if (report.files === 0) findings.push({ file: 'audit', line: null, kind: 'missing_file', message: 'there is no audit log' });
+  if (report.files === 0)
+    findings.push({ file: 'audit', line: null, kind: 'missing', message: 'there is no audit log' });
   return { ok: report.ok && findings.length === 0, entries: report.lines, findings };
 }

@@ -52,7 +52,12 @@ export interface AuditVerification {
   /** Entries that verified. */
   readonly entries: number;
   /** What is wrong, in order: `audit-000000000001.jsonl:12: changed`. */
-  readonly findings: readonly { readonly file: string; readonly line: number | null; readonly kind: string; readonly message: string }[];
+  readonly findings: readonly {
+    readonly file: string;
+    readonly line: number | null;
+    readonly kind: string;
+    readonly message: string;
+  }[];
 }
 
 export interface AuditReader {

@@ -42,12 +42,19 @@ export function createEventStreams({ governor, instance, logger, heartbeatMs = H
       if (open.size >= MAX_STREAMS) {
         throw new GovernorError('too_many_streams', `${MAX_STREAMS} event streams are open; close one first`);
       }
-      const end = startStream(reply, { governor, instance, logger, heartbeatMs, lastEventId, onEnd: () => open.delete(end) });
+      const end = startStream(reply, {
+        governor,
+        instance,
+        logger,
+        heartbeatMs,
+        lastEventId,
+        onEnd: () => open.delete(end),
+      });
       open.add(end);
     },
     close() {
       closed = true;
-      for (const end of [...open]) end();
+      for (const end of open) end();
     },
     count: () => open.size,
   };
@@ -65,13 +72,15 @@ interface StreamOptions {
 function startStream(reply: FastifyReply, options: StreamOptions): () => void {
   reply.hijack();
   const { raw } = reply;
-  const waiting: string[] = [];
+  // Events wait as they are, shared by all streams; text is made only when it can be sent.
+  const waiting: (EventView | string)[] = [];
   let ended = false;
 
+  const canWrite = (): boolean => !ended && !raw.destroyed && !raw.writableNeedDrain;
   const pump = (): void => {
-    while (!ended && !raw.destroyed && waiting.length > 0 && !raw.writableNeedDrain) raw.write(waiting.splice(0, WRITE_BATCH).join(''));
+    while (canWrite() && waiting.length > 0) raw.write(waiting.splice(0, WRITE_BATCH).map(encode).join(''));
   };
-  const push = (text: string): void => {
+  const push = (item: EventView | string): void => {
     if (ended) return;
     if (waiting.length >= MAX_WAITING_EVENTS) {
       options.logger.warn({ waiting: waiting.length }, 'an event stream was cut off: its client does not read');
@@ -79,7 +88,7 @@ function startStream(reply: FastifyReply, options: StreamOptions): () => void {
       raw.destroy();
       return;
     }
-    waiting.push(text);
+    waiting.push(item);
     pump();
   };
   const heartbeat = setInterval(() => {
@@ -99,7 +108,7 @@ function startStream(reply: FastifyReply, options: StreamOptions): () => void {
   raw.on('error', (error) => options.logger.debug({ err: error }, 'an event stream broke'));
   raw.writeHead(200, { ...flat(reply.getHeaders()), 'content-type': 'text/event-stream; charset=utf-8' });
   push(`retry: ${RETRY_MS}\n\n`);
-  unsubscribe = subscribe(options, (event) => push(encodeEvent(event)));
+  unsubscribe = subscribe(options, push);
   // The replay itself may have ended the stream.
   if (ended) unsubscribe();
   push(': live\n\n');
@@ -109,7 +118,10 @@ function startStream(reply: FastifyReply, options: StreamOptions): () => void {
   };
 }
 
-function subscribe({ governor, instance, lastEventId }: StreamOptions, onEvent: (event: EventView) => void): () => void {
+function subscribe(
+  { governor, instance, lastEventId }: StreamOptions,
+  onEvent: (event: EventView) => void,
+): () => void {
   if (lastEventId === null) return governor.subscribe(null, onEvent);
   const dot = lastEventId.indexOf('.');
   const daemon = lastEventId.slice(0, Math.max(dot, 0));
@@ -127,7 +139,8 @@ function subscribe({ governor, instance, lastEventId }: StreamOptions, onEvent: 
 }
 
 /** Line breaks cannot occur: JSON escapes them, and types are words. */
-function encodeEvent(event: EventView): string {
+function encode(event: EventView | string): string {
+  if (typeof event === 'string') return event;
   return `id: ${event.daemon}.${event.id}\nevent: ${event.type.replaceAll(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 

@@ -55,17 +55,26 @@ function judgeToken(
   tokens: readonly AccessToken[],
 ): Verdict {
   const { access } = request;
-  if (access === 'open' || (access === 'metrics' && settings.auth.metrics === 'none')) return { kind: 'allowed', by: 'anyone' };
-  if (settings.auth.api === 'none' && isLoopback(boundAddress)) return { kind: 'allowed', by: 'loopback without token' };
+  if (access === 'open' || (access === 'metrics' && settings.auth.metrics === 'none'))
+    return { kind: 'allowed', by: 'anyone' };
+  if (settings.auth.api === 'none' && isLoopback(boundAddress))
+    return { kind: 'allowed', by: 'loopback without token' };
   const scope = access === 'metrics' ? 'read' : access;
   const presented = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(request.authorization ?? '')?.[1];
   if (presented === undefined) {
-    const message = request.authorization === undefined ? 'Send "Authorization: Bearer <token>"' : 'The Authorization header is not "Bearer <token>"';
+    const message =
+      request.authorization === undefined
+        ? 'Send "Authorization: Bearer <token>"'
+        : 'The Authorization header is not "Bearer <token>"';
     return refused('unauthorized', message, 'Bearer realm="governor"');
   }
   const token = findToken(presented, tokens);
   if (token === null) {
-    return refused('unauthorized', 'The token is not known to this daemon', 'Bearer realm="governor", error="invalid_token"');
+    return refused(
+      'unauthorized',
+      'The token is not known to this daemon',
+      'Bearer realm="governor", error="invalid_token"',
+    );
   }
   if (token.scopes.includes(scope)) return { kind: 'allowed', by: `token ${token.label}` };
   return refused(
@@ -93,11 +102,7 @@ function sha256(text: string): Buffer {
  * A page that rebinds its DNS name to this machine still sends its own name as Host. Bound to every address, any address
  * literal is taken: a literal cannot be rebound.
  */
-export function hostAllowed(
-  header: string | undefined,
-  bound: Bound,
-  allowedHosts: readonly string[],
-): boolean {
+export function hostAllowed(header: string | undefined, bound: Bound, allowedHosts: readonly string[]): boolean {
   const value = (header ?? '').toLowerCase();
   const parts = /^(\[[0-9a-f:.]+\]|[^\s:[\]/@]+)(?::([0-9]{1,5}))?$/.exec(value);
   const name = parts?.[1]?.replace(/^\[|\]$/g, '');
@@ -126,7 +131,11 @@ function foreign(message: string): Verdict {
   return refused('forbidden_origin', message, null);
 }
 
-function refused(code: 'unauthorized' | 'forbidden' | 'forbidden_origin', message: string, challenge: string | null): Verdict {
+function refused(
+  code: 'unauthorized' | 'forbidden' | 'forbidden_origin',
+  message: string,
+  challenge: string | null,
+): Verdict {
   return { kind: 'refused', error: new GovernorError(code, message), challenge };
 }
 

@@ -5,7 +5,8 @@ import type { Route } from './route.ts';
 
 export function landingPage(version: string, routes: readonly Route[]): string {
   const rows = routes.map(({ method, path, access, summary }) => {
-    const linked = method === 'GET' && !path.includes('{') && access === 'open' ? `<a href="${path}">${path}</a>` : escape(path);
+    const linked =
+      method === 'GET' && !path.includes('{') && access === 'open' ? `<a href="${path}">${path}</a>` : escape(path);
     return `<tr><td>${method}</td><td><code>${linked}</code></td><td>${access}</td><td>${escape(summary)}</td></tr>`;
   });
   return page(
@@ -29,12 +30,17 @@ export function docsPage(documents: readonly string[]): string {
 
 export function errorsPage(): string {
   const rows = Object.entries(ERRORS).map(
-    ([code, { status, title }]) => `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${escape(title)}</td></tr>`,
+    ([code, { status, title }]) =>
+      `<tr id="${code}"><td><code>${code}</code></td><td>${status}</td><td>${escape(title)}</td></tr>`,
   );
-  return page('Governor error codes', `<h1>Error codes</h1><table><tr><th>code</th><th>HTTP</th><th></th></tr>${rows.join('\n')}</table>`);
+  return page(
+    'Governor error codes',
+    `<h1>Error codes</h1><table><tr><th>code</th><th>HTTP</th><th></th></tr>${rows.join('\n')}</table>`,
+  );
 }
 
-const STYLE = 'body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;padding:.15rem 1rem .15rem 0;vertical-align:top}tr:target{background:#fe9}';
+const STYLE =
+  'body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;padding:.15rem 1rem .15rem 0;vertical-align:top}tr:target{background:#fe9}';
 
 function page(title: string, body: string): string {
   return `<!doctype html>

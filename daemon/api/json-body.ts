@@ -13,9 +13,13 @@ export function parseJsonBody(bytes: Uint8Array): unknown {
   const mistake = firstJsonMistake(text);
   if (mistake === null) return JSON.parse(text) as unknown;
   const { line, column } = position(text, mistake.offset);
-  throw new GovernorError('invalid_request', `The body is not JSON: line ${line}, column ${column}: ${mistake.message}`, {
-    problems: [{ where: { line, column }, message: mistake.message }],
-  });
+  throw new GovernorError(
+    'invalid_request',
+    `The body is not JSON: line ${line}, column ${column}: ${mistake.message}`,
+    {
+      problems: [{ where: { line, column }, message: mistake.message }],
+    },
+  );
 }
 
 function decodeUtf8(bytes: Uint8Array): string {
@@ -44,7 +48,8 @@ export function firstJsonMistake(text: string): JsonMistake | null {
   let expects: 'value' | 'value or ]' | 'name' | 'name or }' | 'after' = 'value';
   for (;;) {
     const char = text[at];
-    if (char === undefined) return expects === 'after' && open.length === 0 ? null : wrong(at, text, wanted(expects, open));
+    if (char === undefined)
+      return expects === 'after' && open.length === 0 ? null : wrong(at, text, wanted(expects, open));
     if (expects === 'after') {
       const inside = open.at(-1);
       if (inside === undefined) return wrong(at, text, 'the end');

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import type { RequestListener, Server } from 'node:http';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { formatListen } from '../../config/listen.ts';
 import { GovernorError } from '../../lib/core/errors.ts';
 import type { ErrorCode } from '../../lib/core/errors.ts';
 import type { Listener } from './guard.ts';
@@ -25,7 +26,10 @@ export interface Listeners {
   /** @param path of the socket file; made with mode 0600, a dead one of an earlier daemon is replaced */
   listenUnix(path: string): Promise<void>;
   /** @returns the address that was bound; port 0 asks for any */
-  listenTcp(address: { readonly host: string; readonly port: number }): Promise<{ readonly host: string; readonly port: number }>;
+  listenTcp(address: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<{ readonly host: string; readonly port: number }>;
   /** The listener that accepted a connection, or undefined. */
   of(socket: Socket): Listener | undefined;
   /** Takes no more connections, lets requests in flight end for at most `deadlineMs`, then breaks them off. */
@@ -61,25 +65,36 @@ export function createListeners(handle: RequestListener): Listeners {
   return {
     async listenUnix(path) {
       if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
-        throw new GovernorError('state_dir', `The socket path ${path} has more than ${MAX_SOCKET_PATH_BYTES} bytes; choose a shorter state directory`);
+        throw new GovernorError(
+          'state_dir',
+          `The socket path ${path} has more than ${MAX_SOCKET_PATH_BYTES} bytes; choose a shorter state directory`,
+        );
       }
       await removeDeadSocket(path);
       const server = serve(() => ({ kind: 'unix' }));
-      await bind(server, () => {
-        // A pipe is bound inside listen(), so the mask holds for this file only.
-        const mask = process.umask(0o177);
-        try {
-          server.listen({ path });
-        } finally {
-          process.umask(mask);
-        }
-      }, `the socket ${path}`);
+      await bind(
+        server,
+        () => {
+          // A pipe is bound inside listen(), so the mask holds for this file only.
+          const mask = process.umask(0o177);
+          try {
+            server.listen({ path });
+          } finally {
+            process.umask(mask);
+          }
+        },
+        (error) => cannotMakeSocket(error, path),
+      );
       await chmod(path, 0o600);
     },
     async listenTcp({ host, port }) {
       let bound: Listener | undefined;
       const server = serve(() => bound);
-      await bind(server, () => server.listen({ host, port }), `${host}:${port}`);
+      await bind(
+        server,
+        () => server.listen({ host, port }),
+        (error) => cannotListen(error, formatListen({ host, port })),
+      );
       const address = server.address();
       if (typeof address !== 'object' || address === null) throw new Error(`no address is bound for ${host}:${port}`);
       bound = { kind: 'tcp', host, address: address.address, port: address.port };
@@ -92,9 +107,13 @@ export function createListeners(handle: RequestListener): Listeners {
   };
 }
 
-function bind(server: Server, listen: () => void, what: string): Promise<void> {
+function bind(
+  server: Server,
+  listen: () => void,
+  explain: (error: NodeJS.ErrnoException) => GovernorError,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException): void => reject(cannotListen(error, what));
+    const onError = (error: NodeJS.ErrnoException): void => reject(explain(error));
     server.once('error', onError);
     server.once('listening', () => {
       server.off('error', onError);
@@ -102,6 +121,12 @@ function bind(server: Server, listen: () => void, what: string): Promise<void> {
     });
     listen();
   });
+}
+
+function cannotMakeSocket(error: NodeJS.ErrnoException, path: string): GovernorError {
+  // libuv reports a missing directory as EACCES.
+  const why = error.code === 'EACCES' ? 'is its directory there and writable?' : error.message;
+  return new GovernorError('state_dir', `Cannot make the socket ${path}: ${why}`, { cause: error });
 }
 
 function cannotListen(error: NodeJS.ErrnoException, what: string): GovernorError {

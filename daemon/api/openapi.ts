@@ -2,13 +2,13 @@
 
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
-import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { ErrorCode } from '../../lib/core/errors.ts';
 import type { Access } from './guard.ts';
 import { PROBLEM_TYPE } from './problems.ts';
 import type { Route } from './route.ts';
-import { problem } from './schemas.ts';
+import { problem } from './schemas/daemon.ts';
 
 const DESCRIPTION = `Governor launches MCP tools under supervision and holds each one to its own limits.
 
@@ -24,8 +24,8 @@ export function registerOpenApi(app: FastifyInstance, version: string, routes: r
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
     },
     exposeHeadRoutes: false,
-    transform: jsonSchemaTransform,
-    transformObject: (document) => withoutUnused(withOptionalBodies(jsonSchemaTransformObject(document), routes)),
+    transform: createJsonSchemaTransform(TO_JSON_SCHEMA),
+    transformObject: (document) => withoutUnused(withOptionalBodies(toComponents(document), routes)),
   });
 }
 
@@ -47,7 +47,7 @@ export function documentedSchema(route: Route): FastifySchema {
         content: { [PROBLEM_TYPE]: { schema: problem } },
       },
     },
-  } as FastifySchema;
+  };
 }
 
 function answerSchema({ answer, mediaType, summary }: Route): unknown {
@@ -76,12 +76,27 @@ function tag(path: string): string {
   return first === 'v1' ? second : 'service';
 }
 
-type OpenApiDocument = ReturnType<typeof jsonSchemaTransformObject>;
+/** Own rules in place of the library's, which drop those branches of a union that are described by metadata alone. */
+const TO_JSON_SCHEMA: NonNullable<Parameters<typeof createJsonSchemaTransform>[0]> = {
+  zodToJsonConfig: {
+    override({ zodSchema, jsonSchema }) {
+      if (zodSchema._zod.def.type === 'undefined') jsonSchema.type = 'null';
+      // How config spells "no other keys".
+      if (JSON.stringify(jsonSchema.additionalProperties) === '{"not":{}}') jsonSchema.additionalProperties = false;
+    },
+  },
+};
+
+const toComponents = createJsonSchemaTransformObject(TO_JSON_SCHEMA);
+
+type OpenApiDocument = ReturnType<typeof toComponents>;
 
 /** The generator calls every body required. */
 function withOptionalBodies(document: OpenApiDocument, routes: readonly Route[]): OpenApiDocument {
   for (const { method, path, body } of routes) {
-    const operation = (document.paths as Readonly<Record<string, Readonly<Record<string, { requestBody?: { required?: boolean } }>>>>)[path]?.[method.toLowerCase()];
+    const operation = (
+      document.paths as Readonly<Record<string, Readonly<Record<string, { requestBody?: { required?: boolean } }>>>>
+    )[path]?.[method.toLowerCase()];
     if (body !== undefined && operation?.requestBody !== undefined) operation.requestBody.required = body.required;
   }
   return document;

@@ -31,8 +31,14 @@ export interface ProblemDocument {
 /** What Fastify itself refuses, by its code. */
 const FRAMEWORK: Readonly<Record<string, { readonly code: ErrorCode; readonly detail: string }>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: { code: 'too_large', detail: 'The body is larger than 1 MiB' },
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'Send the body as "Content-Type: application/json"' },
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: { code: 'invalid_request', detail: 'The body is not as long as Content-Length says' },
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: {
+    code: 'unsupported_media_type',
+    detail: 'Send the body as "Content-Type: application/json"',
+  },
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
+    code: 'invalid_request',
+    detail: 'The body is not as long as Content-Length says',
+  },
   FST_ERR_BAD_URL: { code: 'invalid_request', detail: 'The path is not valid percent-encoded UTF-8' },
   FST_ERR_MAX_PARAM_LENGTH: { code: 'invalid_request', detail: 'A part of the path is too long' },
 };
@@ -40,11 +46,18 @@ const FRAMEWORK: Readonly<Record<string, { readonly code: ErrorCode; readonly de
 /** Also says whether the operator has to hear of it: what is `internal` shows nothing to the caller. */
 export function describeError(error: unknown): { readonly document: ProblemDocument; readonly unexpected: boolean } {
   if (error instanceof GovernorError && error.code !== 'internal') {
-    return { document: problemDocument(error.code, error.message, error.problems, error.data), unexpected: error.status >= 500 };
+    return {
+      document: problemDocument(error.code, error.message, error.problems, error.data),
+      unexpected: error.status === 500,
+    };
   }
   const framework = FRAMEWORK[codeOf(error)];
-  if (framework !== undefined) return { document: problemDocument(framework.code, framework.detail), unexpected: false };
-  return { document: problemDocument('internal', 'Governor failed at this request; its log says more'), unexpected: true };
+  if (framework !== undefined)
+    return { document: problemDocument(framework.code, framework.detail), unexpected: false };
+  return {
+    document: problemDocument('internal', 'Governor failed at this request; its log says more'),
+    unexpected: true,
+  };
 }
 
 export function problemDocument(
@@ -92,5 +105,7 @@ function problemItem({ where = {}, message, hint }: Problem): ProblemItem {
 }
 
 function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : '';
 }

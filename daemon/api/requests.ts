@@ -78,7 +78,9 @@ export function validate(schema: z.ZodType, data: unknown, part: 'body' | 'query
   const problems = result.error.issues.flatMap((issue) => problemsOf(issue, schema, part));
   const first = problems[0]?.message ?? 'not valid';
   const place = problems[0]?.where?.pointer;
-  throw new GovernorError('invalid_request', place === undefined || place === '' ? first : `${place}: ${first}`, { problems });
+  throw new GovernorError('invalid_request', place === undefined || place === '' ? first : `${place}: ${first}`, {
+    problems,
+  });
 }
 
 function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType, part: 'body' | 'query' | 'path'): readonly Problem[] {
@@ -86,12 +88,21 @@ function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType, part: 'body' | '
     const known = knownKeys(schema, issue.path);
     return issue.keys.map((key) => ({
       ...where(part, [...issue.path, key]),
-      message: part === 'query' ? `unknown query parameter ${JSON.stringify(key)}` : `unknown key ${JSON.stringify(key)}`,
+      message:
+        part === 'query' ? `unknown query parameter ${JSON.stringify(key)}` : `unknown key ${JSON.stringify(key)}`,
       hint: suggestion(key, known, part === 'query' ? 'parameters' : 'keys'),
     }));
   }
-  const message = issue.code === 'invalid_value' ? `expected one of: ${issue.values.join(', ')}` : issue.message.replace(/^Invalid input: /, '');
-  return [{ ...where(part, issue.path), message: part === 'body' ? message : `${part} parameter "${issue.path.join('.')}": ${message}` }];
+  const message =
+    issue.code === 'invalid_value'
+      ? `expected one of: ${issue.values.join(', ')}`
+      : issue.message.replace(/^Invalid input: /, '');
+  return [
+    {
+      ...where(part, issue.path),
+      message: part === 'body' ? message : `${part} parameter "${issue.path.join('.')}": ${message}`,
+    },
+  ];
 }
 
 function where(part: string, path: readonly PropertyKey[]): { readonly where?: { readonly pointer: string } } {

@@ -94,7 +94,9 @@ export function routerPath(path: string): string {
 
 /** The methods that a path is served with, HEAD included; empty for an unknown path. */
 export function methodsAt(routes: readonly Route[], path: string): readonly string[] {
-  const methods = routes.filter((candidate) => pattern(candidate.path).test(path)).map(({ method }) => method as string);
+  const methods = routes
+    .filter((candidate) => pattern(candidate.path).test(path))
+    .map(({ method }) => method as string);
   const unique = [...new Set(methods)];
   return unique.includes('GET') ? ['GET', 'HEAD', ...unique.filter((method) => method !== 'GET')] : unique;
 }

@@ -10,6 +10,8 @@ type DeepReadonly<T> = unknown extends T
       ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
       : T;
 
+/** Exact, where mutual assignability would let optional fields differ. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- T is what makes the comparison exact
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 
 /** The build fails here when schema and view differ in any field, also an optional one. */
@@ -24,6 +26,9 @@ export function viewOf<View>(): <Schema extends z.ZodType>(schema: Checked<View,
 }
 
 /** The same as a named component of the OpenAPI document. */
-export function component<View>(id: string, description: string): <Schema extends z.ZodType>(schema: Checked<View, Schema>) => z.ZodType<View> {
+export function component<View>(
+  id: string,
+  description: string,
+): <Schema extends z.ZodType>(schema: Checked<View, Schema>) => z.ZodType<View> {
   return (schema) => (schema as unknown as z.ZodType<View>).meta({ id, description });
 }

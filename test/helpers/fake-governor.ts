@@ -3,7 +3,18 @@
 import { GovernorError } from '../../lib/core/errors.ts';
 import type { Governor, ReloadOutcome, ToolDefinition } from '../../lib/supervisor/governor.ts';
 import type { EventView, RunView } from '../../lib/supervisor/views.ts';
-import { AT, ended, FAKE_FILE, FAKE_HOST, FAKE_PROCESS, FAKE_SOCKET, patched, runView, toolView, usageView } from './fake-views.ts';
+import {
+  AT,
+  ended,
+  FAKE_FILE,
+  FAKE_HOST,
+  FAKE_PROCESS,
+  FAKE_SOCKET,
+  patched,
+  runView,
+  toolView,
+  usageView,
+} from './fake-views.ts';
 import type { Entry } from './fake-views.ts';
 
 export { fakeDefinition, fakeParseLimits } from './fake-views.ts';
@@ -39,7 +50,7 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
   const emit = (type: string, data: Readonly<Record<string, unknown>> = {}, tool: string | null = null): EventView => {
     const event = { id: events.length + 1, daemon: FAKE_DAEMON, at: AT, type, tool, run: null, data };
     events.push(event);
-    for (const listener of [...listeners]) listener(event);
+    for (const listener of listeners) listener(event);
     return event;
   };
   const put = (definition: ToolDefinition): Entry => {
@@ -88,7 +99,8 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
     },
     async register(definition) {
       calls.push(`register ${definition.name}`);
-      if (entries.has(definition.name)) throw new GovernorError('tool_exists', `There is a tool ${JSON.stringify(definition.name)} already`);
+      if (entries.has(definition.name))
+        throw new GovernorError('tool_exists', `There is a tool ${JSON.stringify(definition.name)} already`);
       return toolView(put(definition));
     },
     async unregister(name) {
@@ -139,7 +151,8 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
     },
     async endContext(id) {
       const inContext = [...entries.values()].filter((entry) => live(entry).some((run) => run.context === id));
-      if (inContext.length === 0) throw new GovernorError('unknown_context', `There is no context ${JSON.stringify(id)}`);
+      if (inContext.length === 0)
+        throw new GovernorError('unknown_context', `There is no context ${JSON.stringify(id)}`);
       for (const entry of inContext) for (const run of live(entry)) if (run.context === id) stop(entry, run.id);
     },
     host: () => FAKE_HOST,

@@ -10,7 +10,14 @@ import type { Result } from '../../lib/core/result.ts';
 import type { Problem } from '../../lib/core/errors.ts';
 import type { FileView, HostReport, ProcessView, SocketView } from '../../lib/os/backend.ts';
 import type { LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
-import type { EndView, LimitView, ResourceUsageView, RunView, ToolView, UsageView } from '../../lib/supervisor/views.ts';
+import type {
+  EndView,
+  LimitView,
+  ResourceUsageView,
+  RunView,
+  ToolView,
+  UsageView,
+} from '../../lib/supervisor/views.ts';
 
 export const AT = '2026-01-31T12:00:00.000Z';
 
@@ -49,18 +56,31 @@ export function fakeParseLimits(limits: unknown): Result<LimitPatch, readonly Pr
   const patch: Partial<Record<Resource, number | null>> = {};
   for (const [key, value] of Object.entries(limits as Readonly<Record<Resource, unknown>>)) {
     if (value === null || (typeof value === 'number' && value > 0)) patch[key as Resource] = value;
-    else problems.push({ where: { pointer: `/limits/${key}` }, message: `not a limit: ${JSON.stringify(value)}`, hint: 'write 512MiB or 512MB' });
+    else
+      problems.push({
+        where: { pointer: `/limits/${key}` },
+        message: `not a limit: ${JSON.stringify(value)}`,
+        hint: 'write 512MiB or 512MB',
+      });
   }
   return problems.length === 0 ? ok(patch) : err(problems);
 }
 
 export function patched(patch: LimitPatch): Partial<Record<Resource, ResolvedLimit | null>> {
   const pairs = Object.entries(patch) as [Resource, number | null][];
-  return Object.fromEntries(pairs.map(([resource, limit]) => [resource, limit === null ? null : limitOf(resource, limit)]));
+  return Object.fromEntries(
+    pairs.map(([resource, limit]) => [resource, limit === null ? null : limitOf(resource, limit)]),
+  );
 }
 
 function limitOf(resource: Resource, limit: number): ResolvedLimit {
-  return { resource, limit, thresholds: DEFAULT_THRESHOLDS, actions: DEFAULT_ACTIONS[resource], source: { from: 'class', detail: 'class standard' } };
+  return {
+    resource,
+    limit,
+    thresholds: DEFAULT_THRESHOLDS,
+    actions: DEFAULT_ACTIONS[resource],
+    source: { from: 'class', detail: 'class standard' },
+  };
 }
 
 const NO_LIMITS = Object.fromEntries(RESOURCES.map((resource) => [resource, null])) as unknown as ResolvedLimits;
@@ -70,7 +90,15 @@ const FAKE_LADDER: LadderSettings = {
   warning: { needed: 3, of: 5 },
   throttled: { needed: 3, of: 5 },
   cleanup: { needed: 2, of: 3 },
-  escalateAfterMs: { memory: 30_000, cpu: null, file_handles: 30_000, sockets: 30_000, runtime: null, temp_storage: 30_000, tasks: 30_000 },
+  escalateAfterMs: {
+    memory: 30_000,
+    cpu: null,
+    file_handles: 30_000,
+    sockets: 30_000,
+    runtime: null,
+    temp_storage: 30_000,
+    tasks: 30_000,
+  },
   stall: { share: 0.5, forMs: 2000 },
   quietMs: 15_000,
   staleAfterMs: 5000,
@@ -83,7 +111,15 @@ function limitViews(limits: ResolvedLimits): readonly LimitView[] {
   return RESOURCES.map((resource) => {
     const limit = limits[resource];
     const { thresholds = null, actions = null, source = null } = limit ?? {};
-    return { resource, unit: UNIT[resource], limit: limit?.limit ?? null, thresholds, actions, source, enforcement: limit === null ? 'none' : 'polled' };
+    return {
+      resource,
+      unit: UNIT[resource],
+      limit: limit?.limit ?? null,
+      thresholds,
+      actions,
+      source,
+      enforcement: limit === null ? 'none' : 'polled',
+    };
   });
 }
 
@@ -144,7 +180,15 @@ export function usageView(entry: Entry): UsageView {
   const resources = RESOURCES.map((resource): ResourceUsageView => {
     const limit = entry.limits[resource]?.limit ?? null;
     const common = { resource, unit: UNIT[resource], limit, stage: 'normal', enforcement: 'polled' } as const;
-    if (resource === 'temp_storage') return { ...common, usage: null, ratio: null, quality: 'unsupported', at: null, unsupported: 'a fake has no disk' };
+    if (resource === 'temp_storage')
+      return {
+        ...common,
+        usage: null,
+        ratio: null,
+        quality: 'unsupported',
+        at: null,
+        unsupported: 'a fake has no disk',
+      };
     return { ...common, usage: 8, ratio: limit === null ? null : 8 / limit, quality: 'exact', at: AT };
   });
   const runs = entry.runs.filter((run) => run.state === 'running').map((run) => ({ run: run.id, at: AT, resources }));
@@ -164,13 +208,29 @@ export const FAKE_PROCESS: ProcessView = {
   threads: 7,
 };
 
-export const FAKE_SOCKET: SocketView = { pid: 4711, fd: 9, inode: 77, kind: 'tcp', state: 'ESTABLISHED', local: '127.0.0.1:80', remote: '127.0.0.1:81' };
+export const FAKE_SOCKET: SocketView = {
+  pid: 4711,
+  fd: 9,
+  inode: 77,
+  kind: 'tcp',
+  state: 'ESTABLISHED',
+  local: '127.0.0.1:80',
+  remote: '127.0.0.1:81',
+};
 export const FAKE_FILE: FileView = { pid: 4711, fd: 3, kind: 'file', target: '/tmp/a file', deleted: true };
 
 export const FAKE_HOST: HostReport = {
   backend: 'procfs',
   probes: [{ backend: 'cgroup2', usable: false, reason: 'not mounted' }],
-  capabilities: [{ resource: 'memory', measuredBy: 'smaps_rollup', enforcement: 'polled', enforcedBy: 'SIGKILL', toGetMore: 'mount cgroup2' }],
+  capabilities: [
+    {
+      resource: 'memory',
+      measuredBy: 'smaps_rollup',
+      enforcement: 'polled',
+      enforcedBy: 'SIGKILL',
+      toGetMore: 'mount cgroup2',
+    },
+  ],
   kernel: '6.18.0',
   bootId: '00000000-0000-0000-0000-000000000000',
   native: { available: false, detail: 'koffi is not installed' },

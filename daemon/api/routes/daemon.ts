@@ -7,7 +7,8 @@ import type { EventStreams } from '../event-stream.ts';
 import { auditQuery, EVENT_ID, eventsQuery, idParams, noQuery, stopBody } from '../requests.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
-import * as schemas from '../schemas.ts';
+import * as schemas from '../schemas/daemon.ts';
+import { run, usage } from '../schemas/tool.ts';
 
 export function daemonRoutes(dependencies: ApiDependencies, streams: EventStreams): readonly Route[] {
   const { governor, version, stop } = dependencies;
@@ -19,7 +20,7 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       summary: 'One run',
       params: idParams,
       query: noQuery,
-      answer: schemas.run,
+      answer: run,
       errors: ['unknown_run'],
       handle: ({ params }) => governor.run(params.id),
     }),
@@ -29,7 +30,7 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       access: 'read',
       summary: 'Usage of every tool',
       query: noQuery,
-      answer: z.object({ usage: z.array(schemas.usage) }),
+      answer: z.object({ usage: z.array(usage) }),
       handle: () => ({ usage: [...governor.usage()] }),
     }),
     route({
@@ -50,7 +51,7 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       query: noQuery,
       answer: null,
       errors: ['unknown_context'],
-      handle: async ({ params }) => void (await governor.endContext(params.id)),
+      handle: ({ params }) => governor.endContext(params.id),
     }),
     ...auditRoutes(dependencies),
     route({

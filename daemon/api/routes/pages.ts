@@ -101,7 +101,11 @@ export function pageRoutes(dependencies: ApiDependencies, sources: PageSources):
       async handle({ params, reply }) {
         if (params.file === '') return reply.redirect('/docs', 308);
         const names = DOCUMENT.test(params.file) ? await documents(docsDirectory) : [];
-        if (!names.includes(params.file)) throw new GovernorError('not_found', `There is no document ${JSON.stringify(params.file.slice(0, 100))}; /docs lists them`);
+        if (!names.includes(params.file))
+          throw new GovernorError(
+            'not_found',
+            `There is no document ${JSON.stringify(params.file.slice(0, 100))}; /docs lists them`,
+          );
         return reply.type(PLAIN).sendFile(params.file, docsDirectory, PLAIN_FILE);
       },
     }),

@@ -6,7 +6,8 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { logsQuery, nameParams, noQuery } from '../requests.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
-import * as schemas from '../schemas.ts';
+import * as details from '../schemas/detail.ts';
+import * as schemas from '../schemas/tool.ts';
 import { known } from './tools.ts';
 
 export function toolDetailRoutes({ governor }: ApiDependencies): readonly Route[] {
@@ -22,10 +23,14 @@ export function toolDetailRoutes({ governor }: ApiDependencies): readonly Route[
       errors: ['invalid_name', 'unknown_tool'],
       handle: ({ params }) => known(governor, params.name, (name) => governor.usageOf(name)),
     }),
-    listOf(governor, 'runs', 'Live runs, then the newest 20 of the ended ones', schemas.run, (name) => governor.runs(name)),
-    listOf(governor, 'processes', 'Every process with its own usage', schemas.processOfRun, (name) => governor.processes(name)),
-    listOf(governor, 'sockets', 'Every open socket', schemas.socketOfRun, (name) => governor.sockets(name)),
-    listOf(governor, 'files', 'Every open file descriptor', schemas.fileOfRun, (name) => governor.files(name)),
+    listOf(governor, 'runs', 'Live runs, then the newest 20 of the ended ones', schemas.run, (name) =>
+      governor.runs(name),
+    ),
+    listOf(governor, 'processes', 'Every process with its own usage', details.processOfRun, (name) =>
+      governor.processes(name),
+    ),
+    listOf(governor, 'sockets', 'Every open socket', details.socketOfRun, (name) => governor.sockets(name)),
+    listOf(governor, 'files', 'Every open file descriptor', details.fileOfRun, (name) => governor.files(name)),
     route({
       method: 'GET',
       path: '/v1/tools/{name}/logs',
@@ -42,9 +47,9 @@ export function toolDetailRoutes({ governor }: ApiDependencies): readonly Route[
 }
 
 /** Answers `{tool, <what>: […]}`. */
-function listOf<What extends string, View>(
+function listOf<View>(
   governor: Governor,
-  what: What,
+  what: 'runs' | 'processes' | 'sockets' | 'files',
   summary: string,
   item: z.ZodType<View>,
   read: (name: string) => readonly View[],

@@ -12,7 +12,7 @@ import type { ApiDependencies } from '../dependencies.ts';
 import { activateBody, nameParams, noQuery, runBody, validate } from '../requests.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
-import * as schemas from '../schemas.ts';
+import * as schemas from '../schemas/tool.ts';
 
 const TOOL_ERRORS = ['invalid_name', 'unknown_tool'] as const;
 
@@ -33,7 +33,10 @@ export function toolRoutes({ governor, define, parseLimits }: ApiDependencies): 
       access: 'launch',
       summary: 'Define a tool; it is not started yet',
       query: noQuery,
-      documentedBody: ToolBodySchema,
+      documentedBody: ToolBodySchema.meta({
+        id: 'ToolDefinition',
+        description: 'An entry of `tools:` in limits.yaml, with its name.',
+      }),
       statuses: [201],
       answer: schemas.tool,
       errors: ['invalid_name', 'invalid_limit', 'invalid_config', 'tool_exists', 'too_many_tools', 'shutting_down'],
@@ -82,7 +85,7 @@ export function toolRoutes({ governor, define, parseLimits }: ApiDependencies): 
       query: noQuery,
       answer: null,
       errors: [...TOOL_ERRORS, 'illegal_state', 'tool_unproven'],
-      handle: ({ params }) => known(governor, params.name, async (name) => void (await governor.unregister(name))),
+      handle: ({ params }) => known(governor, params.name, (name) => governor.unregister(name)),
     }),
     route({
       method: 'POST',
@@ -94,8 +97,18 @@ export function toolRoutes({ governor, define, parseLimits }: ApiDependencies): 
       body: activateBody,
       bodyOptional: true,
       answer: schemas.run,
-      errors: [...TOOL_ERRORS, 'illegal_state', 'tool_unproven', 'breaker_open', 'command_not_found', 'command_not_executable', 'launch_failed', 'shutting_down'],
-      handle: ({ params, body }) => known(governor, params.name, (name) => governor.activate(name, { context: body.context })),
+      errors: [
+        ...TOOL_ERRORS,
+        'illegal_state',
+        'tool_unproven',
+        'breaker_open',
+        'command_not_found',
+        'command_not_executable',
+        'launch_failed',
+        'shutting_down',
+      ],
+      handle: ({ params, body }) =>
+        known(governor, params.name, (name) => governor.activate(name, { context: body.context })),
     }),
     route({
       method: 'POST',
@@ -108,7 +121,8 @@ export function toolRoutes({ governor, define, parseLimits }: ApiDependencies): 
       bodyOptional: true,
       answer: schemas.tool,
       errors: [...TOOL_ERRORS, 'unknown_run', 'illegal_state'],
-      handle: ({ params, body }) => known(governor, params.name, (name) => governor.deactivate(name, ...only(body.run))),
+      handle: ({ params, body }) =>
+        known(governor, params.name, (name) => governor.deactivate(name, ...only(body.run))),
     }),
     route({
       method: 'POST',
@@ -120,7 +134,15 @@ export function toolRoutes({ governor, define, parseLimits }: ApiDependencies): 
       body: runBody,
       bodyOptional: true,
       answer: schemas.tool,
-      errors: [...TOOL_ERRORS, 'unknown_run', 'illegal_state', 'tool_unproven', 'not_managed', 'launch_failed', 'shutting_down'],
+      errors: [
+        ...TOOL_ERRORS,
+        'unknown_run',
+        'illegal_state',
+        'tool_unproven',
+        'not_managed',
+        'launch_failed',
+        'shutting_down',
+      ],
       handle: ({ params, body }) => known(governor, params.name, (name) => governor.restart(name, ...only(body.run))),
     }),
     route({
@@ -153,7 +175,9 @@ export async function known<T>(governor: Governor, raw: string, use: (name: stri
     throw new GovernorError('unknown_tool', error.message, {
       cause: error,
       data: error.data,
-      problems: [{ message: `there is no tool ${JSON.stringify(name.value)}`, hint: `did you mean ${JSON.stringify(near)}?` }],
+      problems: [
+        { message: `there is no tool ${JSON.stringify(name.value)}`, hint: `did you mean ${JSON.stringify(near)}?` },
+      ],
     });
   }
 }
@@ -168,5 +192,6 @@ function refused(what: string, problems: readonly Problem[]): GovernorError {
 }
 
 function limitsOf(body: unknown): unknown {
-  return (validate(z.strictObject({ limits: z.unknown() }), body, 'body') as { readonly limits: unknown }).limits;
+  return (validate(z.strictObject({ limits: z.unknown().optional() }), body, 'body') as { readonly limits?: unknown })
+    .limits;
 }

@@ -1,8 +1,9 @@
 /** Starts the real API around a fake governor, on a TCP port and a unix socket, and talks plain HTTP to it. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApi } from '../../../../daemon/api/api.ts';
 import type { Api } from '../../../../daemon/api/api.ts';
@@ -38,11 +39,17 @@ export interface Overrides extends Partial<ApiDependencies> {
   readonly moreTokens?: readonly AccessToken[];
 }
 
-export async function serve(folder: string, overrides: Overrides = {}): Promise<Served> {
+/** The API is closed and its folder removed when the test ends. The folder is not tap's: a socket path has 107 bytes. */
+export async function serve(
+  t: { teardown(handler: () => Promise<void>): void },
+  overrides: Overrides = {},
+): Promise<Served> {
+  const folder = await mkdtemp(join(tmpdir(), 'governor-test-'));
   const governor = createFakeGovernor([fakeDefinition('echo'), fakeDefinition('naïve tool')]);
   const stops: { readonly stopTools: boolean }[] = [];
   const logged: string[] = [];
-  const log = (level: string) => (_fields: Readonly<Record<string, unknown>>, message: string) => void logged.push(`${level} ${message}`);
+  const log = (level: string) => (_fields: Readonly<Record<string, unknown>>, message: string) =>
+    void logged.push(`${level} ${message}`);
   const docsDirectory = join(folder, 'docs');
   await mkdir(docsDirectory, { recursive: true });
   await writeFile(join(docsDirectory, 'cli.md'), '# Commands\n');
@@ -54,10 +61,16 @@ export async function serve(folder: string, overrides: Overrides = {}): Promise<
     audit: {
       list: async ({ after = 0, limit }) => {
         const found = [1, 2, 3].filter((seq) => seq > after);
-        const entries = found.slice(0, limit).map((seq) => ({ seq, at: '2026-01-31T12:00:00.000Z', kind: 'daemon', event: 'start' }));
+        const entries = found
+          .slice(0, limit)
+          .map((seq) => ({ seq, at: '2026-01-31T12:00:00.000Z', kind: 'daemon', event: 'start' }));
         return { entries, more: found.length > limit };
       },
-      verify: async () => ({ ok: false, entries: 2, findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }] }),
+      verify: async () => ({
+        ok: false,
+        entries: 2,
+        findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }],
+      }),
     },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),
@@ -72,6 +85,10 @@ export async function serve(folder: string, overrides: Overrides = {}): Promise<
     logger: { debug: log('debug'), warn: log('warn'), error: log('error') },
     docsDirectory,
     ...rest,
+  });
+  t.teardown(async () => {
+    await api.close();
+    await rm(folder, { recursive: true });
   });
   const socketPath = join(folder, 'governor.sock');
   await api.listenUnix(socketPath);

@@ -1,0 +1,99 @@
+/** Contexts, the host, the audit, and problems. */
+
+import { z } from 'zod';
+import { ERRORS } from '../../../lib/core/errors.ts';
+import type { ErrorCode } from '../../../lib/core/errors.ts';
+import type { HostReport } from '../../../lib/os/backend.ts';
+import type { ReloadOutcome } from '../../../lib/supervisor/governor.ts';
+import type { ContextView } from '../../../lib/supervisor/views.ts';
+import type { AuditEntryView, AuditVerification } from '../dependencies.ts';
+import type { ProblemDocument } from '../problems.ts';
+import { component } from '../view-schema.ts';
+import { backend, count, enforcement, resource, time } from './atoms.ts';
+
+export const context = component<ContextView>(
+  'Context',
+  'Who runs are in use for.',
+)(z.object({ id: z.string(), runs: z.array(z.object({ tool: z.string(), run: z.string() })) }));
+
+export const host = component<HostReport & { readonly version: string }>(
+  'Host',
+  'What this host can measure and enforce.',
+)(
+  z.object({
+    version: z.string().describe('of Governor'),
+    backend,
+    probes: z.array(
+      z.object({
+        backend,
+        usable: z.boolean(),
+        reason: z.string(),
+      }),
+    ),
+    capabilities: z.array(
+      z.object({
+        resource,
+        measuredBy: z.string(),
+        enforcement,
+        enforcedBy: z.string(),
+        toGetMore: z.string().exactOptional(),
+      }),
+    ),
+    kernel: z.string(),
+    bootId: z.string(),
+    native: z.object({ available: z.boolean(), detail: z.string() }),
+  }),
+);
+
+export const reloadOutcome = component<ReloadOutcome>(
+  'Reload',
+  'What a reload of limits.yaml changed.',
+)(
+  z.object({
+    changed: z.array(z.string()),
+    added: z.array(z.string()),
+    removed: z.array(z.string()),
+    notes: z.array(z.string()),
+  }),
+);
+
+export const auditEntry: z.ZodType<AuditEntryView> = z
+  .looseObject({ seq: count, at: time, kind: z.string() })
+  .meta({ id: 'AuditEntry', description: 'One line of the audit log; further fields by kind.' });
+
+export const auditVerification = component<AuditVerification>(
+  'AuditVerification',
+  'Whether the chain of the audit log holds.',
+)(
+  z.object({
+    ok: z.boolean(),
+    entries: count,
+    findings: z.array(
+      z.object({ file: z.string(), line: z.number().int().nullable(), kind: z.string(), message: z.string() }),
+    ),
+  }),
+);
+
+export const problem = component<ProblemDocument>(
+  'Problem',
+  'RFC 9457 problem details; `code` is stable.',
+)(
+  z.object({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    code: z.enum(Object.keys(ERRORS) as [ErrorCode]),
+    problems: z.array(
+      z.object({
+        message: z.string(),
+        hint: z.string().exactOptional(),
+        pointer: z.string().exactOptional(),
+        file: z.string().exactOptional(),
+        line: z.number().int().exactOptional(),
+        column: z.number().int().exactOptional(),
+      }),
+    ),
+    data: z.record(z.string(), z.unknown()).exactOptional(),
+  }),
+);

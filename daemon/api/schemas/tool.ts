@@ -1,0 +1,169 @@
+/** Tools, runs, limits and usage. */
+
+import { z } from 'zod';
+import type { CleanupReport, CleanupStep } from '../../../lib/core/audit-record.ts';
+import type {
+  EndView,
+  LimitView,
+  ResourceUsageView,
+  RunView,
+  ToolView,
+  UsageView,
+} from '../../../lib/supervisor/views.ts';
+import { component, viewOf } from '../view-schema.ts';
+import { backend, count, enforcement, resource, stage, time, toolState, unit } from './atoms.ts';
+
+export const resourceUsage = component<ResourceUsageView>(
+  'ResourceUsage',
+  'One resource of a tool or a run.',
+)(
+  z.object({
+    resource,
+    unit,
+    usage: z.number().nullable().describe('null where it could not be read; `unsupported` then says why'),
+    limit: z.number().nullable(),
+    ratio: z.number().nullable().describe('usage / limit'),
+    stage,
+    quality: z.enum(['cgroup', 'exact', 'pss', 'rss-sum', 'estimate', 'unsupported', 'gone']),
+    enforcement,
+    at: time.nullable(),
+    unsupported: z.string().exactOptional(),
+    inodes: count.exactOptional(),
+  }),
+);
+
+function byStage<Value extends z.ZodType>(value: Value) {
+  return z.object({ warning: value, throttled: value, cleanup: value, emergency: value });
+}
+
+export const limit = component<LimitView>(
+  'Limit',
+  'A limit with its origin, and how it is held on this host.',
+)(
+  z.object({
+    resource,
+    unit,
+    limit: z.number().nullable().describe('null: no limit'),
+    inodes: count.exactOptional(),
+    thresholds: byStage(z.number()).nullable().describe('as ratio of the limit'),
+    actions: byStage(z.array(z.string())).nullable(),
+    source: z
+      .object({ from: z.enum(['api', 'flag', 'environment', 'file', 'class', 'built-in']), detail: z.string() })
+      .nullable(),
+    reason: z.string().exactOptional(),
+    enforcement,
+    note: z.string().exactOptional(),
+  }),
+);
+
+const cleanupStep = viewOf<CleanupStep>()(
+  z.object({
+    label: z.string(),
+    outcome: z.enum(['ok', 'failed', 'timed_out', 'skipped']),
+    durationMs: z.number(),
+    detail: z.string().exactOptional(),
+  }),
+);
+
+export const cleanupReport = component<CleanupReport>(
+  'CleanupReport',
+  'What a cleanup held, reclaimed and left.',
+)(
+  z.object({
+    proven: z.boolean().describe('false: not proven that everything ended'),
+    held: z.record(z.string(), z.number()),
+    reclaimed: z.record(z.string(), z.number()),
+    left: z.record(z.string(), z.number()),
+    steps: z.array(cleanupStep),
+    durationMs: z.number().describe('grace excluded'),
+    graceMs: z.number(),
+  }),
+);
+
+export const end = component<EndView>(
+  'End',
+  'Why and how a run ended.',
+)(
+  z.object({
+    reason: z.enum([
+      'exited',
+      'client_died',
+      'requested',
+      'limit',
+      'oom_kill',
+      'shutdown',
+      'launch_failed',
+      'not_ready',
+      'daemon_crash',
+      'unregistered',
+      'context_ended',
+      'restart',
+    ]),
+    message: z.string(),
+    resource: resource.exactOptional(),
+    exit: z.union([z.object({ code: z.number().int() }), z.object({ signal: z.string() }), z.literal('unknown')]),
+    cleanup: cleanupReport.nullable(),
+  }),
+);
+
+export const run = component<RunView>(
+  'Run',
+  'One life of one process tree of a tool.',
+)(
+  z.object({
+    id: z.string(),
+    tool: z.string(),
+    state: z.enum(['starting', 'running', 'stopping', 'ended', 'unproven']),
+    mode: z.enum(['direct', 'managed']),
+    context: z.string().nullable(),
+    pid: z.number().int().nullable(),
+    backend,
+    governed: z.boolean(),
+    notGovernedReason: z.string().exactOptional(),
+    startedAt: time,
+    endedAt: time.nullable(),
+    end: end.nullable(),
+    stage,
+    tempDir: z.string(),
+    cwd: z.string(),
+    command: z.array(z.string()).describe('secrets masked'),
+    detached: z.boolean(),
+    limits: z.array(limit),
+  }),
+);
+
+export const tool = component<ToolView>(
+  'Tool',
+  'A named thing to run, with its limits and runs.',
+)(
+  z.object({
+    name: z.string(),
+    state: toolState,
+    stage,
+    origin: z.enum(['file', 'api', 'run']),
+    managed: z.boolean(),
+    command: z.array(z.string()).describe('secrets masked'),
+    class: z.string(),
+    runs: z.array(run),
+    limits: z.array(limit),
+    lastEnd: end.nullable(),
+    server: z
+      .object({ name: z.string(), version: z.string(), protocol: z.string(), tools: z.array(z.string()) })
+      .nullable()
+      .describe('what the MCP handshake told'),
+    recovery: z.object({ strategy: z.string(), attempts: count, nextAttemptAt: time.nullable() }),
+  }),
+);
+
+export const usage = component<UsageView>(
+  'Usage',
+  'Usage of a tool: the sum over its runs, the ratio their maximum.',
+)(
+  z.object({
+    tool: z.string(),
+    state: toolState,
+    at: time,
+    resources: z.array(resourceUsage),
+    runs: z.array(z.object({ run: z.string(), at: time, resources: z.array(resourceUsage) })),
+  }),
+);

@@ -1,0 +1,45 @@
+/** The routes are a contract: a change here is a change for everyone who calls them. */
+
+import t from 'tap';
+import { serve } from '../unit/daemon/api/serve.ts';
+
+const ROUTES = `
+DELETE /v1/contexts/:id
+DELETE /v1/tools/:name
+GET /
+GET /docs
+GET /docs/:file
+GET /docs/errors
+GET /healthz
+GET /metrics
+GET /openapi.json
+GET /readyz
+GET /v1/audit
+GET /v1/audit/verify
+GET /v1/contexts
+GET /v1/events
+GET /v1/host
+GET /v1/runs/:id
+GET /v1/tools
+GET /v1/tools/:name
+GET /v1/tools/:name/files
+GET /v1/tools/:name/logs
+GET /v1/tools/:name/processes
+GET /v1/tools/:name/runs
+GET /v1/tools/:name/sockets
+GET /v1/tools/:name/usage
+GET /v1/usage
+PATCH /v1/tools/:name
+POST /v1/config/reload
+POST /v1/daemon/stop
+POST /v1/tools
+POST /v1/tools/:name/activate
+POST /v1/tools/:name/cleanup
+POST /v1/tools/:name/deactivate
+POST /v1/tools/:name/restart
+`;
+
+t.test('what is served', async (t) => {
+  const { api } = await serve(t);
+  t.equal(`\n${[...api.served].sort().join('\n')}\n`, ROUTES);
+});
