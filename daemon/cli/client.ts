@@ -34,7 +34,10 @@ const MAX_REPLY_BYTES = 256 * 1024 * 1024;
 export function createClient(locations: Pick<Locations, 'stateDir' | 'connectSocketPaths'>): Client {
   const call = async (method: string, path: string, body: unknown, options: RequestOptions): Promise<Reply> => {
     const payload = body === undefined ? null : JSON.stringify(body);
-    const headers = payload === null ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(payload)) };
+    const headers =
+      payload === null
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(payload)) };
     const response = await open(locations, method, path, { accept: 'application/json', ...headers }, payload, {
       timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     });
@@ -65,9 +68,13 @@ export function query(values: Readonly<Record<string, string | number | null | u
 }
 
 export function noDaemon(stateDir: string, cause?: unknown): GovernorError {
-  return new GovernorError('daemon_unreachable', `no daemon is running for ${stateDir}; start one with: governor daemon`, {
-    cause,
-  });
+  return new GovernorError(
+    'daemon_unreachable',
+    `no daemon is running for ${stateDir}; start one with: governor daemon`,
+    {
+      cause,
+    },
+  );
 }
 
 interface OpenOptions {
@@ -120,7 +127,12 @@ function openAt(
     if (options.timeoutMs !== undefined) {
       const { timeoutMs } = options;
       outgoing.setTimeout(timeoutMs, () => {
-        outgoing.destroy(new GovernorError('daemon_unreachable', `the daemon at ${socketPath} has not answered for ${timeoutMs / 1000} s`));
+        outgoing.destroy(
+          new GovernorError(
+            'daemon_unreachable',
+            `the daemon at ${socketPath} has not answered for ${timeoutMs / 1000} s`,
+          ),
+        );
       });
     }
     outgoing.end(payload ?? undefined);
@@ -131,7 +143,11 @@ function unreachable(socketPath: string, error: unknown): unknown {
   const code = errorCode(error);
   if (error instanceof GovernorError || code === 'ABORT_ERR') return error;
   if (code === 'EACCES' || code === 'EPERM') {
-    return new GovernorError('daemon_unreachable', `not allowed to connect to ${socketPath}: the daemon belongs to another user`, { cause: error });
+    return new GovernorError(
+      'daemon_unreachable',
+      `not allowed to connect to ${socketPath}: the daemon belongs to another user`,
+      { cause: error },
+    );
   }
   const why = error instanceof Error ? error.message : String(error);
   return new GovernorError('daemon_unreachable', `the daemon at ${socketPath} broke off: ${why}`, { cause: error });
@@ -147,7 +163,8 @@ async function readAll(response: IncomingMessage): Promise<string> {
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
       lengthBytes += chunk.length;
-      if (lengthBytes > MAX_REPLY_BYTES) throw new GovernorError('daemon_unreachable', 'the daemon sent more than 256 MiB: not a reply of Governor');
+      if (lengthBytes > MAX_REPLY_BYTES)
+        throw new GovernorError('daemon_unreachable', 'the daemon sent more than 256 MiB: not a reply of Governor');
       chunks.push(chunk);
     }
   } catch (error) {
@@ -161,7 +178,11 @@ function settle(response: IncomingMessage, text: string): Reply {
   const status = response.statusCode ?? 0;
   const body = parse(text);
   if (status >= 200 && status < 300) {
-    if (body === UNPARSABLE) throw new GovernorError('internal', 'the daemon answered with something that is not JSON; is it the same version?');
+    if (body === UNPARSABLE)
+      throw new GovernorError(
+        'internal',
+        'the daemon answered with something that is not JSON; is it the same version?',
+      );
     return { text, body };
   }
   throw problemOf(status, body, text);
@@ -185,8 +206,12 @@ function problemOf(status: number, body: unknown, text: string): GovernorError {
     return new GovernorError('internal', `the daemon answered with HTTP ${status} and no explanation`);
   }
   const document = body as { code?: unknown; title?: unknown; detail?: unknown; problems?: unknown };
-  const code = typeof document.code === 'string' && Object.hasOwn(ERRORS, document.code) ? (document.code as ErrorCode) : 'internal';
-  const message = [document.detail, document.title].find((part) => typeof part === 'string' && part !== '') ?? `HTTP ${status}`;
+  const code =
+    typeof document.code === 'string' && Object.hasOwn(ERRORS, document.code)
+      ? (document.code as ErrorCode)
+      : 'internal';
+  const message =
+    [document.detail, document.title].find((part) => typeof part === 'string' && part !== '') ?? `HTTP ${status}`;
   const problems = Array.isArray(document.problems) ? document.problems.flatMap(toProblem) : [];
   return new GovernorError(code, String(message), { problems, data: { problem: text } });
 }

@@ -28,7 +28,10 @@ _governor() {
     else
       case "$path $word" in
 ${commands.flatMap(valueCases).join('\n')}
-${commands.filter(({ path }) => path.length > 0).flatMap(pathCases).join('\n')}
+${commands
+  .filter(({ path }) => path.length > 0)
+  .flatMap(pathCases)
+  .join('\n')}
         *" "-*) ;;
         *) ((positional += 1)) ;;
       esac
@@ -59,13 +62,17 @@ complete -F _governor governor`;
 function pathCases(command: CompletionCommand): readonly string[] {
   const parent = command.path.slice(0, -1).join(' ');
   const path = command.path.join(' ');
-  return [command.path.at(-1) ?? '', ...command.aliases].map((name) => `        ${shellQuote(`${parent} ${name}`)}) path=${shellQuote(path)} ;;`);
+  return [command.path.at(-1) ?? '', ...command.aliases].map(
+    (name) => `        ${shellQuote(`${parent} ${name}`)}) path=${shellQuote(path)} ;;`,
+  );
 }
 
 function valueCases(command: CompletionCommand): readonly string[] {
   const names = command.options.filter(({ value }) => value !== null).flatMap(spellings);
   if (names.length === 0) return [];
-  return [`        ${names.map((name) => shellQuote(`${command.path.join(' ')} ${name}`)).join(' | ')}) expects=$word ;;`];
+  return [
+    `        ${names.map((name) => shellQuote(`${command.path.join(' ')} ${name}`)).join(' | ')}) expects=$word ;;`,
+  ];
 }
 
 function valueCompletions(command: CompletionCommand): readonly string[] {
@@ -101,7 +108,9 @@ function wordCompletions(command: CompletionCommand): string {
     `    ${pathsOf(command).map(shellQuote).join(' | ')})`,
     `      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W ${shellQuote(options.join(' '))} -- "$cur"))`,
     ...(argument === null ? [] : [`      elif ((positional == 0)); then ${argument}`]),
-    ...(words.length === 0 ? [] : [`      elif ((positional == 0)); then COMPREPLY=($(compgen -W ${shellQuote(words.join(' '))} -- "$cur"))`]),
+    ...(words.length === 0
+      ? []
+      : [`      elif ((positional == 0)); then COMPREPLY=($(compgen -W ${shellQuote(words.join(' '))} -- "$cur"))`]),
     '      fi',
     '      ;;',
   ].join('\n');

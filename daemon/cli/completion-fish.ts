@@ -1,9 +1,18 @@
 /** Completion for fish. */
 
-import { SHELL_NAMES, pathsOf, shellQuote, spellings, type CompletionCommand, type CompletionOption } from './completion-tree.ts';
+import {
+  SHELL_NAMES,
+  pathsOf,
+  shellQuote,
+  spellings,
+  type CompletionCommand,
+  type CompletionOption,
+} from './completion-tree.ts';
 
 export function fishCompletion(commands: readonly CompletionCommand[]): string {
-  const withValue = new Set(commands.flatMap(({ options }) => options.filter(({ value }) => value !== null).flatMap(spellings)));
+  const withValue = new Set(
+    commands.flatMap(({ options }) => options.filter(({ value }) => value !== null).flatMap(spellings)),
+  );
   return `# fish completion for governor; save it as ~/.config/fish/completions/governor.fish
 
 function __governor_tools
@@ -27,11 +36,13 @@ function __governor_at
                 set -a seen $word
         end
     end
-    set -l wanted $argv[2..-1]
-    if test $argv[1] = exactly
-        test "$seen" = "$wanted"
+    set -l how $argv[1]
+    set -e argv[1]
+    set -l words (count $argv)
+    if test $how = exactly
+        test "$seen" = "$argv"
     else
-        test (count $seen) -ge (count $wanted); and test "$seen[1..(count $wanted)]" = "$wanted"
+        test (count $seen) -ge $words; and test "$seen[1..$words]" = "$argv"
     end
 end
 
@@ -42,7 +53,9 @@ ${commands.flatMap(lines).join('\n')}`;
 function lines(command: CompletionCommand): readonly string[] {
   const here = condition(command);
   return [
-    ...command.subcommands.map(({ name, description }) => `complete -c governor -n ${fishQuote(here)} -a ${name} -d ${fishQuote(description)}`),
+    ...command.subcommands.map(
+      ({ name, description }) => `complete -c governor -n ${fishQuote(here)} -a ${name} -d ${fishQuote(description)}`,
+    ),
     ...command.options.map((option) => optionLine(command, option)),
     ...argumentLine(command),
   ];

@@ -1,6 +1,13 @@
 /** Completion for zsh. */
 
-import { SHELL_NAMES, pathsOf, shellQuote, spellings, type CompletionCommand, type CompletionOption } from './completion-tree.ts';
+import {
+  SHELL_NAMES,
+  pathsOf,
+  shellQuote,
+  spellings,
+  type CompletionCommand,
+  type CompletionOption,
+} from './completion-tree.ts';
 
 export function zshCompletion(commands: readonly CompletionCommand[]): string {
   return `#compdef governor
@@ -30,9 +37,15 @@ function branch(command: CompletionCommand): string {
   const specs = command.options.flatMap(optionSpecs);
   const head = `    ${pathsOf(command).map(shellQuote).join(' | ')})`;
   if (command.subcommands.length === 0) {
-    return [head, `      _arguments -s -S ${[...specs, ...argumentSpecs(command)].join(' \\\n        ')}`, '      ;;'].join('\n');
+    return [
+      head,
+      `      _arguments -s -S ${[...specs, ...argumentSpecs(command)].join(' \\\n        ')}`,
+      '      ;;',
+    ].join('\n');
   }
-  const described = command.subcommands.map(({ name, description }) => shellQuote(`${name}:${description.replaceAll(':', '\\:')}`));
+  const described = command.subcommands.map(({ name, description }) =>
+    shellQuote(`${name}:${description.replaceAll(':', '\\:')}`),
+  );
   const prefix = command.path.length === 0 ? '' : `${command.path.join(' ')} `;
   return [
     head,

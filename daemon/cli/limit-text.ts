@@ -1,4 +1,4 @@
-/** What a limit does at its stages, for `ls -v`. */
+/** Where a limit comes from and what it does at its stages, for `ls -v`. */
 
 import { THRESHOLD_STAGES } from '../../lib/core/ladder.ts';
 import type { LimitView } from '../../lib/supervisor/views.ts';
@@ -16,4 +16,10 @@ export function stageActions({ actions }: Pick<LimitView, 'actions'>): string {
     const acting = actions[stage].filter((action) => action !== 'notify');
     return acting.length === 0 ? [] : [`${stage}: ${acting.join(' + ')}`];
   }).join(', ');
+}
+
+/** `file: limits.yaml:12:7`, `class standard`. */
+export function sourceText({ source }: Pick<LimitView, 'source'>): string {
+  if (source === null) return NOTHING;
+  return source.detail.startsWith(source.from) ? source.detail : `${source.from}: ${source.detail}`;
 }

@@ -78,7 +78,9 @@ function resolveStateDir(flags: LocationFlags, facts: LocationFacts): { stateDir
   const named =
     flags.stateDir ??
     variable(facts.env, 'GOVERNOR_STATE_DIR') ??
-    variable(facts.env, 'STATE_DIRECTORY')?.split(':').find((part) => part !== '') ??
+    variable(facts.env, 'STATE_DIRECTORY')
+      ?.split(':')
+      .find((part) => part !== '') ??
     null;
   if (named !== null) return { stateDir: resolve(facts.cwd, named), explicit: true };
   const stateHome = absoluteVariable(facts.env, 'XDG_STATE_HOME');

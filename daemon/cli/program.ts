@@ -5,7 +5,7 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { ExitCode } from './exit-codes.ts';
-import { RUN_FLAGS } from './run-flags.ts';
+import { addRunHelp, EXAMPLES } from './program-help.ts';
 import { createSession, type GlobalOptions, type Session, type Terminal } from './session.ts';
 
 /** Called with the exit code of the command that ran. */
@@ -28,13 +28,19 @@ export function createProgram(terminal: Terminal, version: string, finish: Finis
     .addHelpText('after', EXAMPLES);
   /** Adds a command with the global options, whose action gets a session. */
   const add = (parent: Command, spec: string, description: string, hidden = false): Command => {
-    const command = parent.command(spec, { hidden }).description(description).helpOption('-h, --help', 'print this help').helpCommand(false);
+    const command = parent
+      .command(spec, { hidden })
+      .description(description)
+      .helpOption('-h, --help', 'print this help')
+      .helpCommand(false);
     return addGlobalOptions(command);
   };
   const act = (command: Command, action: (session: Session, args: Arguments) => Promise<ExitCode>): void => {
     command.action(async () => {
       const session = createSession(terminal, globalOptions(command));
-      finish(await action(session, { positional: command.processedArgs as readonly unknown[], options: command.opts() }));
+      finish(
+        await action(session, { positional: command.processedArgs as readonly unknown[], options: command.opts() }),
+      );
     });
   };
   addGlobalOptions(program);
@@ -59,11 +65,20 @@ function addDaemonCommands(program: Command, add: Add, act: Act): void {
   daemon
     .addOption(new Option('--background', 'as started by ensure-daemon: tools outlive it').hideHelp())
     .addHelpText('after', '\nExamples:\n  governor daemon --config limits.yaml\n  governor daemon stop --all\n');
-  act(daemon, async (session, { options }) => (await import('./commands/daemon.ts')).daemon(session, options['background'] === true));
+  act(daemon, async (session, { options }) =>
+    (await import('./commands/daemon.ts')).daemon(session, options['background'] === true),
+  );
   const stop = add(daemon, 'stop', 'stop the daemon; tools of `governor run` go on, limited, unless --all is given');
   stop.option('--all', 'stop every tool first');
-  act(stop, async (session, { options }) => (await import('./commands/daemon.ts')).stopDaemon(session, options['all'] === true));
-  const ensure = add(program, 'ensure-daemon', 'start the daemon when it is not running and wait until it answers', true);
+  act(stop, async (session, { options }) =>
+    (await import('./commands/daemon.ts')).stopDaemon(session, options['all'] === true),
+  );
+  const ensure = add(
+    program,
+    'ensure-daemon',
+    'start the daemon when it is not running and wait until it answers',
+    true,
+  );
   act(ensure, async (session) => (await import('./commands/ensure-daemon.ts')).ensureDaemon(session));
 }
 
@@ -71,7 +86,9 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   addRunHelp(program);
   const ls = add(program, 'ls', 'list the tools with their runs').alias('ps');
   ls.option('-v, --verbose', 'limits with origin and reason, usage, processes');
-  act(ls, async (session, { options }) => (await import('./commands/list.ts')).list(session, options['verbose'] === true));
+  act(ls, async (session, { options }) =>
+    (await import('./commands/list.ts')).list(session, options['verbose'] === true),
+  );
   const usage = add(program, 'usage', 'usage against limits, for all tools or one').argument('[name]', 'tool');
   usage.option('-v, --verbose', 'every run by itself; why a reading is not there');
   act(usage, async (session, { positional, options }) =>
@@ -82,13 +99,30 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   act(start, async (session, { positional, options }) =>
     (await import('./commands/lifecycle.ts')).start(session, String(positional[0]), optional(options['context'])),
   );
-  const stop = add(program, 'stop', 'stop a tool, or one of its runs, and clean up after it').argument('<name[/run]>', 'tool or run');
-  act(stop, async (session, { positional }) => (await import('./commands/lifecycle.ts')).stop(session, String(positional[0])));
-  const restart = add(program, 'restart', 'stop a tool, or one of its runs, and start it again').argument('<name[/run]>', 'tool or run');
-  act(restart, async (session, { positional }) => (await import('./commands/lifecycle.ts')).restart(session, String(positional[0])));
-  const set = add(program, 'set', 'change limits of a tool at once').argument('<name>', 'tool').argument('<key=value...>', 'limits');
-  set.addHelpText('after', '\nKeys: memory cpu file_handles sockets runtime temp_storage tasks. `none` lifts a limit.\n\nExample:\n  governor set everything memory=512MiB cpu=50% runtime=none\n');
-  act(set, async (session, { positional }) => (await import('./commands/set.ts')).set(session, String(positional[0]), strings(positional[1])));
+  const stop = add(program, 'stop', 'stop a tool, or one of its runs, and clean up after it').argument(
+    '<name[/run]>',
+    'tool or run',
+  );
+  act(stop, async (session, { positional }) =>
+    (await import('./commands/lifecycle.ts')).stop(session, String(positional[0])),
+  );
+  const restart = add(program, 'restart', 'stop a tool, or one of its runs, and start it again').argument(
+    '<name[/run]>',
+    'tool or run',
+  );
+  act(restart, async (session, { positional }) =>
+    (await import('./commands/lifecycle.ts')).restart(session, String(positional[0])),
+  );
+  const set = add(program, 'set', 'change limits of a tool at once')
+    .argument('<name>', 'tool')
+    .argument('<key=value...>', 'limits');
+  set.addHelpText(
+    'after',
+    '\nKeys: memory cpu file_handles sockets runtime temp_storage tasks. `none` lifts a limit.\n\nExample:\n  governor set everything memory=512MiB cpu=50% runtime=none\n',
+  );
+  act(set, async (session, { positional }) =>
+    (await import('./commands/set.ts')).set(session, String(positional[0]), strings(positional[1])),
+  );
   const logs = add(program, 'logs', 'last lines that a tool of the daemon wrote to stderr').argument('<name>', 'tool');
   logs.option('-n, --lines <count>', 'how many lines', wholeNumber(1, 10_000), 100);
   act(logs, async (session, { positional, options }) =>
@@ -120,31 +154,26 @@ function addRecordCommands(program: Command, add: Add, act: Act): void {
 function addOtherCommands(program: Command, add: Add, act: Act): void {
   const doctor = add(program, 'doctor', 'what this host can measure and enforce, and how to get more');
   act(doctor, async (session) => (await import('./commands/doctor.ts')).doctor(session));
-  const config = program.command('config').description('the configuration').helpCommand(false).helpOption('-h, --help', 'print this help');
+  const config = program
+    .command('config')
+    .description('the configuration')
+    .helpCommand(false)
+    .helpOption('-h, --help', 'print this help');
   addGlobalOptions(config);
   const check = add(config, 'check', 'check a limits.yaml without using it').argument('<file>', 'limits.yaml');
-  act(check, async (session, { positional }) => (await import('./commands/config-check.ts')).configCheck(session, String(positional[0])));
+  act(check, async (session, { positional }) =>
+    (await import('./commands/config-check.ts')).configCheck(session, String(positional[0])),
+  );
   const completion = add(program, 'completion', 'print a completion script').argument('<shell>', 'bash, zsh or fish');
-  completion.addHelpText('after', '\nExamples:\n  source <(governor completion bash)\n  governor completion fish > ~/.config/fish/completions/governor.fish\n');
+  completion.addHelpText(
+    'after',
+    '\nExamples:\n  source <(governor completion bash)\n  governor completion fish > ~/.config/fish/completions/governor.fish\n',
+  );
   act(completion, async (session, { positional }) =>
     (await import('./commands/completion.ts')).completion(session, program, String(positional[0])),
   );
   const names = add(program, 'complete-names', 'names of tools, one a line, for completion', true);
   act(names, async (session) => (await import('./commands/completion.ts')).completeNames(session));
-}
-
-/** For help and completion; its words are read by run-arguments.ts, because commander would take a tool's own `--json`. */
-function addRunHelp(program: Command): void {
-  const run = program
-    .command('run')
-    .description('run a command as a tool, under supervision, with its stdio untouched')
-    .usage('[flags] [--] command [arguments...]')
-    .helpCommand(false)
-    .helpOption('-h, --help', 'print this help')
-    .addHelpText('after', RUN_HELP);
-  for (const { flag, value, help } of RUN_FLAGS) {
-    run.option(value === null ? flag : `${flag} <${value.toLowerCase()}>`, help);
-  }
 }
 
 function addGlobalOptions(command: Command): Command {
@@ -196,26 +225,3 @@ function numeric(value: unknown): number | null {
 function strings(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.map(String) : [];
 }
-
-const EXAMPLES = `
-Examples:
-  governor run -- npx -y @modelcontextprotocol/server-everything   # put a tool under supervision
-  governor run --memory 256MiB --cpu 50% -- node server.js         # with its own limits
-  governor ls                                                      # what runs, and how it is doing
-  governor usage everything                                        # usage against limits
-  governor set everything memory=512MiB                            # change a limit at once
-  governor audit verify                                            # nothing in the audit was changed
-
-Exit codes: 0 done, 1 refused or the answer is no, 2 the command line is not valid,
-125 Governor's own failure in \`run\` (otherwise the tool's own exit code).
-`;
-
-const RUN_HELP = `
-Examples:
-  governor run -- npx -y @modelcontextprotocol/server-filesystem .
-  governor run --name files --memory 256MiB --runtime 10m -- node server.js --port 0
-  governor run --detach --context nightly -- ./batch.sh
-
-Flags end at -- or at the first word that is no flag: what follows belongs to the command.
-The exit code is the command's own; 125 Governor's own failure, 126 it cannot be run, 127 it was not found.
-`;

@@ -17,7 +17,10 @@ export function reportError(error: unknown, stderr: Output, json: boolean): Exit
     stderr.write(`${typeof document === 'string' ? oneLine(document) : JSON.stringify(documentOf(error))}\n`);
     return EXIT.refused;
   }
-  const lines = [`governor: ${error.message}`, ...error.problems.flatMap((problem) => problemLines(error.message, problem))];
+  const lines = [
+    `governor: ${error.message}`,
+    ...error.problems.flatMap((problem) => problemLines(error.message, problem)),
+  ];
   stderr.write(`${lines.map(printable).join('\n')}\n`);
   return EXIT.refused;
 }
@@ -30,7 +33,13 @@ function problemLines(said: string, problem: Problem): readonly string[] {
 
 /** The same form as the daemon's, for what failed before a daemon was reached. */
 function documentOf(error: GovernorError): Readonly<Record<string, unknown>> {
-  return { type: 'about:blank', status: error.status, code: error.code, detail: error.message, problems: error.problems };
+  return {
+    type: 'about:blank',
+    status: error.status,
+    code: error.code,
+    detail: error.message,
+    problems: error.problems,
+  };
 }
 
 function oneLine(document: string): string {

@@ -58,7 +58,10 @@ export function parseRunArguments(words: readonly string[]): Result<RunArguments
     if (problem !== null) problems.push(problem);
   }
   if (problems.length === 0 && (command[0] ?? '') === '') {
-    problems.push({ message: 'there is no command to run', hint: 'write: governor run [flags] -- COMMAND [ARGUMENTS]' });
+    problems.push({
+      message: 'there is no command to run',
+      hint: 'write: governor run [flags] -- COMMAND [ARGUMENTS]',
+    });
   }
   if (problems.length > 0) return err(problems);
   return ok({ flags: toFlags(given), command, commandIndex: index });
@@ -74,7 +77,8 @@ function takeFlag(word: string, next: string | undefined, given: Map<RunFlagName
     return 1;
   }
   if (flag.value === null) {
-    if (equals !== -1) problems.push({ where: { pointer: name }, message: 'this flag takes no value', hint: `write ${name}` });
+    if (equals !== -1)
+      problems.push({ where: { pointer: name }, message: 'this flag takes no value', hint: `write ${name}` });
     given.set(flag.flag, '');
     return 1;
   }
@@ -89,9 +93,16 @@ function takeFlag(word: string, next: string | undefined, given: Map<RunFlagName
 }
 
 function unknownFlag(name: string): Problem {
-  const near = nearest(name, RUN_FLAGS.map(({ flag }) => flag));
+  const near = nearest(
+    name,
+    RUN_FLAGS.map(({ flag }) => flag),
+  );
   const meant = near === null ? '' : `did you mean ${near}? `;
-  return { where: { pointer: name }, message: 'governor run has no such flag', hint: `${meant}a flag of the tool goes after the command` };
+  return {
+    where: { pointer: name },
+    message: 'governor run has no such flag',
+    hint: `${meant}a flag of the tool goes after the command`,
+  };
 }
 
 function checkValue(flag: RunFlagName, value: string): Problem | null {

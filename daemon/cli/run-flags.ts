@@ -8,14 +8,22 @@ interface RunFlag {
 }
 
 export const RUN_FLAGS = [
-  { flag: '--memory', value: 'SIZE', help: 'memory that cannot be reclaimed, of the whole tree: 256MiB, 1.5GiB, 500MB' },
+  {
+    flag: '--memory',
+    value: 'SIZE',
+    help: 'memory that cannot be reclaimed, of the whole tree: 256MiB, 1.5GiB, 500MB',
+  },
   { flag: '--cpu', value: 'PERCENT', help: 'percent of one core: 50%, 200%' },
   { flag: '--file-handles', value: 'COUNT', help: 'open file descriptors' },
   { flag: '--sockets', value: 'COUNT', help: 'open sockets' },
   { flag: '--runtime', value: 'DURATION', help: 'time that the run may take: 30s, 5m, 1h30m' },
   { flag: '--temp-storage', value: 'SIZE', help: 'what may lie in the private TMPDIR' },
   { flag: '--tasks', value: 'COUNT', help: 'processes and threads' },
-  { flag: '--class', value: 'NAME', help: 'class that gives the other limits: light, standard, heavy or one of limits.yaml' },
+  {
+    flag: '--class',
+    value: 'NAME',
+    help: 'class that gives the other limits: light, standard, heavy or one of limits.yaml',
+  },
   { flag: '--name', value: 'NAME', help: 'name of the tool; by default made from the command' },
   { flag: '--tool', value: 'NAME', help: 'the same as --name' },
   { flag: '--context', value: 'ID', help: 'who the run is for; runs of one context can be ended together' },

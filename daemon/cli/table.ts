@@ -29,11 +29,16 @@ export function renderTable(
     const last = cells.findLastIndex((cell) => cell !== '');
     return cells
       .slice(0, last + 1)
-      .map((cell, index) => align(cell, columns[index]?.align ?? 'left', widths[index] ?? 0, index === last, (text) => paint(text, index)))
+      .map((cell, index) =>
+        align(cell, columns[index]?.align ?? 'left', widths[index] ?? 0, index === last, (text) => paint(text, index)),
+      )
       .join('  ');
   };
   return [
-    line(columns.map((column) => column.title), paintTitle),
+    line(
+      columns.map((column) => column.title),
+      paintTitle,
+    ),
     ...texts.map((cells, row) => line(cells, (text, index) => painter(rows[row]?.[index] ?? '')(text))),
   ];
 }
@@ -48,7 +53,13 @@ function painter(cell: Cell): (text: string) => string {
 }
 
 /** The padding stays outside of the style. */
-function align(text: string, side: 'left' | 'right', width: number, last: boolean, paint: (text: string) => string): string {
+function align(
+  text: string,
+  side: 'left' | 'right',
+  width: number,
+  last: boolean,
+  paint: (text: string) => string,
+): string {
   const painted = text === '' ? '' : paint(text);
   if (side === 'right') return padStart(text, width).slice(0, padStart(text, width).length - text.length) + painted;
   return last ? painted : painted + padEnd(text, width).slice(text.length);

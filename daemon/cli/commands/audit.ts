@@ -20,12 +20,22 @@ export async function show(session: Session, options: Options): Promise<ExitCode
   const query = parseFilter(options, session.terminal.now());
   if (!query.ok) return usageError(session, 'show', query.error);
   const { stateDir } = session.locations();
-  const page = await reading(stateDir, () => readAudit(stateDir, { ...query.value, limit: Number(options['limit']), order: 'newest' }));
+  const page = await reading(stateDir, () =>
+    readAudit(stateDir, { ...query.value, limit: Number(options['limit']), order: 'newest' }),
+  );
   const entries = page.entries.toReversed();
   if (session.json) session.print(JSON.stringify({ entries, next: null }));
   else if (entries.length === 0) session.print(`No entries of the audit match in ${printable(stateDir)}.`);
-  else session.print(...renderTable(COLUMNS, entries.map((entry) => row(entry)), session.style.bold));
-  if (page.unreadable > 0) session.terminal.stderr.write(`governor: ${page.unreadable} lines could not be read; see: governor audit verify\n`);
+  else
+    session.print(
+      ...renderTable(
+        COLUMNS,
+        entries.map((entry) => row(entry)),
+        session.style.bold,
+      ),
+    );
+  if (page.unreadable > 0)
+    session.terminal.stderr.write(`governor: ${page.unreadable} lines could not be read; see: governor audit verify\n`);
   return EXIT.ok;
 }
 
@@ -41,7 +51,8 @@ export async function verify(session: Session): Promise<ExitCode> {
 
 export async function exportAudit(session: Session, options: Options): Promise<ExitCode> {
   const format = options['format'] === 'csv' ? 'csv' : 'jsonl';
-  if (format === 'csv' && session.json) return usageError(session, 'export', '--json and --format csv exclude each other');
+  if (format === 'csv' && session.json)
+    return usageError(session, 'export', '--json and --format csv exclude each other');
   const query = parseFilter(options, session.terminal.now());
   if (!query.ok) return usageError(session, 'export', query.error);
   const { stateDir } = session.locations();
@@ -64,14 +75,35 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** What every line has, or what has a column of its own. */
-const COMMON: ReadonlySet<string> = new Set(['seq', 'at', 'kind', 'tool', 'run', 'monotonicMs', 'bootId', 'daemon', 'prev', 'mac']);
+const COMMON: ReadonlySet<string> = new Set([
+  'seq',
+  'at',
+  'kind',
+  'tool',
+  'run',
+  'monotonicMs',
+  'bootId',
+  'daemon',
+  'prev',
+  'mac',
+]);
 
 function row(entry: AuditEntry): readonly Cell[] {
   const fields: Readonly<Record<string, unknown>> = { ...entry };
   const what = Object.entries(fields)
     .filter(([name]) => !COMMON.has(name))
-    .map(([name, value]) => `${name}=${typeof value === 'string' && /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)}`);
-  return [String(entry.seq), entry.at, entry.kind, String(fields['tool'] ?? ''), String(fields['run'] ?? ''), what.join(' ')];
+    .map(
+      ([name, value]) =>
+        `${name}=${typeof value === 'string' && /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)}`,
+    );
+  return [
+    String(entry.seq),
+    entry.at,
+    entry.kind,
+    String(fields['tool'] ?? ''),
+    String(fields['run'] ?? ''),
+    what.join(' '),
+  ];
 }
 
 interface Finding {
@@ -88,16 +120,27 @@ function findingsOf(report: VerifyReport, stateDir: string): readonly Finding[] 
   return [{ file: 'audit', line: null, kind: 'missing', message: `there is no audit log in ${stateDir}` }];
 }
 
-function verdict(session: Session, report: VerifyReport, findings: readonly Finding[], stateDir: string): readonly string[] {
+function verdict(
+  session: Session,
+  report: VerifyReport,
+  findings: readonly Finding[],
+  stateDir: string,
+): readonly string[] {
   const range = report.fromSeq === null ? '' : `, entries ${report.fromSeq} to ${report.toSeq ?? report.fromSeq}`;
   const notes = report.files === 0 ? [] : report.notes.map((note) => `note: ${printable(note)}`);
   if (findings.length === 0) {
-    return [`${session.style.good('ok')}: ${report.lines} lines in ${report.files} files are as they were written${range} (${printable(stateDir)})`, ...notes];
+    return [
+      `${session.style.good('ok')}: ${report.lines} lines in ${report.files} files are as they were written${range} (${printable(stateDir)})`,
+      ...notes,
+    ];
   }
   const more = report.problemCount - report.problems.length;
   return [
     `${session.style.bad('BROKEN')}: ${Math.max(report.problemCount, findings.length)} problems; ${report.lines} lines are proven${range} (${printable(stateDir)})`,
-    ...(report.problems.length > 0 ? report.problems.map(formatVerifyProblem) : findings.map(({ message }) => message)).map((line) => `  ${printable(line)}`),
+    ...(report.problems.length > 0
+      ? report.problems.map(formatVerifyProblem)
+      : findings.map(({ message }) => message)
+    ).map((line) => `  ${printable(line)}`),
     ...(more > 0 ? [`  … and ${more} more`] : []),
     ...notes,
   ];
@@ -129,7 +172,9 @@ function parseTime(option: string, value: unknown, nowMs: number): Result<number
   if (!Number.isNaN(time)) return ok(time);
   const back = parseDuration(value);
   if (back.ok) return ok(nowMs - back.value);
-  return err(`${option} ${JSON.stringify(value)} is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m`);
+  return err(
+    `${option} ${JSON.stringify(value)} is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m`,
+  );
 }
 
 function usageError(session: Session, command: string, message: string): ExitCode {

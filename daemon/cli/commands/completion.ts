@@ -16,7 +16,9 @@ const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion 
 
 export async function completion(session: Session, program: Command, shell: string): Promise<ExitCode> {
   if (!Object.hasOwn(SHELLS, shell)) {
-    session.terminal.stderr.write(`governor completion: there is none for ${quote(shell)}; shells: ${Object.keys(SHELLS).join(', ')}\n`);
+    session.terminal.stderr.write(
+      `governor completion: there is none for ${quote(shell)}; shells: ${Object.keys(SHELLS).join(', ')}\n`,
+    );
     return EXIT.usage;
   }
   session.print(SHELLS[shell as keyof typeof SHELLS](commandTree(program)));
@@ -47,7 +49,9 @@ function commandTree(program: Command): readonly CompletionCommand[] {
       path,
       description: command.description(),
       aliases: command.aliases(),
-      subcommands: children.flatMap((child) => [child.name(), ...child.aliases()].map((name) => ({ name, description: child.description() }))),
+      subcommands: children.flatMap((child) =>
+        [child.name(), ...child.aliases()].map((name) => ({ name, description: child.description() })),
+      ),
       options: help.visibleOptions(command).map(completionOption),
       argument: first === undefined ? (path[0] === 'run' ? 'command' : null) : argumentKind(first.name()),
     };
@@ -69,7 +73,7 @@ function completionOption(option: Option): CompletionOption {
     long: option.long ?? null,
     short: option.short ?? null,
     description: option.description,
-    value: !takesValue ? null : option.argChoices !== undefined ? 'choice' : VALUE_KINDS[name] ?? 'text',
+    value: !takesValue ? null : option.argChoices !== undefined ? 'choice' : (VALUE_KINDS[name] ?? 'text'),
     choices: option.argChoices ?? [],
   };
 }

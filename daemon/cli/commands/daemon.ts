@@ -28,7 +28,10 @@ export async function stopDaemon(session: Session, stopTools: boolean): Promise<
   const deadline = performance.now() + STOP_DEADLINE_MS;
   while (await answers(client)) {
     if (performance.now() > deadline) {
-      throw new GovernorError('internal', `the daemon for ${locations.stateDir} is still stopping after ${STOP_DEADLINE_MS / 1000} s`);
+      throw new GovernorError(
+        'internal',
+        `the daemon for ${locations.stateDir} is still stopping after ${STOP_DEADLINE_MS / 1000} s`,
+      );
     }
     await sleep(POLL_MS);
   }

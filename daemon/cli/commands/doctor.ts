@@ -1,6 +1,6 @@
 /** `governor doctor`: what this host can do for Governor, and what would make it more. */
 
-import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { GovernorError } from '../../../lib/core/errors.ts';
@@ -32,7 +32,8 @@ async function hostReport(session: Session): Promise<{ report: HostReport; text:
     const reply = await createClient(session.locations()).get('/v1/host');
     return { report: reply.body as HostReport, text: reply.text, from: 'asked the running daemon' };
   } catch (error) {
-    if (!(error instanceof GovernorError) || (error.code !== 'daemon_unreachable' && error.code !== 'state_dir')) throw error;
+    if (!(error instanceof GovernorError) || (error.code !== 'daemon_unreachable' && error.code !== 'state_dir'))
+      throw error;
   }
   const report = await probe();
   return { report, text: JSON.stringify(report), from: 'no daemon is running: probed with the rights of this user' };
@@ -68,7 +69,8 @@ function stateDirCheck(session: Session): Check {
     const { stateDir } = session.locations();
     let folder = stateDir;
     while (!existsSync(folder)) folder = dirname(folder);
-    accessSync(folder, constants.W_OK | constants.X_OK);
+    // Tried for real: permissions say little of a read-only or a full file system, and nothing to root.
+    rmdirSync(mkdtempSync(join(folder, '.governor-doctor-')));
     return { state: 'ok', title, detail: stateDir };
   } catch (error) {
     return { state: 'fail', title, detail: error instanceof Error ? error.message : String(error) };
@@ -91,7 +93,10 @@ function hostChecks(report: HostReport): readonly Check[] {
     {
       state: none.length === 0 ? 'ok' : 'fail',
       title: 'limits',
-      detail: none.length === 0 ? 'every resource can be held to a limit' : `cannot be held to a limit here: ${none.join(', ')}`,
+      detail:
+        none.length === 0
+          ? 'every resource can be held to a limit'
+          : `cannot be held to a limit here: ${none.join(', ')}`,
     },
     { state: report.native.available ? 'ok' : 'warn', title: 'native', detail: report.native.detail },
   ];
@@ -109,18 +114,38 @@ const CHECK_COLUMNS: readonly Column[] = [{ title: '' }, { title: '' }, { title:
 function render(session: Session, report: HostReport, checks: readonly Check[], from: string): readonly string[] {
   const { style } = session;
   const paint = { ok: style.good, warn: style.stage('warning'), fail: style.bad } as const;
-  const more = report.capabilities.flatMap(({ resource, toGetMore }) => (toGetMore === undefined ? [] : [{ resource, toGetMore }]));
+  const more = report.capabilities.flatMap(({ resource, toGetMore }) =>
+    toGetMore === undefined ? [] : [{ resource, toGetMore }],
+  );
   return [
     `kernel ${printable(report.kernel)}; ${from}`,
     '',
-    ...renderTable(CHECK_COLUMNS, checks.map((check): readonly Cell[] => [{ text: check.state, paint: paint[check.state] }, check.title, check.detail])).slice(1),
+    ...renderTable(
+      CHECK_COLUMNS,
+      checks.map((check): readonly Cell[] => [
+        { text: check.state, paint: paint[check.state] },
+        check.title,
+        check.detail,
+      ]),
+    ).slice(1),
     '',
     ...renderTable(
       RESOURCE_COLUMNS,
-      report.capabilities.map(({ resource, measuredBy, enforcement, enforcedBy }): readonly Cell[] => [resource, measuredBy, enforcement, enforcedBy]),
+      report.capabilities.map(({ resource, measuredBy, enforcement, enforcedBy }): readonly Cell[] => [
+        resource,
+        measuredBy,
+        enforcement,
+        enforcedBy,
+      ]),
       style.bold,
     ),
-    ...(more.length === 0 ? [] : ['', style.bold('To get more:'), ...more.map(({ resource, toGetMore }) => `  ${resource}: ${printable(toGetMore)}`)]),
+    ...(more.length === 0
+      ? []
+      : [
+          '',
+          style.bold('To get more:'),
+          ...more.map(({ resource, toGetMore }) => `  ${resource}: ${printable(toGetMore)}`),
+        ]),
     '',
     ...renderTable(
       PROBE_COLUMNS,

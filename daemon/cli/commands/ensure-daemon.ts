@@ -5,7 +5,18 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GovernorError } from '../../../lib/core/errors.ts';
@@ -34,7 +45,8 @@ export async function ensureDaemon(session: Session): Promise<ExitCode> {
   try {
     while (!(await ready(client))) {
       if (starting === null && takeStartFile(locations.stateDir)) starting = startDaemon(session, locations);
-      else if (starting?.ended() === true && !anotherDaemonLives(locations.stateDir, starting)) throw startFailed(starting, locations);
+      else if (starting?.ended() === true && !anotherDaemonLives(locations.stateDir, starting))
+        throw startFailed(starting, locations);
       if (performance.now() > deadline) throw tooLate(starting, locations);
       await sleep(POLL_MS);
     }
@@ -62,7 +74,9 @@ function makeStateDir(stateDir: string): void {
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new GovernorError('state_dir', `cannot make the state directory ${stateDir}: ${messageOf(error)}`, { cause: error });
+    throw new GovernorError('state_dir', `cannot make the state directory ${stateDir}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -74,7 +88,9 @@ function takeStartFile(stateDir: string): boolean {
     return true;
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') {
-      throw new GovernorError('state_dir', `cannot write to the state directory ${stateDir}: ${messageOf(error)}`, { cause: error });
+      throw new GovernorError('state_dir', `cannot write to the state directory ${stateDir}: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
   // Two that judge the same file stale may both start a daemon; its lock then lets one of them live.
@@ -168,12 +184,16 @@ function daemonWords(locations: Locations): readonly string[] {
  * its environment is the base of every tool that it starts itself. So only what a login gives goes in. With a
  * configuration everything does, because `${NAME}` in it asks for it, but nothing of a run that this was called from.
  */
-export function daemonEnvironment(env: Readonly<Record<string, string | undefined>>, locations: Pick<Locations, 'configPath'>): NodeJS.ProcessEnv {
+export function daemonEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+  locations: Pick<Locations, 'configPath'>,
+): NodeJS.ProcessEnv {
   // The TMPDIR of a run goes when the run goes.
   const insideRun = env['GOVERNOR_RUN'] !== undefined;
   const kept = Object.entries(env).filter(
     ([name]) =>
-      (locations.configPath === null ? FROM_A_LOGIN.test(name) : !OF_A_RUN.test(name)) && !(insideRun && name === 'TMPDIR'),
+      (locations.configPath === null ? FROM_A_LOGIN.test(name) : !OF_A_RUN.test(name)) &&
+      !(insideRun && name === 'TMPDIR'),
   );
   return Object.fromEntries(kept);
 }
@@ -192,12 +212,18 @@ function openLog(file: string): number {
 }
 
 function startFailed(starting: Starting, locations: Locations): GovernorError {
-  return new GovernorError('daemon_unreachable', `the daemon for ${locations.stateDir} did not start:${ownLog(starting)}`);
+  return new GovernorError(
+    'daemon_unreachable',
+    `the daemon for ${locations.stateDir} did not start:${ownLog(starting)}`,
+  );
 }
 
 function tooLate(starting: Starting | null, locations: Locations): GovernorError {
   const log = starting === null ? `; see ${join(locations.stateDir, LOG_NAME)}` : `:${ownLog(starting)}`;
-  return new GovernorError('daemon_unreachable', `the daemon for ${locations.stateDir} is not ready after ${DEADLINE_MS / 1000} s${log}`);
+  return new GovernorError(
+    'daemon_unreachable',
+    `the daemon for ${locations.stateDir} is not ready after ${DEADLINE_MS / 1000} s${log}`,
+  );
 }
 
 /** The end of what this start wrote. */

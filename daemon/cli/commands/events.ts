@@ -46,7 +46,12 @@ export async function events(session: Session, follow: boolean, sinceId: number 
 /** `17  2026-01-31T12:00:00.000Z  stage  everything/a1b2c3d4e5  resource=memory from=normal to=warning` */
 export function eventLine(event: EventView, session: Pick<Session, 'style'>): string {
   const who = [event.tool, event.run].filter((part) => part !== null).join('/');
-  const data = Object.entries(event.data).map(([key, value]) => `${key}=${plain(value)}`);
+  const data = Object.entries(event.data).flatMap(([key, value]) =>
+    // Who it is about stands there already.
+    (key === 'tool' && value === event.tool) || (key === 'run' && value === event.run)
+      ? []
+      : [`${key}=${plain(value)}`],
+  );
   const { dim, bold } = session.style;
   return [String(event.id), dim(event.at), bold(printable(event.type)), printable(who), printable(data.join(' '))]
     .filter((part) => part !== '')

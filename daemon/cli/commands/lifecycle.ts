@@ -8,7 +8,11 @@ import { printable } from '../text.ts';
 import { liveRuns } from '../values.ts';
 
 export async function start(session: Session, name: string, context: string | null): Promise<ExitCode> {
-  const reply = await createClient(session.locations()).send('POST', `/v1/tools/${segment(name)}/activate`, context === null ? {} : { context });
+  const reply = await createClient(session.locations()).send(
+    'POST',
+    `/v1/tools/${segment(name)}/activate`,
+    context === null ? {} : { context },
+  );
   if (session.json) session.print(reply.text);
   else {
     const run = reply.body as RunView;
@@ -24,7 +28,9 @@ export async function stop(session: Session, target: string): Promise<ExitCode> 
   const unproven = tool.runs.filter(({ state }) => state === 'unproven');
   if (session.json) session.print(reply.text);
   else if (unproven.length > 0) {
-    session.print(`${printable(target)}: not proven to be stopped: run ${unproven.map(({ id }) => id).join(', ')}; Governor keeps watching (governor ls -v)`);
+    session.print(
+      `${printable(target)}: not proven to be stopped: run ${unproven.map(({ id }) => id).join(', ')}; Governor keeps watching (governor ls -v)`,
+    );
   } else session.print(`${printable(target)}: stopped${cleanupText(tool)}`);
   return unproven.length > 0 ? EXIT.refused : EXIT.ok;
 }
@@ -52,6 +58,7 @@ function cleanupText({ lastEnd }: ToolView): string {
   const report = lastEnd?.cleanup ?? null;
   if (report === null) return '';
   const left = Object.entries(report.left).filter(([, count]) => count > 0);
-  const rest = left.length === 0 ? 'nothing left' : `left: ${left.map(([kind, count]) => `${count} ${kind}`).join(', ')}`;
+  const rest =
+    left.length === 0 ? 'nothing left' : `left: ${left.map(([kind, count]) => `${count} ${kind}`).join(', ')}`;
   return ` and cleaned up in ${Math.round(report.durationMs)} ms, ${rest}`;
 }

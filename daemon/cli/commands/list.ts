@@ -1,5 +1,6 @@
 /** `governor ls`: one line a tool; with -v everything there is to know of each. */
 
+import { GovernorError } from '../../../lib/core/errors.ts';
 import type { ProcessView } from '../../../lib/os/backend.ts';
 import type { LimitView, RunView, ToolView, UsageView } from '../../../lib/supervisor/views.ts';
 import { createClient, segment, type Client } from '../client.ts';
@@ -7,8 +8,18 @@ import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
 import { printable } from '../text.ts';
-import { ago, commandText, endText, limitText, liveRuns, NOTHING, ratioText, readingText, usageWithReason } from '../values.ts';
-import { stageActions, thresholds } from '../limit-text.ts';
+import {
+  ago,
+  commandText,
+  endText,
+  limitText,
+  liveRuns,
+  NOTHING,
+  ratioText,
+  readingText,
+  usageWithReason,
+} from '../values.ts';
+import { sourceText, stageActions, thresholds } from '../limit-text.ts';
 
 type ProcessOfRun = ProcessView & { readonly run: string };
 
@@ -60,23 +71,33 @@ function note(tool: ToolView, live: readonly RunView[]): string {
   if (unproven !== undefined) return `run ${unproven.id} is not proven to be stopped`;
   const elsewhere = live.find(({ governed }) => !governed);
   if (elsewhere !== undefined) return `not governed: ${elsewhere.notGovernedReason ?? 'its processes run elsewhere'}`;
-  if (tool.state === 'failed') return `held back after repeated failures${tool.lastEnd === null ? '' : `: ${tool.lastEnd.message}`}`;
+  if (tool.state === 'failed')
+    return `held back after repeated failures${tool.lastEnd === null ? '' : `: ${tool.lastEnd.message}`}`;
   if (tool.recovery.nextAttemptAt !== null) return `starts again at ${tool.recovery.nextAttemptAt}`;
   return live.length === 0 && tool.lastEnd !== null ? `ended: ${tool.lastEnd.message}` : '';
 }
 
-async function listVerbosely(session: Session, client: Client, toolsText: string, tools: readonly ToolView[]): Promise<void> {
+async function listVerbosely(
+  session: Session,
+  client: Client,
+  toolsText: string,
+  tools: readonly ToolView[],
+): Promise<void> {
   const usageReply = await client.get('/v1/usage');
-  const processReplies = await Promise.all(
-    tools.map(async ({ name }) => [name, (await client.get(`/v1/tools/${segment(name)}/processes`)).body] as const),
-  );
+  const processReplies = await processesOf(client, tools);
   if (session.json) {
-    const documents = { tools: JSON.parse(toolsText) as unknown, usage: usageReply.body, processes: Object.fromEntries(processReplies) };
+    const documents = {
+      tools: JSON.parse(toolsText) as unknown,
+      usage: usageReply.body,
+      processes: Object.fromEntries(processReplies),
+    };
     session.print(JSON.stringify(documents));
     return;
   }
   const { usage } = usageReply.body as { readonly usage: readonly UsageView[] };
-  const processes = new Map(processReplies.map(([name, body]) => [name, (body as { readonly processes: readonly ProcessOfRun[] }).processes]));
+  const processes = new Map(
+    processReplies.map(([name, body]) => [name, (body as { readonly processes: readonly ProcessOfRun[] }).processes]),
+  );
   if (tools.length === 0) session.print('No tools. Start one with: governor run -- COMMAND');
   tools.forEach((tool, index) => {
     const ofTool = usage.find((view) => view.tool === tool.name) ?? null;
@@ -84,18 +105,53 @@ async function listVerbosely(session: Session, client: Client, toolsText: string
   });
 }
 
-function details(session: Session, tool: ToolView, usage: UsageView | null, processes: readonly ProcessOfRun[]): readonly string[] {
+/** One after the other: there may be thousands of tools. */
+async function processesOf(
+  client: Client,
+  tools: readonly ToolView[],
+): Promise<readonly (readonly [string, unknown])[]> {
+  const replies: (readonly [string, unknown])[] = [];
+  for (const { name, runs } of tools) {
+    if (liveRuns(runs).length === 0) continue;
+    try {
+      replies.push([name, (await client.get(`/v1/tools/${segment(name)}/processes`)).body]);
+    } catch (error) {
+      // It ended since it was listed.
+      if (!(error instanceof GovernorError) || error.code !== 'unknown_tool') throw error;
+    }
+  }
+  return replies;
+}
+
+function details(
+  session: Session,
+  tool: ToolView,
+  usage: UsageView | null,
+  processes: readonly ProcessOfRun[],
+): readonly string[] {
   const { style } = session;
   const { server, recovery, lastEnd } = tool;
   return [
     `${style.bold(printable(tool.name))}  ${tool.state}, ${style.stage(tool.stage)(tool.stage)}`,
     `  command   ${printable(commandText(tool.command))}`,
     `  class     ${printable(tool.class)}   from ${tool.origin}${tool.managed ? ', owned by the daemon' : ''}`,
-    ...(server === null ? [] : [`  server    ${printable(`${server.name} ${server.version}, MCP ${server.protocol}, ${server.tools.length} tools`)}`]),
+    ...(server === null
+      ? []
+      : [
+          `  server    ${printable(`${server.name} ${server.version}, MCP ${server.protocol}, ${server.tools.length} tools`)}`,
+        ]),
     `  recovery  ${recovery.strategy}, ${recovery.attempts} attempts${recovery.nextAttemptAt === null ? '' : `, next at ${recovery.nextAttemptAt}`}`,
     ...(lastEnd === null ? [] : [`  last end  ${printable(endText(lastEnd))}`]),
     ...indent(limitTable(session, tool.limits, usage)),
-    ...tool.runs.flatMap((run) => indent(runDetails(session, run, processes.filter((process) => process.run === run.id)))),
+    ...tool.runs.flatMap((run) =>
+      indent(
+        runDetails(
+          session,
+          run,
+          processes.filter((process) => process.run === run.id),
+        ),
+      ),
+    ),
   ];
 }
 
@@ -105,9 +161,10 @@ const LIMIT_COLUMNS: readonly Column[] = [
   { title: 'USED', maxColumns: 60 },
   { title: '%', align: 'right' },
   { title: 'ENFORCED' },
+  { title: 'FROM' },
   { title: 'STAGES' },
-  { title: 'FROM', maxColumns: 60 },
-  { title: 'REASON', maxColumns: 100 },
+  { title: 'ACTIONS' },
+  { title: 'REASON' },
 ];
 
 function limitTable(session: Session, limits: readonly LimitView[], usage: UsageView | null): readonly string[] {
@@ -118,10 +175,11 @@ function limitTable(session: Session, limits: readonly LimitView[], usage: Usage
       limitText(limit),
       used === undefined ? NOTHING : usageWithReason(used),
       used === undefined ? NOTHING : { text: ratioText(used.ratio), paint: session.style.stage(used.stage) },
-      limit.enforcement,
+      limit.limit === null ? NOTHING : (used?.enforcement ?? limit.enforcement),
+      sourceText(limit),
       thresholds(limit),
-      limit.source === null ? NOTHING : `${limit.source.from}: ${limit.source.detail}`,
-      [limit.reason, limit.note, stageActions(limit)].filter((part) => part !== undefined && part !== '').join('; '),
+      stageActions(limit),
+      [limit.reason, limit.note].filter((part) => part !== undefined).join('; '),
     ];
   });
   return renderTable(LIMIT_COLUMNS, rows, session.style.dim);

@@ -9,7 +9,7 @@ import { createClient, segment } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { printable } from '../text.ts';
-import { limitText } from '../values.ts';
+import { limitText, liveRuns } from '../values.ts';
 
 export async function set(session: Session, name: string, pairs: readonly string[]): Promise<ExitCode> {
   const limits = parsePairs(pairs);
@@ -17,21 +17,29 @@ export async function set(session: Session, name: string, pairs: readonly string
     session.terminal.stderr.write(`governor set: ${printable(limits.error)}\n(see: governor set --help)\n`);
     return EXIT.usage;
   }
-  const reply = await createClient(session.locations()).send('PATCH', `/v1/tools/${segment(name)}`, { limits: limits.value });
+  const reply = await createClient(session.locations()).send('PATCH', `/v1/tools/${segment(name)}`, {
+    limits: limits.value,
+  });
   if (session.json) {
     session.print(reply.text);
     return EXIT.ok;
   }
   const tool = reply.body as ToolView;
-  for (const limit of tool.limits.filter(({ resource }) => Object.hasOwn(limits.value, resource))) {
+  // A live run says what became of the limit; without one it is only known what will be asked.
+  const limitsNow = liveRuns(tool.runs)[0]?.limits ?? tool.limits;
+  for (const limit of limitsNow.filter(({ resource }) => Object.hasOwn(limits.value, resource))) {
     const note = limit.note === undefined ? '' : ` (${limit.note})`;
-    session.print(printable(`${tool.name}: ${limit.resource} ${limitText(limit)}, enforced: ${limit.enforcement}${note}`));
+    session.print(
+      printable(`${tool.name}: ${limit.resource} ${limitText(limit)}, enforced: ${limit.enforcement}${note}`),
+    );
   }
   return EXIT.ok;
 }
 
 /** Values stay as written: the daemon judges them by the one schema. `none` lifts a limit. */
-export function parsePairs(pairs: readonly string[]): Result<Readonly<Partial<Record<Resource, string | number | null>>>, string> {
+export function parsePairs(
+  pairs: readonly string[],
+): Result<Readonly<Partial<Record<Resource, string | number | null>>>, string> {
   const limits: Partial<Record<Resource, string | number | null>> = {};
   for (const pair of pairs) {
     const equals = pair.indexOf('=');

@@ -26,16 +26,26 @@ export async function usage(session: Session, name: string | null, verbose: bool
     session.print(reply.text);
     return EXIT.ok;
   }
-  const views = name === null ? (reply.body as { readonly usage: readonly UsageView[] }).usage : [reply.body as UsageView];
+  const views =
+    name === null ? (reply.body as { readonly usage: readonly UsageView[] }).usage : [reply.body as UsageView];
   if (views.length === 0) session.print('No tools. Start one with: governor run -- COMMAND');
-  else session.print(...renderTable(COLUMNS, views.flatMap((view) => rowsOf(session, view, verbose)), session.style.bold));
+  else
+    session.print(
+      ...renderTable(
+        COLUMNS,
+        views.flatMap((view) => rowsOf(session, view, verbose)),
+        session.style.bold,
+      ),
+    );
   return EXIT.ok;
 }
 
 function rowsOf(session: Session, view: UsageView, verbose: boolean): readonly (readonly Cell[])[] {
   const total = view.resources.map((resource, index) => row(session, index === 0 ? view.tool : '', resource, verbose));
   if (!verbose) return total;
-  const runs = view.runs.flatMap((run) => run.resources.map((resource, index) => row(session, index === 0 ? `  run ${run.run}` : '', resource, verbose)));
+  const runs = view.runs.flatMap((run) =>
+    run.resources.map((resource, index) => row(session, index === 0 ? `  run ${run.run}` : '', resource, verbose)),
+  );
   return [...total, ...runs];
 }
 
@@ -45,7 +55,8 @@ function row(session: Session, title: string, resource: ResourceUsageView, verbo
     title,
     resource.resource,
     verbose ? usageWithReason(resource) : usageText(resource),
-    limitText(resource),
+    // `inodes` of a usage is what is used, not what is allowed.
+    limitText({ resource: resource.resource, limit: resource.limit }),
     { text: ratioText(resource.ratio), paint },
     { text: bar(resource.ratio), paint },
     { text: resource.stage, paint },

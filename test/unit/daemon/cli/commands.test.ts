@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import t from 'tap';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
@@ -5,22 +6,26 @@ import { serve } from '../api/serve.ts';
 import type { Overrides, Served } from '../api/serve.ts';
 
 interface Daemon extends Served {
+  readonly stateDir: string;
   readonly cli: (words: readonly string[], changes?: TerminalChanges) => Promise<Outcome>;
 }
 
 /** The real API around a governor in memory; the command line reaches it over its unix socket. */
-async function daemon(t: { teardown(action: () => unknown): void }, overrides: Overrides = {}): Promise<Daemon> {
-  const folder = temporaryFolder(t);
-  const served = await serve(folder, overrides);
-  t.teardown(() => served.api.close());
-  return { ...served, cli: (words, changes = {}) => governor(words, { env: { GOVERNOR_STATE_DIR: folder }, ...changes }) };
+async function daemon(t: Parameters<typeof serve>[0], overrides: Overrides = {}): Promise<Daemon> {
+  const served = await serve(t, overrides);
+  const stateDir = dirname(served.socketPath);
+  return {
+    ...served,
+    stateDir,
+    cli: (words, changes = {}) => governor(words, { env: { GOVERNOR_STATE_DIR: stateDir }, ...changes }),
+  };
 }
 
 t.test('ls', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   await fake.activate('echo', { context: 'session 1' });
   const { code, out, err } = await cli(['ls']);
-  t.match({ code, err }, { code: 0, err: '' });
+  t.match({ code, err }, { code: 0, err: /^$/ });
   const [title, echo, naive] = out.split('\n');
   t.match(title, /^NAME +STATE +STAGE +RUNS +PID +UP +CONTEXT +NOTE$/);
   t.match(echo, /^echo +active +normal +1 +\d+ +1h +session 1/);
@@ -31,8 +36,7 @@ t.test('ls', async (t) => {
 });
 
 t.test('NO_COLOR and TERM=dumb', async (t) => {
-  const { cli, socketPath } = await daemon(t);
-  const stateDir = socketPath.replace(/\/governor\.sock$/, '');
+  const { cli, stateDir } = await daemon(t);
   for (const more of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
     t.notMatch((await cli(['ls'], { tty: true, env: { GOVERNOR_STATE_DIR: stateDir, ...more } })).out, '\u001b');
   }
@@ -44,11 +48,18 @@ t.test('ls -v shows limits with their origin, usage with reasons, and processes'
   const { code, out } = await cli(['ls', '-v']);
   t.equal(code, 0);
   t.match(out, /^echo {2}active, normal$/m);
-  t.match(out, /^ {2}LIMIT +VALUE +USED +% +ENFORCED +STAGES +FROM/m);
-  t.match(out, /memory +.* 75\/90\/100\/150 /);
+  t.match(out, /^ {2}LIMIT +VALUE +USED +% +ENFORCED +FROM +STAGES +ACTIONS/m);
+  t.match(
+    out,
+    /^ {2}memory +256 MiB .* class standard +75\/90\/100\/150 +throttled: memory_high, cleanup: recycle, emergency: kill$/m,
+  );
+  t.match(out, /^ {2}cpu +none .* – +–$/m);
   t.match(out, /n\/a \(.+\)/, 'a reading that is not there says why');
   t.match(out, /^ {4} *PID +PPID +NAME/m);
-  const { tools, usage, processes } = JSON.parse((await cli(['ls', '-v', '--json'])).out) as Record<string, Record<string, unknown>>;
+  const { tools, usage, processes } = JSON.parse((await cli(['ls', '-v', '--json'])).out) as Record<
+    string,
+    Record<string, unknown>
+  >;
   t.ok(tools?.['tools'] !== undefined && usage?.['usage'] !== undefined && processes?.['echo'] !== undefined);
 });
 
@@ -66,17 +77,28 @@ t.test('usage', async (t) => {
   t.equal(one.code, 0);
   t.notMatch(one.out, 'echo');
   t.match((await cli(['usage', 'echo', '-v'])).out, /run run0000001 +memory/);
-  t.match(JSON.parse((await cli(['--json', 'usage', 'echo'])).out), { tool: 'echo', resources: [{ resource: 'memory' }] });
+  t.match(JSON.parse((await cli(['--json', 'usage', 'echo'])).out), {
+    tool: 'echo',
+    resources: [{ resource: 'memory' }],
+  });
 });
 
 t.test('start, stop, restart reach the right tool and run', async (t) => {
   const { cli, governor: fake } = await daemon(t);
-  t.match(await cli(['start', 'naïve tool', '--context', 'c']), { code: 0, out: /^naïve tool: run run0000001 is running/ });
+  t.match(await cli(['start', 'naïve tool', '--context', 'c']), {
+    code: 0,
+    out: /^naïve tool: run run0000001 is running/,
+  });
   t.match(await cli(['restart', 'naïve tool']), { code: 0, out: /^naïve tool: restarted; run run0000002 is running/ });
   t.match(await cli(['stop', 'naïve tool/run0000002']), { code: 0, out: /^naïve tool\/run0000002: stopped/ });
   t.match(await cli(['stop', 'echo', '--json']), { code: 0, out: /^\{.*"name":"echo".*\}\n$/ });
-  t.same(fake.calls, ['activate naïve tool in c', 'restart naïve tool -', 'deactivate naïve tool run0000002', 'deactivate echo -']);
-  t.match(await cli(['stop', 'echo/other']), { code: 1, out: '', err: /^governor: echo has no run "other"\n$/ });
+  t.same(fake.calls, [
+    'activate naïve tool in c',
+    'restart naïve tool -',
+    'deactivate naïve tool run0000002',
+    'deactivate echo -',
+  ]);
+  t.match(await cli(['stop', 'echo/other']), { code: 1, out: /^$/, err: /^governor: echo has no run "other"\n$/ });
 });
 
 t.test('a stop that is not proven is no success', async (t) => {
@@ -90,7 +112,7 @@ t.test('a stop that is not proven is no success', async (t) => {
 t.test('set', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   const done = await cli(['set', 'echo', 'file-handles=64', 'runtime=none']);
-  t.match(done, { code: 0, err: '' });
+  t.match(done, { code: 0, err: /^$/ });
   t.match(done.out, /^echo: file_handles 64, enforced: /m);
   t.match(done.out, /^echo: runtime none, enforced: /m);
   t.match(fake.calls, ['setLimits echo {"file_handles":64,"runtime":null} by unix socket']);
@@ -101,7 +123,7 @@ t.test('set', async (t) => {
     [['set', 'echo', 'memry=1GiB'], 'governor set: there is no limit "memry"; did you mean "memory"?'],
     [['set', 'echo', 'cpu=1%', 'cpu=2%'], 'governor set: cpu is given twice'],
   ] as const) {
-    t.match(await cli(words), { code: 2, out: '', err: `${message}\n(see: governor set --help)\n` });
+    t.match(await cli(words), { code: 2, out: /^$/, err: `${message}\n(see: governor set --help)\n` });
   }
 });
 
@@ -112,10 +134,17 @@ t.test('logs', async (t) => {
 
 t.test('a refusal is one clear line, and what would be right', async (t) => {
   const { cli, governor: fake } = await daemon(t);
-  t.match(await cli(['usage', 'ecko']), { code: 1, out: '', err: 'governor: There is no tool "ecko"\n  there is no tool "ecko" (did you mean "echo"?)\n' });
-  t.match(await cli(['usage', 'a/b']), { code: 1, err: /^governor: a tool name has .* "\/" at character 2 is not allowed\n$/ });
+  t.match(await cli(['usage', 'ecko']), {
+    code: 1,
+    out: /^$/,
+    err: 'governor: There is no tool "ecko"\n  there is no tool "ecko" (did you mean "echo"?)\n',
+  });
+  t.match(await cli(['usage', 'a/b']), {
+    code: 1,
+    err: /^governor: a tool name has .* "\/" at character 2 is not allowed\n$/,
+  });
   const { code, out, err } = await cli(['usage', 'ecko', '--json']);
-  t.match({ code, out }, { code: 1, out: '' });
+  t.match({ code, out }, { code: 1, out: /^$/ });
   t.match(JSON.parse(err), { code: 'unknown_tool', status: 404 }, 'with --json the problem document');
   fake.breakWith(new GovernorError('illegal_state', 'bad \u001b[31mname'));
   t.match(await cli(['ls']), { code: 1, err: 'governor: bad \\x1b[31mname\n' });
@@ -129,7 +158,10 @@ t.test('events that were kept, then the end', async (t) => {
   t.equal(code, 0);
   t.match(out, /^1 {2}\S+ {2}stage {2}echo {2}resource=memory note="two words"$/m);
   const newer = await cli(['events', '--since-id', '1', '--json']);
-  const lines = newer.out.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = newer.out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
   t.match(lines, [{ id: 2, type: 'config_reload' }]);
   t.equal(lines.length, 1);
 });
@@ -152,29 +184,74 @@ t.test('events until the reader is gone', async (t) => {
   const following = cli(['events', '-f'], { interrupted: gone.signal });
   while (fake.listeners === 0) await new Promise((resolve) => setImmediate(resolve));
   gone.abort();
-  t.match(await following, { code: 0, err: '' });
+  t.match(await following, { code: 0, err: /^$/ });
 });
 
 t.test('daemon stop', async (t) => {
   const served = await daemon(t, { stop: ({ stopTools }) => void (asked.push(stopTools), served.api.close()) });
   const asked: boolean[] = [];
-  t.match(await served.cli(['daemon', 'stop', '--all']), { code: 0, out: /^The daemon for \S+ has stopped, and every tool with it\.\n$/ });
+  t.match(await served.cli(['daemon', 'stop', '--all']), {
+    code: 0,
+    out: /^The daemon for \S+ has stopped, and every tool with it\.\n$/,
+  });
   t.same(asked, [true]);
   t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
 });
 
 t.test('completion of names is quiet', async (t) => {
   const { cli } = await daemon(t);
-  t.match(await cli(['complete-names']), { code: 0, out: 'echo\nnaïve tool\n', err: '' });
-  t.match(await governor(['complete-names', '--state-dir', temporaryFolder(t)]), { code: 0, out: '', err: '' });
+  t.match(await cli(['complete-names']), { code: 0, out: 'echo\nnaïve tool\n', err: /^$/ });
+  t.match(await governor(['complete-names', '--state-dir', temporaryFolder(t)]), { code: 0, out: /^$/, err: /^$/ });
 });
 
 t.test('options count before and after the command, and the innermost wins', async (t) => {
-  const { socketPath } = await daemon(t);
-  const stateDir = socketPath.replace(/\/governor\.sock$/, '');
+  const { stateDir } = await daemon(t);
   const elsewhere = temporaryFolder(t);
   t.equal((await governor(['--state-dir', stateDir, 'ls'])).code, 0);
   t.equal((await governor(['ls', '--state-dir', stateDir])).code, 0);
-  t.equal((await governor(['--state-dir', elsewhere, 'ls', '--state-dir', stateDir], { env: { GOVERNOR_STATE_DIR: elsewhere } })).code, 0);
-  t.equal((await governor(['--state-dir', elsewhere, 'ls'], { env: { GOVERNOR_STATE_DIR: stateDir } })).code, 1, 'a flag wins over the variable');
+  t.equal(
+    (
+      await governor(['--state-dir', elsewhere, 'ls', '--state-dir', stateDir], {
+        env: { GOVERNOR_STATE_DIR: elsewhere },
+      })
+    ).code,
+    0,
+  );
+  t.equal(
+    (await governor(['--state-dir', elsewhere, 'ls'], { env: { GOVERNOR_STATE_DIR: stateDir } })).code,
+    1,
+    'a flag wins over the variable',
+  );
+});
+
+t.test('doctor asks the running daemon', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  const asked = await cli(['doctor']);
+  t.match(asked.out, /^kernel .*; asked the running daemon$/m);
+  t.match(asked.out, /^RESOURCE +MEASURED BY +ENFORCED +BY$/m);
+  const host = fake.host();
+  t.equal(asked.code, host.capabilities.some(({ enforcement }) => enforcement === 'none') ? 1 : 0);
+  t.match(JSON.parse((await cli(['doctor', '--json'])).out), { backend: host.backend, version: '0.0.0-test' });
+  const capability = { resource: 'memory', measuredBy: 'files', enforcement: 'kernel', enforcedBy: 'caps' } as const;
+  fake.host = () => ({ ...host, backend: 'cgroup2', capabilities: [capability] });
+  t.match(await cli(['doctor']), { code: 0, out: /^ok +limits +every resource can be held/m });
+  fake.host = () => ({
+    ...host,
+    backend: 'procfs',
+    capabilities: [{ ...capability, enforcement: 'none', toGetMore: 'a cgroup' }],
+  });
+  const poor = await cli(['doctor']);
+  t.equal(poor.code, 1, 'something essential is missing');
+  t.match(poor.out, /^warn +containment +procfs: best effort/m);
+  t.match(poor.out, /^fail +limits +cannot be held to a limit here: memory$/m);
+  t.match(poor.out, /^To get more:\n {2}memory: a cgroup$/m);
+});
+
+t.test('a tool that ends while it is listed does not spoil the list', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  fake.processes = () => {
+    throw new GovernorError('unknown_tool', 'There is no tool "echo"');
+  };
+  t.match(await cli(['ls', '-v']), { code: 0, out: /^echo {2}active/m });
 });

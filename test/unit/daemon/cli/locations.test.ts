@@ -3,20 +3,35 @@ import { resolveLocations, socketPathLimitBytes } from '../../../../daemon/cli/l
 
 const NO_FLAGS = { config: null, stateDir: null, listen: null };
 
-function at(env: Record<string, string>, flags: Partial<typeof NO_FLAGS | { stateDir: string; config: string; listen: string }> = {}) {
+function at(
+  env: Record<string, string>,
+  flags: Partial<typeof NO_FLAGS | { stateDir: string; config: string; listen: string }> = {},
+) {
   return resolveLocations({ ...NO_FLAGS, ...flags }, { env, cwd: '/work/dir', platform: 'linux' });
 }
 
 t.test('the state directory, strongest first', async (t) => {
-  const all = { GOVERNOR_STATE_DIR: '/by-variable', STATE_DIRECTORY: '/by-systemd:/second', XDG_STATE_HOME: '/xdg', HOME: '/home/a' };
+  const all = {
+    GOVERNOR_STATE_DIR: '/by-variable',
+    STATE_DIRECTORY: '/by-systemd:/second',
+    XDG_STATE_HOME: '/xdg',
+    HOME: '/home/a',
+  };
   t.equal(at(all, { stateDir: '/by-flag' }).stateDir, '/by-flag');
   t.equal(at(all).stateDir, '/by-variable');
   t.equal(at({ ...all, GOVERNOR_STATE_DIR: '' }).stateDir, '/by-systemd');
   t.equal(at({ XDG_STATE_HOME: '/xdg', HOME: '/home/a' }).stateDir, '/xdg/governor');
   t.equal(at({ HOME: '/home/a' }).stateDir, '/home/a/.local/state/governor');
-  t.equal(at({ XDG_STATE_HOME: 'relative', HOME: '/home/a' }).stateDir, '/home/a/.local/state/governor', 'a relative XDG path is ignored');
+  t.equal(
+    at({ XDG_STATE_HOME: 'relative', HOME: '/home/a' }).stateDir,
+    '/home/a/.local/state/governor',
+    'a relative XDG path is ignored',
+  );
   t.equal(at({}, { stateDir: 'here' }).stateDir, '/work/dir/here', 'a relative path starts at the working directory');
-  t.throws(() => at({}), { code: 'state_dir', message: /neither GOVERNOR_STATE_DIR, XDG_STATE_HOME nor HOME is set; give --state-dir/ });
+  t.throws(() => at({}), {
+    code: 'state_dir',
+    message: /neither GOVERNOR_STATE_DIR, XDG_STATE_HOME nor HOME is set; give --state-dir/,
+  });
 });
 
 t.test('the socket lies in the state directory when that was named, else in the runtime directory', async (t) => {
@@ -25,7 +40,11 @@ t.test('the socket lies in the state directory when that was named, else in the 
   t.equal(at(runtime).explicitStateDir, false);
   t.equal(at({ HOME: '/h' }).listenSocketPath, '/h/.local/state/governor/governor.sock');
   t.equal(at({ HOME: '/h', XDG_RUNTIME_DIR: 'relative' }).listenSocketPath, '/h/.local/state/governor/governor.sock');
-  for (const named of [at(runtime, { stateDir: '/s' }), at({ ...runtime, GOVERNOR_STATE_DIR: '/s' }), at({ ...runtime, STATE_DIRECTORY: '/s' })]) {
+  for (const named of [
+    at(runtime, { stateDir: '/s' }),
+    at({ ...runtime, GOVERNOR_STATE_DIR: '/s' }),
+    at({ ...runtime, STATE_DIRECTORY: '/s' }),
+  ]) {
     t.equal(named.listenSocketPath, '/s/governor.sock');
     t.equal(named.explicitStateDir, true);
     t.same(named.connectSocketPaths, ['/s/governor.sock']);
@@ -43,8 +62,15 @@ t.test('a client with and one without XDG_RUNTIME_DIR look at a common place fir
 t.test('a socket path that the system cannot hold', async (t) => {
   const longest = `/${'d'.repeat(107 - '//governor.sock'.length)}`;
   t.equal(at({}, { stateDir: longest }).listenSocketPath.length, 107);
-  t.throws(() => at({}, { stateDir: `${longest}d` }), { code: 'state_dir', message: /has 108 bytes, the system allows 107; choose a shorter --state-dir/ });
-  t.throws(() => at({}, { stateDir: `/${'é'.repeat(50)}` }), { code: 'state_dir' }, 'bytes are counted, not characters');
+  t.throws(() => at({}, { stateDir: `${longest}d` }), {
+    code: 'state_dir',
+    message: /has 108 bytes, the system allows 107; choose a shorter --state-dir/,
+  });
+  t.throws(
+    () => at({}, { stateDir: `/${'é'.repeat(50)}` }),
+    { code: 'state_dir' },
+    'bytes are counted, not characters',
+  );
   const long = at({ HOME: longest, XDG_RUNTIME_DIR: '/run/user/7' });
   t.same(long.connectSocketPaths, ['/run/user/7/governor/governor.sock'], 'one that is too long is not tried');
   t.equal(socketPathLimitBytes('darwin'), 103);
@@ -53,6 +79,9 @@ t.test('a socket path that the system cannot hold', async (t) => {
 t.test('configuration and address', async (t) => {
   const env = { HOME: '/h', GOVERNOR_CONFIG: 'limits.yaml', GOVERNOR_LISTEN: '127.0.0.1:1' };
   t.match(at(env), { configPath: '/work/dir/limits.yaml', listen: '127.0.0.1:1' });
-  t.match(at(env, { config: '/etc/limits.yaml', listen: '127.0.0.1:2' }), { configPath: '/etc/limits.yaml', listen: '127.0.0.1:2' });
+  t.match(at(env, { config: '/etc/limits.yaml', listen: '127.0.0.1:2' }), {
+    configPath: '/etc/limits.yaml',
+    listen: '127.0.0.1:2',
+  });
   t.match(at({ HOME: '/h' }), { configPath: null, listen: null });
 });

@@ -31,22 +31,65 @@ function refusal(...words: string[]): string {
 t.test('where the command begins', async (t) => {
   t.same(parsed('--', 'npx', '-y', 'x'), { flags: NOTHING, command: ['npx', '-y', 'x'], commandIndex: 1 });
   t.same(parsed('npx', '-y', 'x'), { flags: NOTHING, command: ['npx', '-y', 'x'], commandIndex: 0 });
-  t.same(parsed('--memory', '256MiB', 'node', '--memory', '1').command, ['node', '--memory', '1'], 'flags after the command are its own');
+  t.same(
+    parsed('--memory', '256MiB', 'node', '--memory', '1').command,
+    ['node', '--memory', '1'],
+    'flags after the command are its own',
+  );
   t.same(parsed('--memory=256MiB', '--', 'node').commandIndex, 2);
   t.same(parsed('tool', '--', 'x').command, ['tool', '--', 'x'], 'a later -- belongs to the command');
-  t.same(parsed('--', '--odd', '').command, ['--odd', ''], 'after -- a command may look like a flag, and empty words stay');
+  t.same(
+    parsed('--', '--odd', '').command,
+    ['--odd', ''],
+    'after -- a command may look like a flag, and empty words stay',
+  );
   t.same(parsed('-', 'x').command, ['-', 'x']);
   t.same(parsed('--', '--', 'x').command, ['--', 'x']);
 });
 
 t.test('every flag', async (t) => {
   const { flags } = parsed(
-    ...['--memory', '256MiB', '--cpu=50%', '--file-handles', '64', '--sockets', '8', '--runtime', '1h30m', '--temp-storage', '1GiB'],
-    ...['--tasks=32', '--class', 'heavy', '--name', 'my tool', '--context', 'session 1', '--grace', '2s', '--detach', '--dry-run'],
-    ...['--state-dir', '/s', '--config=c.yaml', '--listen', '127.0.0.1:0', '--json', 'cmd'],
+    '--memory',
+    '256MiB',
+    '--cpu=50%',
+    '--file-handles',
+    '64',
+    '--sockets',
+    '8',
+    '--runtime',
+    '1h30m',
+    '--temp-storage',
+    '1GiB',
+
+    '--tasks=32',
+    '--class',
+    'heavy',
+    '--name',
+    'my tool',
+    '--context',
+    'session 1',
+    '--grace',
+    '2s',
+    '--detach',
+    '--dry-run',
+    '--state-dir',
+    '/s',
+    '--config=c.yaml',
+    '--listen',
+    '127.0.0.1:0',
+    '--json',
+    'cmd',
   );
   t.same(flags, {
-    limits: { memory: '256MiB', cpu: '50%', file_handles: '64', sockets: '8', runtime: '1h30m', temp_storage: '1GiB', tasks: '32' },
+    limits: {
+      memory: '256MiB',
+      cpu: '50%',
+      file_handles: '64',
+      sockets: '8',
+      runtime: '1h30m',
+      temp_storage: '1GiB',
+      tasks: '32',
+    },
     name: 'my tool',
     class: 'heavy',
     context: 'session 1',
@@ -74,9 +117,15 @@ t.test('refusals say where and what would be right', async (t) => {
     [['--memory', '--', 'x'], '--memory: a value is missing (write --memory SIZE)'],
     [['--memory=', 'x'], '--memory: a value is missing (write --memory SIZE)'],
     [['--detach=yes', 'x'], '--detach: this flag takes no value (write --detach)'],
-    [['--memry', '1GiB', 'x'], '--memry: governor run has no such flag (did you mean --memory? a flag of the tool goes after the command)'],
+    [
+      ['--memry', '1GiB', 'x'],
+      '--memry: governor run has no such flag (did you mean --memory? a flag of the tool goes after the command)',
+    ],
     [['-y', 'x'], '-y: governor run has no such flag (a flag of the tool goes after the command)'],
-    [['--context', 'a\nb', 'x'], '--context: "a\\nb" cannot name a context (1 to 256 characters, no control characters)'],
+    [
+      ['--context', 'a\nb', 'x'],
+      '--context: "a\\nb" cannot name a context (1 to 256 characters, no control characters)',
+    ],
   ];
   for (const [words, message] of cases) t.equal(refusal(...words), message);
   t.match(refusal('--name', 'a/b', 'x'), /^--name: a tool name has .* "\/" at character 2 is not allowed$/);
@@ -89,7 +138,8 @@ t.test('amounts are judged as in limits.yaml, all at once', async (t) => {
   t.equal(refusal('--memory', '0MiB', 'x'), wrong('--memory', parseSize('0MiB')));
   t.equal(refusal('--temp-storage', '1', 'x'), wrong('--temp-storage', parseSize('1')));
   t.equal(refusal('--cpu', '2', 'x'), wrong('--cpu', parsePercent('2')));
-  for (const flag of ['--tasks', '--sockets', '--file-handles']) t.equal(refusal(flag, '-3', 'x'), wrong(flag, parseCount('-3')));
+  for (const flag of ['--tasks', '--sockets', '--file-handles'])
+    t.equal(refusal(flag, '-3', 'x'), wrong(flag, parseCount('-3')));
   for (const flag of ['--runtime', '--grace']) t.equal(refusal(flag, '5', 'x'), wrong(flag, parseDuration('5')));
   t.equal(
     refusal('--tasks', 'many', '--memory', 'much', 'x'),

@@ -11,7 +11,8 @@ async function read(text: string, size: number): Promise<unknown[]> {
   return items;
 }
 
-const STREAM = ': live\n\nretry: 2000\n\nid: d.1\nevent: stage\ndata: {"a":1}\n\nid: d.2\r\ndata:one\r\ndata: two\r\n\r\n: \ndata\n\nunknown: x\ndata: cut off';
+const STREAM =
+  ': live\n\nretry: 2000\n\nid: d.1\nevent: stage\ndata: {"a":1}\n\nid: d.2\r\ndata:one\r\ndata: two\r\n\r\n: \ndata\n\nunknown: x\ndata: cut off';
 
 t.test('the stream may be cut anywhere', async (t) => {
   const expected = [

@@ -11,7 +11,18 @@ t.test('nothing that could move the cursor reaches a terminal', async (t) => {
 });
 
 t.test('width on a terminal', async (t) => {
-  for (const [text, width] of [['', 0], ['abc', 3], ['naïve', 5], ['nai\u0308ve', 5], ['工具', 4], ['ｆｕｌｌ', 8], ['👩‍💻', 2], ['한글', 4], ['🇩🇪', 2], ['–', 1]] as const) {
+  for (const [text, width] of [
+    ['', 0],
+    ['abc', 3],
+    ['naïve', 5],
+    ['nai\u0308ve', 5],
+    ['工具', 4],
+    ['ｆｕｌｌ', 8],
+    ['👩‍💻', 2],
+    ['한글', 4],
+    ['🇩🇪', 2],
+    ['–', 1],
+  ] as const) {
     t.equal(displayWidth(text), width, JSON.stringify(text));
   }
   t.equal(padEnd('工具', 6), '工具  ');
@@ -28,12 +39,23 @@ t.test('cutting keeps characters whole', async (t) => {
 
 t.test('tables', async (t) => {
   const columns = [{ title: 'NAME', maxColumns: 8 }, { title: 'N', align: 'right' }, { title: 'NOTE' }] as const;
-  t.same(renderTable(columns, [['工具', '7', 'x\ny'], ['a', '1234', ''], ['very long name', '', '']]), [
-    'NAME         N  NOTE',
-    '工具         7  x\\x0ay',
-    'a         1234',
-    'very lo…',
-  ]);
-  const painted = renderTable([{ title: 'A', align: 'right' }, { title: 'B' }], [[{ text: 'x', paint: (text) => `<${text}>` }, { text: 'y', paint: (text) => `<${text}>` }], ['long', 'z']]);
+  t.same(
+    renderTable(columns, [
+      ['工具', '7', 'x\ny'],
+      ['a', '1234', ''],
+      ['very long name', '', ''],
+    ]),
+    ['NAME         N  NOTE', '工具         7  x\\x0ay', 'a         1234', 'very lo…'],
+  );
+  const painted = renderTable(
+    [{ title: 'A', align: 'right' }, { title: 'B' }],
+    [
+      [
+        { text: 'x', paint: (text) => `<${text}>` },
+        { text: 'y', paint: (text) => `<${text}>` },
+      ],
+      ['long', 'z'],
+    ],
+  );
   t.same(painted, ['   A  B', '   <x>  <y>', 'long  z'], 'style does not count for the width');
 });
