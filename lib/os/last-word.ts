@@ -43,6 +43,8 @@ const O_PATH = 0o10000000;
 function open(pid: number): LastWord | null {
   if (!isOurs(pid) || !isWritable(pid)) return null;
   if (readlinkSync(`/proc/${pid}/fd/2`).startsWith('socket:')) return openSocket(pid);
+  // A second opening of a file that others write by their shared position would be written over by them.
+  if (!appends(pid) && statSync(`/proc/${pid}/fd/2`).isFile()) return openShared(pid);
   // Opening has effects on some devices, and what handle 2 is may change under our hands: first name it, then look, then open.
   const name = openSync(`/proc/${pid}/fd/2`, O_PATH);
   try {
@@ -61,10 +63,19 @@ function isOurs(pid: number): boolean {
   return statSync(`/proc/${pid}`).uid === process.geteuid?.();
 }
 
-/** By the flags it was opened with, proc_pid_fdinfo(5). */
 function isWritable(pid: number): boolean {
+  const flags = openFlags(pid);
+  return flags !== null && (flags & 3) !== constants.O_RDONLY;
+}
+
+function appends(pid: number): boolean {
+  return ((openFlags(pid) ?? 0) & constants.O_APPEND) !== 0;
+}
+
+/** The flags it was opened with, proc_pid_fdinfo(5). */
+function openFlags(pid: number): number | null {
   const flags = /^flags:\s*([0-7]+)/m.exec(readKernelFile(`/proc/${pid}/fdinfo/2`))?.[1];
-  return flags !== undefined && (Number.parseInt(flags, 8) & 3) !== constants.O_RDONLY;
+  return flags === undefined ? null : Number.parseInt(flags, 8);
 }
 
 /** Numbers of Linux' devices.txt: 1:3 is /dev/null, 4 and 5 are terminals and consoles, 136 to 143 pseudo-terminals. */
@@ -76,20 +87,31 @@ function isHarmlessDevice(found: Stats): boolean {
   return major === 4 || major === 5 || (major >= 136 && major <= 143);
 }
 
+/** A duplicate of a regular file: its position is the one that all its writers share. */
+function openShared(pid: number): LastWord | null {
+  const fd = duplicate(pid);
+  return fd === null ? null : lastWord(fd, (bytes) => writeSync(fd, bytes) === bytes.length);
+}
+
 /** A socket cannot be reopened. A duplicate shares its flags with the tool, so it is written with send(2), which can be told not to wait. */
 function openSocket(pid: number): LastWord | null {
+  const calls = native();
+  const fd = duplicate(pid);
+  if (fd === null || !calls.available) return null;
+  if (fstatSync(fd).isSocket()) return lastWord(fd, (bytes) => sendAll(calls, fd, bytes));
+  closeSync(fd);
+  return null;
+}
+
+/** pidfd_getfd(2): permitted for processes that we could trace. */
+function duplicate(pid: number): number | null {
   const calls = native();
   if (!calls.available) return null;
   const pidfd = calls.openPidfd(pid);
   if (pidfd < 0) return null;
   try {
     const fd = calls.duplicateFrom(pidfd, 2);
-    if (fd < 0) return null;
-    if (!fstatSync(fd).isSocket()) {
-      closeSync(fd);
-      return null;
-    }
-    return lastWord(fd, (bytes) => sendAll(calls, fd, bytes));
+    return fd < 0 ? null : fd;
   } finally {
     closeSync(pidfd);
   }
@@ -108,7 +130,8 @@ function lastWord(fd: number, send: (bytes: Buffer) => boolean): LastWord {
         return send(oneLine(line));
       } catch (error) {
         // Nobody reads, nobody reads fast enough, or there is no space: it was worth a try.
-        if (['EPIPE', 'EAGAIN', 'EIO', 'ENXIO', 'ENOSPC', 'EDQUOT', 'EFBIG'].includes(errnoOf(error) ?? '')) return false;
+        if (['EPIPE', 'EAGAIN', 'EIO', 'ENXIO', 'ENOSPC', 'EDQUOT', 'EFBIG'].includes(errnoOf(error) ?? ''))
+          return false;
         throw error;
       }
     },

@@ -115,15 +115,23 @@ function better(known: Hierarchy | null | undefined, found: Hierarchy): Hierarch
 /** Where the group is below the mount, or null when the mount shows another part of the hierarchy (bind mounts, namespaces). */
 function directoryOf(mount: CgroupMount, path: string): string | null {
   if (path.split('/').includes('..') || path.endsWith(' (deleted)')) return null;
-  if (mount.root === '/') return join(mount.mountPoint, path);
+  if (mount.root === '/') return below(mount.mountPoint, path);
   if (path !== mount.root && !path.startsWith(`${mount.root}/`)) return null;
-  return join(mount.mountPoint, path.slice(mount.root.length));
+  return below(mount.mountPoint, path.slice(mount.root.length));
+}
+
+/** `join` without a slash at the end. */
+function below(mountPoint: string, path: string): string {
+  return path === '' || path === '/' ? mountPoint : join(mountPoint, path);
 }
 
 /** Words of a one-line kernel file; none when the file is not there. */
 function readWords(path: string): readonly string[] {
   try {
-    return readFileSync(path, 'utf8').trim().split(/\s+/).filter((word) => word !== '');
+    return readFileSync(path, 'utf8')
+      .trim()
+      .split(/\s+/)
+      .filter((word) => word !== '');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     // ENOENT: no such file in this group; EACCES: not ours to read; ENODEV: the group is being removed.

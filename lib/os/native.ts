@@ -48,7 +48,8 @@ export function errnoName(errno: number): string {
   return Object.keys(names).find((name) => names[name] === Math.abs(errno)) ?? `errno ${Math.abs(errno)}`;
 }
 
-const MISSING = 'limits on file handles are polled, signals rely on a check of the start time, stderr of a tool cannot be written where it is a socket';
+const MISSING =
+  'limits on file handles are polled, signals rely on a check of the start time, stderr of a tool cannot be written where it is a socket';
 
 /** The generic numbers, the same on x86-64 and arm64 for calls newer than 4.x. */
 const SYS_PIDFD_SEND_SIGNAL = 424;
@@ -62,7 +63,8 @@ const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
 function load(): Native {
   const unavailable = (why: string): Native => ({ available: false, reason: `${why}: ${MISSING}` });
   if (platform() !== 'linux') return unavailable('native calls are for Linux');
-  if (arch() !== 'x64' && arch() !== 'arm64') return unavailable(`the numbers of system calls on ${arch()} are not known here`);
+  if (arch() !== 'x64' && arch() !== 'arm64')
+    return unavailable(`the numbers of system calls on ${arch()} are not known here`);
   try {
     return bind(createRequire(import.meta.url)('koffi') as Koffi);
   } catch (error) {
@@ -73,7 +75,9 @@ function load(): Native {
 
 /** The part of koffi that is used here. */
 interface Koffi {
-  load(path: null): { func(name: string, result: string, parameters: readonly string[]): (...values: readonly unknown[]) => unknown };
+  load(path: null): {
+    func(name: string, result: string, parameters: readonly string[]): (...values: readonly unknown[]) => unknown;
+  };
   errno(): number;
 }
 

@@ -5,7 +5,18 @@
  * Names of files are bytes, and not always UTF-8. Here they travel as latin1 strings, one character a byte.
  */
 
-import { chmodSync, closeSync, constants, type Dir, fstatSync, lstatSync, opendirSync, openSync, readFileSync, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  type Dir,
+  fstatSync,
+  lstatSync,
+  opendirSync,
+  openSync,
+  readFileSync,
+  type Stats,
+} from 'node:fs';
 import { platform } from 'node:os';
 import { isDenied } from './kernel-file.ts';
 

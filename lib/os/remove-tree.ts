@@ -133,7 +133,12 @@ class Removal {
     }
   }
 
-  #enter(level: Level, name: ByteString, target: ByteString, found: { readonly dev: number; readonly ino: number }): void {
+  #enter(
+    level: Level,
+    name: ByteString,
+    target: ByteString,
+    found: { readonly dev: number; readonly ino: number },
+  ): void {
     if (this.#levels.length >= DEEPEST) {
       this.#moveUp(target, found);
       return;

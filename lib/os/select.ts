@@ -10,8 +10,12 @@ import { openCgroup2, openCgroup2Bare, type OpenedBackend } from './cgroup2/back
 import { isDenied } from './kernel-file.ts';
 import { type CgroupMounts, readCgroupMounts } from './mounts.ts';
 import { native } from './native.ts';
+import { PidnsBackend, probePidns } from './pidns/backend.ts';
+import { PortableBackend, probePortable } from './portable/backend.ts';
+import { ProcfsBackend, probeProcfs } from './procfs/backend.ts';
 import { bootId } from './procfs/stat.ts';
 import { openCgroup2Scope } from './systemd-scope/backend.ts';
+import { moverThroughSystemd, notDelegated } from './systemd-scope/delegation.ts';
 import { tryRun } from './try-run.ts';
 
 export interface SelectOptions {
@@ -32,9 +36,14 @@ export interface Candidate {
 }
 
 /** @throws GovernorError `unsupported` with every reason when none can be used, or not the one that was forced */
-export async function selectBackend(options: SelectOptions): Promise<{ readonly backend: Backend; readonly report: HostReport }> {
+export async function selectBackend(
+  options: SelectOptions,
+): Promise<{ readonly backend: Backend; readonly report: HostReport }> {
   if (!/^[0-9A-Za-z_-]{1,32}$/.test(options.instance)) {
-    throw new GovernorError('invalid_request', `instance ${JSON.stringify(options.instance)}: use 1 to 32 letters, digits, _ and -`);
+    throw new GovernorError(
+      'invalid_request',
+      `instance ${JSON.stringify(options.instance)}: use 1 to 32 letters, digits, _ and -`,
+    );
   }
   const { backend, probes } = await choose(candidates(options), options);
   return { backend, report: reportOn(backend, probes) };
@@ -44,7 +53,15 @@ export async function selectBackend(options: SelectOptions): Promise<{ readonly 
  * Order: can the kernel prove that a tree is gone, then what it enforces by itself. A scope for each run costs more than a
  * v1 group, so it comes later. A bare v2 group is as exact as a PID namespace and leaves the process as it is, so it comes before.
  */
-export const ORDER: readonly BackendId[] = ['cgroup2', 'cgroup1', 'cgroup2-scope', 'cgroup2-bare', 'pidns', 'procfs', 'portable'];
+export const ORDER: readonly BackendId[] = [
+  'cgroup2',
+  'cgroup1',
+  'cgroup2-scope',
+  'cgroup2-bare',
+  'pidns',
+  'procfs',
+  'portable',
+];
 
 /** Opens the first usable candidate, or the forced one. The others that were opened are closed again. */
 export async function choose(
@@ -78,17 +95,34 @@ function refusal(forced: BackendId | undefined, probes: readonly BackendProbe[])
 function candidates(options: SelectOptions): readonly Candidate[] {
   const uid = process.getuid?.() ?? -1;
   const mounts = mountsOrNone();
-  const group = { mounts, instance: options.instance, asRoot: uid === 0 };
+  const objection = (directory: string): Promise<string | null> => notDelegated(directory, process.env);
+  const group = {
+    mounts,
+    instance: options.instance,
+    asRoot: uid === 0,
+    objection,
+    mover: moverThroughSystemd(process.env, uid),
+  };
   const openers: Readonly<Record<BackendId, () => Promise<Result<OpenedBackend, string>>>> = {
     cgroup2: async () => proven(await openCgroup2(group), options.tempRoot),
     cgroup1: async () => proven(await openCgroup1(mounts, options.instance), options.tempRoot),
-    'cgroup2-scope': async () => openCgroup2Scope({ ...group, environment: process.env, uid, tempDir: options.tempRoot }),
+    'cgroup2-scope': async () =>
+      openCgroup2Scope({ ...group, environment: process.env, uid, tempDir: options.tempRoot }),
     'cgroup2-bare': async () => proven(await openCgroup2Bare(group), options.tempRoot),
-    pidns: async () => err('not yet'),
-    procfs: async () => err('not yet'),
-    portable: async () => err('not yet'),
+    pidns: async () => openPidns(),
+    procfs: async () => afterProbe(await probeProcfs(), () => new ProcfsBackend()),
+    portable: async () => afterProbe(await probePortable(), () => new PortableBackend()),
   };
   return ORDER.map((id) => ({ id, open: openers[id] }));
+}
+
+async function openPidns(): Promise<Result<OpenedBackend, string>> {
+  const { unshare, reason } = await probePidns();
+  return unshare === null ? err(reason) : ok({ backend: new PidnsBackend(unshare), detail: reason });
+}
+
+function afterProbe({ usable, reason }: BackendProbe, make: () => Backend): Result<OpenedBackend, string> {
+  return usable ? ok({ backend: make(), detail: reason }) : err(reason);
 }
 
 /** A backend that could be opened counts only when a real process went through it. */

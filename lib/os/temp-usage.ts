@@ -91,11 +91,13 @@ export class TempUsage {
     return this.#last;
   }
 
-  /** What an unfinished walk found is a lower bound: it counts when it is more than the last complete value. */
+  /** What an unfinished walk found is a lower bound: it counts where it is more than the last complete value. */
   #unfinished(walk: Walk): TempUsageReading {
     const last = this.#last;
     if (last.atMs !== Number.NEGATIVE_INFINITY && walk.bytes <= last.bytes && walk.inodes <= last.inodes) return last;
-    return { kind: 'measured', bytes: walk.bytes, inodes: walk.inodes, atMs: walk.beganMs, complete: false };
+    const bytes = Math.max(walk.bytes, last.bytes);
+    const inodes = Math.max(walk.inodes, last.inodes);
+    return { kind: 'measured', bytes, inodes, atMs: walk.beganMs, complete: false };
   }
 }
 
@@ -207,7 +209,12 @@ class Walk {
     if (found.isDirectory()) this.#descend(parent, directory, name, found);
   }
 
-  #descend(parent: Pending, directory: OpenDirectory, name: ByteString, found: { readonly dev: number; readonly ino: number }): void {
+  #descend(
+    parent: Pending,
+    directory: OpenDirectory,
+    name: ByteString,
+    found: { readonly dev: number; readonly ino: number },
+  ): void {
     const path = `${parent.path}/${name}`;
     if (path.length <= LONGEST_PATH) {
       this.#push({ anchor: parent.anchor, path, dev: found.dev, ino: found.ino });

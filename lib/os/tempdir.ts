@@ -19,7 +19,8 @@ export interface TempDir {
  * @throws GovernorError `state_dir` when the root is a link, somebody else's, or writable by others
  */
 export function createTempDir(root: string, runId: string): TempDir {
-  if (!/^[0-9a-z]{1,32}$/.test(runId)) throw new GovernorError('internal', `run id ${JSON.stringify(runId)} is no name for a directory`);
+  if (!/^[0-9a-z]{1,32}$/.test(runId))
+    throw new GovernorError('internal', `run id ${JSON.stringify(runId)} is no name for a directory`);
   try {
     mkdirSync(root, { recursive: true, mode: 0o700 });
     refuseForeign(root, lstatSync(root));
@@ -29,9 +30,13 @@ export function createTempDir(root: string, runId: string): TempDir {
     return { path, inode: lstatSync(path).ino };
   } catch (error) {
     if (error instanceof GovernorError) throw error;
-    throw new GovernorError('state_dir', `${join(root, runId)}: no temp directory could be made (${errnoOf(error) ?? 'unknown error'})`, {
-      cause: error,
-    });
+    throw new GovernorError(
+      'state_dir',
+      `${join(root, runId)}: no temp directory could be made (${errnoOf(error) ?? 'unknown error'})`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -17,7 +17,11 @@ const REMOVE_DEADLINE_MS = 2000;
  * @param look called while the process is contained
  * @returns for people, why the backend cannot be used
  */
-export async function tryRun(backend: Backend, tempDir: string, look: (containment: Containment) => void = () => {}): Promise<Result<null, string>> {
+export async function tryRun(
+  backend: Backend,
+  tempDir: string,
+  look: (containment: Containment) => void = () => {},
+): Promise<Result<null, string>> {
   const child = spawn('cat', [], { stdio: ['pipe', 'ignore', 'ignore'] });
   try {
     await once(child, 'spawn');
@@ -32,7 +36,12 @@ export async function tryRun(backend: Backend, tempDir: string, look: (containme
   }
 }
 
-async function contain(backend: Backend, child: ChildProcess, tempDir: string, look: (containment: Containment) => void): Promise<Result<null, string>> {
+async function contain(
+  backend: Backend,
+  child: ChildProcess,
+  tempDir: string,
+  look: (containment: Containment) => void,
+): Promise<Result<null, string>> {
   const identity = readIdentity(child.pid ?? 0);
   if (identity === null) return err('the trial process ended at once');
   const runId = `try${String(process.pid).padStart(7, '0')}`;

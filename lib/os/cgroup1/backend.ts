@@ -7,11 +7,11 @@ import { ok, type Result } from '../../core/result.ts';
 import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
 import type { OpenedBackend } from '../cgroup2/backend.ts';
 import { GroupContainment } from '../cgroup2/containment.ts';
-import { createGroup, isSameGroup, removeGroup } from '../cgroup2/directory.ts';
+import { createGroupBelow, isSameGroup, removeGroup } from '../cgroup2/directory.ts';
 import type { CgroupMounts } from '../mounts.ts';
 import { capabilities1 } from './capabilities.ts';
 import { openGroup1 } from './group.ts';
-import { openDirectories, type OwnDirectories } from './hierarchy.ts';
+import { ensureTop, openDirectories, type OwnDirectories } from './hierarchy.ts';
 
 export async function openCgroup1(mounts: CgroupMounts, instance: string): Promise<Result<OpenedBackend, string>> {
   const own = await openDirectories(mounts, instance);
@@ -45,7 +45,7 @@ class Cgroup1Backend implements Backend {
       for (const [hierarchy, parent] of this.#own.directories) {
         const path = join(parent, runId);
         const known = made.find((other) => other.path === path);
-        made.push({ hierarchy, path, inode: known?.inode ?? (await createGroup(path)) });
+        made.push({ hierarchy, path, inode: known?.inode ?? (await createGroupBelow(path, () => ensureTop(parent))) });
       }
     } catch (error) {
       for (const { path } of made) await removeGroup(path, performance.now() + 100);

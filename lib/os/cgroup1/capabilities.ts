@@ -1,14 +1,18 @@
 /** What the v1 groups can do for each resource, in words. */
 
 import type { ResourceCapability } from '../backend.ts';
-import { perProcessCapabilities } from '../cgroup2/capabilities.ts';
+import { niceText, perProcessCapabilities } from '../cgroup2/capabilities.ts';
 import type { HierarchyName, OwnDirectories } from './hierarchy.ts';
 
 export function capabilities1(own: OwnDirectories): readonly ResourceCapability[] {
   const has = (name: HierarchyName): boolean => own.directories.has(name);
   const toGetMore = (name: HierarchyName): string => `the ${name} controller: ${own.missing.get(name) ?? 'not usable'}`;
   const killed = has('unified') ? 'cgroup.kill by the daemon' : 'freezer and SIGKILL by the daemon';
-  const cpuMeasured = has('cpuacct') ? 'cpuacct.usage' : has('unified') ? 'cpu.stat of the v2 group' : 'sum over processes';
+  const cpuMeasured = has('cpuacct')
+    ? 'cpuacct.usage'
+    : has('unified')
+      ? 'cpu.stat of the v2 group'
+      : 'sum over processes';
   return [
     has('memory')
       ? {
@@ -26,17 +30,27 @@ export function capabilities1(own: OwnDirectories): readonly ResourceCapability[
           toGetMore: toGetMore('memory'),
         },
     has('cpu')
-      ? { resource: 'cpu', measuredBy: cpuMeasured, enforcement: 'kernel', enforcedBy: 'cpu.cfs_quota_us while throttled' }
+      ? {
+          resource: 'cpu',
+          measuredBy: cpuMeasured,
+          enforcement: 'kernel',
+          enforcedBy: 'cpu.cfs_quota_us while throttled',
+        }
       : {
           resource: 'cpu',
           measuredBy: cpuMeasured,
           enforcement: 'polled',
-          enforcedBy: 'nice while throttled',
+          enforcedBy: niceText(),
           toGetMore: toGetMore('cpu'),
         },
     ...perProcessCapabilities(),
     has('pids')
-      ? { resource: 'tasks', measuredBy: 'pids.current', enforcement: 'kernel', enforcedBy: 'pids.max at the emergency stage' }
+      ? {
+          resource: 'tasks',
+          measuredBy: 'pids.current',
+          enforcement: 'kernel',
+          enforcedBy: 'pids.max at the emergency stage',
+        }
       : {
           resource: 'tasks',
           measuredBy: 'sum of threads over cgroup.procs',

@@ -19,6 +19,10 @@ export class Cpu1 implements CpuPart {
   readonly #control: string | null;
   readonly #stat: KeptFile | null;
   readonly #fields = new KeyedFields(['throttled_time']);
+  /** The counter stands still without a quota: it is read with one, and once after each change. */
+  #held = false;
+  #changed = true;
+  #throttledMs = 0;
 
   /** @throws when neither a v2 group nor cpuacct is given, or the errno of open(2) */
   constructor(directories: CpuDirectories) {
@@ -35,9 +39,12 @@ export class Cpu1 implements CpuPart {
   }
 
   throttledMs(): number {
-    if (this.#stat === null || !this.#stat.readKeyed(this.#fields)) return 0;
-    const nanoseconds = this.#fields.values[0] as number;
-    return nanoseconds > 0 ? nanoseconds / 1e6 : 0;
+    if (this.#held || this.#changed) {
+      this.#changed = false;
+      const nanoseconds = this.#stat?.readKeyed(this.#fields) === true ? (this.#fields.values[0] as number) : 0;
+      if (nanoseconds > 0) this.#throttledMs = nanoseconds / 1e6;
+    }
+    return this.#throttledMs;
   }
 
   async setQuota(percent: number | null): Promise<void> {
@@ -45,6 +52,8 @@ export class Cpu1 implements CpuPart {
     if (percent !== null) await writeKernelFile(join(this.#control, 'cpu.cfs_period_us'), String(QUOTA_PERIOD_US));
     const quota = percent === null ? '-1' : String(quotaUs(percent));
     await writeKernelFile(join(this.#control, 'cpu.cfs_quota_us'), quota);
+    this.#held = percent !== null;
+    this.#changed = true;
   }
 
   close(): void {

@@ -47,6 +47,7 @@ export function openGroup1(options: Group1Options): GroupLayout | null {
     tasks: pids === null ? null : new Pids(pids),
     stall: unified === null ? null : MemoryStall.tryOpen(unified),
     freezer: freezerOf(unified, freezer),
+    mover: null,
     watched: unified === null ? [] : [join(unified, 'cgroup.events')],
   };
 }

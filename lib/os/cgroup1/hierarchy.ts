@@ -62,19 +62,28 @@ function unusable(directories: Directories, missing: ReadonlyMap<HierarchyName, 
   return null;
 }
 
-async function makeTop(hierarchy: Hierarchy | null | undefined, instance: string, name: string): Promise<Result<string, string>> {
+async function makeTop(
+  hierarchy: Hierarchy | null | undefined,
+  instance: string,
+  name: string,
+): Promise<Result<string, string>> {
   if (hierarchy === null || hierarchy === undefined) return err(`${name} is not mounted`);
   if (hierarchy.readOnly) return err(`${hierarchy.mountPoint} is mounted read-only`);
-  if (!(await isWritable(hierarchy.ownDirectory))) return err(`${hierarchy.ownDirectory} is not writable for this user`);
+  if (!(await isWritable(hierarchy.ownDirectory)))
+    return err(`${hierarchy.ownDirectory} is not writable for this user`);
   const directory = join(hierarchy.ownDirectory, `governor-${instance}`);
   try {
-    await ensureGroup(directory);
-    await useHierarchy(directory);
+    await ensureTop(directory);
     return ok(directory);
   } catch (error) {
     if (isDenied(error) || errnoOf(error) === 'EROFS') return err(`${directory}: ${errnoOf(error)}`);
     throw error;
   }
+}
+
+export async function ensureTop(directory: string): Promise<void> {
+  await ensureGroup(directory);
+  await useHierarchy(directory);
 }
 
 /** Before Linux 5.11 a group counted its sub-groups only when told to; later kernels always do. */

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { err, ok, type Result } from '../../core/result.ts';
 import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
-import type { CgroupMounts } from '../mounts.ts';
+import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
-import { GroupContainment } from './containment.ts';
-import { createGroup, isSameGroup } from './directory.ts';
+import { GroupContainment, type Mover } from './containment.ts';
+import { createGroupBelow, isSameGroup } from './directory.ts';
 import { openGroup2 } from './group.ts';
-import { CONTROLLERS, openSubtree, type OwnSubtree } from './hierarchy.ts';
+import { CONTROLLERS, openSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
 
 export interface Cgroup2Options {
   readonly mounts: CgroupMounts;
@@ -18,6 +18,10 @@ export interface Cgroup2Options {
   readonly instance: string;
   /** Root makes its groups below the mount point, everybody else below the own group. */
   readonly asRoot: boolean;
+  /** See `SubtreeOptions`. */
+  readonly objection: SubtreeOptions['objection'];
+  /** See `GroupLayout`. */
+  readonly mover: Mover | null;
 }
 
 export interface OpenedBackend {
@@ -29,21 +33,29 @@ export interface OpenedBackend {
 export async function openCgroup2(options: Cgroup2Options): Promise<Result<OpenedBackend, string>> {
   const { unified } = options.mounts;
   if (unified === null) return err('no cgroup v2 hierarchy is mounted');
-  const subtree = await openSubtree({ hierarchy: unified, instance: options.instance, atRoot: options.asRoot, controllers: CONTROLLERS });
+  const subtree = await openSubtree({ ...subtreeOptions(options, unified), controllers: CONTROLLERS });
   if (!subtree.ok) return subtree;
   if (!subtree.value.controllers.includes('memory')) {
     await subtree.value.release();
     return err(`${unified.mountPoint} offers no memory controller${v1Hint(options.mounts)}`);
   }
-  return ok({ backend: new Cgroup2Backend('cgroup2', subtree.value), detail: subtree.value.detail });
+  return ok({ backend: new Cgroup2Backend('cgroup2', subtree.value, options.mover), detail: subtree.value.detail });
 }
 
 export async function openCgroup2Bare(options: Cgroup2Options): Promise<Result<OpenedBackend, string>> {
   const { unified } = options.mounts;
   if (unified === null) return err('no cgroup v2 hierarchy is mounted');
-  const subtree = await openSubtree({ hierarchy: unified, instance: options.instance, atRoot: options.asRoot, controllers: [] });
+  const subtree = await openSubtree({ ...subtreeOptions(options, unified), controllers: [] });
   if (!subtree.ok) return subtree;
-  return ok({ backend: new Cgroup2Backend('cgroup2-bare', subtree.value), detail: subtree.value.detail });
+  return ok({
+    backend: new Cgroup2Backend('cgroup2-bare', subtree.value, options.mover),
+    detail: subtree.value.detail,
+  });
+}
+
+function subtreeOptions(options: Cgroup2Options, hierarchy: Hierarchy): Omit<SubtreeOptions, 'controllers'> {
+  const { instance, asRoot, objection } = options;
+  return { hierarchy, instance, atRoot: asRoot, objection };
 }
 
 function v1Hint(mounts: CgroupMounts): string {
@@ -55,18 +67,27 @@ class Cgroup2Backend implements Backend {
   readonly capabilities: readonly ResourceCapability[];
   readonly exact = true;
   readonly #subtree: OwnSubtree;
+  readonly #mover: Mover | null;
 
-  constructor(id: 'cgroup2' | 'cgroup2-bare', subtree: OwnSubtree) {
+  constructor(id: 'cgroup2' | 'cgroup2-bare', subtree: OwnSubtree, mover: Mover | null) {
     this.id = id;
     this.#subtree = subtree;
+    this.#mover = mover;
     this.capabilities = capabilities2(id === 'cgroup2' ? subtree.controllers : []);
   }
 
   async create(request: CreateRequest): Promise<Containment> {
     const directory = join(this.#subtree.directory, request.runId);
-    const inode = await createGroup(directory);
+    const inode = await createGroupBelow(directory, this.#subtree.renew);
     const containment = new GroupContainment(
-      openGroup2({ backend: this.id, directory, inode, cookie: request.runId, tempDir: request.tempDir }),
+      openGroup2({
+        backend: this.id,
+        directory,
+        inode,
+        cookie: request.runId,
+        tempDir: request.tempDir,
+        mover: this.#mover,
+      }),
     );
     return containment.start(request.limits);
   }
@@ -76,7 +97,7 @@ class Cgroup2Backend implements Backend {
     if (group === undefined || !isSameGroup(group.path, group.inode)) return null;
     const { path: directory, inode } = group;
     const containment = new GroupContainment(
-      openGroup2({ backend: this.id, directory, inode, cookie: record.cookie, tempDir }),
+      openGroup2({ backend: this.id, directory, inode, cookie: record.cookie, tempDir, mover: this.#mover }),
     );
     return containment.resume(limits);
   }

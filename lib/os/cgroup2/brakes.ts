@@ -4,7 +4,7 @@ import type { ResolvedLimits } from '../../core/limits.ts';
 import { assertNever } from '../../core/result.ts';
 import type { Brakes, Membership } from '../backend.ts';
 import { isGone } from '../kernel-file.ts';
-import { canLiftNice, NiceBrake } from '../procfs/nice.ts';
+import { NiceBrake } from '../procfs/nice.ts';
 import { SoftNofileBrake } from '../procfs/nofile.ts';
 import type { CpuPart, Freezer, MemoryPart, Support } from './parts.ts';
 
@@ -35,8 +35,7 @@ export class GroupBrakes implements Brakes {
       case 'cpu_quota':
         return cpu?.quotaSupport ?? { reason: 'there is no cpu controller' };
       case 'nice':
-        if (cpu?.quotaSupport === true) return { reason: 'not needed: the kernel holds the quota' };
-        return canLiftNice() ? true : { reason: 'it could not be taken back without CAP_SYS_NICE' };
+        return cpu?.quotaSupport === true ? { reason: 'not needed: the kernel holds the quota' } : true;
       case 'memory_high':
         return memory?.highSupport ?? { reason: 'there is no memory controller' };
       case 'soft_nofile':

@@ -2,6 +2,7 @@
 
 import type { Resource } from '../../core/resource.ts';
 import type { ResourceCapability } from '../backend.ts';
+import { canLiftNice } from '../procfs/nice.ts';
 
 /** @param controllers of memory, cpu, pids: those that the groups of runs have */
 export function capabilities2(controllers: readonly string[]): readonly ResourceCapability[] {
@@ -33,12 +34,17 @@ export function capabilities2(controllers: readonly string[]): readonly Resource
           resource: 'cpu',
           measuredBy: 'cpu.stat usage_usec',
           enforcement: 'polled',
-          enforcedBy: 'nice while throttled',
+          enforcedBy: niceText(),
           toGetMore: missing('cpu'),
         },
     ...perProcessCapabilities(),
     controllers.includes('pids')
-      ? { resource: 'tasks', measuredBy: 'pids.current', enforcement: 'kernel', enforcedBy: 'pids.max at the emergency stage' }
+      ? {
+          resource: 'tasks',
+          measuredBy: 'pids.current',
+          enforcement: 'kernel',
+          enforcedBy: 'pids.max at the emergency stage',
+        }
       : {
           resource: 'tasks',
           measuredBy: 'sum of threads over cgroup.procs',
@@ -49,6 +55,12 @@ export function capabilities2(controllers: readonly string[]): readonly Resource
   ];
 }
 
+export function niceText(): string {
+  return canLiftNice()
+    ? 'nice 10 while throttled'
+    : 'nice 10 once throttled: without CAP_SYS_NICE it stays until the process ends';
+}
+
 /** The same in every cgroup backend: the kernel has no controller for these. */
 export function perProcessCapabilities(): readonly ResourceCapability[] {
   return [
@@ -56,7 +68,8 @@ export function perProcessCapabilities(): readonly ResourceCapability[] {
       resource: 'file_handles',
       measuredBy: 'fd tables of all processes in cgroup.procs',
       enforcement: 'polled',
-      enforcedBy: 'the daemon for the tree; for each process the kernel: hard RLIMIT_NOFILE at the emergency stage (needs koffi)',
+      enforcedBy:
+        'the daemon for the tree; for each process the kernel: hard RLIMIT_NOFILE at the emergency stage (needs koffi)',
     },
     {
       resource: 'sockets',

@@ -35,7 +35,12 @@ export interface GroupLayout {
   readonly freezer: Freezer | null;
   /** Kernel files that change when the run ended or was killed by the kernel. */
   readonly watched: readonly string[];
+  /** Somebody who may move a process where we may not, or null. */
+  readonly mover: Mover | null;
 }
+
+/** Moves a process into a group. @throws GovernorError with the reason */
+export type Mover = (directory: string, pid: number) => Promise<void>;
 
 export class GroupContainment implements Containment {
   readonly usage: GroupUsage;
@@ -47,10 +52,13 @@ export class GroupContainment implements Containment {
   readonly wrap: readonly string[] = [];
   readonly record: ContainmentRecord;
   readonly #layout: GroupLayout;
+  /** Co-mounted v1 controllers share a directory. */
+  readonly #paths: readonly string[];
   #closed = false;
 
   constructor(layout: GroupLayout) {
     this.#layout = layout;
+    this.#paths = [...new Set(layout.directories.map(({ path }) => path))];
     const { memory, cpu, tasks, tempDir, backend, directories, cookie } = layout;
     this.record = { backend, directories, cookie };
     const parts = { memory: memory === null, cpu: cpu === null, tasks: tasks === null };
@@ -86,9 +94,7 @@ export class GroupContainment implements Containment {
     const ended = `process ${identity.pid} ended before it could be contained`;
     if (!sameProcess(identity)) throw new GovernorError('launch_failed', ended);
     // All at once: the kernel waits for a grace period in each hierarchy, together that is hardly more than one.
-    const moves = await Promise.allSettled(
-      this.#layout.directories.map(({ path }) => writeKernelFile(join(path, 'cgroup.procs'), String(identity.pid))),
-    );
+    const moves = await Promise.allSettled(this.#paths.map((path) => this.#move(path, identity.pid)));
     for (const move of moves) {
       if (move.status === 'fulfilled') continue;
       if (isGone(move.reason)) throw new GovernorError('launch_failed', ended, { cause: move.reason });
@@ -96,9 +102,21 @@ export class GroupContainment implements Containment {
     }
     if (!sameProcess(identity)) throw new GovernorError('launch_failed', ended);
     if (!pidsBelow(this.#layout.membership).includes(identity.pid)) {
-      throw new GovernorError('launch_failed', `process ${identity.pid} is not in ${this.#layout.membership} after the move`);
+      throw new GovernorError(
+        'launch_failed',
+        `process ${identity.pid} is not in ${this.#layout.membership} after the move`,
+      );
     }
     this.limits.attached(identity);
+  }
+
+  async #move(directory: string, pid: number): Promise<void> {
+    try {
+      await writeKernelFile(join(directory, 'cgroup.procs'), String(pid));
+    } catch (error) {
+      if (!isDenied(error) || this.#layout.mover === null) throw error;
+      await this.#layout.mover(directory, pid);
+    }
   }
 
   watch(onChange: () => void): () => void {
@@ -109,10 +127,12 @@ export class GroupContainment implements Containment {
     const left = this.membership.members();
     if (left.length > 0) {
       const pids = left.map(({ pid }) => pid);
-      throw new GovernorError('tool_unproven', `${left.length} processes are still in ${this.#layout.membership}`, { data: { pids } });
+      throw new GovernorError('tool_unproven', `${left.length} processes are still in ${this.#layout.membership}`, {
+        data: { pids },
+      });
     }
     const deadline = performance.now() + deadlineMs;
-    await Promise.all(this.#layout.directories.map(({ path }) => removeGroup(path, deadline)));
+    await Promise.all(this.#paths.map((path) => removeGroup(path, deadline)));
   }
 
   close(): void {

@@ -23,12 +23,26 @@ export async function createGroup(directory: string): Promise<number> {
     }
     const pids = pidsBelow(directory);
     if (pids.length > 0) {
-      throw new GovernorError('launch_failed', `${directory} exists and holds ${pids.length} processes that are not ours`);
+      throw new GovernorError(
+        'launch_failed',
+        `${directory} exists and holds ${pids.length} processes that are not ours`,
+      );
     }
     await removeGroup(directory, performance.now() + 100);
     await mkdir(directory);
   }
   return statSync(directory).ino;
+}
+
+/** As `createGroup`, below a top directory that somebody may have removed while it was empty. */
+export async function createGroupBelow(directory: string, renewTop: () => Promise<void>): Promise<number> {
+  try {
+    return await createGroup(directory);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    await renewTop();
+    return await createGroup(directory);
+  }
 }
 
 /** Makes a shared top directory; being there already is fine. */
@@ -109,6 +123,7 @@ export function pidsBelow(directory: string): readonly number[] {
   const pids = new Set<number>();
   const pending = [directory];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    // A sub-group that a tool made threaded does not tell: its processes are in the list of the group above.
     for (const line of (readOrNull(join(next, 'cgroup.procs')) ?? '').split('\n')) {
       // pid 0 is a process of an outer PID namespace.
       if (line !== '' && line !== '0') pids.add(Number(line));
@@ -134,19 +149,25 @@ export function readOrNull(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    // EOPNOTSUPP: threaded group, or PSI switched off.
-    if (isGone(error) || errnoOf(error) === 'EOPNOTSUPP') return null;
+    // ENOTSUP (EOPNOTSUPP in the kernel's words): the processes of a threaded group.
+    if (isGone(error) || errnoOf(error) === 'ENOTSUP') return null;
     throw error;
   }
 }
 
 /** Magic numbers of statfs(2) for cgroup v1 and v2. */
-const CGROUP_MAGIC: ReadonlySet<number> = new Set([0x27e0eb, 0x63677270]);
+const CGROUP1_MAGIC = 0x27e0eb;
+const CGROUP2_MAGIC = 0x63677270;
+
+export function isVersion1(directory: string): boolean {
+  return statfsSync(directory).type === CGROUP1_MAGIC;
+}
 
 /** True when the directory still is the very group that had this inode. Never true outside a cgroup file system. */
 export function isSameGroup(directory: string, inode: number): boolean {
   try {
-    return statSync(directory).ino === inode && CGROUP_MAGIC.has(statfsSync(directory).type);
+    const { type } = statfsSync(directory);
+    return statSync(directory).ino === inode && (type === CGROUP1_MAGIC || type === CGROUP2_MAGIC);
   } catch (error) {
     // ENOTDIR: a parent was replaced; EACCES: not ours to see, so not the one we made.
     if (isGone(error) || errnoOf(error) === 'ENOTDIR' || errnoOf(error) === 'EACCES') return false;
@@ -166,4 +187,3 @@ export async function isWritable(path: string): Promise<boolean> {
     throw error;
   }
 }
-

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { BackendId } from '../backend.ts';
-import type { GroupLayout } from './containment.ts';
+import type { GroupLayout, Mover } from './containment.ts';
 import { Cpu2 } from './cpu.ts';
 import { Freezer2 } from './freezer.ts';
 import { Memory2, MemoryStall } from './memory.ts';
@@ -17,6 +17,7 @@ export interface Group2Options {
   readonly inode: number;
   readonly cookie: string;
   readonly tempDir: string;
+  readonly mover?: Mover | null;
 }
 
 export function openGroup2(options: Group2Options): GroupLayout {
@@ -35,6 +36,7 @@ export function openGroup2(options: Group2Options): GroupLayout {
     tasks: has('pids.current') ? new Pids(directory) : null,
     stall: MemoryStall.tryOpen(directory),
     freezer: has('cgroup.freeze') ? new Freezer2(directory) : null,
+    mover: options.mover ?? null,
     watched: ['cgroup.events', 'memory.events'].map((file) => join(directory, file)),
   };
 }

@@ -26,6 +26,8 @@ export interface OwnSubtree {
   readonly controllers: readonly string[];
   /** For people: what was done to get here. */
   readonly detail: string;
+  /** Makes the directories again that somebody removed while they were empty. */
+  readonly renew: () => Promise<void>;
   /** Undoes it, as far as nobody else uses it. */
   readonly release: () => Promise<void>;
 }
@@ -37,6 +39,8 @@ export interface SubtreeOptions {
   readonly atRoot: boolean;
   /** Hand these down, of CONTROLLERS, where the hierarchy has them. None: membership, kill and freeze only. */
   readonly controllers: readonly string[];
+  /** Asked before anything is made below the own group. @returns why it is not ours to divide, or null */
+  readonly objection: (ownDirectory: string) => Promise<string | null>;
 }
 
 /** Makes the subtree. What cannot be had is left out of `controllers`; a refusal says which file or right is missing. */
@@ -47,6 +51,8 @@ export async function openSubtree(options: SubtreeOptions): Promise<Result<OwnSu
   for (const path of [base, join(base, 'cgroup.procs'), join(base, 'cgroup.subtree_control')]) {
     if (!(await isWritable(path))) return err(`${path} is not writable for this user`);
   }
+  const objection = options.atRoot ? null : await options.objection(hierarchy.ownDirectory);
+  if (objection !== null) return err(objection);
   try {
     return ok(await makeSubtree(base, options));
   } catch (error) {
@@ -66,18 +72,21 @@ async function makeSubtree(base: string, options: SubtreeOptions): Promise<OwnSu
   const moved = await enableOrMoveAside(base, wanted);
   const top = join(base, 'governor');
   const directory = join(top, options.instance);
-  await ensureGroup(top);
-  await enable(top, wanted);
-  await ensureGroup(directory);
-  await enable(directory, wanted);
+  const renew = async (): Promise<void> => {
+    for (const path of [top, directory]) {
+      await ensureGroup(path);
+      await enableControllers(path, wanted);
+    }
+  };
+  await renew();
   const controllers = words(join(directory, 'cgroup.subtree_control'));
   const detail = moved.length === 0 ? directory : `${directory}; moved ${moved.join(', ')} to ${join(base, LEAF)}`;
   const release = async (): Promise<void> => {
     await removeIfEmpty(directory);
     await removeIfEmpty(top);
-    if (!existsSync(top)) await moveBack(base, wanted);
+    if (!existsSync(top)) await moveBack(base);
   };
-  return { directory, controllers, detail, release };
+  return { directory, controllers, detail, renew, release };
 }
 
 /**
@@ -87,10 +96,10 @@ async function makeSubtree(base: string, options: SubtreeOptions): Promise<OwnSu
  */
 async function enableOrMoveAside(base: string, wanted: readonly string[]): Promise<readonly string[]> {
   try {
-    await enable(base, wanted);
+    await enableControllers(base, wanted);
     return [];
   } catch (error) {
-    if (errnoOf(error) !== 'EBUSY') throw error;
+    if (errnoOf(error) !== 'EBUSY' && errnoOf(error) !== 'ENOTSUP') throw error;
     const pids = pidsOf(base);
     const strangers = pids.filter((pid) => !isRelated(pid)).length;
     if (strangers > 0) {
@@ -99,20 +108,21 @@ async function enableOrMoveAside(base: string, wanted: readonly string[]): Promi
     }
     const leaf = join(base, LEAF);
     await ensureGroup(leaf);
+    await disableControllers(base);
     const moved: string[] = [];
     for (const pid of pids) if (await move(pid, leaf)) moved.push(`process ${pid}`);
-    await enable(base, wanted);
+    await enableControllers(base, wanted);
     return moved;
   }
 }
 
 /** Only when nothing of Governor is left below: the group gets its processes back and hands nothing down. */
-async function moveBack(base: string, wanted: readonly string[]): Promise<void> {
+async function moveBack(base: string): Promise<void> {
   const leaf = join(base, LEAF);
   const pids = pidsOf(leaf);
   if (!pids.includes(process.pid) || !pids.every(isRelated)) return;
   try {
-    for (const name of wanted) await writeKernelFile(join(base, 'cgroup.subtree_control'), `-${name}`);
+    await disableControllers(base);
     for (const pid of pids) await move(pid, base);
     await removeIfEmpty(leaf);
   } catch (error) {
@@ -121,18 +131,26 @@ async function moveBack(base: string, wanted: readonly string[]): Promise<void> 
   }
 }
 
-/** Hands controllers down one by one: one that is refused must not keep the others away. */
-async function enable(directory: string, controllers: readonly string[]): Promise<void> {
-  const file = join(directory, 'cgroup.subtree_control');
-  const have = words(file);
-  for (const name of controllers) {
-    if (have.includes(name)) continue;
-    try {
-      await writeKernelFile(file, `+${name}`);
-    } catch (error) {
-      // ENOENT, EOPNOTSUPP: not offered here. cpu is refused with EINVAL while a real-time process is in the way.
-      if (!isGone(error) && !['EOPNOTSUPP', 'EINVAL'].includes(errnoOf(error) ?? '')) throw error;
-    }
+/**
+ * Hands controllers down one by one: one that is not there must not keep the others away.
+ * @throws EBUSY or ENOTSUP while the group itself holds processes
+ */
+export async function enableControllers(directory: string, controllers: readonly string[]): Promise<void> {
+  const have = words(join(directory, 'cgroup.subtree_control'));
+  for (const name of controllers) if (!have.includes(name)) await control(directory, `+${name}`);
+}
+
+/** Hands nothing down any more: a group with processes that hands down cpu or pids is half threaded, and nothing goes below it. */
+export async function disableControllers(directory: string): Promise<void> {
+  for (const name of words(join(directory, 'cgroup.subtree_control'))) await control(directory, `-${name}`);
+}
+
+async function control(directory: string, text: string): Promise<void> {
+  try {
+    await writeKernelFile(join(directory, 'cgroup.subtree_control'), text);
+  } catch (error) {
+    // ENOENT: not offered here. EINVAL: cpu, while a real-time process is in the way.
+    if (!isGone(error) && errnoOf(error) !== 'EINVAL') throw error;
   }
 }
 

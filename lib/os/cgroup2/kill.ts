@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Killer, Membership } from '../backend.ts';
-import { errnoOf, isGone, writeKernelFile } from '../kernel-file.ts';
+import { isGone, writeKernelFile } from '../kernel-file.ts';
 import { protectedPids, signalProcess } from '../procfs/signal.ts';
-import { readIdentity } from '../procfs/stat.ts';
+import { readIdentity, readStat } from '../procfs/stat.ts';
 import { pidsBelow } from './directory.ts';
 import type { Freezer } from './parts.ts';
 
@@ -44,18 +44,29 @@ export class GroupKiller implements Killer {
     throw new Error(`refused to kill ${this.#directory}: process ${found} in it is the daemon or one of its ancestors`);
   }
 
-  /** `cgroup.kill` (Linux 5.14): sub-groups, frozen processes and forks under way included. */
+  /**
+   * `cgroup.kill` (Linux 5.14): sub-groups, frozen processes and forks under way included. It signals the leading thread
+   * of each process, so one whose leader has ended while other threads go on does not hear it: those are signalled as
+   * a whole, and the group once more for what they forked until then.
+   */
   async #killByKernel(): Promise<boolean> {
     const file = join(this.#directory, 'cgroup.kill');
     if (!existsSync(file)) return !existsSync(this.#directory);
+    const deaf = new Set<number>();
     try {
-      await writeKernelFile(file, '1');
+      for (let round = 0; round < MAX_ROUNDS; round += 1) {
+        await writeKernelFile(file, '1');
+        const found = pidsBelow(this.#directory).filter((pid) => !deaf.has(pid) && readStat(pid)?.leaderless === true);
+        if (found.length === 0) return true;
+        for (const pid of found) {
+          deaf.add(pid);
+          killPid(pid);
+        }
+      }
       return true;
     } catch (error) {
       if (isGone(error)) return true;
-      // EOPNOTSUPP: the tool made its group threaded.
-      if (errnoOf(error) !== 'EOPNOTSUPP') throw error;
-      return false;
+      throw error;
     }
   }
 
@@ -68,8 +79,7 @@ export class GroupKiller implements Killer {
         for (const pid of pidsBelow(this.#directory)) {
           if (!killed.has(pid)) found += 1;
           killed.add(pid);
-          const identity = readIdentity(pid);
-          if (identity !== null) signalProcess(identity, 'SIGKILL');
+          killPid(pid);
         }
       } finally {
         // In v1 a signal only takes effect after the thaw; a freeze that failed half-way is undone as well.
@@ -90,4 +100,10 @@ export class GroupKiller implements Killer {
     }
     return reached;
   }
+}
+
+/** The pid was read from the group a moment ago. */
+function killPid(pid: number): void {
+  const identity = readIdentity(pid);
+  if (identity !== null) signalProcess(identity, 'SIGKILL');
 }

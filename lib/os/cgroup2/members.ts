@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Membership, ProcessIdentity } from '../backend.ts';
 import { isGone, KeptFile } from '../kernel-file.ts';
 import { readIdentity } from '../procfs/stat.ts';
-import { pidsBelow } from './directory.ts';
+import { isVersion1, pidsBelow } from './directory.ts';
 
 /** How long the number of sub-groups is trusted: only a tool with rights on the hierarchy can make any. */
 const NESTED_CHECK_MS = 1000;
@@ -17,7 +17,9 @@ const NEWLINE = 0x0a;
 export class GroupMembers implements Membership {
   readonly exact = true;
   readonly #directory: string;
-  readonly #procs: KeptFile;
+  readonly #path: string;
+  /** Null in v1, where a list that is read from a kept file stays what it was while it is read more than once a second. */
+  readonly #procs: KeptFile | null;
   readonly #directoryFd: number;
   readonly #pids: number[] = [];
   #nested = false;
@@ -26,7 +28,8 @@ export class GroupMembers implements Membership {
   /** @throws the errno of open(2) */
   constructor(directory: string) {
     this.#directory = directory;
-    this.#procs = new KeptFile(join(directory, 'cgroup.procs'));
+    this.#path = join(directory, 'cgroup.procs');
+    this.#procs = isVersion1(directory) ? null : new KeptFile(this.#path);
     this.#directoryFd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   }
 
@@ -49,10 +52,21 @@ export class GroupMembers implements Membership {
   }
 
   #direct(): readonly number[] {
+    if (this.#procs !== null) return this.#parse(this.#procs);
+    const opened = KeptFile.tryOpen(this.#path);
+    if (opened === null) return [];
+    try {
+      return this.#parse(opened);
+    } finally {
+      opened.close();
+    }
+  }
+
+  #parse(procs: KeptFile): readonly number[] {
     const pids = this.#pids;
-    let length = this.#procs.fill();
-    if (length >= WHOLE_BELOW) length = this.#procs.fillAll();
-    const text = this.#procs.buffer;
+    let length = procs.fill();
+    if (length >= WHOLE_BELOW) length = procs.fillAll();
+    const text = procs.buffer;
     let count = 0;
     let value = 0;
     for (let at = 0; at < length; at += 1) {
@@ -79,7 +93,7 @@ export class GroupMembers implements Membership {
   }
 
   close(): void {
-    this.#procs.close();
+    this.#procs?.close();
     closeSync(this.#directoryFd);
   }
 }

@@ -4,7 +4,15 @@ import { join } from 'node:path';
 
 import type { ResolvedLimits } from '../../core/limits.ts';
 import type { LimitOutcome } from '../backend.ts';
-import { isGone, KernelParseError, KeptFile, KeyedFields, parseNumber, writeKernelFile } from '../kernel-file.ts';
+import {
+  errnoOf,
+  isGone,
+  KernelParseError,
+  KeptFile,
+  KeyedFields,
+  parseNumber,
+  writeKernelFile,
+} from '../kernel-file.ts';
 import { memoryCapBytes, type MemoryPart } from './parts.ts';
 import { StatCache } from './stat-cache.ts';
 
@@ -64,7 +72,8 @@ export class Memory2 implements MemoryPart {
       const value = values[index] as number;
       if (index !== SWAP_CACHED && value > 0) bytes += value;
     }
-    this.#shmemBytes = values[SHMEM] as number;
+    const shmem = values[SHMEM] as number;
+    this.#shmemBytes = shmem > 0 ? shmem : 0;
     // A page in the swap cache is charged in memory and in swap: counted once.
     const swapped = this.#swap?.readNumber() ?? 0;
     const cached = values[SWAP_CACHED] as number;
@@ -126,8 +135,8 @@ export class MemoryStall {
     try {
       if (file.fill() > 0) return new MemoryStall(file);
     } catch (error) {
-      // EOPNOTSUPP: PSI is switched off.
-      if ((error as NodeJS.ErrnoException).code !== 'EOPNOTSUPP' && !isGone(error)) throw error;
+      // ENOTSUP: PSI is switched off.
+      if (errnoOf(error) !== 'ENOTSUP' && !isGone(error)) throw error;
     }
     file.close();
     return null;

@@ -30,7 +30,8 @@ export class PidnsBackend implements Backend {
   /** Probes. @throws GovernorError `unsupported` with the reason */
   static async open(): Promise<PidnsBackend> {
     const probe = await probePidns();
-    if (probe.unshare === null) throw new GovernorError('unsupported', `PID namespaces cannot be used here: ${probe.reason}`);
+    if (probe.unshare === null)
+      throw new GovernorError('unsupported', `PID namespaces cannot be used here: ${probe.reason}`);
     return new PidnsBackend(probe.unshare);
   }
 

@@ -3,13 +3,16 @@
 /**
  * What the namespace's first process runs, in POSIX sh. The tool is its child, because signals that the first process
  * does not handle do not reach it. It hands the tool its own stdin (a shell gives /dev/null to what it starts in the
- * background), passes signals on, reaps orphans while it waits, and ends with the tool's status; with it the kernel
+ * background), passes signals on, also those that come early, reaps orphans while it waits, and ends with the tool's status; with it the kernel
  * ends whoever is left in the namespace.
  *
  * `$1` is `env` where its --default-signal works, or `-`: a shell makes background children ignore INT and QUIT.
  */
 const INIT = `
 signals=$1; shift
+early=
+pass() { if [ -n "$!" ]; then kill -$1 $! 2>/dev/null; else early="$early $1"; fi; }
+for name in TERM INT HUP QUIT USR1 USR2; do trap "pass $name" $name; done
 exec 3<&0
 case $signals$1 in
 env*=*) signals=- ;;
@@ -20,10 +23,8 @@ else
   "$@" <&3 3<&- &
 fi
 tool=$!
+for name in $early; do kill -$name $tool 2>/dev/null; done
 exec 3<&- </dev/null
-for name in TERM INT HUP QUIT USR1 USR2; do
-  trap "kill -$name $tool 2>/dev/null" $name
-done
 while :; do
   wait $tool
   status=$?

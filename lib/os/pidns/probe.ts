@@ -21,17 +21,24 @@ export async function probePidns(): Promise<PidnsProbe> {
     return { backend: 'pidns', usable: false, reason: `unshare: ${without}`, unshare: null };
   }
   const mountProc = withProc === null;
-  const forwardSignals = (await run([...unshareOptions({ ...bare, mountProc, forwardSignals: true }), 'true'])) === null;
+  const forwardSignals =
+    (await run([...unshareOptions({ ...bare, mountProc, forwardSignals: true }), 'true'])) === null;
   const defaultSignal = (await run(['env', '--default-signal=INT,QUIT', 'true'])) === null;
   const unshare = { user, mountProc, forwardSignals, defaultSignal };
   const [command, ...words] = unshareWords(unshare);
   const whole = await run([command as string, ...words, 'sh', '-c', 'test -r /proc/self/stat || exit 9; exit 0']);
-  if (whole !== null && mountProc) return { backend: 'pidns', usable: false, reason: `a command in a PID namespace: ${whole}`, unshare: null };
+  if (whole !== null && mountProc)
+    return { backend: 'pidns', usable: false, reason: `a command in a PID namespace: ${whole}`, unshare: null };
   const parts = [
     user ? 'in a user namespace: set-user-id programs do not work in it' : 'as root',
     mountProc ? 'with its own /proc' : `without its own /proc (${withProc}): tools that read /proc/self fail`,
   ];
-  return { backend: 'pidns', usable: mountProc, reason: `PID namespaces work ${parts.join(', ')}`, unshare: mountProc ? unshare : null };
+  return {
+    backend: 'pidns',
+    usable: mountProc,
+    reason: `PID namespaces work ${parts.join(', ')}`,
+    unshare: mountProc ? unshare : null,
+  };
 }
 
 /** @returns null for success, else why not, in one line */

@@ -2,30 +2,79 @@
 
 import { execFileSync } from 'node:child_process';
 import type { ResolvedLimits } from '../../core/limits.ts';
-import type { Backend, BackendProbe, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
+import type {
+  Backend,
+  BackendProbe,
+  Containment,
+  ContainmentRecord,
+  CreateRequest,
+  ResourceCapability,
+} from '../backend.ts';
 import { PortableContainment } from './containment.ts';
 import { NO_FILE_HANDLES, NO_SOCKETS } from './reasons.ts';
 import { PortableSampler } from './sampler.ts';
 
 export async function probePortable(): Promise<BackendProbe> {
   try {
-    execFileSync('ps', ['-o', 'pid=', '-p', String(process.pid)], { stdio: ['ignore', 'pipe', 'ignore'], timeout: 5000 });
+    execFileSync('ps', ['-o', 'pid=', '-p', String(process.pid)], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 5000,
+    });
     return { backend: 'portable', usable: true, reason: 'ps works' };
   } catch (error) {
-    return { backend: 'portable', usable: false, reason: `ps does not work: ${error instanceof Error ? error.message : String(error)}` };
+    return {
+      backend: 'portable',
+      usable: false,
+      reason: `ps does not work: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
 }
 
 const LINUX = 'run it on Linux';
 
 const CAPABILITIES: readonly ResourceCapability[] = [
-  { resource: 'memory', measuredBy: 'sum of RSS by pidusage, once a second', enforcement: 'polled', enforcedBy: 'the daemon', toGetMore: LINUX },
-  { resource: 'cpu', measuredBy: 'CPU time by pidusage, once a second', enforcement: 'polled', enforcedBy: 'nice 10 while throttled', toGetMore: LINUX },
-  { resource: 'file_handles', measuredBy: NO_FILE_HANDLES, enforcement: 'none', enforcedBy: 'nothing', toGetMore: LINUX },
+  {
+    resource: 'memory',
+    measuredBy: 'sum of RSS by pidusage, once a second',
+    enforcement: 'polled',
+    enforcedBy: 'the daemon',
+    toGetMore: LINUX,
+  },
+  {
+    resource: 'cpu',
+    measuredBy: 'CPU time by pidusage, once a second',
+    enforcement: 'polled',
+    enforcedBy: 'nice 10 while throttled',
+    toGetMore: LINUX,
+  },
+  {
+    resource: 'file_handles',
+    measuredBy: NO_FILE_HANDLES,
+    enforcement: 'none',
+    enforcedBy: 'nothing',
+    toGetMore: LINUX,
+  },
   { resource: 'sockets', measuredBy: NO_SOCKETS, enforcement: 'none', enforcedBy: 'nothing', toGetMore: LINUX },
-  { resource: 'runtime', measuredBy: 'monotonic clock of the daemon', enforcement: 'polled', enforcedBy: 'a deadline in the daemon' },
-  { resource: 'temp_storage', measuredBy: 'walk of the private TMPDIR; unlinked files are not seen', enforcement: 'polled', enforcedBy: 'the daemon', toGetMore: LINUX },
-  { resource: 'tasks', measuredBy: 'processes of the tree by ps; threads are not counted', enforcement: 'polled', enforcedBy: 'the daemon', toGetMore: LINUX },
+  {
+    resource: 'runtime',
+    measuredBy: 'monotonic clock of the daemon',
+    enforcement: 'polled',
+    enforcedBy: 'a deadline in the daemon',
+  },
+  {
+    resource: 'temp_storage',
+    measuredBy: 'walk of the private TMPDIR; unlinked files are not seen',
+    enforcement: 'polled',
+    enforcedBy: 'the daemon',
+    toGetMore: LINUX,
+  },
+  {
+    resource: 'tasks',
+    measuredBy: 'processes of the tree by ps; threads are not counted',
+    enforcement: 'polled',
+    enforcedBy: 'the daemon',
+    toGetMore: LINUX,
+  },
 ];
 
 export class PortableBackend implements Backend {

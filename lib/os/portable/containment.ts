@@ -6,7 +6,17 @@ import type { ProcessIdentity } from '../../core/identity.ts';
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { RESOURCES } from '../../core/resource.ts';
 import { GONE, measured, type Reading, unsupported } from '../../core/usage.ts';
-import type { Brakes, Containment, ContainmentRecord, Inspector, Killer, LimitEnforcer, Membership, RunSample, UsageReader } from '../backend.ts';
+import type {
+  Brakes,
+  Containment,
+  ContainmentRecord,
+  Inspector,
+  Killer,
+  LimitEnforcer,
+  Membership,
+  RunSample,
+  UsageReader,
+} from '../backend.ts';
 import { isDenied, isGone } from '../kernel-file.ts';
 import { NiceBrake } from '../procfs/nice.ts';
 import { TempUsage } from '../tempdir.ts';
@@ -60,7 +70,10 @@ export class PortableContainment implements Containment {
 
   async remove(): Promise<void> {
     const left = this.#listMembers();
-    if (left.length > 0) throw new Error(`run ${this.record.cookie} still has ${left.length} processes: ${left.map((member) => member.pid).join(', ')}`);
+    if (left.length > 0)
+      throw new Error(
+        `run ${this.record.cookie} still has ${left.length} processes: ${left.map((member) => member.pid).join(', ')}`,
+      );
     this.close();
   }
 
@@ -149,7 +162,10 @@ export class PortableContainment implements Containment {
 }
 
 /** The list is milliseconds old: the closest to a check right before that ps allows. */
-function send(member: ListedProcess, signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGSTOP' | 'SIGKILL' | 'SIGCONT'): boolean {
+function send(
+  member: ListedProcess,
+  signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGSTOP' | 'SIGKILL' | 'SIGCONT',
+): boolean {
   try {
     process.kill(member.pid, constants.signals[signal]);
     return true;
@@ -184,5 +200,16 @@ function brakesOf(nice: NiceBrake): Brakes {
 function viewOf(member: ListedProcess): ReturnType<Inspector['processes']>[number] {
   const { pid, ppid, startTicks, name, state, cpuTimeMs } = member;
   const memory = measured(member.rssBytes, 'rss-sum', performance.now());
-  return { pid, ppid, startTicks, name, state, memory, cpuTimeMs, fileHandles: unsupported(NO_FILE_HANDLES), sockets: unsupported(NO_SOCKETS), threads: 1 };
+  return {
+    pid,
+    ppid,
+    startTicks,
+    name,
+    state,
+    memory,
+    cpuTimeMs,
+    fileHandles: unsupported(NO_FILE_HANDLES),
+    sockets: unsupported(NO_SOCKETS),
+    threads: 1,
+  };
 }

@@ -19,12 +19,19 @@ export interface ListedProcess {
 
 /** lstart is five words, in the C locale; comm comes last, it may hold spaces. */
 const COLUMNS = ['-A', '-o', 'pid=,ppid=,pgid=,stat=,rss=,time=,lstart=,comm='];
-const OPTIONS = { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, timeout: 10_000, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } } as const;
+const OPTIONS = {
+  encoding: 'utf8',
+  maxBuffer: 64 * 1024 * 1024,
+  timeout: 10_000,
+  env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
+} as const;
 
 /** Without waiting: the loop behind the samples. */
 export function listProcesses(): Promise<readonly ListedProcess[]> {
   return new Promise((resolve, reject) => {
-    execFile('ps', COLUMNS, OPTIONS, (error, stdout) => (error === null ? resolve(parseProcessList(stdout)) : reject(error)));
+    execFile('ps', COLUMNS, OPTIONS, (error, stdout) =>
+      error === null ? resolve(parseProcessList(stdout)) : reject(error),
+    );
   });
 }
 
@@ -45,7 +52,16 @@ export function parseProcessList(text: string): readonly ListedProcess[] {
     const startTicks = startOf(pid, started);
     if (startTicks === null) return [];
     const name = printable(command.trim().split('/').at(-1) ?? '').slice(0, 15);
-    return { pid, ppid, group, state: state.slice(0, 1), rssBytes: Number(rssKib) * 1024, cpuTimeMs: parseTime(time), startTicks, name };
+    return {
+      pid,
+      ppid,
+      group,
+      state: state.slice(0, 1),
+      rssBytes: Number(rssKib) * 1024,
+      cpuTimeMs: parseTime(time),
+      startTicks,
+      name,
+    };
   });
 }
 
@@ -60,6 +76,12 @@ function startOf(pid: number, started: string): number | null {
 export function parseTime(text: string): number {
   const match = /^(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)(?:\.(\d+))?$/.exec(text);
   if (match === null) return 0;
-  const [days = '0', hours = '0', minutes = '0', seconds = '0', hundredths = '0'] = match.slice(1).map((part) => part ?? '0');
-  return ((Number(days) * 24 + Number(hours)) * 60 + Number(minutes)) * 60_000 + Number(seconds) * 1000 + Number(hundredths) * 10;
+  const [days = '0', hours = '0', minutes = '0', seconds = '0', hundredths = '0'] = match
+    .slice(1)
+    .map((part) => part ?? '0');
+  return (
+    ((Number(days) * 24 + Number(hours)) * 60 + Number(minutes)) * 60_000 +
+    Number(seconds) * 1000 +
+    Number(hundredths) * 10
+  );
 }

@@ -18,9 +18,11 @@ export class PortableTree {
     const byPid = new Map(list.map((entry) => [entry.pid, entry]));
     for (const [pid, startTicks] of this.#known) if (byPid.get(pid)?.startTicks !== startTicks) this.#known.delete(pid);
     const barred = ancestorsOf(process.pid, byPid);
-    for (let changed = true; changed; ) {
+    for (let changed = true; changed;) {
       changed = false;
-      const groups = new Set([...this.#known.keys()].map((pid) => byPid.get(pid)?.group ?? 0).filter((group) => this.#everPids.has(group)));
+      const groups = new Set(
+        [...this.#known.keys()].map((pid) => byPid.get(pid)?.group ?? 0).filter((group) => this.#everPids.has(group)),
+      );
       for (const entry of list) {
         if (this.#known.has(entry.pid) || barred.has(entry.pid)) continue;
         if (!this.#known.has(entry.ppid) && !groups.has(entry.group)) continue;

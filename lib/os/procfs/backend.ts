@@ -2,7 +2,14 @@
 
 import { existsSync } from 'node:fs';
 import type { ResolvedLimits } from '../../core/limits.ts';
-import type { Backend, BackendProbe, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
+import type {
+  Backend,
+  BackendProbe,
+  Containment,
+  ContainmentRecord,
+  CreateRequest,
+  ResourceCapability,
+} from '../backend.ts';
 import { procfsCapabilities } from './capabilities.ts';
 import { ProcfsContainment } from './containment.ts';
 import { ProcfsScanner, ScannedRun } from './scanner.ts';
@@ -10,13 +17,19 @@ import { ProcfsScanner, ScannedRun } from './scanner.ts';
 /** Usable wherever there is a Linux /proc. */
 export async function probeProcfs(): Promise<BackendProbe> {
   const usable = existsSync('/proc/self/stat');
-  return { backend: 'procfs', usable, reason: usable ? '/proc is mounted' : '/proc is not mounted, or this is not Linux' };
+  return {
+    backend: 'procfs',
+    usable,
+    reason: usable ? '/proc is mounted' : '/proc is not mounted, or this is not Linux',
+  };
 }
 
 export class ProcfsBackend implements Backend {
   readonly id = 'procfs';
   readonly exact = false;
-  readonly capabilities: readonly ResourceCapability[] = procfsCapabilities('a process that hides from the scan is missed');
+  readonly capabilities: readonly ResourceCapability[] = procfsCapabilities(
+    'a process that hides from the scan is missed',
+  );
   readonly #scanner = new ProcfsScanner();
 
   async create(request: CreateRequest): Promise<Containment> {

@@ -10,7 +10,9 @@ const CGROUP = 'run the daemon as root, or with a delegated cgroup (systemd user
 export function procfsCapabilities(hidden: string | null): readonly ResourceCapability[] {
   const calls = native();
   const tree = hidden === null ? '' : ` (${hidden})`;
-  const nice = canLiftNice() ? 'nice 10 while throttled' : 'nice 10 once throttled: without CAP_SYS_NICE it stays until the process ends';
+  const nice = canLiftNice()
+    ? 'nice 10 while throttled'
+    : 'nice 10 once throttled: without CAP_SYS_NICE it stays until the process ends';
   return [
     {
       resource: 'memory',
@@ -39,7 +41,12 @@ export function procfsCapabilities(hidden: string | null): readonly ResourceCapa
       enforcement: 'polled',
       enforcedBy: 'the daemon, at each sample',
     },
-    { resource: 'runtime', measuredBy: 'monotonic clock of the daemon', enforcement: 'polled', enforcedBy: 'a deadline in the daemon' },
+    {
+      resource: 'runtime',
+      measuredBy: 'monotonic clock of the daemon',
+      enforcement: 'polled',
+      enforcedBy: 'a deadline in the daemon',
+    },
     {
       resource: 'temp_storage',
       measuredBy: `walk of the private TMPDIR, unlinked files that are still open included${tree}`,

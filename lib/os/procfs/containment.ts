@@ -53,7 +53,14 @@ export class ProcfsContainment implements Containment {
     this.#tree.setMemoryLimit(options.limits.memory?.limit ?? null);
     const members = (): readonly ProcessIdentity[] => this.members();
     const brakes = new ProcessBrakes(members);
-    this.#sample = { ...this.#tree.sample([], 0, false), atMs: 0, populated: false, oomKills: 0, cpuThrottledMs: 0, memoryStallMs: null };
+    this.#sample = {
+      ...this.#tree.sample([], 0, false),
+      atMs: 0,
+      populated: false,
+      oomKills: 0,
+      cpuThrottledMs: 0,
+      memoryStallMs: null,
+    };
     this.usage = { sample: (nowMs, fresh) => this.#read(nowMs, fresh ?? false), close: () => this.#tree.close() };
     this.inspect = this.#tree.inspector(() => members().map((member) => member.pid));
     this.membership = exactness(members, () => this.exact);
@@ -81,7 +88,10 @@ export class ProcfsContainment implements Containment {
 
   async remove(): Promise<void> {
     const left = this.members();
-    if (left.length > 0) throw new Error(`run ${this.run.cookie} still has ${left.length} processes: ${left.map((member) => member.pid).join(', ')}`);
+    if (left.length > 0)
+      throw new Error(
+        `run ${this.run.cookie} still has ${left.length} processes: ${left.map((member) => member.pid).join(', ')}`,
+      );
     this.close();
   }
 

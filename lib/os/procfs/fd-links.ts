@@ -18,8 +18,6 @@ export class FdLinks {
   count = -1;
   /** Monotonic milliseconds after which all links are read again, although their number did not change. */
   dueMs = 0;
-  /** Path of the kept directory, for stat(2) of a handle by its number. */
-  path = '';
   readonly #tempPrefix: string | null;
   /** By number: inode of a socket, 0 for anything else, -1 for an unlinked file of the temp dir. */
   #known = new Map<string, number>();
@@ -30,18 +28,17 @@ export class FdLinks {
   }
 
   /**
-   * @param directory open /proc/PID/fd: going through it, not through the pid, a re-used pid cannot be mistaken
+   * @param path /proc/PID/fd; the caller makes sure that the pid meant the same process until the end
    * @param full read every link again; otherwise, in a large table, only those of new numbers
    */
-  read(directory: number, full: boolean): void {
-    this.path = `/proc/self/fd/${directory}`;
-    const names = readdirSync(this.path);
+  read(path: string, full: boolean): void {
+    const names = readdirSync(path);
     const before = full || names.length <= SMALL_TABLE ? null : this.#known;
     const known = new Map<string, number>();
     const sockets: number[] = [];
     const deleted: number[] = [];
     for (const name of names) {
-      const kind = before?.get(name) ?? this.#kindOf(name);
+      const kind = before?.get(name) ?? this.#kindOf(path, name);
       if (kind === null) continue;
       known.set(name, kind);
       if (kind > 0) sockets.push(kind);
@@ -53,16 +50,17 @@ export class FdLinks {
     this.count = names.length;
   }
 
-  #kindOf(name: string): number | null {
+  #kindOf(path: string, name: string): number | null {
     let target: string;
     try {
-      target = readlinkSync(`${this.path}/${name}`);
+      target = readlinkSync(`${path}/${name}`);
     } catch (error) {
       if (isGone(error)) return null; // closed since the directory was read
       throw error;
     }
     if (target.startsWith(SOCKET_PREFIX)) return Number(target.slice(SOCKET_PREFIX.length, -1));
-    const unlinked = this.#tempPrefix !== null && target.startsWith(this.#tempPrefix) && target.endsWith(DELETED_SUFFIX);
+    const unlinked =
+      this.#tempPrefix !== null && target.startsWith(this.#tempPrefix) && target.endsWith(DELETED_SUFFIX);
     return unlinked ? -1 : 0;
   }
 }

@@ -13,7 +13,8 @@ export function createInspector(pids: () => readonly number[], procRoot: string)
   return {
     processes: () => pids().flatMap((pid) => viewProcess(pid, procRoot) ?? []),
     sockets: () => viewSockets(pids(), procRoot),
-    files: () => pids().flatMap((pid) => readHandles(pid, procRoot)?.map((handle) => viewFile(pid, handle, procRoot)) ?? []),
+    files: () =>
+      pids().flatMap((pid) => readHandles(pid, procRoot)?.map((handle) => viewFile(pid, handle, procRoot)) ?? []),
   };
 }
 
@@ -36,7 +37,11 @@ function viewProcess(pid: number, procRoot: string): ProcessView | null {
   return { ...view, fileHandles, sockets };
 }
 
-function countHandles(pid: number, procRoot: string, nowMs: number): { readonly fileHandles: Reading; readonly sockets: Reading } {
+function countHandles(
+  pid: number,
+  procRoot: string,
+  nowMs: number,
+): { readonly fileHandles: Reading; readonly sockets: Reading } {
   try {
     const handles = listHandles(pid, procRoot);
     const sockets = new Set(handles.flatMap((handle) => socketInode(handle.target) ?? []));
@@ -63,7 +68,11 @@ function viewSockets(pids: readonly number[], procRoot: string): readonly Socket
 }
 
 /** Tables are those of a network namespace: read once for all processes in it. */
-function tableOf(pid: number, procRoot: string, tables: Map<string, ReadonlyMap<number, NetSocket>>): ReadonlyMap<number, NetSocket> {
+function tableOf(
+  pid: number,
+  procRoot: string,
+  tables: Map<string, ReadonlyMap<number, NetSocket>>,
+): ReadonlyMap<number, NetSocket> {
   let namespace = `pid ${pid}`;
   try {
     namespace = readlinkSync(`${procRoot}/${pid}/ns/net`);

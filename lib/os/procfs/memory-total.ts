@@ -95,7 +95,8 @@ function pageBytes(): number {
   const atPageSize = 6n;
   try {
     const vector = readFileSync('/proc/self/auxv');
-    const word = (at: number): bigint => (endianness() === 'LE' ? vector.readBigUInt64LE(at) : vector.readBigUInt64BE(at));
+    const word = (at: number): bigint =>
+      endianness() === 'LE' ? vector.readBigUInt64LE(at) : vector.readBigUInt64BE(at);
     for (let at = 0; at + 16 <= vector.length; at += 16) if (word(at) === atPageSize) return Number(word(at + 8));
   } catch (error) {
     if (!isGone(error)) throw error; // no /proc: not Linux, nothing here is used

@@ -83,7 +83,8 @@ export function parseAddress(text: string): string | null {
 function ipv6(bytes: readonly number[]): string {
   const groups: string[] = [];
   for (let at = 0; at < 16; at += 2) groups.push((((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)).toString(16));
-  if (groups.slice(0, 5).every((group) => group === '0') && groups[5] === 'ffff') return `::ffff:${bytes.slice(12).join('.')}`;
+  if (groups.slice(0, 5).every((group) => group === '0') && groups[5] === 'ffff')
+    return `::ffff:${bytes.slice(12).join('.')}`;
   let best = { start: -1, length: 1 };
   for (let start = 0; start < 8; start += 1) {
     let length = 0;
@@ -100,7 +101,8 @@ function lines(path: string): readonly string[] {
     return readFileSync(path, 'utf8').split('\n').slice(1, -1);
   } catch (error) {
     // The protocol is not there, the process is gone (EINVAL while it is reaped), or it is another user's.
-    if (isGone(error) || isDenied(error) || (error instanceof Error && 'code' in error && error.code === 'EINVAL')) return [];
+    if (isGone(error) || isDenied(error) || (error instanceof Error && 'code' in error && error.code === 'EINVAL'))
+      return [];
     throw error;
   }
 }

@@ -84,7 +84,8 @@ function change(thread: number, nice: number): boolean {
     return true;
   } catch (error) {
     // Ended meanwhile; another user's; or, when lowering, CAP_SYS_NICE is missing (see canLiftNice).
-    if (isDenied(error) || hasErrno(error, 'ESRCH') || hasErrno(error, 'EACCES') || hasErrno(error, 'EPERM')) return false;
+    if (isDenied(error) || hasErrno(error, 'ESRCH') || hasErrno(error, 'EACCES') || hasErrno(error, 'EPERM'))
+      return false;
     throw error;
   }
 }

@@ -28,7 +28,10 @@ export function limitHardNofile(members: readonly ProcessIdentity[], limit: Reso
     if (before === null || before.hard === wanted) continue;
     const result = calls.setNofile(identity.pid, { soft: Math.min(before.soft, wanted), hard: wanted });
     if (result < 0 && errnoName(result) !== 'ESRCH') {
-      refused = wanted > before.hard ? 'applies from the next run: raising a hard NOFILE needs CAP_SYS_RESOURCE' : `prlimit: ${errnoName(result)}`;
+      refused =
+        wanted > before.hard
+          ? 'applies from the next run: raising a hard NOFILE needs CAP_SYS_RESOURCE'
+          : `prlimit: ${errnoName(result)}`;
     }
   }
   const note = refused ?? `each process is held to ${wanted} by RLIMIT_NOFILE; the sum over the tree is polled`;

@@ -162,7 +162,13 @@ export class ProcfsScanner {
   }
 
   /** Identity and own evidence of one process; who its kin are is decided when all are known. */
-  #examine(pid: number, known: Seen | undefined, nowMs: number, after: Map<number, Seen>, strangers: Candidate[]): void {
+  #examine(
+    pid: number,
+    known: Seen | undefined,
+    nowMs: number,
+    after: Map<number, Seen>,
+    strangers: Candidate[],
+  ): void {
     const found = readNamedStat(pid, this.#procRoot);
     if (found === null) return;
     const { stat, name } = found;
@@ -200,7 +206,7 @@ export class ProcfsScanner {
   #resolveKin(strangers: readonly Candidate[]): void {
     if (this.#runs.size === 0) return;
     let left = strangers.filter((candidate) => !this.#isBarred(candidate.seen.pid));
-    for (let changed = true; changed; ) {
+    for (let changed = true; changed;) {
       changed = false;
       left = left.filter((candidate) => {
         const run = this.#runOfParent(candidate) ?? this.#runOfCompany(candidate);

@@ -18,7 +18,8 @@ export type SignalOutcome = 'sent' | 'gone' | 'denied';
  * @throws when asked to signal one of those
  */
 export function signalProcess(identity: ProcessIdentity, signal: SignalName): SignalOutcome {
-  if (protectedPids().has(identity.pid)) throw new Error(`refused to send ${signal} to process ${identity.pid}: it is the daemon or one of its ancestors`);
+  if (protectedPids().has(identity.pid))
+    throw new Error(`refused to send ${signal} to process ${identity.pid}: it is the daemon or one of its ancestors`);
   const calls = native();
   if (calls.available) {
     const pidfd = calls.openPidfd(identity.pid);

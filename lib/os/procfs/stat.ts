@@ -126,7 +126,10 @@ export function readStat(pid: number, procRoot = '/proc'): ProcStat | null {
 }
 
 /** As `readStat`, with the printable name. */
-export function readNamedStat(pid: number, procRoot = '/proc'): { readonly stat: ProcStat; readonly name: string } | null {
+export function readNamedStat(
+  pid: number,
+  procRoot = '/proc',
+): { readonly stat: ProcStat; readonly name: string } | null {
   const path = `${procRoot}/${pid}/stat`;
   const length = readOnce(path);
   if (length < 0) return null;

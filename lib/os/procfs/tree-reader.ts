@@ -212,13 +212,15 @@ export class TreeReader {
     sample.fileHandles = denied ?? set(values.fileHandles, fds, nowMs);
     sample.sockets = denied ?? this.#linksDenied ?? set(values.sockets, this.#sockets.size, nowMs);
     if (this.#parts.tasks) sample.tasks = this.#statDenied ?? set(values.tasks, tasks, nowMs);
-    if (this.#parts.cpu) sample.cpuTimeMs = this.#statDenied ?? set(values.cpuTimeMs, this.#cpu.finish() * MS_PER_TICK, nowMs);
+    if (this.#parts.cpu)
+      sample.cpuTimeMs = this.#statDenied ?? set(values.cpuTimeMs, this.#cpu.finish() * MS_PER_TICK, nowMs);
     if (this.#parts.memory) {
       const bytes = this.#memory.finish();
       values.memory.quality = this.#memory.quality;
       sample.memory = this.#statDenied ?? set(values.memory, bytes, nowMs);
     }
-    if (this.#temp !== null && this.#unlinked !== null) sample.tempStorage = this.#readTemp(this.#temp, this.#unlinked, nowMs, fresh);
+    if (this.#temp !== null && this.#unlinked !== null)
+      sample.tempStorage = this.#readTemp(this.#temp, this.#unlinked, nowMs, fresh);
   }
 
   #readTemp(temp: TempUsage, unlinked: UnlinkedFiles, nowMs: number, fresh: boolean): Reading {

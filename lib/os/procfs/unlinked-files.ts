@@ -26,7 +26,7 @@ export class UnlinkedFiles {
     for (const handle of handles.values()) {
       for (const fd of handle.links.deleted) {
         device ??= statOrNull(this.#tempDir)?.dev ?? -1;
-        const file = statOrNull(`${handle.links.path}/${fd}`);
+        const file = statOrNull(handle.fdEntry(fd));
         // The link was read a while ago: the number may stand for something else by now.
         if (file === null || file.nlink > 0 || file.dev !== device || this.#counted.has(file.ino)) continue;
         this.#counted.add(file.ino);

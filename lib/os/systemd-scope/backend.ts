@@ -39,7 +39,10 @@ export async function openCgroup2Scope(options: ScopeOptions): Promise<Result<Op
     controllers = (text ?? '').trim().split(/\s+/);
   });
   if (!tried.ok) return tried;
-  return ok({ backend: new ScopeBackend(place, controllers), detail: `scopes of systemd --user with ${controllers.join(', ')}` });
+  return ok({
+    backend: new ScopeBackend(place, controllers),
+    detail: `scopes of systemd --user with ${controllers.join(', ')}`,
+  });
 }
 
 interface Place {
@@ -61,7 +64,12 @@ class ScopeBackend implements Backend {
 
   async create(request: CreateRequest): Promise<Containment> {
     const { manager, instance, mountPoint } = this.#place;
-    return new ScopeContainment({ ...request, unit: `governor-${instance}-${request.runId}.scope`, manager, mountPoint });
+    return new ScopeContainment({
+      ...request,
+      unit: `governor-${instance}-${request.runId}.scope`,
+      manager,
+      mountPoint,
+    });
   }
 
   async adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null> {

@@ -27,9 +27,10 @@ import type {
 import { GroupContainment } from '../cgroup2/containment.ts';
 import { createGroup, readOrNull } from '../cgroup2/directory.ts';
 import { openGroup2 } from '../cgroup2/group.ts';
-import { CONTROLLERS } from '../cgroup2/hierarchy.ts';
-import { errnoOf, isGone, writeKernelFile } from '../kernel-file.ts';
+import { CONTROLLERS, disableControllers, enableControllers } from '../cgroup2/hierarchy.ts';
+import { writeKernelFile } from '../kernel-file.ts';
 import { parseOwnGroups } from '../mounts.ts';
+import { sameProcess } from '../procfs/stat.ts';
 import type { UserManager } from './manager.ts';
 
 /** The group of the run inside its scope. */
@@ -90,13 +91,15 @@ export class ScopeContainment implements Containment {
 
   async attach(identity: ProcessIdentity): Promise<void> {
     const { manager, unit, tool, runId, tempDir } = this.#request;
+    if (!sameProcess(identity)) throw new GovernorError('launch_failed', ended(identity.pid));
     await manager.startScope(unit, `Governor run of ${tool}`, identity.pid);
     const scope = await this.#scopeOf(identity.pid);
     const directory = join(scope, GROUP);
     const inode = await createGroup(directory);
     // A group that holds processes cannot hand controllers down: first the move, then the controllers, then the limits.
+    await disableControllers(scope);
     await writeKernelFile(join(directory, 'cgroup.procs'), String(identity.pid));
-    await enableControllers(scope);
+    await enableControllers(scope, CONTROLLERS);
     const inner = new GroupContainment(
       openGroup2({ backend: 'cgroup2-scope', directory, inode, cookie: runId, tempDir }),
     );
@@ -112,11 +115,14 @@ export class ScopeContainment implements Containment {
     const deadline = performance.now() + MOVE_TIMEOUT_MS;
     for (;;) {
       const text = readOrNull(`/proc/${pid}/cgroup`);
-      if (text === null) throw new GovernorError('launch_failed', `process ${pid} ended before it could be contained`);
+      if (text === null) throw new GovernorError('launch_failed', ended(pid));
       const path = parseOwnGroups(text).find((group) => group.controllers.length === 0)?.path ?? '';
       if (path.endsWith(`/${unit}`)) return join(mountPoint, path);
       if (performance.now() >= deadline) {
-        throw new GovernorError('launch_failed', `systemd --user did not move process ${pid} into ${unit} in ${MOVE_TIMEOUT_MS} ms`);
+        throw new GovernorError(
+          'launch_failed',
+          `systemd --user did not move process ${pid} into ${unit} in ${MOVE_TIMEOUT_MS} ms`,
+        );
       }
       await sleep(2);
     }
@@ -157,20 +163,13 @@ export class ScopeContainment implements Containment {
   }
 }
 
+function ended(pid: number): string {
+  return `process ${pid} ended before it could be contained`;
+}
+
 interface Watcher {
   readonly onChange: () => void;
   dispose: (() => void) | null;
-}
-
-async function enableControllers(scope: string): Promise<void> {
-  for (const name of CONTROLLERS) {
-    try {
-      await writeKernelFile(join(scope, 'cgroup.subtree_control'), `+${name}`);
-    } catch (error) {
-      // ENOENT, EOPNOTSUPP: the manager was not given this controller; its resource is polled.
-      if (!isGone(error) && errnoOf(error) !== 'EOPNOTSUPP') throw error;
-    }
-  }
 }
 
 const NOT_STARTED = unsupported('the run has not started');

@@ -26,10 +26,12 @@ export class UserManager {
   /** @returns why there is none, for people */
   static find(environment: NodeJS.ProcessEnv, uid: number): UserManager | string {
     const paths = (environment['PATH'] ?? '').split(delimiter);
-    if (!paths.some((path) => path !== '' && existsSync(join(path, 'busctl')))) return 'busctl (of systemd) is not in PATH';
+    if (!paths.some((path) => path !== '' && existsSync(join(path, 'busctl'))))
+      return 'busctl (of systemd) is not in PATH';
     // A daemon that was not started from a login session lacks the variable; the place is fixed by pam_systemd(8).
     const runtimeDir = environment['XDG_RUNTIME_DIR'] ?? `/run/user/${uid}`;
-    if (!existsSync(join(runtimeDir, 'bus'))) return `no user bus at ${join(runtimeDir, 'bus')}: is systemd --user running?`;
+    if (!existsSync(join(runtimeDir, 'bus')))
+      return `no user bus at ${join(runtimeDir, 'bus')}: is systemd --user running?`;
     return new UserManager({ ...environment, XDG_RUNTIME_DIR: runtimeDir });
   }
 
@@ -38,12 +40,21 @@ export class UserManager {
     // busctl takes property values as: name, type, value. Delegate= keeps systemd out of what is below the scope, and
     // CollectMode= lets a scope that ended in an OOM kill vanish like any other.
     const properties = [
-      ...['Description', 's', description],
-      ...['Delegate', 'b', 'true'],
-      ...['CollectMode', 's', 'inactive-or-failed'],
-      ...['PIDs', 'au', '1', String(pid)],
-    ];
+      ['Description', 's', description],
+      ['Delegate', 'b', 'true'],
+      ['CollectMode', 's', 'inactive-or-failed'],
+      ['PIDs', 'au', '1', String(pid)],
+    ].flat();
     await this.#call('StartTransientUnit', 'ssa(sv)a(sa(sv))', unit, 'fail', '4', ...properties, '0');
+  }
+
+  /**
+   * Moves a process of the user into a group below a delegated unit, from wherever it is: out of a login session only
+   * the system's manager can take it, and the user's manager asks that one.
+   * @param subgroup path below the group of the unit, beginning with `/`
+   */
+  async moveIntoUnit(unit: string, subgroup: string, pid: number): Promise<void> {
+    await this.#call('AttachProcessesToUnit', 'ssau', unit, subgroup, '1', String(pid));
   }
 
   /** Ends a scope that is empty; one that is gone is fine. */
@@ -62,7 +73,9 @@ export class UserManager {
     try {
       await run('busctl', args, { env: this.#environment, timeout: CALL_TIMEOUT_MS });
     } catch (error) {
-      throw new GovernorError('launch_failed', `systemd --user refused ${method}: ${detailOf(error)}`, { cause: error });
+      throw new GovernorError('launch_failed', `systemd --user refused ${method}: ${detailOf(error)}`, {
+        cause: error,
+      });
     }
   }
 }
