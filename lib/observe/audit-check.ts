@@ -2,41 +2,7 @@
 
 import { type AuditEntry, GENESIS_MAC, type Head, openLine } from './audit-chain.ts';
 import type { AuditFileName, Line } from './audit-files.ts';
-
-export type ProblemKind =
-  /** The line's mac does not fit: a byte was changed, or it was made without the key. */
-  | 'changed'
-  /** The line has not the form of an entry. */
-  | 'malformed'
-  /** Lines that were written are not there; at the end of the log: `cut_off`. */
-  | 'missing'
-  | 'cut_off'
-  /** The line is genuine, but stands before lines that belong before it. */
-  | 'reordered'
-  /** A genuine line stands there a second time. */
-  | 'duplicated'
-  /** A genuine line follows another one than it says: the log was rolled back and written on. */
-  | 'broken_chain'
-  /** The end of the last line is missing. */
-  | 'torn'
-  /** The file's name is not that of its first line. */
-  | 'file_renamed'
-  | 'foreign_file'
-  | 'head_missing'
-  | 'head_forged'
-  | 'head_mismatch'
-  | 'key_missing'
-  | 'key_invalid';
-
-export interface VerifyProblem {
-  readonly kind: ProblemKind;
-  /** Relative to the state directory. */
-  readonly file: string;
-  /** From 1; null when it is about the whole file. */
-  readonly line: number | null;
-  readonly seq: number | null;
-  readonly message: string;
-}
+import type { ProblemKind, VerifyProblem } from './audit-problem.ts';
 
 /** A gap in the sequence, until the lines turn up elsewhere. */
 interface Gap {
@@ -59,8 +25,13 @@ export class ChainCheck {
   /** The genuine line with the highest sequence so far. */
   #tip: Head | null = null;
   /** The first genuine line, and how many problems were found before it. */
-  #start: { readonly seq: number; readonly prev: string; readonly file: string; readonly line: number; readonly index: number } | null =
-    null;
+  #start: {
+    readonly seq: number;
+    readonly prev: string;
+    readonly file: string;
+    readonly line: number;
+    readonly index: number;
+  } | null = null;
   #retained: Head | null = null;
   #file: AuditFileName = { name: '', firstSeq: 1 };
   #firstOfFile = false;
@@ -144,7 +115,8 @@ export class ChainCheck {
       this.#late(line, seq);
     } else {
       if (seq > tip.seq + 1) this.#gap(line, tip.seq + 1, seq);
-      else if (prev !== tip.mac) this.#at(line, 'broken_chain', seq, `does not follow the line ${tip.seq} that is there`);
+      else if (prev !== tip.mac)
+        this.#at(line, 'broken_chain', seq, `does not follow the line ${tip.seq} that is there`);
       this.#advance(line, entry);
     }
     for (const known of [this.#head, this.#expected]) {
@@ -168,7 +140,12 @@ export class ChainCheck {
     const gap = this.#gaps.find(({ fromSeq, toSeq }) => seq >= fromSeq && seq <= toSeq);
     if (gap === undefined) {
       const before = this.#start !== null && seq < this.#start.seq;
-      this.#at(line, before ? 'reordered' : 'duplicated', seq, before ? 'belongs before the first line' : 'stands there already');
+      this.#at(
+        line,
+        before ? 'reordered' : 'duplicated',
+        seq,
+        before ? 'belongs before the first line' : 'stands there already',
+      );
       return;
     }
     gap.found += 1;
@@ -201,7 +178,8 @@ export class ChainCheck {
   /** A rest without line break: what a crash leaves, when the head does not know it; else the end was cut. */
   #unfinished(line: Line, isLastFile: boolean): void {
     const known = this.#head !== null && this.#head.seq > (this.#tip?.seq ?? 0);
-    if (isLastFile && !known) this.#note(`${this.#lastFile}:${line.number}: unfinished, as after a crash or while writing`);
+    if (isLastFile && !known)
+      this.#note(`${this.#lastFile}:${line.number}: unfinished, as after a crash or while writing`);
     else this.#at(line, 'torn', null, 'the end of this line is missing');
   }
 
@@ -214,7 +192,13 @@ export class ChainCheck {
       const message = `${rangeText(retained.seq + 1, seq - 1)} missing before this one`;
       this.#insert(start.index, { kind: 'missing', file, line, seq: retained.seq + 1, message });
     } else if (seq - 1 === retained.seq && prev !== retained.mac) {
-      this.#insert(start.index, { kind: 'broken_chain', file, line, seq, message: `does not follow line ${retained.seq}` });
+      this.#insert(start.index, {
+        kind: 'broken_chain',
+        file,
+        line,
+        seq,
+        message: `does not follow line ${retained.seq}`,
+      });
     }
   }
 
@@ -223,7 +207,13 @@ export class ChainCheck {
     if (known === null || known.seq <= last) return;
     const file = this.#lastFile === '' ? 'audit' : this.#lastFile;
     const message = `${rangeText(last + 1, known.seq)} missing at the end: ${who} knows of line ${known.seq}`;
-    this.#add({ kind: 'cut_off', file, line: this.#lastFile === '' ? null : this.#lastNumber + 1, seq: last + 1, message });
+    this.#add({
+      kind: 'cut_off',
+      file,
+      line: this.#lastFile === '' ? null : this.#lastNumber + 1,
+      seq: last + 1,
+      message,
+    });
   }
 
   #at(line: Line, kind: ProblemKind, seq: number | null, message: string): void {

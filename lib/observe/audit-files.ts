@@ -72,7 +72,8 @@ export async function readKey(stateDir: string): Promise<KeyReading> {
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return { kind: 'absent' };
-    if (errnoOf(error) === 'ELOOP') return { kind: 'invalid', reason: `${path} is a symbolic link; it has to be a file` };
+    if (errnoOf(error) === 'ELOOP')
+      return { kind: 'invalid', reason: `${path} is a symbolic link; it has to be a file` };
     throw error;
   }
   try {
@@ -128,7 +129,9 @@ export function fileAnchor(stateDir: string, key: Buffer, durable = true): HeadA
       try {
         const text = await readFile(path, 'utf8');
         const head = openHead(key, text);
-        return head === null ? { kind: 'forged', reason: `${path} is not sealed with the key` } : { kind: 'head', head };
+        return head === null
+          ? { kind: 'forged', reason: `${path} is not sealed with the key` }
+          : { kind: 'head', head };
       } catch (error) {
         if (errnoOf(error) === 'ENOENT') return { kind: 'absent' };
         throw error;
@@ -169,7 +172,8 @@ export async function* readLines(path: string, start = 0): AsyncGenerator<readon
       const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, position);
       if (bytesRead === 0) break;
       position += bytesRead;
-      const data = rest.length === 0 ? chunk.subarray(0, bytesRead) : Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
+      const data =
+        rest.length === 0 ? chunk.subarray(0, bytesRead) : Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
       const lines: Line[] = [];
       let from = 0;
       for (let end = data.indexOf(10); end !== -1; end = data.indexOf(10, from)) {

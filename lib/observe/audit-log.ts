@@ -189,7 +189,13 @@ export class AuditLog implements Sink {
   }
 
   #writerOptions(): WriterOptions {
-    const { stateDir, maxFileBytes = 8 * 1024 * 1024, keepFiles = 16, sync = 'batch', disk = NODE_DISK } = this.#options;
+    const {
+      stateDir,
+      maxFileBytes = 8 * 1024 * 1024,
+      keepFiles = 16,
+      sync = 'batch',
+      disk = NODE_DISK,
+    } = this.#options;
     return {
       stateDir,
       maxFileBytes,

@@ -106,7 +106,9 @@ export class AuditQueue {
     if (now === null) return;
     const count = now.count - written.count;
     this.#losses =
-      count <= 0 ? null : { count, intents: now.intents - written.intents, firstAt: written.lastAt, lastAt: now.lastAt };
+      count <= 0
+        ? null
+        : { count, intents: now.intents - written.intents, firstAt: written.lastAt, lastAt: now.lastAt };
   }
 
   #shrink(): void {

@@ -156,7 +156,17 @@ const CSV_COLUMNS = ['seq', 'at', 'kind', 'tool', 'run', 'boot_id', 'daemon', 'r
 
 function csvCells(entry: AuditEntry): readonly string[] {
   const { seq, at, monotonicMs: _monotonicMs, bootId, daemon, prev: _prev, mac, ...record } = entry;
-  return [String(seq), at, entry.kind, toolOf(entry) ?? '', runOf(entry) ?? '', bootId, daemon, JSON.stringify(record), mac];
+  return [
+    String(seq),
+    at,
+    entry.kind,
+    toolOf(entry) ?? '',
+    runOf(entry) ?? '',
+    bootId,
+    daemon,
+    JSON.stringify(record),
+    mac,
+  ];
 }
 
 function csvLine(cells: readonly string[]): string {

@@ -8,10 +8,21 @@
 
 import { join } from 'node:path';
 import type { Head } from './audit-chain.ts';
-import { ChainCheck, type VerifyProblem } from './audit-check.ts';
-import { type AuditFileName, auditDir, errnoOf, fileAnchor, type HeadAnchor, listAudit, readKey, readLines } from './audit-files.ts';
+import { ChainCheck } from './audit-check.ts';
+import {
+  type AuditFileName,
+  auditDir,
+  errnoOf,
+  fileAnchor,
+  type HeadAnchor,
+  listAudit,
+  readKey,
+  readLines,
+} from './audit-files.ts';
+import type { VerifyProblem } from './audit-problem.ts';
 
-export type { ProblemKind, VerifyProblem } from './audit-check.ts';
+export { formatVerifyProblem } from './audit-problem.ts';
+export type { ProblemKind, VerifyProblem } from './audit-problem.ts';
 
 export interface VerifyReport {
   readonly ok: boolean;
@@ -36,12 +47,6 @@ export interface VerifyOptions {
   readonly anchor?: (key: Buffer) => HeadAnchor;
   /** The head as someone else knows it, for example the running daemon. */
   readonly expected?: Head;
-}
-
-/** `file:line: kind: message` of one problem. */
-export function formatVerifyProblem(problem: VerifyProblem): string {
-  const place = problem.line === null ? problem.file : `${problem.file}:${problem.line}`;
-  return `${place}: ${problem.kind}: ${problem.message}`;
 }
 
 const ATTEMPTS = 5;
@@ -77,7 +82,9 @@ async function verifyOnce(stateDir: string, options: VerifyOptions): Promise<Ver
 
   const notes = [...check.notes];
   if ((reading.mode & 0o077) !== 0) {
-    notes.push(`audit.key has mode ${reading.mode.toString(8)}: others can make a chain of their own; it should be 600`);
+    notes.push(
+      `audit.key has mode ${reading.mode.toString(8)}: others can make a chain of their own; it should be 600`,
+    );
   }
   return report(check, listing.files.length, head.kind === 'head' ? head.head : null, notes);
 }

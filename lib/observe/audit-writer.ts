@@ -53,7 +53,9 @@ export class ChainWriter {
   }
 
   /** Opens the chain; `repairs` have to be appended first. */
-  static async open(options: WriterOptions): Promise<{ readonly writer: ChainWriter; readonly repairs: OpenedChain['repairs'] }> {
+  static async open(
+    options: WriterOptions,
+  ): Promise<{ readonly writer: ChainWriter; readonly repairs: OpenedChain['repairs'] }> {
     const chain = await openChain(options.stateDir, options.anchorOf, options.nowIso);
     return { writer: new ChainWriter(options, chain), repairs: chain.repairs };
   }

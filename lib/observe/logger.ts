@@ -1,6 +1,15 @@
 /** The daemon's own log: JSON lines by pino, with secrets hidden on the way in. */
 
-import { destination as openDestination, type DestinationStream, type Level, type Logger, pino, stdSerializers } from 'pino';
+import {
+  type Bindings,
+  type ChildLoggerOptions,
+  destination as openDestination,
+  type DestinationStream,
+  type Level,
+  type Logger,
+  pino,
+  stdSerializers,
+} from 'pino';
 import { maskText } from '../core/mask.ts';
 
 export type LogLevel = Level | 'silent';
@@ -16,20 +25,30 @@ export interface LoggerOptions {
 }
 
 /** Keys whose values are never logged, at any depth; of headers and environments not one value. */
-const SECRET_KEYS = new Set(['env', 'headers', 'token', 'authorization', 'password', 'secret', 'apikey', 'api_key', 'cookie']);
+const SECRET_KEYS = new Set([
+  'env',
+  'headers',
+  'token',
+  'authorization',
+  'password',
+  'secret',
+  'apikey',
+  'api_key',
+  'cookie',
+]);
 /** pino's own redaction stands behind the masking below: it sees what reaches the line by any other way. */
 const REDACTED = ['env', '*.env', 'token', '*.token', 'authorization', '*.authorization', 'headers.*', '*.headers.*'];
 const HIDDEN = '[hidden]';
 
 export function createLogger(options: LoggerOptions): Logger {
-  return pino(
+  const logger = pino(
     {
       level: options.level,
       base: { pid: process.pid },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       serializers: { err: (error: unknown) => error },
       redact: { paths: REDACTED, censor: HIDDEN },
-      formatters: { level: (label) => ({ level: label }), log: maskMembers, bindings: maskMembers },
+      formatters: { level: (label) => ({ level: label }), log: maskMembers },
       hooks: {
         logMethod(args, method) {
           method.apply(this, maskCall(args) as typeof args);
@@ -38,6 +57,14 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     streamOf(options),
   );
+  // pino gives the bindings of a child to no formatter; children inherit this from their parent.
+  const child: (this: Logger, bindings: Bindings, options?: ChildLoggerOptions) => Logger = logger.child;
+  Object.assign(logger, {
+    child(this: Logger, bindings: Bindings, childOptions?: ChildLoggerOptions) {
+      return child.call(this, maskMembers(bindings), childOptions);
+    },
+  });
+  return logger;
 }
 
 /** Message and its arguments; a message that pino would take from an error is made here, masked. */
@@ -49,13 +76,21 @@ function maskCall(args: readonly unknown[]): readonly unknown[] {
   return error instanceof Error ? [first, maskText(error.message)] : masked;
 }
 
+const MAX_WAITING_BYTES = 1024 * 1024;
+
+/** @throws the file system's error when the file cannot be opened */
 function streamOf({ destination, onLoss }: LoggerOptions): DestinationStream {
   if (typeof destination === 'object' && 'write' in destination) return destination;
-  // To stderr synchronously, so that the last line before an exit is there; to a file behind the event loop's back.
-  const stream =
-    destination === 'stderr'
-      ? openDestination({ dest: 2, sync: true })
-      : openDestination({ dest: destination.file, sync: false, append: true, mode: 0o600 });
+  // Synchronous, because the other way ends in a flush at exit that a full disk makes endless. A reader that does not
+  // read (EAGAIN) must not stop the daemon: lines wait up to `maxLength` bytes, then they are dropped.
+  const stream = openDestination({
+    dest: destination === 'stderr' ? 2 : destination.file,
+    sync: true,
+    append: true,
+    mode: 0o600,
+    maxLength: MAX_WAITING_BYTES,
+    retryEAGAIN: () => false,
+  });
   let failing = false;
   // Without a listener an error of the stream (ENOSPC, EPIPE, EIO) would end the daemon.
   stream.on('error', (error: Error) => {

@@ -46,8 +46,14 @@ const USAGE_METRIC: Readonly<Record<Exclude<Resource, 'cpu'>, { readonly name: s
   memory: { name: 'governor_tool_memory_bytes', help: 'Memory of the tool that cannot be reclaimed.' },
   file_handles: { name: 'governor_tool_open_fds', help: 'Open file descriptors of all processes of the tool.' },
   sockets: { name: 'governor_tool_sockets', help: 'Distinct sockets of the tool.' },
-  runtime: { name: 'governor_tool_runtime_seconds', help: 'Time since the activation of the tool, the longest of its runs.' },
-  temp_storage: { name: 'governor_tool_temp_bytes', help: 'Bytes in the temporary directories of the tool, deleted open files included.' },
+  runtime: {
+    name: 'governor_tool_runtime_seconds',
+    help: 'Time since the activation of the tool, the longest of its runs.',
+  },
+  temp_storage: {
+    name: 'governor_tool_temp_bytes',
+    help: 'Bytes in the temporary directories of the tool, deleted open files included.',
+  },
   tasks: { name: 'governor_tool_tasks', help: 'Processes and threads of the tool.' },
 };
 
@@ -78,6 +84,10 @@ class Family {
     this.#lines += `${start}${value}\n`;
   }
 
+  addLines(lines: string): void {
+    this.#lines += lines;
+  }
+
   /** Nothing for a metric without lines. */
   take(): string {
     const text = this.#lines === '' ? '' : `${this.#head}${this.#lines}\n`;
@@ -91,7 +101,7 @@ interface Starts {
   readonly cpuSeconds: string;
   readonly runs: string;
   readonly lastSample: string;
-  readonly states: readonly (readonly [ToolState, string])[];
+  readonly states: OneOf<ToolState>;
   readonly resources: Readonly<Record<Resource, ResourceStarts>>;
 }
 
@@ -99,21 +109,62 @@ interface ResourceStarts {
   readonly usage: string;
   readonly limit: string;
   readonly ratio: string;
-  readonly stages: readonly (readonly [Stage, string])[];
+  readonly stages: OneOf<Stage>;
+}
+
+/** The lines of a set of which one is 1 and the others are 0, made once for each that is the one. */
+class OneOf<Name extends string> {
+  readonly #starts: readonly (readonly [Name, string])[];
+  readonly #lines = new Map<Name, string>();
+
+  constructor(names: readonly Name[], startOf: (name: Name) => string) {
+    this.#starts = names.map((name) => [name, startOf(name)]);
+  }
+
+  lines(one: Name): string {
+    const kept = this.#lines.get(one);
+    if (kept !== undefined) return kept;
+    const made = this.#starts.map(([name, start]) => `${start}${name === one ? 1 : 0}\n`).join('');
+    this.#lines.set(one, made);
+    return made;
+  }
 }
 
 export class ToolText {
   readonly #starts = new Map<string, Starts>();
   readonly #usage = new Map<Resource, Family>(
-    Object.entries(USAGE_METRIC).map(([resource, { name, help }]) => [resource as Resource, new Family(name, 'gauge', help)]),
+    Object.entries(USAGE_METRIC).map(([resource, { name, help }]) => [
+      resource as Resource,
+      new Family(name, 'gauge', help),
+    ]),
   );
-  readonly #cpuSeconds = new Family('governor_tool_cpu_seconds_total', 'counter', 'CPU time of the tool, ended processes included.');
+  readonly #cpuSeconds = new Family(
+    'governor_tool_cpu_seconds_total',
+    'counter',
+    'CPU time of the tool, ended processes included.',
+  );
   readonly #limit = new Family('governor_tool_limit', 'gauge', LIMIT_HELP);
-  readonly #ratio = new Family('governor_tool_usage_ratio', 'gauge', 'Usage over limit, the highest of the runs of the tool.');
-  readonly #stage = new Family('governor_tool_stage', 'gauge', '1 for the stage that the resource of the tool is in, 0 for the others.');
-  readonly #state = new Family('governor_tool_state', 'gauge', '1 for the state that the tool is in, 0 for the others.');
+  readonly #ratio = new Family(
+    'governor_tool_usage_ratio',
+    'gauge',
+    'Usage over limit, the highest of the runs of the tool.',
+  );
+  readonly #stage = new Family(
+    'governor_tool_stage',
+    'gauge',
+    '1 for the stage that the resource of the tool is in, 0 for the others.',
+  );
+  readonly #state = new Family(
+    'governor_tool_state',
+    'gauge',
+    '1 for the state that the tool is in, 0 for the others.',
+  );
   readonly #runs = new Family('governor_tool_runs', 'gauge', 'Runs of the tool that have not ended.');
-  readonly #lastSample = new Family('governor_tool_last_sample_timestamp_seconds', 'gauge', 'When the oldest reading shown for the tool was taken.');
+  readonly #lastSample = new Family(
+    'governor_tool_last_sample_timestamp_seconds',
+    'gauge',
+    'When the oldest reading shown for the tool was taken.',
+  );
 
   render(tools: Iterable<ToolSnapshot>): string {
     for (const tool of tools) this.#add(tool);
@@ -131,7 +182,7 @@ export class ToolText {
 
   #add(tool: ToolSnapshot): void {
     const starts = this.#startsOf(tool.tool);
-    for (const [state, start] of starts.states) this.#state.add(start, state === tool.state ? 1 : 0);
+    this.#state.addLines(starts.states.lines(tool.state));
     this.#runs.add(starts.runs, tool.runs);
     if (isValue(tool.cpuSeconds)) this.#cpuSeconds.add(starts.cpuSeconds, tool.cpuSeconds);
     if (isValue(tool.lastSampleAtMs)) this.#lastSample.add(starts.lastSample, tool.lastSampleAtMs / 1000);
@@ -143,7 +194,7 @@ export class ToolText {
     if (!isValue(limit)) return;
     this.#limit.add(starts.limit, limit * SCALE[resource]);
     if (isValue(ratio)) this.#ratio.add(starts.ratio, ratio);
-    for (const [name, start] of starts.stages) this.#stage.add(start, name === stage ? 1 : 0);
+    this.#stage.addLines(starts.stages.lines(stage));
   }
 
   #startsOf(tool: string): Starts {
@@ -160,8 +211,10 @@ function makeStarts(tool: string): Starts {
     cpuSeconds: `governor_tool_cpu_seconds_total{${tool}} `,
     runs: `governor_tool_runs{${tool}} `,
     lastSample: `governor_tool_last_sample_timestamp_seconds{${tool}} `,
-    states: STATES.map((state) => [state, `governor_tool_state{${tool},state="${state}"} `]),
-    resources: Object.fromEntries(RESOURCES.map((resource) => [resource, resourceStarts(tool, resource)])) as Starts['resources'],
+    states: new OneOf(STATES, (state) => `governor_tool_state{${tool},state="${state}"} `),
+    resources: Object.fromEntries(
+      RESOURCES.map((resource) => [resource, resourceStarts(tool, resource)]),
+    ) as Starts['resources'],
   };
 }
 
@@ -171,7 +224,7 @@ function resourceStarts(tool: string, resource: Resource): ResourceStarts {
     usage: resource === 'cpu' ? '' : `${USAGE_METRIC[resource].name}{${tool}} `,
     limit: `governor_tool_limit{${labels}} `,
     ratio: `governor_tool_usage_ratio{${labels}} `,
-    stages: STAGES.map((stage) => [stage, `governor_tool_stage{${labels},stage="${stage}"} `]),
+    stages: new OneOf(STAGES, (stage) => `governor_tool_stage{${labels},stage="${stage}"} `),
   };
 }
 

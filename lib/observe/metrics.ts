@@ -34,7 +34,15 @@ export interface Metrics extends Sink {
 }
 
 /** Kinds of what a cleanup held; anything else is counted as `other`, so that the label stays bounded. */
-const INVENTORY_KINDS = new Set(['processes', 'file_handles', 'sockets', 'temp_files', 'temp_bytes', 'memory_bytes', 'cgroups']);
+const INVENTORY_KINDS = new Set([
+  'processes',
+  'file_handles',
+  'sockets',
+  'temp_files',
+  'temp_bytes',
+  'memory_bytes',
+  'cgroups',
+]);
 const STRATEGIES = new Set(['restart', 'restart-on-demand', 'degrade', 'stop']);
 
 /** 1 ms to 60 s: from an empty tree to one that had to be killed after its grace. */
@@ -192,7 +200,8 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
 
 function addInventory(counter: Counter<'kind'>, inventory: Inventory): void {
   for (const [kind, amount] of Object.entries(inventory)) {
-    if (amount > 0 && Number.isFinite(amount)) counter.inc({ kind: INVENTORY_KINDS.has(kind) ? kind : 'other' }, amount);
+    if (amount > 0 && Number.isFinite(amount))
+      counter.inc({ kind: INVENTORY_KINDS.has(kind) ? kind : 'other' }, amount);
   }
 }
 

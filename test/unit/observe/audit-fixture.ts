@@ -94,7 +94,7 @@ export function logFiles(files: Snapshot): readonly string[] {
 /** The lines of a log file with their line breaks, byte for byte. */
 export function linesOf(bytes: Buffer): readonly Buffer[] {
   const lines: Buffer[] = [];
-  for (let from = 0; from < bytes.length; ) {
+  for (let from = 0; from < bytes.length;) {
     const end = bytes.indexOf(10, from);
     const to = end === -1 ? bytes.length : end + 1;
     lines.push(bytes.subarray(from, to));

@@ -42,7 +42,7 @@ t.test('a limit bounds both orders and says that there is more', async (t) => {
 t.test('pages by afterSeq give every entry once', async (t) => {
   const stateDir = await mixedLog(t);
   const seen: number[] = [];
-  for (let afterSeq = 0; ; ) {
+  for (let afterSeq = 0; ;) {
     const page = await readAudit(stateDir, { limit: 6, afterSeq });
     seen.push(...page.entries.map(({ seq }) => seq));
     if (!page.more) break;
@@ -56,7 +56,10 @@ t.test('pages by afterSeq give every entry once', async (t) => {
 t.test('filters: each holds', async (t) => {
   const stateDir = await mixedLog(t);
   t.strictSame(await seqs(stateDir, { kind: 'intent' }), [5, 10, 15, 20, 25, 30, 35, 40]);
-  t.strictSame(await seqs(stateDir, { tool: 'even "tool"', kind: 'stage' }), ALL.filter((seq) => seq % 2 === 0 && seq % 5 !== 0));
+  t.strictSame(
+    await seqs(stateDir, { tool: 'even "tool"', kind: 'stage' }),
+    ALL.filter((seq) => seq % 2 === 0 && seq % 5 !== 0),
+  );
   t.strictSame(await seqs(stateDir, { run: 'run0000007' }), [7]);
   t.strictSame(await seqs(stateDir, { tool: 'even "tool"', run: 'run0000007' }), []);
   t.strictSame(await seqs(stateDir, { tool: 'tool' }), [], 'a part of a name is no match');
@@ -99,7 +102,9 @@ async function exported(stateDir: string, query: AuditQuery, format: 'jsonl' | '
 t.test('the export as JSON lines is the log, byte for byte', async (t) => {
   const stateDir = await mixedLog(t);
   const files = await snapshot(stateDir);
-  const log = logFiles(files).map((path) => files.get(path)?.toString()).join('');
+  const log = logFiles(files)
+    .map((path) => files.get(path)?.toString())
+    .join('');
   t.equal(await exported(stateDir, {}, 'jsonl'), log);
   t.equal((await exported(stateDir, { afterSeq: 38 }, 'jsonl')).split('\n').length, 3);
 });
@@ -107,7 +112,8 @@ t.test('the export as JSON lines is the log, byte for byte', async (t) => {
 t.test('the export as CSV quotes, and defuses formulas', async (t) => {
   const stateDir = await tempStateDir(t);
   const log = await openTestLog(stateDir);
-  for (const tool of ['plain', 'with "quotes", and comma', '=1+1', '@x', '-a', '+b']) log.write({ ...intentRecord(1), tool } as never);
+  for (const tool of ['plain', 'with "quotes", and comma', '=1+1', '@x', '-a', '+b'])
+    log.write({ ...intentRecord(1), tool } as never);
   log.write({ kind: 'daemon', event: 'start', detail: {} });
   log.write(stageRecord(1));
   await log.close();
@@ -115,7 +121,10 @@ t.test('the export as CSV quotes, and defuses formulas', async (t) => {
   t.equal(rows[0], 'seq,at,kind,tool,run,boot_id,daemon,record,mac');
   t.match(rows[1], /^1,2026-01-02T03:04:05\.\d+Z,intent,plain,run1,boot-1,daemon-1,"\{""kind"":""intent"",/);
   t.match(rows[2], /,intent,"with ""quotes"", and comma",run1,/);
-  t.strictSame(rows.slice(3, 7).map((row) => row.split(',')[3]), ["'=1+1", "'@x", "'-a", "'+b"]);
+  t.strictSame(
+    rows.slice(3, 7).map((row) => row.split(',')[3]),
+    ["'=1+1", "'@x", "'-a", "'+b"],
+  );
   t.match(rows[7], /,daemon,,,boot-1,/);
   t.equal(rows.length, 10);
 });

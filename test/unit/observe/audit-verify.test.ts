@@ -4,7 +4,17 @@ import { join } from 'node:path';
 import t from 'tap';
 import { GENESIS, sealHead } from '../../../lib/observe/audit-chain.ts';
 import { formatVerifyProblem, type VerifyReport, verifyAudit } from '../../../lib/observe/audit-verify.ts';
-import { linesOf, logFiles, openTestLog, restore, type Snapshot, snapshot, stageRecord, tempStateDir, writeLog } from './audit-fixture.ts';
+import {
+  linesOf,
+  logFiles,
+  openTestLog,
+  restore,
+  type Snapshot,
+  snapshot,
+  stageRecord,
+  tempStateDir,
+  writeLog,
+} from './audit-fixture.ts';
 
 const LINES = 50;
 /** So that 50 lines need 3 files. */
@@ -48,11 +58,16 @@ async function healthyLog(test: { teardown(fn: () => Promise<void>): unknown }):
 }
 
 /** All that does not hold of a report that has to name this place. */
-function faults(report: VerifyReport, kinds: readonly string[], place?: { readonly file: string; readonly line: number }): string[] {
+function faults(
+  report: VerifyReport,
+  kinds: readonly string[],
+  place?: { readonly file: string; readonly line: number },
+): string[] {
   const found: string[] = [];
   if (report.ok || report.problemCount === 0) found.push('was not found');
   const { first } = report;
-  if (first === null || !kinds.includes(first.kind)) found.push(`first is ${JSON.stringify(first)}, not ${kinds.join('|')}`);
+  if (first === null || !kinds.includes(first.kind))
+    found.push(`first is ${JSON.stringify(first)}, not ${kinds.join('|')}`);
   if (place !== undefined && (first?.file !== place.file || first.line !== place.line)) {
     found.push(`first is at ${first?.file}:${first?.line}, not ${place.file}:${place.line}`);
   }
@@ -121,7 +136,9 @@ t.test('every line that is duplicated is found, next to it and at the end', asyn
     const lines = linesIn(file);
     const line = lines[index] ?? Buffer.alloc(0);
     const beside = await spoil({ [file]: lines.toSpliced(index, 0, line) });
-    bad.push(...faults(beside, ['duplicated'], { file, line: index + 2 }).map((fault) => `${file}:${index + 1} ${fault}`));
+    bad.push(
+      ...faults(beside, ['duplicated'], { file, line: index + 2 }).map((fault) => `${file}:${index + 1} ${fault}`),
+    );
     const last = files.at(-1) ?? '';
     const atEnd = await spoil({ [last]: [...linesIn(last), line] });
     bad.push(...faults(atEnd, ['duplicated']).map((fault) => `${file}:${index + 1} at the end ${fault}`));
@@ -139,7 +156,11 @@ t.test('a changed byte is found wherever it is', async (t) => {
     const at = Math.floor(((number + 0.5) / places.length) * (line.length - 1));
     line[at] = (line[at] ?? 0) ^ 1;
     const report = await spoil({ [file]: lines.toSpliced(index, 1, line) });
-    bad.push(...faults(report, ['changed', 'malformed'], { file, line: index + 1 }).map((fault) => `${file}:${index + 1}@${at} ${fault}`));
+    bad.push(
+      ...faults(report, ['changed', 'malformed'], { file, line: index + 1 }).map(
+        (fault) => `${file}:${index + 1}@${at} ${fault}`,
+      ),
+    );
   }
   t.strictSame(bad, []);
 });
@@ -187,7 +208,9 @@ t.test('a tail of any length that is cut off is found', async (t) => {
   for (let kept = 0; kept < LINES; kept += 1) {
     const changes = Object.fromEntries(
       files.map((file) => {
-        const ofFile = linesIn(file).filter((_line, index) => places.findIndex((place) => place.file === file && place.index === index) < kept);
+        const ofFile = linesIn(file).filter(
+          (_line, index) => places.findIndex((place) => place.file === file && place.index === index) < kept,
+        );
         return [file, ofFile.length === 0 ? null : ofFile];
       }),
     );
@@ -201,7 +224,8 @@ t.test('a tail of any length that is cut off is found', async (t) => {
 t.test('every whole file that is removed is found', async (t) => {
   const { files, spoil } = await healthyLog(t);
   const kinds = [['missing'], ['missing'], ['cut_off']];
-  for (const [index, file] of files.entries()) t.strictSame(faults(await spoil({ [file]: null }), kinds[index] ?? []), [], file);
+  for (const [index, file] of files.entries())
+    t.strictSame(faults(await spoil({ [file]: null }), kinds[index] ?? []), [], file);
   const all = await spoil(Object.fromEntries(files.map((file) => [file, null])));
   t.strictSame(faults(all, ['cut_off']), []);
 });
@@ -209,7 +233,13 @@ t.test('every whole file that is removed is found', async (t) => {
 t.test('files whose names are swapped are found', async (t) => {
   const { files, linesIn, spoil } = await healthyLog(t);
   const [first = '', second = ''] = files;
-  t.strictSame(faults(await spoil({ [first]: linesIn(second), [second]: linesIn(first) }), ['file_renamed'], { file: first, line: 1 }), []);
+  t.strictSame(
+    faults(await spoil({ [first]: linesIn(second), [second]: linesIn(first) }), ['file_renamed'], {
+      file: first,
+      line: 1,
+    }),
+    [],
+  );
 });
 
 t.test('a log that was computed anew with another key is found, with its head', async (t) => {
@@ -220,7 +250,7 @@ t.test('a log that was computed anew with another key is found, with its head', 
   for (const file of files) {
     const lines = linesIn(file).map((line) => {
       const { seq, mac: _mac, prev: _prev, ...rest } = JSON.parse(line.toString()) as Record<string, unknown>;
-      const body = `${JSON.stringify({ seq, ...rest, prev: tip.mac }).slice(0, -1)}`;
+      const body = JSON.stringify({ seq, ...rest, prev: tip.mac }).slice(0, -1);
       const mac = createHmac('sha256', other).update(tip.mac).update('\n').update(body).digest('hex');
       tip = { seq: Number(seq), mac };
       return `${body},"mac":"${mac}"}\n`;
@@ -248,8 +278,14 @@ t.test('the head: missing, forged, and as the daemon knows it', async (t) => {
   await restore(stateDir, healthy);
   const head = (await verifyAudit(stateDir)).head ?? GENESIS;
   t.equal((await verifyAudit(stateDir, { expected: head })).ok, true);
-  t.match(await verifyAudit(stateDir, { expected: { ...head, seq: head.seq + 1 } }), { ok: false, first: { kind: 'cut_off' } });
-  t.match(await verifyAudit(stateDir, { expected: { ...head, mac: 'other' } }), { ok: false, first: { kind: 'head_mismatch' } });
+  t.match(await verifyAudit(stateDir, { expected: { ...head, seq: head.seq + 1 } }), {
+    ok: false,
+    first: { kind: 'cut_off' },
+  });
+  t.match(await verifyAudit(stateDir, { expected: { ...head, mac: 'other' } }), {
+    ok: false,
+    first: { kind: 'head_mismatch' },
+  });
 });
 
 t.test('a log that was rolled back together with its head and written on is found by who knows better', async (t) => {
@@ -264,7 +300,10 @@ t.test('a log that was rolled back together with its head and written on is foun
   const log = await openTestLog(stateDir, { daemon: 'daemon-2' });
   for (let index = 0; index < 9; index += 1) log.write(stageRecord(index));
   await log.close();
-  t.match(await verifyAudit(stateDir, { expected: known }), { ok: false, first: { kind: 'head_mismatch', line: known.seq } });
+  t.match(await verifyAudit(stateDir, { expected: known }), {
+    ok: false,
+    first: { kind: 'head_mismatch', line: known.seq },
+  });
 });
 
 t.test('the key: missing, damaged, open to others', async (t) => {
@@ -284,7 +323,12 @@ t.test('the key: missing, damaged, open to others', async (t) => {
 });
 
 t.test('files that do not belong there are found', async (t) => {
-  for (const name of ['notes.txt', 'audit-1.jsonl', 'audit-000000000001.jsonl.torn-20260101T000000Z', 'audit-000000000001.jsonl.bak']) {
+  for (const name of [
+    'notes.txt',
+    'audit-1.jsonl',
+    'audit-000000000001.jsonl.torn-20260101T000000Z',
+    'audit-000000000001.jsonl.bak',
+  ]) {
     const { stateDir } = await healthyLog(t);
     await writeFile(join(stateDir, 'audit', name), 'x');
     t.match(await verifyAudit(stateDir), { ok: false, first: { kind: 'foreign_file', file: `audit/${name}` } }, name);
@@ -309,7 +353,13 @@ t.test('garbage of any size is read in bounded memory and named', async (t) => {
 t.test('a problem is told as file:line: kind: message', (t) => {
   const text = formatVerifyProblem({ kind: 'changed', file: 'audit/a.jsonl', line: 7, seq: null, message: 'why' });
   t.equal(text, 'audit/a.jsonl:7: changed: why');
-  const whole = formatVerifyProblem({ kind: 'head_missing', file: 'audit.head', line: null, seq: null, message: 'why' });
+  const whole = formatVerifyProblem({
+    kind: 'head_missing',
+    file: 'audit.head',
+    line: null,
+    seq: null,
+    message: 'why',
+  });
   t.equal(whole, 'audit.head: head_missing: why');
   t.end();
 });

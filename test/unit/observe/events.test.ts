@@ -144,9 +144,18 @@ t.test('events that a listener publishes come after, in one order for all', (t) 
   const other: EventView[] = [];
   target.subscribe(null, (view) => other.push(view));
   target.publish(event('first'));
-  t.strictSame(one?.map(({ type }) => type), ['first', 'second']);
-  t.strictSame(other.map(({ type }) => type), ['first', 'second']);
-  t.strictSame(two?.map(({ type }) => type), ['first', 'second']);
+  t.strictSame(
+    one?.map(({ type }) => type),
+    ['first', 'second'],
+  );
+  t.strictSame(
+    other.map(({ type }) => type),
+    ['first', 'second'],
+  );
+  t.strictSame(
+    two?.map(({ type }) => type),
+    ['first', 'second'],
+  );
   t.end();
 });
 
