@@ -23,7 +23,7 @@ import { Rendezvous } from '../lib/process/rendezvous.ts';
 import { Scope } from '../lib/scope/scope.ts';
 import { reconcile } from '../lib/supervisor/reconcile.ts';
 import { Registry } from '../lib/supervisor/registry.ts';
-import { createAuditReader } from './audit-reader.ts';
+import { createAuditReader } from './api/audit-reader.ts';
 import { banner } from './banner.ts';
 import { resolveLocations } from './cli/locations.ts';
 import type { Locations } from './cli/locations.ts';
@@ -71,6 +71,11 @@ const ROOM_DEADLINE_MS = 5_000;
 async function run(options: DaemonOptions, locations: Locations, root: Scope): Promise<number> {
   const { stateDir } = locations;
   const source = createConfigSource(locations);
+  // Watched before it is read, so that no change falls between the two.
+  let changed = false;
+  let onConfigChange = (): void => void (changed = true);
+  const watcher = source.watch(() => onConfigChange());
+  root.add('config watch', () => watcher?.close(), ROOM_DEADLINE_MS);
   let config: Config = source.load();
   const log = createLogger({ level: config.daemon.logLevel, destination: 'stderr' });
   const self = procfsFacts.identity(process.pid);
@@ -141,7 +146,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     governor: registry,
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
-    audit: createAuditReader(stateDir, audit),
+    audit: createAuditReader(stateDir, async () => void (await audit.flush())),
     metricsText: () => metrics.render(),
     ready: () => ({ ready: state === 'ready', detail: state }),
     stop: ({ stopTools }) => shutdown.begin(stopTools ? 'all' : 'managed'),
@@ -169,10 +174,10 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onRequest: createLaunchDoor({ registry, config: () => config, facts: procfsFacts, log, directory: `${stateDir}/launch` }),
     onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
   });
-  const watcher = source.watch(() => reload('file change'));
-  root.add('config watch', () => watcher?.close(), ROOM_DEADLINE_MS);
   registry.autostart();
   state = 'ready';
+  onConfigChange = () => reload('file change');
+  if (changed) onConfigChange();
   selftest(report, log);
   if (options.foreground) process.stdout.write(banner({ address, stateDir, config, report, json: options.json }));
   return shutdown.done;

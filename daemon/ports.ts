@@ -1,6 +1,7 @@
 /** Plugs the real rooms into the supervisor's interfaces. */
 
 import { randomBytes } from 'node:crypto';
+import { cpus } from 'node:os';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { GovernorError } from '../lib/core/errors.ts';
@@ -64,6 +65,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
       connect: (process, { timeoutMs, onProtocolError }) => handshake(process, { timeoutMs, onProtocolError, version: governorVersion() }),
     },
     staleSockets: { destroy: destroyStaleSockets },
+    cores: cpus().length,
     bootId: input.report.bootId,
     self: input.self,
     newRunId,

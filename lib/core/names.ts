@@ -18,10 +18,10 @@ const ALLOWED = /^[\p{L}\p{M}\p{Nd} ._\-@+:'"()]$/u;
  */
 export function parseToolName(raw: string): Result<string, string> {
   if (raw === '') return refuse('it is empty');
-  // Normalisation never shrinks four-fold below this, and a megabyte need not be looked at.
+  // Composing joins a few code units to one character, never sixteen: this is too long in any form, so do not normalise it.
   if (raw.length > MAX_NAME_CHARACTERS * 16) return refuse(`this one has more than ${MAX_NAME_CHARACTERS} characters`);
   const name = raw.normalize('NFC');
-  const characters = [...name];
+  const characters = Array.from(name);
   const wrong = characters.findIndex((character) => !ALLOWED.test(character));
   if (wrong !== -1) return refuse(`${show(characters[wrong] ?? '')} at character ${wrong + 1} is not allowed`);
   if (characters.length > MAX_NAME_CHARACTERS) return refuse(`this one has ${characters.length} characters`);
@@ -42,7 +42,7 @@ export function nameFromCommand(command: string, args: readonly string[]): strin
 }
 
 function sanitise(raw: string): string {
-  const characters = [...raw.slice(0, 1024).normalize('NFC')].map((character) =>
+  const characters = Array.from(raw.slice(0, 1024).normalize('NFC')).map((character) =>
     ALLOWED.test(character) ? character : '-',
   );
   const name = trimEnds(characters.slice(0, MAX_NAME_CHARACTERS).join(''));

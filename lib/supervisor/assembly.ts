@@ -175,8 +175,9 @@ async function removeContainment(containment: Containment): Promise<void> {
   containment.close();
 }
 
-async function removeTempDir({ tool, run, tempDir, tempRoot, ports }: Release): Promise<string> {
-  ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason: 'requested', target: { directory: tempDir } });
+async function removeTempDir({ tool, run, tempDir, tempRoot, ending, ports }: Release): Promise<string> {
+  const reason = ending()?.request?.reason ?? 'launch_failed';
+  ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason, target: { directory: tempDir } });
   const { files, bytes, left } = await ports.tempDirs.remove(tempDir, tempRoot);
   ports.recorder.record({ kind: 'outcome', tool, run, action: 'delete_temp', ok: left.length === 0, detail: { files, bytes, left: left.slice(0, 20) } });
   if (left.length > 0) throw new Error(`could not delete ${left.length} entries, the first is ${left[0] ?? ''}`);

@@ -5,10 +5,13 @@
 
 import type { Clock } from '../core/clock.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
+import type { Approach } from '../core/cadence.ts';
 import { nextSampleInMs } from '../core/cadence.ts';
 import { THRESHOLD_STAGES, higher, rank } from '../core/ladder.ts';
 import type { Stage } from '../core/ladder.ts';
 import type { Decision } from '../core/policy.ts';
+import { ratioOf } from '../core/limits.ts';
+import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { ProcessFacts } from '../process/facts.ts';
 import type { Run } from './run.ts';
@@ -36,7 +39,7 @@ interface Watched {
   readonly run: Run;
   dueMs: number;
   stopWatching: () => void;
-  lastMemory: { readonly atMs: number; readonly bytes: number } | null;
+  readonly lastRatios: Map<Resource, { readonly ratio: number; readonly atMs: number }>;
   endSeen: boolean;
 }
 
@@ -60,7 +63,7 @@ export class Monitor {
 
   /** Starts to watch; the first sample is taken soon. */
   add(run: Run): void {
-    const watched: Watched = { run, dueMs: this.#now() + 20, stopWatching: () => undefined, lastMemory: null, endSeen: false };
+    const watched: Watched = { run, dueMs: this.#now() + 20, stopWatching: () => undefined, lastRatios: new Map(), endSeen: false };
     watched.stopWatching = run.init.containment.watch(() => this.poke(run.id));
     this.#watched.set(run.id, watched);
     this.#arm();
@@ -162,24 +165,38 @@ export class Monitor {
     for (const resource of RESOURCES) stage = higher(stage, run.stage(resource));
     return nextSampleInMs({
       baseMs: this.#options.baseMs,
+      ageMs: this.#now() - run.init.startedMs,
       stage,
-      uncappedMemory: this.#uncappedMemory(watched),
+      approaches: approaches(watched),
+      uncappedMemory: uncappedMemory(run),
       untilRuntimeStageMs: untilRuntimeStage(run),
     });
   }
+}
 
-  #uncappedMemory(watched: Watched): { usageBytes: number; limitBytes: number; growthBytesPerMs: number } | null {
-    const { run } = watched;
-    const limit = run.limits.memory;
-    const reading = run.last?.readings.memory;
-    const held = run.outcomes.some((outcome) => outcome.resource === 'memory' && outcome.enforcement === 'kernel');
-    if (held || limit === null || reading?.kind !== 'measured') return null;
-    const before = watched.lastMemory;
-    watched.lastMemory = { atMs: reading.atMs, bytes: reading.value };
-    const elapsedMs = before === null ? 0 : reading.atMs - before.atMs;
-    const growth = before === null || elapsedMs <= 0 ? 0 : (reading.value - before.bytes) / elapsedMs;
-    return { usageBytes: reading.value, limitBytes: limit.limit, growthBytesPerMs: Math.max(0, growth) };
+/** Growth of each limited resource since the sample before. */
+function approaches(watched: Watched): readonly Approach[] {
+  const { run, lastRatios } = watched;
+  const found: Approach[] = [];
+  for (const resource of RESOURCES) {
+    const limit = run.limits[resource];
+    const reading = run.last?.readings[resource];
+    // A rate has no headroom that is used up, and the deadline of a runtime is known exactly.
+    if (limit === null || reading?.kind !== 'measured' || resource === 'cpu' || resource === 'runtime') continue;
+    const ratio = ratioOf(reading, limit);
+    const before = lastRatios.get(resource);
+    lastRatios.set(resource, { ratio, atMs: reading.atMs });
+    if (before === undefined || reading.atMs <= before.atMs || ratio <= before.ratio) continue;
+    found.push({ ratio, growthPerMs: (ratio - before.ratio) / (reading.atMs - before.atMs), emergency: limit.thresholds.emergency });
   }
+  return found;
+}
+
+function uncappedMemory(run: Run): { usageBytes: number; limitBytes: number } | null {
+  const limit = run.limits.memory;
+  const reading = run.last?.readings.memory;
+  const held = run.outcomes.some((outcome) => outcome.resource === 'memory' && outcome.enforcement === 'kernel');
+  return held || limit === null || reading?.kind !== 'measured' ? null : { usageBytes: reading.value, limitBytes: limit.limit };
 }
 
 function untilRuntimeStage(run: Run): number | null {

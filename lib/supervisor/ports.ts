@@ -87,6 +87,8 @@ export interface SupervisorPorts {
   terminate(target: Target, options: TerminateOptions): Promise<Termination>;
   readonly connect: ConnectPort;
   readonly staleSockets: StaleSocketPort;
+  /** CPUs that the kernel counts throttling over. */
+  readonly cores: number;
   readonly bootId: string;
   readonly self: ProcessIdentity;
   newRunId(): string;

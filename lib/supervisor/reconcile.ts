@@ -3,6 +3,8 @@
  * up after. Which, is audited. Nothing is signalled whose identity was not checked again.
  */
 
+import type { EndReason } from '../core/audit-record.ts';
+import type { ProcessIdentity } from '../core/identity.ts';
 import type { Containment, ContainmentRecord } from '../os/backend.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import { Scope } from '../scope/scope.ts';
@@ -67,11 +69,14 @@ async function settle(entry: LedgerEntry, account: Account, options: ReconcileOp
     return;
   }
   account.ended.push(name);
-  await tool.stop(
-    deadClient === undefined ? 'daemon_crash' : 'client_died',
-    deadClient === undefined ? 'stopped: the daemon that held it has died' : `stopped: its client (process ${deadClient.pid}) died while no daemon ran`,
-    entry.runId,
-  );
+  const [reason, message] = whyEnded(containment, deadClient);
+  await tool.stop(reason, message, entry.runId);
+}
+
+function whyEnded(containment: Containment, deadClient: ProcessIdentity | undefined): readonly [EndReason, string] {
+  if (containment.membership.members().length === 0) return ['exited', 'ended by itself while no daemon ran'];
+  if (deadClient !== undefined) return ['client_died', `stopped: its client (process ${deadClient.pid}) died while no daemon ran`];
+  return ['daemon_crash', 'stopped: the daemon that held it has died'];
 }
 
 async function findContainment(entry: LedgerEntry, { ports, restoreDefinition }: ReconcileOptions): Promise<Containment | null> {

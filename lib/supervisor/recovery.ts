@@ -12,6 +12,7 @@ import type { SupervisorPorts } from './ports.ts';
 /** A run that lived this long was a success: the back-off starts anew. */
 const STABLE_MS = 60_000;
 const BACKOFF = { initialMs: 1_000, factor: 2, maxMs: 60_000 } as const;
+const FAILURES_KEPT = 100;
 /** Ends that nobody asked for. */
 const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>(['exited', 'limit', 'oom_kill', 'not_ready', 'launch_failed', 'daemon_crash']);
 
@@ -19,14 +20,16 @@ export class Recovery {
   readonly #definition: () => ToolDefinition;
   readonly #ports: SupervisorPorts;
   readonly #onDue: () => void;
-  #failuresMs: number[] = [];
+  /** Outlives the tool: an ad-hoc tool is registered anew with each of its runs. */
+  readonly #failuresMs: number[];
   #attempts = 0;
   #startedMs: number | null = null;
   #held = false;
   #timer: NodeJS.Timeout | null = null;
   #dueMs: number | null = null;
 
-  constructor(definition: () => ToolDefinition, ports: SupervisorPorts, onDue: () => void) {
+  constructor(definition: () => ToolDefinition, ports: SupervisorPorts, failuresMs: number[], onDue: () => void) {
+    this.#failuresMs = failuresMs;
     this.#definition = definition;
     this.#ports = ports;
     this.#onDue = onDue;
@@ -47,7 +50,7 @@ export class Recovery {
 
   countFailure(): void {
     this.#failuresMs.push(this.#now());
-    this.#failuresMs = this.#failuresMs.slice(-100);
+    if (this.#failuresMs.length > FAILURES_KEPT) this.#failuresMs.shift();
   }
 
   /** A run is up. */
@@ -99,7 +102,7 @@ export class Recovery {
     this.cancel();
     if (this.#attempts > 0 || this.#failuresMs.length > 0) this.#record('reset', {});
     this.#attempts = 0;
-    this.#failuresMs = [];
+    this.#failuresMs.length = 0;
     this.#held = false;
   }
 

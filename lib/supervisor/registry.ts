@@ -34,6 +34,7 @@ export class Registry implements Governor {
   readonly #tools = new Map<string, Tool>();
   readonly #monitor: Monitor;
   readonly #context;
+  readonly #failures = new Map<string, number[]>();
   #closing = false;
 
   constructor(options: RegistryOptions) {
@@ -54,6 +55,7 @@ export class Registry implements Governor {
       ports: options.ports,
       monitor: this.#monitor,
       responder: createResponder(options.ports),
+      failuresOf: (name: string) => this.#failuresOf(name),
       onGone: (tool: Tool) => {
         this.#tools.delete(tool.name);
         options.onForgotten(tool.name);
@@ -237,6 +239,15 @@ export class Registry implements Governor {
   /** No more time to be polite. */
   hurry(): void {
     for (const tool of this.#tools.values()) tool.hurry();
+  }
+
+  #failuresOf(name: string): number[] {
+    const failures = this.#failures.get(name) ?? [];
+    this.#failures.delete(name);
+    this.#failures.set(name, failures);
+    const oldest = this.#failures.keys().next();
+    if (this.#failures.size > TOOLS_MAX && oldest.done !== true) this.#failures.delete(oldest.value);
+    return failures;
   }
 
   #find(name: string): Tool {

@@ -58,6 +58,8 @@ export class Run {
   notifyPressure: ((message: string) => number) | null = null;
   exit: ExitInfo = 'unknown';
   last: UsageRecord | null = null;
+  /** The kernel has killed a process of it for lack of memory. */
+  oomKilled = false;
   /** Milliseconds of CPU time as last read; null before that or where it cannot be read. */
   cpuTimeMs: number | null = null;
   end: EndView | null = null;
@@ -69,7 +71,7 @@ export class Run {
     this.init = init;
     this.#ports = ports;
     this.limits = init.definition.limits;
-    this.#records = new RecordBuilder(init.id, init.startedMs);
+    this.#records = new RecordBuilder(init.id, init.startedMs, ports.cores);
     this.#memory = initialMemory(init.startedMs);
   }
 
@@ -95,6 +97,7 @@ export class Run {
     const sample = this.init.containment.usage.sample(nowMs);
     const record = this.#records.build(sample, stalled);
     this.last = record;
+    this.oomKilled ||= record.kernel.oomKills > 0;
     if (sample.cpuTimeMs.kind === 'measured') this.cpuTimeMs = sample.cpuTimeMs.value;
     const verdict = decide(this.#memory, record, this.limits, this.#ladder(), nowMs);
     this.#memory = verdict.memory;
@@ -109,9 +112,9 @@ export class Run {
     const limit = this.limits[resource];
     if (limit === null) return { stage: 'normal', usage: 0 };
     const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), true);
-    const record = this.#records.build(sample, false);
-    this.last = record;
-    const reading = record.readings[resource];
+    const readings = this.#records.readings(sample);
+    if (this.last !== null) this.last = { ...this.last, atMs: sample.atMs, readings };
+    const reading = readings[resource];
     if (reading.kind !== 'measured') return null;
     return { stage: stageOf(ratioOf(reading, limit), limit.thresholds), usage: reading.value };
   }

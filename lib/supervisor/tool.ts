@@ -5,6 +5,7 @@
 
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
+import { formatDuration } from '../core/format.ts';
 import type { ToolEffect, ToolEvent, ToolState } from '../core/tool-state.ts';
 import { transition } from '../core/tool-state.ts';
 import type { Assembled } from './assembly.ts';
@@ -25,10 +26,20 @@ import type { ServerInfo } from './ports.ts';
 const ENDED_KEPT = 20;
 const UNPROVEN_RECHECK_MS = 5_000;
 
+/** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
+const OOM_END: EndRequest = {
+  reason: 'oom_kill',
+  message: 'the kernel killed it for lack of memory (OOM) at its hard limit, 150 % of its limit unless set otherwise',
+  resource: 'memory',
+  graceMs: 0,
+};
+
 export interface ToolContext {
   readonly ports: SupervisorPorts;
   readonly monitor: Monitor;
   readonly responder: Responder;
+  /** Times of failures of a tool of this name, kept beyond its registration; to be changed in place. */
+  failuresOf(tool: string): number[];
   /** The tool has left the table: forget it. */
   onGone(tool: Tool): void;
 }
@@ -53,7 +64,7 @@ export class Tool {
     this.definition = definition;
     this.#context = context;
     this.#mailbox = new Mailbox((error) => context.ports.log.error({ tool: definition.name, err: error }, 'a decision could not be carried out'));
-    this.recovery = new Recovery(() => this.definition, context.ports, () => this.#recover());
+    this.recovery = new Recovery(() => this.definition, context.ports, context.failuresOf(definition.name), () => this.#recover());
   }
 
   /** CPU time of all runs in this daemon, milliseconds, never falling; null while nothing was measured. */
@@ -75,9 +86,16 @@ export class Tool {
   /** Puts a launcher under supervision; resolves when it was told to go on. */
   async adoptLauncher(request: DirectStart, definition = this.definition): Promise<Run> {
     this.#admit();
+    if (!this.recovery.breakerMayClose()) {
+      this.#dispatch('launch_failed');
+      this.#unregisterIfAdHoc();
+      const { budget, windowMs } = this.definition.recovery;
+      throw new GovernorError('breaker_open', `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait, raise its limits, or reset it with: governor cleanup ${this.name}`);
+    }
     try {
       const assembled = await startDirect(definition, request, this.#context.ports, (started) => this.#watch(started));
       this.#dispatch('run_started', assembled.run.id);
+      if (this.state !== 'active') void this.#end(assembled, { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs });
       return assembled.run;
     } catch (error) {
       if (this.runs.size === 0) this.#dispatch('launch_failed');
@@ -120,14 +138,15 @@ export class Tool {
       case 'decisions':
         for (const decision of finding.decisions) {
           this.#mailbox.post(() => this.#context.responder.respond(run, decision, (request, action) => {
-            if (action === 'stop') this.recovery.hold();
-            if (action === 'kill') this.recovery.countFailure();
+            if (action === 'stop' && run.init.mode === 'managed') this.recovery.hold();
+            // A managed run's failure is counted when its recovery is considered.
+            if (action === 'kill' && run.init.mode === 'direct') this.recovery.countFailure();
             void this.#end(assembled, request);
           }));
         }
         return;
       case 'empty':
-        void this.#end(assembled, { reason: 'exited', message: 'ended by itself', graceMs: 0 });
+        void this.#end(assembled, run.oomKilled ? OOM_END : { reason: 'exited', message: 'ended by itself', graceMs: 0 });
         return;
       case 'leader_gone':
         void this.#end(assembled, { reason: 'exited', message: 'ended by itself; what it left behind was stopped', graceMs: this.definition.graceMs });
@@ -232,7 +251,7 @@ export class Tool {
     }
     this.#forgetRun(run);
     // A run that never became ready is reported by its start.
-    if (wasReady) this.#considerRecovery(end.reason);
+    if (wasReady && run.init.mode === 'managed') this.#considerRecovery(end.reason);
     this.#unregisterIfAdHoc();
   }
 

@@ -1,6 +1,6 @@
 /** From raw counters of the operating-system room to the record that the policy judges. */
 
-import type { KernelEvents, Reading, UsageRecord } from '../core/usage.ts';
+import type { KernelEvents, Reading, Readings, UsageRecord } from '../core/usage.ts';
 import { measured } from '../core/usage.ts';
 import { CpuWindow } from '../core/usage-window.ts';
 import type { RunSample } from '../os/backend.ts';
@@ -9,16 +9,18 @@ import type { RunSample } from '../os/backend.ts';
 export class RecordBuilder {
   readonly #runId: string;
   readonly #startedMs: number;
+  readonly #cores: number;
   readonly #cpu = new CpuWindow();
   #oomKills = 0;
   #cpuThrottledMs = 0;
   #memoryStallMs: number | null = null;
   #lastMs: number | null = null;
 
-  /** @param startedMs monotonic milliseconds at which the activation began */
-  constructor(runId: string, startedMs: number) {
+  /** @param startedMs monotonic milliseconds at which the activation began @param cores CPUs of the host */
+  constructor(runId: string, startedMs: number, cores: number) {
     this.#runId = runId;
     this.#startedMs = startedMs;
+    this.#cores = cores;
   }
 
   build(sample: RunSample, stalled: boolean): UsageRecord {
@@ -26,19 +28,24 @@ export class RecordBuilder {
       runId: this.#runId,
       atMs: sample.atMs,
       stalled,
-      readings: {
-        memory: sample.memory,
-        cpu: this.#cpuRate(sample.cpuTimeMs),
-        file_handles: sample.fileHandles,
-        sockets: sample.sockets,
-        runtime: measured(Math.max(0, sample.atMs - this.#startedMs), 'exact', sample.atMs),
-        temp_storage: sample.tempStorage,
-        tasks: sample.tasks,
-      },
+      readings: this.readings(sample),
       kernel: this.#kernelEvents(sample),
     };
     this.#lastMs = sample.atMs;
     return record;
+  }
+
+  /** Usage alone: the kernel's events stay for the next record. */
+  readings(sample: RunSample): Readings {
+    return {
+      memory: sample.memory,
+      cpu: this.#cpuRate(sample.cpuTimeMs),
+      file_handles: sample.fileHandles,
+      sockets: sample.sockets,
+      runtime: measured(Math.max(0, sample.atMs - this.#startedMs), 'exact', sample.atMs),
+      temp_storage: sample.tempStorage,
+      tasks: sample.tasks,
+    };
   }
 
   #cpuRate(cpuTimeMs: Reading): Reading {
@@ -53,7 +60,8 @@ export class RecordBuilder {
     const stallBefore = this.#memoryStallMs;
     const events: KernelEvents = {
       oomKills: Math.max(0, sample.oomKills - this.#oomKills),
-      cpuThrottledMs: Math.max(0, sample.cpuThrottledMs - this.#cpuThrottledMs),
+      // The kernel sums over CPUs; the policy wants the share of one.
+      cpuThrottledMs: Math.max(0, sample.cpuThrottledMs - this.#cpuThrottledMs) / this.#cores,
       memoryStall:
         sample.memoryStallMs === null || stallBefore === null || elapsedMs <= 0
           ? null

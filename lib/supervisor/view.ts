@@ -22,7 +22,9 @@ export function iso(wallMs: number): string {
 
 export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
   const { definition } = tool;
-  const runs = [...tool.runs.values()].map(({ run }) => runView(run, ports));
+  const live = [...tool.runs.values()].map(({ run }) => run);
+  const [firstLive] = live;
+  const runs = live.map((run) => runView(run, ports));
   return {
     name: tool.name,
     state: tool.state,
@@ -32,7 +34,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
     command: maskArguments([definition.command, ...definition.args]),
     class: definition.class,
     runs,
-    limits: limitViews(definition.limits, [], null),
+    limits: limitViews(definition.limits, firstLive?.outcomes ?? [], firstLive?.init.notGoverned ?? null),
     lastEnd: tool.lastEnd,
     server: tool.server,
     recovery: {

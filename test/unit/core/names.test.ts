@@ -23,6 +23,7 @@ t.test('names that are allowed', (t) => {
 });
 
 t.test('names that are refused say what and where', (t) => {
+  t.equal(NAME_RULE, `a tool name has 1 to 64 characters: letters, digits, marks, spaces and . _ - @ + : ' " ( )`);
   const table: readonly (readonly [string, string])[] = [
     ['', 'it is empty'],
     ['a/b', '"/" at character 2 is not allowed'],

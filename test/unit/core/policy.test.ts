@@ -153,6 +153,11 @@ t.test('repeat: still in an acting stage when the quiet time is over', (t) => {
   t.same(bench.run([110], { afterMs: 14_000 }), ['cleanup↻']);
   t.same(bench.run([97, 97], { afterMs: 20_000 }), ['-', '-'], 'samples no longer hold the stage');
 
+  const emergency = new Bench();
+  emergency.run([160]);
+  emergency.acted('emergency');
+  t.same(emergency.run([160, 160], { afterMs: 8_000 }), ['-', 'emergency↻']);
+
   const throttled = new Bench('memory', { escalateAfterMs: { ...SETTINGS.escalateAfterMs, memory: null } });
   throttled.run([95, 95, 95]);
   throttled.acted('throttled');
@@ -317,6 +322,12 @@ t.test('starvation: opt-in, per core, after the warm-up', (t) => {
   capped.run([101, 101]);
   t.equal(capped.stage, 'cleanup', 'by usage alone, which only tells');
   t.same(capped.run([101, 101, 101, 101, 101], starved), ['-', '-', '-', '-', 'cleanup↻ (starvation)']);
+
+  t.same(
+    capped.run([101, 101, 101, 101, 101], starved),
+    ['-', '-', '-', '-', 'cleanup↻ (starvation)'],
+    'and each time anew',
+  );
 
   const relieved = new Bench('cpu', { starvation, cpuWarmUpMs: 0 });
   relieved.run([95, 95, 95, 95, 95, 95], starved);
