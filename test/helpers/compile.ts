@@ -47,10 +47,11 @@ function findCompiler(): string | null {
 /** Static where the C library allows it, so that the program also runs in a bare guest. Renamed when complete. */
 function build(compiler: string, source: string, program: string): void {
   const unfinished = `${program}.${process.pid}`;
-  const attempts = [['-static'], []].map((linking) =>
-    spawnSync(compiler, [...linking, '-O2', '-pthread', '-o', unfinished, source], { encoding: 'utf8' }),
-  );
-  const failed = attempts.at(-1);
-  if (!existsSync(unfinished)) throw new Error(`${compiler} ${source}: ${failed?.stderr ?? 'did not run'}`);
+  const compile = (...linking: readonly string[]): string | null => {
+    const done = spawnSync(compiler, [...linking, '-O2', '-pthread', '-o', unfinished, source], { encoding: 'utf8' });
+    return done.status === 0 ? null : done.stderr;
+  };
+  const complaint = compile('-static') === null ? null : compile();
+  if (complaint !== null) throw new Error(`${compiler} ${source}: ${complaint}`);
   renameSync(unfinished, program);
 }

@@ -1,6 +1,6 @@
 /** The misbehaving programs do what they are for, and none outlives its life. */
 
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { fixtureCommand, lacksFixture, newMarker, startFixture, startProgram } from '../helpers/fixture.ts';
@@ -8,6 +8,7 @@ import { children, descriptors, environment, residentBytes, session, state } fro
 import { projectRoot } from '../helpers/project-root.ts';
 import { lacks } from '../helpers/skip.ts';
 import { formatSurvivor, isAlive, killIdentity, survivors, survivorsAfter } from '../helpers/survivors.ts';
+import { temporaryDirectory } from '../helpers/temp-directory.ts';
 import { waitFor } from '../helpers/wait-for.ts';
 
 const linux = lacks('linux');
@@ -58,7 +59,9 @@ t.test('CLOSE_WAIT', { skip: linux }, async (t) => {
 });
 
 t.test('temporary storage', { skip: linux }, async (t) => {
-  const directory = t.testdir({ many: {}, unlinked: {}, traps: {}, target: { 'precious.txt': 'precious' } });
+  const directory = temporaryDirectory(t);
+  for (const name of ['many', 'unlinked', 'traps', 'target']) mkdirSync(join(directory, name));
+  writeFileSync(join(directory, 'target/precious.txt'), 'precious');
   const many = startFixture(t, 'fill-temp-many', { args: ['--files=250'], env: { TMPDIR: join(directory, 'many') } });
   t.equal((await many.said('ready'))['files'], 250);
   t.equal(readdirSync(join(directory, 'many/many')).length, 3, 'in directories of a hundred');
@@ -215,7 +218,7 @@ t.test(
   { skip: linux || lacksFixture('hop-fork', 'fork-bomb', 'zombie-leader', 'shared-forks', 'fast-allocator') },
   async (t) => {
     const marker = newMarker();
-    const temporary = t.testdir();
+    const temporary = temporaryDirectory(t);
     const names = readdirSync(join(projectRoot, 'test/fixtures/tools')).filter((name) => /\.(mjs|sh|c)$/.test(name));
     for (const name of names) {
       startFixture(t, name.replace(/\.\w+$/, ''), {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 
 import type { Containment } from '../../lib/os/backend.ts';
+import { readCgroupMounts } from '../../lib/os/mounts.ts';
 import { isGovernorError } from '../helpers/governor-error.ts';
 import { cgroupBenches, emptied, endAll, limitsOf } from '../helpers/cgroup-backends.ts';
 import { lacksFixture } from '../helpers/fixture.ts';
@@ -91,11 +92,33 @@ for (const bench of await cgroupBenches()) {
     writeFileSync(join(inner, 'deeper', 'cgroup.procs'), String(tool.identity.pid));
     tool.go();
     await tool.said('ready');
-    t.same(run.membership.members().map(({ pid }) => pid), [tool.identity.pid]);
+    t.same(
+      run.membership.members().map(({ pid }) => pid),
+      [tool.identity.pid],
+    );
     const sample = run.usage.sample(performance.now(), true);
     t.equal(sample.populated, true);
     t.ok(sample.fileHandles.kind === 'measured' && sample.fileHandles.value >= 30, 'its file handles count');
     await endAll(run);
+    assertNothingLeft(t, run);
+  });
+
+  t.test(`${bench.id}: a tool that makes a threaded sub-group`, async (t) => {
+    const run = await bench.create(t);
+    const tool = startGated(t, 'open-files', { args: ['--count=30'] });
+    await run.attach(tool.identity);
+    tool.go();
+    await tool.said('ready');
+    t.comment(moveThread(join(membershipOf(run), 'threads'), tool.identity.pid) ?? 'done');
+    t.same(
+      run.membership.members().map(({ pid }) => pid),
+      [tool.identity.pid],
+    );
+    const { populated, fileHandles } = run.usage.sample(performance.now(), true);
+    t.equal(populated, true);
+    t.ok(fileHandles.kind === 'measured' && fileHandles.value >= 30);
+    await endAll(run);
+    t.same(await survivorsAfter(tool.marker, 1000), []);
     assertNothingLeft(t, run);
   });
 
@@ -140,7 +163,7 @@ for (const bench of await cgroupBenches()) {
       return;
     }
     const run = await bench.create(t);
-    const home = ownGroup(run);
+    const home = ownGroup();
     const self = identityOf(process.pid);
     if (self === null) throw new Error('no identity of this process');
     writeFileSync(join(membershipOf(run), 'cgroup.procs'), String(process.pid));
@@ -174,15 +197,31 @@ for (const bench of await cgroupBenches()) {
 function membershipOf(run: Containment): string {
   const { directories } = run.record;
   const names = ['unified', 'freezer', 'pids', 'memory'];
-  const found = names.map((name) => directories.find(({ hierarchy }) => hierarchy === name)).find((one) => one !== undefined);
+  const found = names
+    .map((name) => directories.find(({ hierarchy }) => hierarchy === name))
+    .find((one) => one !== undefined);
   if (found === undefined) throw new Error('no directory');
   return found.path;
 }
 
-/** `cgroup.procs` of the group two levels up, where this process may go back to. */
-function ownGroup(run: Containment): string {
-  const up = membershipOf(run).includes('/governor/') ? '../../..' : '../..';
-  return join(membershipOf(run), up, 'cgroup.procs');
+/** `cgroup.procs` of the group that this process is in now. */
+function ownGroup(): string {
+  const { unified, byController } = readCgroupMounts();
+  const own = unified ?? byController.get('freezer');
+  if (own === undefined) throw new Error('no hierarchy');
+  return join(own.ownDirectory, 'cgroup.procs');
+}
+
+/** @returns why the kernel refuses it: v1, or a group with domain controllers */
+function moveThread(directory: string, pid: number): string | null {
+  mkdirSync(directory);
+  try {
+    writeFileSync(join(directory, 'cgroup.type'), 'threaded', { flag: 'r+' });
+    writeFileSync(join(directory, 'cgroup.threads'), String(pid), { flag: 'r+' });
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function freezeFile(run: Containment): string {
@@ -190,6 +229,13 @@ function freezeFile(run: Containment): string {
   return existsSync(v2) ? v2 : join(membershipOf(run), 'freezer.state');
 }
 
-function assertNothingLeft(t: { same(found: unknown, wanted: unknown, message: string): unknown }, run: Containment): void {
-  t.same(run.record.directories.filter(({ path }) => existsSync(path)), [], 'no directory is left');
+function assertNothingLeft(
+  t: { same(found: unknown, wanted: unknown, message: string): unknown },
+  run: Containment,
+): void {
+  t.same(
+    run.record.directories.filter(({ path }) => existsSync(path)),
+    [],
+    'no directory is left',
+  );
 }

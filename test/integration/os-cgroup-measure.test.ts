@@ -34,22 +34,44 @@ for (const bench of await cgroupBenches()) {
 
     const contained = bench.id === 'cgroup2-scope' ? loads.slice(0, 1) : loads;
     const pids = contained.map(({ identity }) => identity.pid);
-    t.same(run.membership.members().map(({ pid }) => pid).toSorted(), pids.toSorted(), 'members');
+    t.same(
+      run.membership
+        .members()
+        .map(({ pid }) => pid)
+        .toSorted(),
+      pids.toSorted(),
+      'members',
+    );
     const sample = await waitFor('a complete sample', () => {
       const now = run.usage.sample(performance.now(), true);
       return valueOf(now.tempStorage) >= 4 * MIB && now;
     });
     t.equal(sample.populated, true);
-    t.equal(valueOf(sample.fileHandles), sum(pids, (pid) => descriptors(pid).length), 'file handles');
-    t.equal(valueOf(sample.sockets), new Set(pids.flatMap(descriptors).filter((link) => link.startsWith('socket:'))).size, 'sockets');
-    t.equal(valueOf(sample.tasks), sum(pids, (pid) => readdirSync(`/proc/${pid}/task`).length), 'tasks');
+    t.equal(
+      valueOf(sample.fileHandles),
+      sum(pids, (pid) => descriptors(pid).length),
+      'file handles',
+    );
+    t.equal(
+      valueOf(sample.sockets),
+      new Set(pids.flatMap(descriptors).filter((link) => link.startsWith('socket:'))).size,
+      'sockets',
+    );
+    t.equal(
+      valueOf(sample.tasks),
+      sum(pids, (pid) => readdirSync(`/proc/${pid}/task`).length),
+      'tasks',
+    );
     const resident = sum(pids, (pid) => statusKiB(pid, 'VmRSS') * 1024);
     const anonymous = sum(pids, (pid) => statusKiB(pid, 'RssAnon') * 1024);
     const memory = valueOf(sample.memory);
     t.ok(memory >= anonymous * 0.9, `memory ${memory} holds the ${anonymous} anonymous bytes`);
     t.ok(memory <= resident + 32 * MIB, `memory ${memory} is not far above the resident ${resident}`);
     const cpuMs = sum(pids, cpuTimeMs);
-    t.ok(valueOf(run.usage.sample(performance.now(), true).cpuTimeMs) >= cpuMs * 0.8, `CPU time of at least ${cpuMs} ms`);
+    t.ok(
+      valueOf(run.usage.sample(performance.now(), true).cpuTimeMs) >= cpuMs * 0.8,
+      `CPU time of at least ${cpuMs} ms`,
+    );
     const temp = valueOf(sample.tempStorage);
     const wanted = bench.id === 'cgroup2-scope' ? 4 * MIB : 12 * MIB;
     t.ok(temp >= wanted && temp < wanted + MIB, `temp storage ${temp}, unlinked files included`);
@@ -79,7 +101,10 @@ for (const bench of await cgroupBenches()) {
       seen.push(valueOf(run.usage.sample(performance.now()).cpuTimeMs));
       await pause(20);
     }
-    t.same(seen, seen.toSorted((a, b) => a - b));
+    t.same(
+      seen,
+      seen.toSorted((a, b) => a - b),
+    );
   });
 
   t.test(`${bench.id}: a tree that ended`, async (t) => {
@@ -116,7 +141,9 @@ function statusKiB(pid: number, key: string): number {
 }
 
 function cpuTimeMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 

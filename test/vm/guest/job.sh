@@ -26,9 +26,11 @@ if id u >/dev/null 2>&1; then chown -R u /job; fi
 while read -r mode; do
   while read -r file; do
     echo "# $mode: $file"
+    began=$(cut -d. -f1 /proc/uptime)
     run_in "$mode" timeout 300 node "$file" </dev/null
     status=$?
     [ $status = 0 ] || failed=1
+    echo "# took $(($(cut -d. -f1 /proc/uptime) - began)) s"
     echo "VM_RESULT $mode $file $status"
   done <files
 done <modes
