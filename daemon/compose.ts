@@ -146,7 +146,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     governor: registry,
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
-    audit: createAuditReader(stateDir, async () => void (await audit.flush())),
+    audit: createAuditReader(stateDir, () => audit.flush(), () => audit.head()),
     metricsText: () => metrics.render(),
     ready: () => ({ ready: state === 'ready', detail: state }),
     stop: ({ stopTools }) => shutdown.begin(stopTools ? 'all' : 'managed'),

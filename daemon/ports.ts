@@ -6,9 +6,9 @@ import type { Config } from '../config/config.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { GovernorError } from '../lib/core/errors.ts';
 import type { ProcessIdentity } from '../lib/core/identity.ts';
-import { handshake } from '../lib/mcp/handshake.ts';
 import type { Recorder } from '../lib/observe/recorder.ts';
 import type { Backend, BackendId, HostReport } from '../lib/os/backend.ts';
+import { readHostTotals } from '../lib/os/host-totals.ts';
 import { openLastWord } from '../lib/os/last-word.ts';
 import { procfsFacts } from '../lib/os/procfs/process-facts.ts';
 import { selectBackend } from '../lib/os/select.ts';
@@ -40,6 +40,8 @@ export interface PortsInput {
 
 export function createPorts(input: PortsInput): SupervisorPorts {
   const { tempRoot } = input;
+  const totals = readHostTotals(tempRoot, (error) => input.log.warn({ err: error }, 'the totals of the host could not be read'));
+  input.root.add('host totals', () => totals.close(), 1_000);
   return {
     clock: input.clock,
     log: input.log,
@@ -55,14 +57,18 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     facts: procfsFacts,
     backend: input.backend,
     backendFor: createBackendFinder(input),
-    host: input.report,
+    host: () => ({ ...input.report, totals: totals.latest() }),
     baseEnvironment: baseEnvironment(process.env),
     defaultCwd: process.cwd(),
     resolveCommand,
     launch: launchManaged,
     terminate,
     connect: {
-      connect: (process, { timeoutMs, onProtocolError }) => handshake(process, { timeoutMs, onProtocolError, version: governorVersion() }),
+      // Loaded with the first managed tool: the SDK is 4 MB that a daemon of direct runs alone need not carry.
+      async connect(process, { timeoutMs, onProtocolError }) {
+        const { handshake } = await import('../lib/mcp/handshake.ts');
+        return handshake(process, { timeoutMs, onProtocolError, version: governorVersion() });
+      },
     },
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,

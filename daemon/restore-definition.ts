@@ -1,4 +1,7 @@
-/** The definition for a run that an earlier daemon left: today's entry of the file, else what the ledger kept. */
+/**
+ * The definition for a run that an earlier daemon left: for a managed one today's entry of the file, for a direct one
+ * what the ledger kept, because its flags were its client's.
+ */
 
 import type { Config } from '../config/config.ts';
 import { DEFAULT_LADDER } from '../config/defaults.ts';
@@ -8,7 +11,7 @@ import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 
 export function restoreDefinition(entry: LedgerEntry, config: Config): ToolDefinition {
   const today = config.tools.find(({ name }) => name === entry.tool);
-  if (today !== undefined) return today;
+  if (today !== undefined && entry.mode === 'managed') return today;
   const kept = entry.definition;
   if (!isDefinition(kept)) throw new GovernorError('internal', `the ledger's definition of ${entry.tool} is damaged`);
   // What the daemon's own version decides is taken from today; limits and origin are the run's.

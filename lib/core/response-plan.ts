@@ -1,8 +1,9 @@
 /** What a decision asks for against what can be done here: wanted, impossible and only-pretended are all visible. */
 
+import { rank, THRESHOLD_STAGES } from './ladder.ts';
 import type { ResolvedLimit } from './limits.ts';
 import type { Decision } from './policy.ts';
-import { isEnding } from './response.ts';
+import { isBrake, isEnding } from './response.ts';
 import type { Action } from './response.ts';
 
 export type PlannedStep =
@@ -28,7 +29,9 @@ export function planResponse(
   options: { readonly dryRun: boolean; readonly mode: 'direct' | 'managed' },
 ): ResponsePlan {
   if (decision.kind === 'leave') return { steps: [] };
-  const wanted = wantedActions(decision, limit, options.mode);
+  const configured = wantedActions(decision, limit, options.mode);
+  const ends = configured.some((action) => isEnding(action) && can(action) === true);
+  const wanted = ends ? configured : [...new Set([...configured, ...skippedBrakes(decision, limit)])];
   const holding = withoutNeedlessNice(
     wanted.filter((action) => !isEnding(action)),
     can,
@@ -50,6 +53,14 @@ function wantedActions(
   const actions: readonly Action[] =
     decision.cause === 'starvation' && !configured.some(isEnding) ? [...configured, 'recycle'] : configured;
   return [...new Set(actions.map((action) => (action === 'recycle' && mode === 'direct' ? 'stop' : action)))];
+}
+
+/** Usage that jumps passes stages over: what they hold back with is still needed, unless the run ends anyway. */
+function skippedBrakes(decision: Exclude<Decision, { kind: 'leave' }>, limit: ResolvedLimit): readonly Action[] {
+  const skipped = THRESHOLD_STAGES.filter(
+    (stage) => rank(stage) > rank(decision.from) && rank(stage) < rank(decision.to),
+  );
+  return skipped.flatMap((stage) => limit.actions[stage].filter(isBrake));
 }
 
 /** Nice is the stand-in for a CPU quota: where both are listed, a quota that works leaves nice out. */

@@ -212,6 +212,20 @@ export interface Backend {
   close(): Promise<void>;
 }
 
+/** What there is to share out; read now and then, see `at`. */
+export interface HostTotals {
+  /** ISO 8601. */
+  readonly at: string;
+  readonly memoryBytes: number;
+  /** What could be had without swapping. */
+  readonly memoryAvailableBytes: number;
+  readonly cores: number;
+  /** Share of all cores in use since the reading before, percent. */
+  readonly cpuPercent: number;
+  /** Free space where the temp directories lie. */
+  readonly tempFreeBytes: number;
+}
+
 /** What the chooser reports, for `GET /v1/host` and `governor doctor`. */
 export interface HostReport {
   readonly backend: BackendId;
@@ -219,6 +233,8 @@ export interface HostReport {
   readonly capabilities: readonly ResourceCapability[];
   readonly kernel: string;
   readonly bootId: string;
+  /** null until the first reading, a few seconds after the start. */
+  readonly totals: HostTotals | null;
   /** koffi loaded, with what is missing without it. */
   readonly native: { readonly available: boolean; readonly detail: string };
 }

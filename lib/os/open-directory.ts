@@ -96,9 +96,15 @@ export class OpenDirectory {
     return fstatSync(this.#fd);
   }
 
+  /** Its entries, names as byte strings. Closes itself where that fails. */
   list(): Dir {
     const path = throughHandles ? `/proc/self/fd/${this.#fd}` : this.#path;
-    return opendirSync(rawPath(path), { encoding: 'latin1' as BufferEncoding, bufferSize: 64 });
+    try {
+      return opendirSync(rawPath(path), { encoding: 'latin1', bufferSize: 64 });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** Id of the mount it lies on, or null where the kernel does not tell: differs behind every mount point, bind mounts too. */

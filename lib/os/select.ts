@@ -154,6 +154,7 @@ function reportOn(backend: Backend, probes: readonly BackendProbe[]): HostReport
     probes,
     capabilities: backend.capabilities,
     kernel: release(),
+    totals: null,
     bootId: process.platform === 'linux' ? bootId() : 'unknown',
     native: { available: calls.available, detail: calls.available ? 'koffi: prlimit, pidfd' : calls.reason },
   };

@@ -93,15 +93,14 @@ export class Ending {
     const run = this.#run;
     const startedMs = this.#ports.clock.monotonicMs();
     const held = run.inventory();
-    const lastWord = request.reason === 'exited' || run.leader === null ? null : this.#ports.lastWord.open(run.leader.pid);
+    const lastWord = run.lastWord ?? (run.leader === null || request.reason === 'exited' ? null : this.#ports.lastWord.open(run.leader.pid));
     const closed: ScopeReport = await run.init.scope.close(request.reason);
     const termination = this.termination;
     const survived = termination?.how === 'survived';
     const report = this.#report(closed, held, this.#ports.clock.monotonicMs() - startedMs, survived);
-    if (lastWord !== null) {
-      lastWord.write(`governor: ${run.tool}: ${request.message}`);
-      lastWord.close();
-    }
+    if (request.reason !== 'exited') lastWord?.write(`governor: ${run.tool}: ${request.message}`);
+    lastWord?.close();
+    run.lastWord = null;
     if (run.process !== null && !survived) run.exit = await run.process.exited;
     const end: EndView = {
       reason: request.reason,

@@ -123,12 +123,21 @@ export class Monitor {
     try {
       const { populated, decisions } = run.observe(stalled);
       this.#options.onSample(run);
-      if (decisions.length > 0) this.#options.onFinding(run, { kind: 'decisions', decisions });
+      // What ends uses less and less: that is no recovery.
+      const told = populated && run.state === 'running' ? decisions : decisions.filter(({ kind }) => kind !== 'leave');
+      if (told.length > 0) this.#options.onFinding(run, { kind: 'decisions', decisions: told });
       if (!watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
     } catch (error) {
       this.#options.onFinding(run, { kind: 'failed', error });
     }
-    watched.dueMs = this.#now() + this.#interval(watched);
+    watched.dueMs = this.#due(this.#interval(watched));
+  }
+
+  /** Calm runs are due at the same instants, so that the daemon wakes once for all of them. */
+  #due(intervalMs: number): number {
+    const { baseMs } = this.#options;
+    const nowMs = this.#now();
+    return intervalMs >= baseMs ? (Math.floor(nowMs / baseMs) + 1) * baseMs : nowMs + intervalMs;
   }
 
   #noticeEnd(watched: Watched, populated: boolean): void {

@@ -77,7 +77,7 @@ export interface SupervisorPorts {
   readonly backend: Backend;
   /** Another backend by id, for runs that an earlier daemon contained differently; null when not usable here. */
   backendFor(id: BackendId): Promise<Backend | null>;
-  readonly host: HostReport;
+  host(): HostReport;
   /** For managed tools: what every tool may see of the daemon's environment, and where it starts by default. */
   readonly baseEnvironment: Readonly<Record<string, string>>;
   readonly defaultCwd: string;

@@ -199,7 +199,7 @@ export class Registry implements Governor {
   }
 
   host(): HostReport {
-    return this.#ports.host;
+    return this.#ports.host();
   }
 
   async reload(): Promise<ReloadOutcome> {

@@ -1,7 +1,8 @@
 /** Carries decisions out: tells, brakes, re-reads, and asks for an end. The only place where a limit becomes an act. */
 
 import type { Decision } from '../core/policy.ts';
-import { rank } from '../core/ladder.ts';
+import type { Stage } from '../core/ladder.ts';
+import { THRESHOLD_STAGES, rank } from '../core/ladder.ts';
 import { describeUsage } from '../core/message.ts';
 import type { Resource } from '../core/resource.ts';
 import type { Action } from '../core/response.ts';
@@ -22,7 +23,8 @@ export function createResponder(ports: SupervisorPorts): Responder {
   return {
     async respond(run, decision, end) {
       recordStage(run, decision, ports);
-      if (decision.kind === 'leave') return liftBrakes(run, decision.resource, ports);
+      holdLastWord(run, ports);
+      if (decision.kind === 'leave') return liftBrakes(run, decision.resource, decision.to, ports);
       const limit = run.limits[decision.resource];
       if (limit === null) return;
       const plan = planResponse(decision, limit, (action) => can(run, action), { dryRun: run.init.definition.dryRun, mode: run.init.mode });
@@ -54,6 +56,15 @@ function recordStage(run: Run, decision: Decision, ports: SupervisorPorts): void
   });
 }
 
+function holdLastWord(run: Run, ports: SupervisorPorts): void {
+  if (run.init.mode !== 'direct' || run.leader === null || run.state !== 'running') return;
+  if (run.overallStage() !== 'normal') run.lastWord ??= ports.lastWord.open(run.leader.pid);
+  else {
+    run.lastWord?.close();
+    run.lastWord = null;
+  }
+}
+
 function can(run: Run, action: Action): true | { readonly reason: string } {
   if (run.init.notGoverned !== null && action !== 'notify') return { reason: run.init.notGoverned };
   return isBrake(action) ? run.init.containment.brakes.supports(action as Brake) : true;
@@ -78,6 +89,7 @@ async function carryOut(
     const stillThere = confirm(run, decision);
     if (!stillThere.confirmed) {
       record('withdrawn', stillThere.detail);
+      await liftBrakes(run, resource, run.stage(resource), ports);
       return 'enough';
     }
     record('done', stillThere.detail);
@@ -133,9 +145,15 @@ async function destroyStaleSockets(run: Run, ports: SupervisorPorts): Promise<nu
   return closed;
 }
 
-async function liftBrakes(run: Run, resource: Resource, ports: SupervisorPorts): Promise<void> {
-  const set = run.brakes.get(resource) ?? [];
-  run.brakes.delete(resource);
+/** A stage keeps the brakes of the stages below it. */
+async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: SupervisorPorts): Promise<void> {
+  const { actions } = run.limits[resource] ?? {};
+  const kept = THRESHOLD_STAGES.flatMap((below) => (rank(below) <= rank(stage) ? (actions?.[below] ?? []) : []));
+  const all = run.brakes.get(resource) ?? [];
+  const set = all.filter((action) => !kept.includes(action));
+  if (set.length === 0) return;
+  if (set.length === all.length) run.brakes.delete(resource);
+  else run.brakes.set(resource, all.filter((action) => kept.includes(action)));
   const stillWanted = new Set([...run.brakes.values()].flat());
   for (const action of set) {
     if (stillWanted.has(action)) continue;

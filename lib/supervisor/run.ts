@@ -10,7 +10,7 @@ import { stageOf } from '../core/ladder.ts';
 import type { LadderSettings, ResolvedLimits } from '../core/limits.ts';
 import { ratioOf } from '../core/limits.ts';
 import type { Decision, PolicyMemory } from '../core/policy.ts';
-import { acted, decide, initialMemory, withdrawn } from '../core/policy.ts';
+import { acted, decide, initialMemory, overallStage, withdrawn } from '../core/policy.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Action } from '../core/response.ts';
@@ -64,6 +64,11 @@ export class Run {
   cpuTimeMs: number | null = null;
   end: EndView | null = null;
   endedWallMs: number | null = null;
+  /**
+   * The tool's stderr, held from the first warning on: when the kernel's own cap strikes first, the process is gone
+   * before anyone could open it. Not held by calm runs: a reader of that pipe would wait for the daemon too.
+   */
+  lastWord: { write(line: string): boolean; close(): void } | null = null;
   /** Brakes in force, by the resource that asked for them. */
   readonly brakes = new Map<Resource, Action[]>();
 
@@ -85,6 +90,10 @@ export class Run {
 
   stage(resource: Resource): Stage {
     return this.#memory.resources[resource].stage;
+  }
+
+  overallStage(): Stage {
+    return overallStage(this.#memory);
   }
 
   get alive(): boolean {

@@ -60,17 +60,13 @@ export function runView(run: Run, ports: SupervisorPorts): RunView {
     startedAt: iso(init.startedWallMs),
     endedAt: run.endedWallMs === null ? null : iso(run.endedWallMs),
     end: run.end,
-    stage: overall(run),
+    stage: run.overallStage(),
     tempDir: init.tempDir,
     cwd: init.cwd,
     command: init.command,
     detached: init.detached,
     limits: limitViews(run.limits, run.outcomes, init.notGoverned),
   };
-}
-
-function overall(run: Run): Stage {
-  return RESOURCES.reduce<Stage>((stage, resource) => higher(stage, run.stage(resource)), 'normal');
 }
 
 function limitViews(limits: ResolvedLimits, outcomes: readonly LimitOutcome[], notGoverned: string | null): LimitView[] {

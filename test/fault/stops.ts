@@ -1,16 +1,13 @@
 /** Every way to stop, over every program that tries to get away, for one stand. */
 
-import type t from 'tap';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Test } from 'tap';
 import { LAUNCHER, type RunningDaemon } from '../helpers/daemon.ts';
-import { fixtureCommand, fixtureEnvironment, newMarker, type RunningFixture, startProgram, type TestScope } from '../helpers/fixture.ts';
-import { formatSurvivor, identityOf, killIdentity, killSurvivors, survivors, survivorsAfter } from '../helpers/survivors.ts';
+import { fixtureCommand, fixtureEnvironment, newMarker, type RunningFixture, startProgram } from '../helpers/fixture.ts';
+import { formatSurvivor, killIdentity, killSurvivors, survivorsAfter } from '../helpers/survivors.ts';
 import { waitFor } from '../helpers/wait-for.ts';
 import { leftovers, newStandDir, runsOf, type Stand, startOn } from './stand.ts';
-
-type Test = typeof t;
 
 interface Program {
   readonly fixture: string;
@@ -45,4 +42,146 @@ interface Started {
   readonly marker: string;
   /** Null for a managed tool. */
   readonly client: RunningFixture | null;
+}
+
+/** One daemon after another in one state directory; each is ended in another way while everything runs. */
+export async function stopsOn(t: Test, stand: Stand): Promise<void> {
+  const stateDir = newStandDir(t, stand);
+  let daemon = await startOn(t, stand, { stateDir });
+  await t.test('governor stop and deactivate', async (t) => {
+    const started = [...(await startDirect(t, stand, daemon)), ...(await startManaged(t, stand, daemon))];
+    await Promise.all(started.map((one, index) => stopOne(t, daemon, one, index === 0)));
+    await allGone(t, stand, started);
+    await proofs(t, stand, daemon);
+  });
+  await t.test('SIGKILL of each client, behind two shells', async (t) => {
+    const started = await startDirect(t, stand, daemon);
+    killClients(started);
+    await allGone(t, stand, started);
+    await nothingRuns(daemon);
+    const reasons = await endReasons(daemon, started);
+    t.same(new Set(reasons).has('client_died'), true, reasons.join(' '));
+  });
+  await t.test('SIGKILL of the daemon and of half of the clients, then a new daemon', async (t) => {
+    const direct = await startDirect(t, stand, daemon);
+    const managed = await startManaged(t, stand, daemon);
+    const orphaned = direct.filter((_, index) => index % 2 === 0);
+    daemon.process.kill('SIGKILL');
+    await daemon.ended;
+    killClients(orphaned);
+    daemon = await startOn(t, stand, { stateDir });
+    await allGone(t, stand, [...orphaned, ...managed]);
+    const adopted = (await daemon.call('GET', '/v1/tools')).json.tools as { name: string; state: string }[];
+    for (const { tool, name } of direct.filter((one) => !orphaned.includes(one) && !LEADERLESS.has(one.name))) {
+      t.equal(adopted.find((found) => found.name === tool)?.state, 'active', `${name} goes on under the new daemon`);
+    }
+    await daemon.stop('SIGINT');
+    await allGone(t, stand, direct);
+    noLeftovers(t, stand, stateDir);
+  });
+  daemon = await startOn(t, stand, { stateDir });
+  await t.test('governor daemon stop --all', async (t) => {
+    const started = [...(await startDirect(t, stand, daemon)), ...(await startManaged(t, stand, daemon))];
+    const outcome = await daemon.cli(['daemon', 'stop', '--all']);
+    t.equal(outcome.code, 0, outcome.stderr);
+    await allGone(t, stand, started);
+    t.same(await daemon.ended, { code: 0, signal: null });
+    noLeftovers(t, stand, stateDir);
+  });
+}
+
+/** Their first process ends by itself, or looks as if it had, so that the run may be over before it is stopped. */
+const LEADERLESS: ReadonlySet<string> = new Set(['hop fork, leader gone, sessions', 'zombie leader']);
+
+let serial = 0;
+
+async function startDirect(t: Test, stand: Stand, daemon: RunningDaemon): Promise<readonly Started[]> {
+  const started = Object.entries(PROGRAMS).map(([name, { fixture, args }]): Started & { readonly client: RunningFixture } => {
+    const tool = `direct ${(serial += 1)}`;
+    const marker = newMarker();
+    const command = [LAUNCHER, 'run', '--name', tool, '--grace', GRACE, '--', ...fixtureCommand(fixture, args)];
+    const layers = ['sh', '-c', '"$@"; exit $?', 'npx', 'sh', '-c', '"$@"; exit $?', 'sh'];
+    // A session of its own, as a desktop program has: this process is no client then.
+    const client = startProgram(t, [...stand.as, ...layers, ...command], { detached: true, env: daemon.env, marker, lifeMs: LIFE_MS });
+    return { name, tool, marker, client };
+  });
+  await Promise.all(started.map(({ client }) => client.said('ready')));
+  return started;
+}
+
+async function startManaged(t: Test, stand: Stand, daemon: RunningDaemon): Promise<readonly Started[]> {
+  const heard = newStandDir(t, stand);
+  return Promise.all(
+    Object.entries(PROGRAMS).map(async ([name, { fixture, args }]): Promise<Started> => {
+      const tool = `managed ${(serial += 1)}`;
+      const marker = newMarker();
+      t.teardown(() => killSurvivors(marker));
+      const file = join(heard, String(serial));
+      const variables = Object.entries(fixtureEnvironment(marker, LIFE_MS)).map((pair) => pair.join('='));
+      const body = {
+        name: tool,
+        command: 'sh',
+        // The marker's name is of the kind that a definition may not set.
+        args: ['-c', 'file=$1; shift; exec env "$@" >"$file"', 'sh', file, ...variables, ...fixtureCommand(fixture, args)],
+        readiness: 'none',
+        grace: GRACE,
+        recovery: { strategy: 'stop' },
+      };
+      const created = await daemon.call('POST', '/v1/tools', body);
+      if (created.status !== 201) throw new Error(created.text);
+      const activated = await daemon.call('POST', `/v1/tools/${encodeURIComponent(tool)}/activate`, {});
+      if (activated.status !== 200) throw new Error(activated.text);
+      await waitFor(`${name} to be ready`, () => readFileSync(file, 'utf8').includes('ready'));
+      return { name, tool, marker, client: null };
+    }),
+  );
+}
+
+async function stopOne(t: Test, daemon: RunningDaemon, { name, tool, client }: Started, byCommand: boolean): Promise<void> {
+  if (byCommand) return void t.equal((await daemon.cli(['stop', tool])).code, 0, `governor stop ${name}`);
+  const answer = await daemon.call('POST', `/v1/tools/${encodeURIComponent(tool)}/deactivate`, {});
+  const over = LEADERLESS.has(name) && client !== null && answer.status === 404;
+  t.ok(answer.status === 200 || over, `${name}: ${answer.status} ${answer.status === 200 ? '' : answer.text}`);
+}
+
+function killClients(started: readonly Started[]): void {
+  for (const { client } of started) if (client !== null) killIdentity(client.identity);
+}
+
+async function nothingRuns(daemon: RunningDaemon): Promise<void> {
+  await waitFor('every run to be over', async () => {
+    const { tools } = (await daemon.call('GET', '/v1/tools')).json as { tools: { runs: readonly unknown[]; state: string }[] };
+    return tools.every(({ state }) => state === 'registered');
+  });
+}
+
+async function endReasons(daemon: RunningDaemon, started: readonly Started[]): Promise<readonly string[]> {
+  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup&limit=1000')).json as { entries: { tool: string; reason: string }[] };
+  return started.map(({ tool }) => entries.find((entry) => entry.tool === tool)?.reason ?? 'none');
+}
+
+/** The oracle looks at /proc; where a scan cannot know all, what hides may be left, and is ended here. */
+async function allGone(t: Test, stand: Stand, started: readonly Started[]): Promise<void> {
+  for (const { name, marker, tool } of started) {
+    const hides = !stand.exact && PROGRAMS[name]?.hides === true;
+    const left = await survivorsAfter(marker, hides ? 500 : 10_000);
+    const what = `${tool.split(' ')[0]}: ${name}`;
+    if (hides) t.comment(`${stand.name}, ${what}: ${left.length} left`);
+    else t.same(left.map(formatSurvivor), [], what);
+    await killSurvivors(marker);
+  }
+}
+
+/** Nothing that cannot be proven is reported as proven, and nothing that can be is not. */
+async function proofs(t: Test, stand: Stand, daemon: RunningDaemon): Promise<void> {
+  await nothingRuns(daemon);
+  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup&limit=1000')).json as {
+    entries: { tool: string; report: { proven: boolean } }[];
+  };
+  t.ok(entries.length >= PROGRAM_NAMES.length * 2, `${entries.length} cleanups`);
+  t.same(entries.filter(({ report }) => report.proven !== stand.exact).map(({ tool }) => tool), [], `proven: ${stand.exact}`);
+}
+
+function noLeftovers(t: Test, stand: Stand, stateDir: string): void {
+  t.same(leftovers(stand, stateDir, runsOf(stateDir)), [], 'no group, ledger entry, request or temp directory is left');
 }

@@ -231,6 +231,7 @@ export const FAKE_HOST: HostReport = {
       toGetMore: 'mount cgroup2',
     },
   ],
+  totals: null,
   kernel: '6.18.0',
   bootId: '00000000-0000-0000-0000-000000000000',
   native: { available: false, detail: 'koffi is not installed' },

@@ -110,12 +110,13 @@ t.test(
     await load.said('ready');
     const thread = readdirSync(`/proc/${load.pid}/task`).find((id) => id !== String(load.pid));
     const ofThread = `/proc/${load.pid}/task/${thread}`;
-    const resident = Number(readFileSync(`${ofThread}/statm`, 'latin1').split(' ')[1]) * PAGE_BYTES;
+    const resident = Number(readFileSync(`${ofThread}/stat`, 'latin1').split(') ')[1]?.split(' ')[21]) * PAGE_BYTES;
     t.equal(readFileSync(`/proc/${load.pid}/statm`, 'latin1').split(' ')[1], '0', 'its own directory shows nothing');
     run.usage.sample(performance.now());
     const sample = run.usage.sample(performance.now(), true);
     t.match(sample, { populated: true, fileHandles: { value: readdirSync(`${ofThread}/fd`).length } });
-    t.ok(resident > 0 && valueOf(sample.memory) >= resident * 0.9, `${valueOf(sample.memory)} of ${resident} bytes`);
+    t.ok(resident > 0);
+    t.equal(valueOf(sample.memory), resident);
     await run.killer.kill();
     await emptied(run);
     t.same(await survivorsAfter(load.marker, 2000), []);
@@ -218,7 +219,7 @@ t.test(
     const script = 'env -i setsid sh -c "echo child; sleep 1; sleep 60" & echo ready; sleep 60';
     const load = await startContained(t, run, '', { command: ['sh', '-c', script] });
     await load.said('child');
-    t.equal(run.membership.members().length, 4, 'two shells, and a sleep of each');
+    await waitFor('two shells, and a sleep of each', () => run.membership.members().length === 4);
     await run.killer.kill();
     await emptied(run);
     t.same(await survivorsAfter(load.marker, 2000), []);

@@ -63,7 +63,8 @@ configure() {
 
 "$HERE/build.sh" "$WORKDIR"
 cd "$WORKDIR"
-key=$(image_key "$HERE/build-systemd.sh" "$HERE/guest/vmtest" "$HERE/guest/vmtest.service")
+lock systemd.lock
+key=$(image_key "$HERE/build-systemd.sh" "$HERE/guest/vmtest" "$HERE/guest/vmtest.service" vmlinuz)
 if [ -s systemd.cpio ] && [ "$(cat systemd.key 2>/dev/null)" = "$key" ]; then exit 0; fi
 bootstrap
 rm -rf systemd-root systemd.key

@@ -8,7 +8,7 @@ set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/common.sh"
 WORKDIR=$(work_directory "${1:-}")
-need busybox cpio apt-get dpkg-deb node
+need busybox cpio apt-get dpkg-deb flock node
 
 add_kernel() {
   [ -s vmlinuz ] && [ -d kernel/lib/modules ] && return
@@ -66,14 +66,15 @@ add_files() {
 }
 
 mkdir -p "$WORKDIR" && cd "$WORKDIR"
+lock root.lock
 key=$(image_key "$HERE/build.sh" "$HERE/guest/init")
 if [ -s root.cpio ] && [ -s vmlinuz ] && [ "$(cat root.key 2>/dev/null)" = "$key" ]; then exit 0; fi
 add_kernel
 rm -rf root root.key
 for directory in bin dev etc proc root run sys tmp usr/bin var/tmp; do mkdir -p "root/$directory"; done
 add_busybox
-# dash, because the shell of busybox prefers its own applets to what PATH says.
-for program in node dash unshare nsenter prlimit setpriv ss; do add_program "$program"; done
+# dash, because the shell of busybox prefers its own applets to what PATH says; timeout, which makes a process group.
+for program in node dash timeout unshare nsenter prlimit setpriv ss; do add_program "$program"; done
 ln -s ../usr/bin/dash root/bin/sh
 strip root/usr/bin/node 2>/dev/null || true
 add_modules

@@ -20,3 +20,9 @@ work_directory() {
 image_key() {
   cat "$@" "$(readlink -f "$(command -v node)")" | sha256sum | cut -d' ' -f1
 }
+
+# One build at a time in a directory; held until the script ends. usage: lock FILE
+lock() {
+  exec 9>"$1"
+  flock 9
+}

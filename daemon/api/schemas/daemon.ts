@@ -40,6 +40,17 @@ export const host = component<HostReport & { readonly version: string }>(
       }),
     ),
     kernel: z.string(),
+    totals: z
+      .object({
+        at: time,
+        memoryBytes: count,
+        memoryAvailableBytes: count,
+        cores: count,
+        cpuPercent: z.number().describe('share of all cores in use'),
+        tempFreeBytes: count.describe('where the temp directories lie'),
+      })
+      .nullable()
+      .describe('what there is to share out, read once a minute'),
     bootId: z.string(),
     native: z.object({ available: z.boolean(), detail: z.string() }),
   }),

@@ -10,13 +10,13 @@ import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';
 import { createGroupBelow, isSameGroup } from './directory.ts';
 import { openGroup2 } from './group.ts';
-import { CONTROLLERS, openSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
+import { CONTROLLERS, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
 
 export interface Cgroup2Options {
   readonly mounts: CgroupMounts;
   /** Tells daemons of one host apart: `[0-9a-z-]+`. */
   readonly instance: string;
-  /** Root makes its groups below the mount point, everybody else below the own group. */
+  /** Root makes its groups below the mount point where it may, everybody else below the own group. */
   readonly asRoot: boolean;
   /** See `SubtreeOptions`. */
   readonly objection: SubtreeOptions['objection'];
@@ -33,7 +33,7 @@ export interface OpenedBackend {
 export async function openCgroup2(options: Cgroup2Options): Promise<Result<OpenedBackend, string>> {
   const { unified } = options.mounts;
   if (unified === null) return err('no cgroup v2 hierarchy is mounted');
-  const subtree = await openSubtree({ ...subtreeOptions(options, unified), controllers: CONTROLLERS });
+  const subtree = await openFirstSubtree(places(options, unified, CONTROLLERS));
   if (!subtree.ok) return subtree;
   if (!subtree.value.controllers.includes('memory')) {
     await subtree.value.release();
@@ -45,7 +45,7 @@ export async function openCgroup2(options: Cgroup2Options): Promise<Result<Opene
 export async function openCgroup2Bare(options: Cgroup2Options): Promise<Result<OpenedBackend, string>> {
   const { unified } = options.mounts;
   if (unified === null) return err('no cgroup v2 hierarchy is mounted');
-  const subtree = await openSubtree({ ...subtreeOptions(options, unified), controllers: [] });
+  const subtree = await openFirstSubtree(places(options, unified, []));
   if (!subtree.ok) return subtree;
   return ok({
     backend: new Cgroup2Backend('cgroup2-bare', subtree.value, options.mover),
@@ -53,9 +53,20 @@ export async function openCgroup2Bare(options: Cgroup2Options): Promise<Result<O
   });
 }
 
-function subtreeOptions(options: Cgroup2Options, hierarchy: Hierarchy): Omit<SubtreeOptions, 'controllers'> {
-  const { instance, asRoot, objection } = options;
-  return { hierarchy, instance, atRoot: asRoot, objection };
+/** Root that may not write at the mount point is root of a container: there the own group may have been handed over. */
+function places(
+  options: Cgroup2Options,
+  hierarchy: Hierarchy,
+  controllers: readonly string[],
+): readonly SubtreeOptions[] {
+  const { instance, objection } = options;
+  return (options.asRoot ? [true, false] : [false]).map((atRoot) => ({
+    hierarchy,
+    instance,
+    atRoot,
+    objection,
+    controllers,
+  }));
 }
 
 function v1Hint(mounts: CgroupMounts): string {

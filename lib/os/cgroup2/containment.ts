@@ -85,9 +85,14 @@ export class GroupContainment implements Containment {
 
   /** Goes on with the group of an earlier daemon: same limits, brakes off. */
   async resume(limits: ResolvedLimits): Promise<this> {
-    await this.limits.apply(limits);
-    await this.brakes.lift();
-    return this;
+    try {
+      await this.limits.apply(limits);
+      await this.brakes.lift();
+      return this;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   async attach(identity: ProcessIdentity): Promise<void> {

@@ -43,6 +43,17 @@ export interface SubtreeOptions {
   readonly objection: (ownDirectory: string) => Promise<string | null>;
 }
 
+/** As `openSubtree`, in the first place of those that this user may write to. */
+export async function openFirstSubtree(places: readonly SubtreeOptions[]): Promise<Result<OwnSubtree, string>> {
+  const errors: string[] = [];
+  for (const place of places) {
+    const opened = await openSubtree(place);
+    if (opened.ok) return opened;
+    errors.push(opened.error);
+  }
+  return err([...new Set(errors)].join('; '));
+}
+
 /** Makes the subtree. What cannot be had is left out of `controllers`; a refusal says which file or right is missing. */
 export async function openSubtree(options: SubtreeOptions): Promise<Result<OwnSubtree, string>> {
   const { hierarchy } = options;

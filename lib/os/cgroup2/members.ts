@@ -13,6 +13,8 @@ const NESTED_CHECK_MS = 1000;
 /** `cgroup.procs` comes in pieces of a page; a shorter first piece is the whole file. */
 const WHOLE_BELOW = 4000;
 const NEWLINE = 0x0a;
+/** How often the members are listed anew when each listed one had ended before it could be looked at. */
+const LOOKS = 100;
 
 export class GroupMembers implements Membership {
   readonly exact = true;
@@ -20,7 +22,7 @@ export class GroupMembers implements Membership {
   readonly #path: string;
   /** Null in v1, where a list that is read from a kept file stays what it was while it is read more than once a second. */
   readonly #procs: KeptFile | null;
-  readonly #directoryFd: number;
+  #directoryFd: number;
   readonly #pids: number[] = [];
   #nested = false;
   #checkedAtMs = Number.NEGATIVE_INFINITY;
@@ -33,13 +35,22 @@ export class GroupMembers implements Membership {
     this.#directoryFd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   }
 
+  /**
+   * Empty only when the kernel lists nobody. A process that forks and exits is gone between the list and the look at it,
+   * while its child lives: then the list is read again. Who is still listed after that but cannot be looked at counts
+   * as alive, with a start time that matches no process.
+   */
   members(): readonly ProcessIdentity[] {
-    const members: ProcessIdentity[] = [];
-    for (const pid of pidsBelow(this.#directory)) {
-      const identity = readIdentity(pid);
-      if (identity !== null) members.push(identity);
+    for (let attempt = 1; ; attempt += 1) {
+      const pids = pidsBelow(this.#directory);
+      const members: ProcessIdentity[] = [];
+      for (const pid of pids) {
+        const identity = readIdentity(pid);
+        if (identity !== null) members.push(identity);
+      }
+      if (members.length > 0 || pids.length === 0) return members;
+      if (attempt === LOOKS) return pids.map((pid) => ({ pid, startTicks: 0 }));
     }
-    return members;
   }
 
   /** Pids for a sample; the array is reused. Empty when the group is gone. */
@@ -94,6 +105,7 @@ export class GroupMembers implements Membership {
 
   close(): void {
     this.#procs?.close();
-    closeSync(this.#directoryFd);
+    if (this.#directoryFd >= 0) closeSync(this.#directoryFd);
+    this.#directoryFd = -1;
   }
 }

@@ -9,28 +9,29 @@
  * `$1` is `env` where its --default-signal works, or `-`: a shell makes background children ignore INT and QUIT.
  */
 const INIT = `
-signals=$1; shift
-early=
-pass() { if [ -n "$!" ]; then kill -$1 $! 2>/dev/null; else early="$early $1"; fi; }
-for name in TERM INT HUP QUIT USR1 USR2; do trap "pass $name" $name; done
-exec 3<&0
-case $signals$1 in
-env*=*) signals=- ;;
-esac
+signals=$1; shift;
+early=;
+pass() { if [ -n "$!" ]; then kill -$1 $! 2>/dev/null; else early="$early $1"; fi; };
+for name in TERM INT HUP QUIT USR1 USR2; do trap "pass $name" $name; done;
+exec 3<&0;
+case $signals$1 in env*=*) signals=- ;; esac;
 if [ "$signals" = env ]; then
   env --default-signal=INT,QUIT "$@" <&3 3<&- &
 else
   "$@" <&3 3<&- &
-fi
-tool=$!
-for name in $early; do kill -$name $tool 2>/dev/null; done
-exec 3<&- </dev/null
+fi;
+tool=$!;
+for name in $early; do kill -$name $tool 2>/dev/null; done;
+exec 3<&- </dev/null;
 while :; do
-  wait $tool
-  status=$?
-  kill -0 $tool 2>/dev/null || exit $status
+  wait $tool;
+  status=$?;
+  kill -0 $tool 2>/dev/null || exit $status;
 done
-`.trim();
+`
+  .trim()
+  // The launcher takes one instruction a line.
+  .replaceAll('\n', ' ');
 
 /** What the probe found to work here. */
 export interface Unshare {

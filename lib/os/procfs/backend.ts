@@ -12,7 +12,8 @@ import type {
 } from '../backend.ts';
 import { procfsCapabilities } from './capabilities.ts';
 import { ProcfsContainment } from './containment.ts';
-import { ProcfsScanner, ScannedRun } from './scanner.ts';
+import { ScannedRun } from './scanned-run.ts';
+import { ProcfsScanner } from './scanner.ts';
 
 /** Usable wherever there is a Linux /proc. */
 export async function probeProcfs(): Promise<BackendProbe> {

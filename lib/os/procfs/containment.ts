@@ -18,7 +18,8 @@ import type {
 } from '../backend.ts';
 import { limitHardNofile } from './nofile.ts';
 import { ProcessBrakes } from './process-brakes.ts';
-import type { ProcfsScanner, ScannedRun } from './scanner.ts';
+import type { ScannedRun } from './scanned-run.ts';
+import type { ProcfsScanner } from './scanner.ts';
 import { type SignalName, signalProcess } from './signal.ts';
 import { readStat } from './stat.ts';
 import { TreeReader } from './tree-reader.ts';

@@ -17,7 +17,10 @@ export class FdLinks {
   /** Number of handles at the last read; -1 before the first. */
   count = -1;
   /** Monotonic milliseconds after which all links are read again, although their number did not change. */
-  dueMs = 0;
+  dueMs = Number.NEGATIVE_INFINITY;
+  /** When all links were read last, and the CPU time that the process had used by then. */
+  readMs = Number.NEGATIVE_INFINITY;
+  ownTicks = -1;
   readonly #tempPrefix: string | null;
   /** By number: inode of a socket, 0 for anything else, -1 for an unlinked file of the temp dir. */
   #known = new Map<string, number>();
@@ -48,6 +51,21 @@ export class FdLinks {
     this.sockets = sockets;
     this.deleted = deleted;
     this.count = names.length;
+  }
+
+  /**
+   * All links were read. The first period is stretched by pid, so that 200 processes are not all due in the same tick.
+   * @param handle the process, with its pid; its CPU time if it was read
+   */
+  schedule(
+    nowMs: number,
+    periodMs: number,
+    handle: { readonly pid: number; readonly stat: { readonly ownTicks: number } },
+  ): void {
+    const first = this.readMs === Number.NEGATIVE_INFINITY;
+    this.dueMs = nowMs + periodMs + (first ? (handle.pid * 37) % periodMs : 0);
+    this.readMs = nowMs;
+    this.ownTicks = handle.stat.ownTicks;
   }
 
   #kindOf(path: string, name: string): number | null {

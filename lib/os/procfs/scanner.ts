@@ -10,11 +10,12 @@
  *   (while one is, the number cannot stand for anything else).
  */
 
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import type { ProcessIdentity } from '../../core/identity.ts';
-import { KeptFile } from '../kernel-file.ts';
 import { readCookie } from './environ.ts';
 import { readPidNamespace } from './namespace.ts';
+import { PidCursor } from './pid-cursor.ts';
+import type { ScannedRun } from './scanned-run.ts';
 import { protectedPids } from './signal.ts';
 import { readNamedStat, readStat } from './stat.ts';
 
@@ -23,36 +24,15 @@ const INTERVAL_MS = 200;
 const COST_FACTOR = 50;
 /** Every process is looked at again this often, although nothing says that its pid was re-used. */
 const FULL_MS = 5000;
-/** A child shows its parent's environment until it calls exec: so long a stranger is looked at again. */
-const YOUNG_MS = 3000;
-
-/** What the scanner knows of one run. */
-export class ScannedRun {
-  readonly cookie: string;
-  /** Inode of the run's own PID namespace, once it is known. */
-  pidNamespace: number | null = null;
-  /** Live members, zombies among them. Reused: valid until the next scan. */
-  readonly pids: number[] = [];
-  /** Pids that are or were members: names of the sessions and groups that the run made. */
-  readonly everPids = new Set<number>();
-  /** Sessions and groups that members are in, filled by a full scan. */
-  readonly inUse = new Set<number>();
-
-  constructor(cookie: string) {
-    this.cookie = cookie;
-  }
-
-  /** A run with a million short children must not grow: the number of a dead member matters only while a session or group has it. */
-  forgetUnused(): void {
-    const live = new Set(this.pids);
-    for (const pid of this.everPids) if (!live.has(pid) && !this.inUse.has(pid)) this.everPids.delete(pid);
-  }
-}
+/** A child shows its parent's environment until it calls exec: a new stranger is looked at again at these ages. */
+const LOOK_AGAIN_MS = [150, 1000, 3000] as const;
 
 interface Seen {
   readonly pid: number;
   readonly startTicks: number;
   readonly firstMs: number;
+  /** How often it was looked at again since. */
+  looks: number;
   name: string;
   run: ScannedRun | null;
 }
@@ -61,8 +41,7 @@ export class ProcfsScanner {
   readonly #procRoot: string;
   readonly #runs = new Map<string, ScannedRun>();
   #seen = new Map<number, Seen>();
-  #lastPid: KeptFile | null = null;
-  #lastAllocated = -1;
+  readonly #cursor: PidCursor;
   #nextMs = Number.NEGATIVE_INFINITY;
   #fullMs = Number.NEGATIVE_INFINITY;
   /** True when any run has a PID namespace of its own. */
@@ -73,6 +52,7 @@ export class ProcfsScanner {
 
   constructor(procRoot = '/proc') {
     this.#procRoot = procRoot;
+    this.#cursor = new PidCursor(procRoot);
   }
 
   /** @param existing it may have processes already (a run of an earlier daemon): everybody is looked at again */
@@ -99,7 +79,7 @@ export class ProcfsScanner {
   adopt(run: ScannedRun, identity: ProcessIdentity, nowMs: number): void {
     const known = this.#seen.get(identity.pid);
     if (known?.startTicks === identity.startTicks) known.run = run;
-    else this.#seen.set(identity.pid, { ...identity, firstMs: nowMs, name: '', run });
+    else this.#seen.set(identity.pid, { ...identity, firstMs: nowMs, looks: 0, name: '', run });
     run.everPids.add(identity.pid);
     if (!run.pids.includes(identity.pid)) run.pids.push(identity.pid);
   }
@@ -124,8 +104,7 @@ export class ProcfsScanner {
   }
 
   close(): void {
-    this.#lastPid?.close();
-    this.#lastPid = null;
+    this.#cursor.close();
     this.#runs.clear();
     this.#seen.clear();
   }
@@ -136,11 +115,8 @@ export class ProcfsScanner {
     this.#full = full;
     this.#barred = null;
     if (full) for (const run of this.#runs.values()) run.inUse.clear();
-    const wasAllocated = this.#lastAllocated;
-    // Before the directory: what is allocated while it is read is looked at again next time.
-    const allocated = this.#readLastPid();
-    this.#lastAllocated = allocated;
-    const reused = (pid: number): boolean => allocated < 0 || within(pid, wasAllocated, allocated);
+    // Before the directory: what is given out while it is read is looked at again next time.
+    this.#cursor.advance();
     const before = this.#seen;
     const after = new Map<number, Seen>();
     const strangers: Candidate[] = [];
@@ -148,8 +124,8 @@ export class ProcfsScanner {
       const pid = Number(name);
       if (!Number.isInteger(pid)) continue;
       const known = before.get(pid);
-      const settled = known !== undefined && (known.run !== null || nowMs - known.firstMs > YOUNG_MS);
-      if (known !== undefined && settled && !full && !reused(pid)) {
+      const settled = known !== undefined && (known.run !== null || !isDue(known, nowMs));
+      if (known !== undefined && settled && !full && !this.#cursor.mayBeReused(pid)) {
         after.set(pid, known);
         continue;
       }
@@ -173,13 +149,15 @@ export class ProcfsScanner {
     if (found === null) return;
     const { stat, name } = found;
     const same = known?.startTicks === stat.startTicks ? known : undefined;
-    const seen: Seen = same ?? { pid, startTicks: stat.startTicks, firstMs: nowMs, name: '', run: null };
+    const seen: Seen = same ?? { pid, startTicks: stat.startTicks, firstMs: nowMs, looks: 0, name: '', run: null };
     after.set(pid, seen);
     const kin = { ppid: stat.ppid, session: stat.session, group: stat.group };
     seen.run?.inUse.add(kin.session).add(kin.group);
     if (seen.run !== null || stat.dead) return;
     // A new name means an exec, and with it another environment.
-    const suspicious = seen.name !== name || nowMs - seen.firstMs <= YOUNG_MS || (this.#full && this.#namespaces);
+    const due = isDue(seen, nowMs);
+    if (due) seen.looks += 1;
+    const suspicious = due || seen.name !== name || (this.#full && this.#namespaces);
     if (suspicious) seen.run = this.#runByEvidence(pid);
     seen.name = name;
     if (seen.run === null) strangers.push({ seen, ...kin });
@@ -249,15 +227,6 @@ export class ProcfsScanner {
     for (const run of this.#runs.values()) run.pids.length = 0;
     for (const seen of this.#seen.values()) if (seen.run !== null) seen.run.pids.push(seen.pid);
   }
-
-  /** The pid that the kernel gave out last, the last field of /proc/loadavg; -1 where it cannot be read. */
-  #readLastPid(): number {
-    this.#lastPid ??= openLoadavg(this.#procRoot);
-    const file = this.#lastPid;
-    const length = file?.fill() ?? -1;
-    if (file === null || length < 0) return -1;
-    return Number(file.buffer.toString('latin1', 0, length).trim().split(' ').at(-1) ?? -1);
-  }
 }
 
 interface Candidate {
@@ -267,15 +236,7 @@ interface Candidate {
   readonly group: number;
 }
 
-/** Pids are given out in rising order, beginning again at the end: was this one given out after `from`, up to `to`? */
-function within(pid: number, from: number, to: number): boolean {
-  if (from < 0) return true;
-  return from <= to ? pid > from && pid <= to : pid > from || pid <= to;
-}
-
-/** Only the kernel's own: in containers lxcfs mounts a file of its own there, which need not tell the truth. */
-function openLoadavg(procRoot: string): KeptFile | null {
-  const path = `${procRoot}/loadavg`;
-  const own = statSync(path, { throwIfNoEntry: false });
-  return own !== undefined && own.dev === statSync(procRoot).dev ? KeptFile.tryOpen(path) : null;
+function isDue(seen: Seen, nowMs: number): boolean {
+  const age = LOOK_AGAIN_MS[seen.looks];
+  return age !== undefined && nowMs - seen.firstMs >= age;
 }

@@ -4,7 +4,7 @@
  */
 
 import { realpathSync } from 'node:fs';
-import { GONE, type Measured, type Quality, type Reading, type Unsupported, unsupported } from '../../core/usage.ts';
+import { GONE, type Reading, type Unsupported, unsupported } from '../../core/usage.ts';
 import type { Inspector } from '../backend.ts';
 import { isGone } from '../kernel-file.ts';
 import { TempUsage } from '../tempdir.ts';
@@ -12,6 +12,7 @@ import { CpuTotal } from './cpu-total.ts';
 import { createInspector } from './inspector.ts';
 import { MemoryTotal } from './memory-total.ts';
 import { type HandleState, ProcessHandle } from './process-table.ts';
+import { measure, reusedReading } from './reused-reading.ts';
 import { MS_PER_TICK } from './stat.ts';
 import { UnlinkedFiles } from './unlinked-files.ts';
 
@@ -36,8 +37,12 @@ export interface TreeSample {
   tasks: Reading;
 }
 
-/** Links are read again this often even when the number of handles stays the same (a closed socket replaced by a file). */
+/**
+ * Links are read again this often even when the number of handles stays the same (a closed socket replaced by a file),
+ * unless the process did not get a tick of CPU time since: then after a minute.
+ */
 const LINKS_MS = 10_000;
+const IDLE_LINKS_MS = 60_000;
 
 const NOT_ASKED = unsupported('given by the containment, not per process');
 const NO_TEMP_DIR = unsupported('the run has no private temp directory');
@@ -55,12 +60,12 @@ export class TreeReader {
   readonly #memory = new MemoryTotal();
   readonly #cpu = new CpuTotal();
   readonly #values = {
-    fileHandles: mutable('exact'),
-    sockets: mutable('exact'),
-    tempStorage: mutable('exact'),
-    memory: mutable('rss-sum'),
-    cpuTimeMs: mutable('exact'),
-    tasks: mutable('exact'),
+    fileHandles: reusedReading('exact'),
+    sockets: reusedReading('exact'),
+    tempStorage: reusedReading('exact'),
+    memory: reusedReading('rss-sum'),
+    cpuTimeMs: reusedReading('exact'),
+    tasks: reusedReading('exact'),
   };
   readonly #sample: TreeSample = {
     alive: 0,
@@ -172,7 +177,7 @@ export class TreeReader {
 
   #readLinks(handle: ProcessHandle, nowMs: number, fresh: boolean): void {
     const links = handle.links;
-    const due = fresh || nowMs >= links.dueMs;
+    const due = fresh || (nowMs >= links.dueMs && !this.#wasIdle(handle, nowMs));
     if (!due && links.count === handle.fdCount) return;
     const before = links.sockets;
     const state = handle.readLinks(due);
@@ -181,10 +186,19 @@ export class TreeReader {
       this.#linksDenied ??= unreadable(handle.pid, state);
       return;
     }
-    // Spread over the period by pid, so that 200 processes are not all due in the same tick.
-    if (due) links.dueMs = nowMs + LINKS_MS + (links.dueMs === 0 ? (handle.pid * 37) % LINKS_MS : 0);
+    if (due) links.schedule(nowMs, LINKS_MS, handle);
     for (const inode of before) this.#release(inode);
     for (const inode of links.sockets) this.#sockets.set(inode, (this.#sockets.get(inode) ?? 0) + 1);
+  }
+
+  /** Puts the next read off when nothing can have changed. */
+  #wasIdle(handle: ProcessHandle, nowMs: number): boolean {
+    const links = handle.links;
+    if (links.count < 0 || nowMs - links.readMs >= IDLE_LINKS_MS) return false;
+    if (!this.#needsStat && handle.readStat() !== 'ok') return false;
+    if (handle.stat.ownTicks !== links.ownTicks) return false;
+    links.dueMs = nowMs + LINKS_MS;
+    return true;
   }
 
   #release(inode: number): void {
@@ -209,15 +223,15 @@ export class TreeReader {
     const values = this.#values;
     sample.alive = alive;
     const denied = this.#handlesDenied;
-    sample.fileHandles = denied ?? set(values.fileHandles, fds, nowMs);
-    sample.sockets = denied ?? this.#linksDenied ?? set(values.sockets, this.#sockets.size, nowMs);
-    if (this.#parts.tasks) sample.tasks = this.#statDenied ?? set(values.tasks, tasks, nowMs);
+    sample.fileHandles = denied ?? measure(values.fileHandles, fds, nowMs);
+    sample.sockets = denied ?? this.#linksDenied ?? measure(values.sockets, this.#sockets.size, nowMs);
+    if (this.#parts.tasks) sample.tasks = this.#statDenied ?? measure(values.tasks, tasks, nowMs);
     if (this.#parts.cpu)
-      sample.cpuTimeMs = this.#statDenied ?? set(values.cpuTimeMs, this.#cpu.finish() * MS_PER_TICK, nowMs);
+      sample.cpuTimeMs = this.#statDenied ?? measure(values.cpuTimeMs, this.#cpu.finish() * MS_PER_TICK, nowMs);
     if (this.#parts.memory) {
       const bytes = this.#memory.finish();
       values.memory.quality = this.#memory.quality;
-      sample.memory = this.#statDenied ?? set(values.memory, bytes, nowMs);
+      sample.memory = this.#statDenied ?? measure(values.memory, bytes, nowMs);
     }
     if (this.#temp !== null && this.#unlinked !== null)
       sample.tempStorage = this.#readTemp(this.#temp, this.#unlinked, nowMs, fresh);
@@ -231,21 +245,8 @@ export class TreeReader {
     value.inodes = usage.inodes + unlinked.inodes;
     const whole = usage.complete && this.#handlesDenied === null && this.#linksDenied === null;
     value.quality = whole ? 'exact' : 'estimate';
-    return set(value, usage.bytes + unlinked.bytes, usage.atMs);
+    return measure(value, usage.bytes + unlinked.bytes, usage.atMs);
   }
-}
-
-/** A reading that is written over at each sample: no garbage at a hundred samples a second. */
-type MutableMeasured = { -readonly [Key in keyof Measured]: Measured[Key] };
-
-function mutable(quality: Quality): MutableMeasured {
-  return { kind: 'measured', value: 0, quality, atMs: 0 };
-}
-
-function set(reading: MutableMeasured, value: number, atMs: number): Measured {
-  reading.value = value;
-  reading.atMs = atMs;
-  return reading;
 }
 
 function unreadable(pid: number, state: Exclude<HandleState, 'ok' | 'gone'>): Unsupported {

@@ -3,7 +3,8 @@ import type { Decision } from '../../../lib/core/policy.ts';
 import { planResponse } from '../../../lib/core/response-plan.ts';
 import type { PlannedStep } from '../../../lib/core/response-plan.ts';
 import type { Action } from '../../../lib/core/response.ts';
-import type { ThresholdStage } from '../../../lib/core/ladder.ts';
+import type { Stage, ThresholdStage } from '../../../lib/core/ladder.ts';
+import { DEFAULT_ACTIONS } from '../../../lib/core/response.ts';
 import { limitOf } from './policy-fixture.ts';
 
 const MANAGED = { dryRun: false, mode: 'managed' } as const;
@@ -72,6 +73,27 @@ t.test('the actions of the stage that was entered', (t) => {
   t.end();
 });
 
+t.test('usage that jumps gets the brakes of the stages that it passed over', (t) => {
+  const limit = limitOf('cpu', 100, { actions: DEFAULT_ACTIONS.cpu });
+  const planned = (from: Stage, to: ThresholdStage): readonly string[] =>
+    planResponse({ ...entering(to), from } as Decision, limit, cannot(), MANAGED).steps.map(shorten);
+  t.same(planned('normal', 'emergency'), ['cpu_quota do'], 'a busy tool is not let off because it is very busy');
+  t.same(planned('warning', 'cleanup'), ['cpu_quota do']);
+  t.same(planned('throttled', 'cleanup'), [], 'it is held back already');
+  const ending = limitOf('memory', 100);
+  t.same(
+    planResponse(entering('cleanup'), ending, cannot(), MANAGED).steps.map(shorten),
+    ['recycle do'],
+    'what ends needs no brake',
+  );
+  t.same(
+    planResponse(entering('cleanup'), ending, cannot('recycle'), MANAGED).steps.map(shorten),
+    ['memory_high do', 'recycle unsupported: no recycle here'],
+    'unless it cannot be ended',
+  );
+  t.end();
+});
+
 t.test('dry run: the same plan, nothing done; what is impossible stays so', (t) => {
   const steps = planResponse(entering('cleanup'), limitWith(['notify', 'memory_high', 'kill']), cannot('memory_high'), {
     dryRun: true,
@@ -96,7 +118,8 @@ t.test('starvation recycles, whatever CPU usage at that stage does', (t) => {
   t.same(planResponse(entering('cleanup', 'starvation'), limitOf('cpu'), cannot(), MANAGED).steps.map(shorten), [
     'recycle do',
   ]);
-  t.same(planResponse(entering('cleanup'), limitOf('cpu'), cannot(), MANAGED).steps, []);
+  const byUsage = { ...entering('cleanup'), from: 'throttled' } as Decision;
+  t.same(planResponse(byUsage, limitOf('cpu'), cannot(), MANAGED).steps, [], 'usage alone only tells');
   t.same(
     planResponse(entering('cleanup', 'starvation'), limitWith(['notify', 'stop']), cannot(), MANAGED).steps.map(
       shorten,

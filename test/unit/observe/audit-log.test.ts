@@ -279,6 +279,26 @@ t.test('a refusing disk: entries wait, half a batch is taken back, all is writte
   }
 });
 
+t.test('entries keep their order over failures in any batch', async (t) => {
+  const stateDir = await tempStateDir(t);
+  let appends = 0;
+  // Every second append fails, and a file holds only some entries, so that each batch is a part of the queue.
+  const disk = failingDisk({
+    partial: 30,
+    fails: (operation) => (operation === 'append' && appends++ % 4 < 2 ? 'EIO' : null),
+  });
+  const log = await openTestLog(stateDir, { disk, maxFileBytes: 3000 });
+  for (let index = 1; index <= 40; index += 1) log.write(stageRecord(index));
+  for (let attempt = 0; attempt < 100 && log.status().queued > 0; attempt += 1) await log.flush();
+  await log.close();
+  const runs = (await entries(stateDir)).map((entry) => Number(String(entry['run']).slice(3)));
+  t.strictSame(
+    runs,
+    Array.from({ length: 40 }, (_, index) => index + 1),
+  );
+  t.match(await verifyAudit(stateDir), { ok: true, lines: 40 });
+});
+
 t.test('it tries again by itself', async (t) => {
   const stateDir = await tempStateDir(t);
   let failures = 2;

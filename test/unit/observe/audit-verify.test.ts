@@ -306,6 +306,26 @@ t.test('a log that was rolled back together with its head and written on is foun
   });
 });
 
+t.test('genuine lines of two branches do not make one chain', async (t) => {
+  const stateDir = await tempStateDir(t);
+  await writeLog(stateDir, 5);
+  const old = await snapshot(stateDir);
+  await writeLog(stateDir, 5);
+  const file = 'audit/audit-000000000001.jsonl';
+  const first = linesOf((await snapshot(stateDir)).get(file) ?? Buffer.alloc(0));
+  await restore(stateDir, old);
+  const log = await openTestLog(stateDir, { daemon: 'daemon-2' });
+  log.write(stageRecord(6));
+  await log.close();
+  const second = linesOf((await snapshot(stateDir)).get(file) ?? Buffer.alloc(0));
+  await writeFile(join(stateDir, file), Buffer.concat([...second, ...first.slice(6)]));
+  t.match(await verifyAudit(stateDir), {
+    ok: false,
+    problemCount: 1,
+    first: { kind: 'broken_chain', line: 7, seq: 7 },
+  });
+});
+
 t.test('the key: missing, damaged, open to others', async (t) => {
   const { stateDir, healthy } = await healthyLog(t);
   await rm(join(stateDir, 'audit.key'));

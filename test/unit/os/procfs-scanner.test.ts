@@ -1,7 +1,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { ProcfsScanner, ScannedRun } from '../../../lib/os/procfs/scanner.ts';
+import { ScannedRun } from '../../../lib/os/procfs/scanned-run.ts';
+import { ProcfsScanner } from '../../../lib/os/procfs/scanner.ts';
 import { lacks } from '../../helpers/skip.ts';
 
 const skip = lacks('linux');

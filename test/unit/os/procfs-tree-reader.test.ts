@@ -66,11 +66,22 @@ t.test('sockets follow what is opened and closed', { skip: lacks('linux') }, asy
   t.match(reader.sample([10], 2, false).sockets, { value: 2 }, 'same number of handles: not looked at again yet');
   t.match(reader.sample([10], 3, true).sockets, { value: 1 }, 'a fresh look finds it');
   put(root, 10, { links: { 5: 'socket:[2]' } });
-  t.match(reader.sample([10], 40_000, false).sockets, { value: 2 }, 'and so does time');
+  t.match(
+    reader.sample([10], 40_000, false).sockets,
+    { value: 1 },
+    'a process that did not run cannot have changed anything',
+  );
+  put(root, 10, { ticks: 1 });
+  t.match(reader.sample([10], 60_001, false).sockets, { value: 2 }, 'one that ran is looked at again in time');
+  put(root, 10, { ticks: 1, links: { 5: '/dev/null' } });
+  t.match(reader.sample([10], 100_000, false).sockets, { value: 2 });
+  t.match(reader.sample([10], 121_000, false).sockets, { value: 1 }, 'and the idle one too, after a minute');
+  put(root, 10, { ticks: 1, links: { 5: 'socket:[2]' } });
+  t.match(reader.sample([10], 121_001, true).sockets, { value: 2 });
   put(root, 11, { links: { 3: 'socket:[2]' } });
-  t.match(reader.sample([10, 11], 40_001, false).sockets, { value: 2 }, 'a child shares its parent’s');
-  t.match(reader.sample([11], 40_002, false).sockets, { value: 1 }, 'the parent is gone, the child still has it');
-  t.match(reader.sample([], 40_003, false), { alive: 0, sockets: { value: 0 } });
+  t.match(reader.sample([10, 11], 121_002, false).sockets, { value: 2 }, 'a child shares its parent’s');
+  t.match(reader.sample([11], 121_003, false).sockets, { value: 1 }, 'the parent is gone, the child still has it');
+  t.match(reader.sample([], 121_004, false), { alive: 0, sockets: { value: 0 } });
 });
 
 t.test('a large table is read where it grew', { skip: lacks('linux') }, async (t) => {

@@ -253,11 +253,9 @@ t.test('directories swapped for links while they are removed', async (t) => {
     mkdirSync(join(dir, `d${folder}`), { recursive: true });
     for (let file = 0; file < 60; file += 1) writeFileSync(join(dir, `d${folder}`, `keep-${file}`), '');
   }
-  let done = false;
-  const removal = removeTree(dir).finally(() => {
-    done = true;
-  });
-  for (let folder = 39; !done && folder >= 0; folder -= 1) {
+  const ended = new AbortController();
+  const removal = removeTree(dir).finally(() => ended.abort());
+  for (let folder = 39; !ended.signal.aborted && folder >= 0; folder -= 1) {
     const victim = join(dir, `d${folder}`);
     if (existsSync(victim)) {
       renameSync(victim, join(base, `moved-${folder}`));

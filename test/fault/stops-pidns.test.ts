@@ -1,0 +1,12 @@
+import t from 'tap';
+import { lacksFixture } from '../helpers/fixture.ts';
+import { lacksStand, standFor } from './stand.ts';
+import { stopsOn } from './stops.ts';
+
+const noFixture = lacksFixture('hop-fork', 'fork-bomb', 'zombie-leader');
+
+for (const who of ['self', 'nobody'] as const) {
+  const stand = standFor('pidns', who);
+  const skip = noFixture === false ? await lacksStand(stand) : noFixture;
+  t.test(stand.name, { skip }, (t) => stopsOn(t, stand));
+}
