@@ -4,8 +4,7 @@
  * the next read of any kept file.
  */
 
-import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { closeSync, constants, openSync, readFileSync, readSync, write } from 'node:fs';
 import { isGone, KernelParseError, KernelWriteError } from './kernel-error.ts';
 
 export { errnoOf, failedReading, isDenied, isGone, KernelParseError, KernelWriteError } from './kernel-error.ts';
@@ -196,16 +195,22 @@ export function readKernelFile(path: string): string {
  * @throws KernelWriteError
  */
 export async function writeKernelFile(path: string, text: string): Promise<void> {
+  let fd = -1;
   try {
-    const file = await open(path, constants.O_WRONLY);
-    try {
-      await file.write(text);
-    } finally {
-      await file.close();
-    }
+    // Opening and closing never wait, so that only the write takes its turn on a thread.
+    fd = openSync(path, constants.O_WRONLY);
+    await writeOnThread(fd, text);
   } catch (error) {
     throw new KernelWriteError(path, text, error);
+  } finally {
+    if (fd >= 0) closeSync(fd);
   }
+}
+
+function writeOnThread(fd: number, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    write(fd, text, null, 'latin1', (error) => (error === null ? resolve() : reject(error)));
+  });
 }
 
 function grow(): void {

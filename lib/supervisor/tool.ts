@@ -59,6 +59,8 @@ export class Tool {
   readonly #mailbox: Mailbox;
   readonly #endings = new Map<string, Promise<void>>();
   #recheck: NodeJS.Timeout | null = null;
+  /** Starts under way: a tool with one of them is not idle, whatever its runs do meanwhile. */
+  #starting = 0;
 
   constructor(definition: ToolDefinition, context: ToolContext) {
     this.definition = definition;
@@ -90,15 +92,15 @@ export class Tool {
       this.#dispatch('launch_failed');
       this.#unregisterIfAdHoc();
       const { budget, windowMs } = this.definition.recovery;
-      throw new GovernorError('breaker_open', `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait, raise its limits, or reset it with: governor cleanup ${this.name}`);
+      throw new GovernorError('breaker_open', `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait, or raise its limits`);
     }
     try {
-      const assembled = await startDirect(definition, request, this.#context.ports, (started) => this.#watch(started));
+      const assembled = await this.#whileStarting(() => startDirect(definition, request, this.#context.ports, (started) => this.#watch(started)));
       this.#dispatch('run_started', assembled.run.id);
       if (this.state !== 'active') void this.#end(assembled, { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs });
       return assembled.run;
     } catch (error) {
-      if (this.runs.size === 0) this.#dispatch('launch_failed');
+      this.#startFailed();
       this.#unregisterIfAdHoc();
       throw error;
     }
@@ -184,12 +186,14 @@ export class Tool {
 
   async #start(context: string | null): Promise<Run> {
     try {
-      const assembled = await startManaged(this.definition, context, this.#context.ports, {
-        onContained: (started) => this.#watch(started),
-        onLogLine: (line) => this.logs.add(line),
-        onExit: (run) => this.#context.monitor.poke(run.id),
-        onFailed: (started, request) => this.#end(started, request),
-      });
+      const assembled = await this.#whileStarting(() =>
+        startManaged(this.definition, context, this.#context.ports, {
+          onContained: (started) => this.#watch(started),
+          onLogLine: (line) => this.logs.add(line),
+          onExit: (run) => this.#context.monitor.poke(run.id),
+          onFailed: (started, request) => this.#end(started, request),
+        }),
+      );
       this.#dispatch('run_started', assembled.run.id);
       if (this.state !== 'active') {
         await this.#end(assembled, { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs });
@@ -199,10 +203,29 @@ export class Tool {
       this.recovery.started();
       return assembled.run;
     } catch (error) {
-      if (this.runs.size === 0) this.#dispatch('launch_failed');
+      this.#startFailed();
       this.#considerRecovery('not_ready');
       throw error;
     }
+  }
+
+  /** A start is over, either way. */
+  async #whileStarting<T>(start: () => Promise<T>): Promise<T> {
+    this.#starting++;
+    try {
+      return await start();
+    } finally {
+      this.#starting--;
+    }
+  }
+
+  #startFailed(): void {
+    if (this.#idle()) this.#dispatch(this.state === 'active' ? 'last_run_ended' : 'launch_failed');
+  }
+
+  /** No run, and none under way. */
+  #idle(): boolean {
+    return this.runs.size === 0 && this.#starting === 0;
   }
 
   #watch(assembled: Assembled): void {
@@ -262,7 +285,7 @@ export class Tool {
     this.ended.unshift(runView(run, this.#context.ports));
     this.ended.length = Math.min(this.ended.length, ENDED_KEPT);
     if (this.runs.size === 0) this.server = null;
-    this.#dispatch(this.runs.size === 0 ? 'last_run_ended' : 'run_ended', run.id);
+    this.#dispatch(this.#idle() ? 'last_run_ended' : 'run_ended', run.id);
   }
 
   #considerRecovery(reason: EndReason): void {
@@ -282,7 +305,7 @@ export class Tool {
 
   /** `run` without an entry in the file: the tool goes with its last run. */
   #unregisterIfAdHoc(): void {
-    if (this.definition.origin === 'run' && this.runs.size === 0 && this.state === 'registered') this.#dispatch('unregister_requested');
+    if (this.definition.origin === 'run' && this.#idle() && this.state === 'registered') this.#dispatch('unregister_requested');
   }
 
   #armRecheck(): void {

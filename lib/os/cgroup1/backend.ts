@@ -8,6 +8,7 @@ import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCa
 import type { OpenedBackend } from '../cgroup2/backend.ts';
 import { GroupContainment } from '../cgroup2/containment.ts';
 import { createGroupBelow, isSameGroup, removeGroup } from '../cgroup2/directory.ts';
+import { beginGracePeriod } from '../cgroup2/grace-period.ts';
 import type { CgroupMounts } from '../mounts.ts';
 import { capabilities1 } from './capabilities.ts';
 import { openGroup1 } from './group.ts';
@@ -33,6 +34,7 @@ class Cgroup1Backend implements Backend {
 
   async create(request: CreateRequest): Promise<Containment> {
     const directories = await this.#makeAll(request.runId);
+    beginGracePeriod();
     const layout = openGroup1({ cookie: request.runId, tempDir: request.tempDir, directories });
     if (layout === null) throw new Error('unreachable: the backend was opened with a hierarchy for members');
     return new GroupContainment(layout).start(request.limits);
@@ -40,18 +42,24 @@ class Cgroup1Backend implements Backend {
 
   /** One group in each hierarchy; co-mounted controllers share theirs. What was made is removed when one fails. */
   async #makeAll(runId: string): Promise<ContainmentRecord['directories']> {
-    const made: ContainmentRecord['directories'][number][] = [];
-    try {
-      for (const [hierarchy, parent] of this.#own.directories) {
-        const path = join(parent, runId);
-        const known = made.find((other) => other.path === path);
-        made.push({ hierarchy, path, inode: known?.inode ?? (await createGroupBelow(path, () => ensureTop(parent))) });
-      }
-    } catch (error) {
-      for (const { path } of made) await removeGroup(path, performance.now() + 100);
-      throw error;
+    const parents = [...new Set(this.#own.directories.values())];
+    const made = await Promise.allSettled(
+      parents.map((parent) => createGroupBelow(join(parent, runId), () => ensureTop(parent))),
+    );
+    const inodes = new Map<string, number>();
+    const errors: unknown[] = [];
+    for (const [index, parent] of parents.entries()) {
+      const outcome = made[index] as PromiseSettledResult<number>;
+      if (outcome.status === 'fulfilled') inodes.set(parent, outcome.value);
+      else errors.push(outcome.reason);
     }
-    return made;
+    if (errors.length > 0) {
+      for (const parent of inodes.keys()) await removeGroup(join(parent, runId), performance.now() + 100);
+      throw errors[0];
+    }
+    return [...this.#own.directories].map(([hierarchy, parent]) => {
+      return { hierarchy, path: join(parent, runId), inode: inodes.get(parent) as number };
+    });
   }
 
   /** A crash in the middle of a removal may have left some of the groups: those that are still the same are taken up. */

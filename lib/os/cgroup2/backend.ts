@@ -9,6 +9,7 @@ import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';
 import { createGroupBelow, isSameGroup } from './directory.ts';
+import { beginGracePeriod } from './grace-period.ts';
 import { openGroup2 } from './group.ts';
 import { CONTROLLERS, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
 
@@ -90,6 +91,7 @@ class Cgroup2Backend implements Backend {
   async create(request: CreateRequest): Promise<Containment> {
     const directory = join(this.#subtree.directory, request.runId);
     const inode = await createGroupBelow(directory, this.#subtree.renew);
+    beginGracePeriod();
     const containment = new GroupContainment(
       openGroup2({
         backend: this.id,
