@@ -42,7 +42,7 @@ export function closed<S extends z.ZodRawShape>(
       context.addIssue({ code: 'custom', message: 'unknown key', params });
     });
   // The cast takes the index signature of the catch-all out of the type: no such key is ever let through.
-  return z.object(shape).catchall(refused) as unknown as z.ZodObject<S, z.core.$strict>;
+  return z.object(shape).catchall(refused) as z.ZodObject<S, z.core.$strict>;
 }
 
 interface Meta {

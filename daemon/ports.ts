@@ -1,6 +1,7 @@
 /** Plugs the real rooms into the supervisor's interfaces. */
 
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../lib/core/clock.ts';
@@ -91,6 +92,8 @@ async function removeOwn(directory: string, root: string): Promise<{ files: numb
     throw new GovernorError('internal', `${directory} is not a run's own temp directory`);
   }
   const { files, bytes, left } = await removeTree(directory);
+  // The pressure channel of a daemon that was killed: its socket lies beside the directory.
+  rmSync(`${directory}.sock`, { force: true });
   return { files, bytes, left: left.map(({ path, reason }) => `${path}: ${reason}`) };
 }
 

@@ -3,7 +3,7 @@
 import type { ToolSnapshot } from '../lib/observe/metrics.ts';
 import type { SupervisorPorts } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
-import { usageView } from '../lib/supervisor/view.ts';
+import { usageView } from '../lib/supervisor/tool-view.ts';
 
 export function* toolSnapshots(registry: Registry, ports: SupervisorPorts): Iterable<ToolSnapshot> {
   for (const tool of registry.live.values()) {

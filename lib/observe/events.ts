@@ -1,6 +1,6 @@
 /** The event stream: the last events in a bounded ring, and listeners that get them in order, from where they left off. */
 
-import type { EventView } from '../supervisor/views.ts';
+import type { EventView } from '../core/event.ts';
 
 export interface EventHubOptions {
   /** Instance id of this daemon. */

@@ -9,7 +9,7 @@ import type { Resource } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
 
 /**
- * `cgroup2`: own or delegated subtree. `cgroup2-scope`: a transient scope of the user's systemd for each run.
+ * `cgroup2`: own or delegated subtree. `cgroup2-scope`: a transient scope of the user's systemd around all runs.
  * `cgroup1`: v1 controllers (with the v2 hierarchy for kill and events where it is mounted without controllers).
  * `cgroup2-bare`: a v2 hierarchy without controllers: membership, kill, freeze, CPU usage, PSI; limits are polled.
  * `pidns`: PID namespace. `procfs`: environment cookie and process tree, best effort. `portable`: pidusage, ps.

@@ -107,7 +107,7 @@ function candidates(options: SelectOptions): readonly Candidate[] {
     cgroup2: async () => proven(await openCgroup2(group), options.tempRoot),
     cgroup1: async () => proven(await openCgroup1(mounts, options.instance), options.tempRoot),
     'cgroup2-scope': async () =>
-      openCgroup2Scope({ ...group, environment: process.env, uid, tempDir: options.tempRoot }),
+      proven(await openCgroup2Scope({ ...group, environment: process.env, uid }), options.tempRoot),
     'cgroup2-bare': async () => proven(await openCgroup2Bare(group), options.tempRoot),
     pidns: async () => openPidns(),
     procfs: async () => afterProbe(await probeProcfs(), () => new ProcfsBackend()),

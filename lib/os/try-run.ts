@@ -5,7 +5,7 @@ import { once } from 'node:events';
 
 import { GovernorError } from '../core/errors.ts';
 import { err, ok, type Result } from '../core/result.ts';
-import type { Backend, Containment } from './backend.ts';
+import type { Backend } from './backend.ts';
 import { isDenied, KernelWriteError } from './kernel-file.ts';
 import { NO_LIMITS } from './no-limits.ts';
 import { readIdentity } from './procfs/stat.ts';
@@ -14,18 +14,13 @@ const REMOVE_DEADLINE_MS = 2000;
 
 /**
  * Contains a `cat` that waits on a pipe, checks that it is seen, and ends it.
- * @param look called while the process is contained
  * @returns for people, why the backend cannot be used
  */
-export async function tryRun(
-  backend: Backend,
-  tempDir: string,
-  look: (containment: Containment) => void = () => {},
-): Promise<Result<null, string>> {
+export async function tryRun(backend: Backend, tempDir: string): Promise<Result<null, string>> {
   const child = spawn('cat', [], { stdio: ['pipe', 'ignore', 'ignore'] });
   try {
     await once(child, 'spawn');
-    return await contain(backend, child, tempDir, look);
+    return await contain(backend, child, tempDir);
   } catch (error) {
     if (error instanceof GovernorError || error instanceof KernelWriteError || isDenied(error)) {
       return err((error as Error).message);
@@ -36,12 +31,7 @@ export async function tryRun(
   }
 }
 
-async function contain(
-  backend: Backend,
-  child: ChildProcess,
-  tempDir: string,
-  look: (containment: Containment) => void,
-): Promise<Result<null, string>> {
+async function contain(backend: Backend, child: ChildProcess, tempDir: string): Promise<Result<null, string>> {
   const identity = readIdentity(child.pid ?? 0);
   if (identity === null) return err('the trial process ended at once');
   const runId = `try${String(process.pid).padStart(7, '0')}`;
@@ -49,7 +39,6 @@ async function contain(
   try {
     await containment.attach(identity);
     const seen = containment.membership.members().some(({ pid }) => pid === identity.pid);
-    look(containment);
     const exited = once(child, 'exit');
     await containment.killer.kill();
     await exited;

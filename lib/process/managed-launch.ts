@@ -60,9 +60,9 @@ export async function launchManaged(request: ManagedLaunch): Promise<ManagedProc
   for (const stream of [stdin, gateWriter]) stream.on('error', () => undefined);
   return {
     pid: child.pid,
-    stdin: stdin as Writable,
-    stdout: stdout as Readable,
-    stderr: stderr as Readable,
+    stdin,
+    stdout,
+    stderr,
     exited,
     openGate: (openFiles) => gateWriter.end(`${openFiles ?? ''}\n`),
   };

@@ -3,10 +3,14 @@
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
 import { setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
-import type { Registry } from './registry.ts';
 import type { Tool } from './tool.ts';
 
-export async function applyDefinitions(registry: Registry, definitions: readonly ToolDefinition[], ports: SupervisorPorts): Promise<ReloadOutcome> {
+export interface ToolTable {
+  readonly live: ReadonlyMap<string, Tool>;
+  add(definition: ToolDefinition): Tool;
+}
+
+export async function applyDefinitions(registry: ToolTable, definitions: readonly ToolDefinition[], ports: SupervisorPorts): Promise<ReloadOutcome> {
   const wanted = new Map(definitions.map((definition) => [definition.name, definition]));
   const outcome = { changed: [] as string[], added: [] as string[], removed: [] as string[], notes: [] as string[] };
   for (const tool of registry.live.values()) {

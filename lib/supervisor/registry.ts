@@ -12,7 +12,8 @@ import { createResponder } from './responder.ts';
 import type { Run } from './run.ts';
 import type { DirectStart } from './start.ts';
 import { Tool } from './tool.ts';
-import { runView, toolView, usageView } from './view.ts';
+import { runView } from './run-view.ts';
+import { toolView, usageView } from './tool-view.ts';
 import type { ContextView, EventView, RunView, ToolView, UsageView } from './views.ts';
 
 /** Bounds the daemon's memory against a client that registers in a loop. */
@@ -195,7 +196,7 @@ export class Registry implements Governor {
   async endContext(id: string): Promise<void> {
     const runs = this.#allRuns().filter((run) => run.init.context === id);
     if (runs.length === 0) throw new GovernorError('unknown_context', `no run belongs to a context ${id}`);
-    await Promise.all(runs.map((run) => this.#tools.get(run.tool)?.stop('context_ended', `stopped: its context ${id} ended`, run.id)));
+    await Promise.all(runs.map(async (run) => this.#tools.get(run.tool)?.stop('context_ended', `stopped: its context ${id} ended`, run.id)));
   }
 
   host(): HostReport {

@@ -6,12 +6,14 @@
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
 import { formatDuration } from '../core/format.ts';
+import type { Decision } from '../core/policy.ts';
 import type { ToolEffect, ToolEvent, ToolState } from '../core/tool-state.ts';
 import { transition } from '../core/tool-state.ts';
 import type { Assembled } from './assembly.ts';
 import type { ToolDefinition } from './governor.ts';
 import { LogRing } from './log-ring.ts';
 import { Mailbox } from './mailbox.ts';
+import { endFor } from './end-for.ts';
 import type { Finding, Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { Recovery } from './recovery.ts';
@@ -19,20 +21,12 @@ import type { Responder } from './responder.ts';
 import type { EndRequest, Run } from './run.ts';
 import { startDirect, startManaged } from './start.ts';
 import type { DirectStart } from './start.ts';
-import { runView } from './view.ts';
+import { runView } from './run-view.ts';
 import type { EndView, RunView } from './views.ts';
 import type { ServerInfo } from './ports.ts';
+import { UnprovenWatch } from './unproven.ts';
 
 const ENDED_KEPT = 20;
-const UNPROVEN_RECHECK_MS = 5_000;
-
-/** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
-const OOM_END: EndRequest = {
-  reason: 'oom_kill',
-  message: 'the kernel killed it for lack of memory (OOM) at its hard limit, 150 % of its limit unless set otherwise',
-  resource: 'memory',
-  graceMs: 0,
-};
 
 export interface ToolContext {
   readonly ports: SupervisorPorts;
@@ -58,7 +52,7 @@ export class Tool {
   readonly #context: ToolContext;
   readonly #mailbox: Mailbox;
   readonly #endings = new Map<string, Promise<void>>();
-  #recheck: NodeJS.Timeout | null = null;
+  readonly #unproven: UnprovenWatch;
   /** Starts under way: a tool with one of them is not idle, whatever its runs do meanwhile. */
   #starting = 0;
 
@@ -66,6 +60,15 @@ export class Tool {
     this.definition = definition;
     this.#context = context;
     this.#mailbox = new Mailbox((error) => context.ports.log.error({ tool: definition.name, err: error }, 'a decision could not be carried out'));
+    this.#unproven = new UnprovenWatch({
+      ports: context.ports,
+      runs: () => this.runs.values(),
+      onProven: ({ run }) => {
+        this.#dispatch('stop_proven', run.id);
+        this.#forgetRun(run);
+        this.#unregisterIfAdHoc();
+      },
+    });
     this.recovery = new Recovery(() => this.definition, context.ports, context.failuresOf(definition.name), () => this.#recover());
   }
 
@@ -130,35 +133,18 @@ export class Tool {
   async cleanup(): Promise<void> {
     this.recovery.reset();
     if (this.state === 'failed') this.#dispatch('reset_requested');
-    await this.#recheckUnproven();
+    await this.#unproven.recheck();
   }
 
   handle(run: Run, finding: Finding): void {
     const assembled = this.runs.get(run.id);
     if (assembled === undefined) return;
-    switch (finding.kind) {
-      case 'decisions':
-        for (const decision of finding.decisions) {
-          this.#mailbox.post(() => this.#context.responder.respond(run, decision, (request, action) => {
-            if (action === 'stop' && run.init.mode === 'managed') this.recovery.hold();
-            // A managed run's failure is counted when its recovery is considered.
-            if (action === 'kill' && run.init.mode === 'direct') this.recovery.countFailure();
-            void this.#end(assembled, request);
-          }));
-        }
-        return;
-      case 'empty':
-        void this.#end(assembled, run.oomKilled ? OOM_END : { reason: 'exited', message: 'ended by itself', graceMs: 0 });
-        return;
-      case 'leader_gone':
-        void this.#end(assembled, { reason: 'exited', message: 'ended by itself; what it left behind was stopped', graceMs: this.definition.graceMs });
-        return;
-      case 'client_gone':
-        void this.#end(assembled, { reason: 'client_died', message: `stopped: its client (process ${finding.client.pid}) is gone`, graceMs: this.definition.graceMs });
-        return;
-      case 'failed':
-        this.#context.ports.log.error({ tool: this.name, run: run.id, err: finding.error }, 'sampling failed');
-        return;
+    if (finding.kind === 'failed') {
+      this.#context.ports.log.error({ tool: this.name, run: run.id, err: finding.error }, 'sampling failed');
+    } else if (finding.kind === 'decisions') {
+      for (const decision of finding.decisions) this.#mailbox.post(() => this.#respond(assembled, decision));
+    } else {
+      void this.#end(assembled, endFor(run, finding, this.definition.graceMs));
     }
   }
 
@@ -172,8 +158,18 @@ export class Tool {
   /** The daemon goes and leaves its direct runs alive: nothing is ended, nothing is written any more. */
   abandon(): void {
     this.recovery.cancel();
-    if (this.#recheck !== null) clearTimeout(this.#recheck);
+    this.#unproven.cancel();
     for (const runId of this.runs.keys()) this.#context.monitor.remove(runId);
+  }
+
+  #respond(assembled: Assembled, decision: Decision): Promise<void> {
+    const { run } = assembled;
+    return this.#context.responder.respond(run, decision, (request, action) => {
+      if (action === 'stop' && run.init.mode === 'managed') this.recovery.hold();
+      // A managed run's failure is counted when its recovery is considered.
+      if (action === 'kill' && run.init.mode === 'direct') this.recovery.countFailure();
+      void this.#end(assembled, request);
+    });
   }
 
   #admit(): void {
@@ -269,7 +265,7 @@ export class Tool {
     this.logs.add(`governor: ${end.message}`);
     if (run.state === 'unproven') {
       this.#dispatch('stop_unproven', run.id);
-      this.#armRecheck();
+      this.#unproven.arm();
       return;
     }
     this.#forgetRun(run);
@@ -306,34 +302,6 @@ export class Tool {
   /** `run` without an entry in the file: the tool goes with its last run. */
   #unregisterIfAdHoc(): void {
     if (this.definition.origin === 'run' && this.#idle() && this.state === 'registered') this.#dispatch('unregister_requested');
-  }
-
-  #armRecheck(): void {
-    if (this.#recheck !== null) return;
-    this.#recheck = setTimeout(() => {
-      this.#recheck = null;
-      this.#recheckUnproven().catch((error: unknown) => this.#context.ports.log.error({ tool: this.name, err: error }, 'recheck failed'));
-    }, UNPROVEN_RECHECK_MS);
-  }
-
-  async #recheckUnproven(): Promise<void> {
-    for (const { run, progress } of this.runs.values()) {
-      if (run.state !== 'unproven') continue;
-      const { containment } = run.init;
-      await containment.killer.kill();
-      if (containment.membership.members().length > 0) {
-        this.#armRecheck();
-        continue;
-      }
-      await containment.remove(1_000);
-      containment.close();
-      progress('stopping');
-      this.#context.ports.ledger.remove(run.id);
-      run.state = 'ended';
-      this.#dispatch('stop_proven', run.id);
-      this.#forgetRun(run);
-    }
-    this.#unregisterIfAdHoc();
   }
 
   #dispatch(event: ToolEvent, runId?: string): void {

@@ -1,6 +1,7 @@
 /** The documents that people and programs see of the supervisor. JSON; times are ISO 8601 strings, durations ms. */
 
 import type { CleanupReport, EndReason } from '../core/audit-record.ts';
+export type { EventView } from '../core/event.ts';
 import type { Stage } from '../core/ladder.ts';
 import type { Provenance } from '../core/limits.ts';
 import type { Resource, Unit } from '../core/resource.ts';
@@ -100,15 +101,4 @@ export interface UsageView {
 export interface ContextView {
   readonly id: string;
   readonly runs: readonly { readonly tool: string; readonly run: string }[];
-}
-
-/** One entry of the event stream. Ids rise by one and start anew with each daemon (`daemon` tells which). */
-export interface EventView {
-  readonly id: number;
-  readonly daemon: string;
-  readonly at: string;
-  readonly type: string;
-  readonly tool: string | null;
-  readonly run: string | null;
-  readonly data: Readonly<Record<string, unknown>>;
 }

@@ -105,8 +105,20 @@ async function startDirect(t: Test, stand: Stand, daemon: RunningDaemon): Promis
     const client = startProgram(t, [...stand.as, ...layers, ...command], { detached: true, env: daemon.env, marker, lifeMs: LIFE_MS });
     return { name, tool, marker, client };
   });
-  await Promise.all(started.map(({ client }) => client.said('ready')));
+  await Promise.all(started.map(({ name, client }) => saidReady(name, client)));
   return started;
+}
+
+/** What it said on its stderr is the first thing to know when it did not start. */
+async function saidReady(name: string, { child, said, ended }: RunningFixture): Promise<void> {
+  let complaint = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text));
+  try {
+    await said('ready');
+  } catch (error) {
+    const ending = child.exitCode === null && child.signalCode === null ? null : await ended;
+    throw new Error(`${name} did not start: ${complaint} ${JSON.stringify(ending)}`, { cause: error });
+  }
 }
 
 async function startManaged(t: Test, stand: Stand, daemon: RunningDaemon): Promise<readonly Started[]> {

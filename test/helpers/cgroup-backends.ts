@@ -77,7 +77,7 @@ export async function emptied(containment: Containment): Promise<void> {
 
 /** Limits with the default stages, so the kernel's caps are at 150 % of each number. */
 export function limitsOf(numbers: Readonly<Partial<Record<Resource, number>>>): ResolvedLimits {
-  const limits = { ...NO_LIMITS } as { -readonly [Key in Resource]: ResolvedLimits[Key] };
+  const limits: { -readonly [Key in Resource]: ResolvedLimits[Key] } = { ...NO_LIMITS };
   for (const [key, limit] of Object.entries(numbers)) {
     const resource = key as Resource;
     limits[resource] = {

@@ -82,7 +82,8 @@ export async function startDaemon(t: TestScope, options: DaemonOptions = {}): Pr
     if (value === undefined) delete env[name];
     else env[name] = value;
   }
-  const [program = LAUNCHER, ...words] = [...(options.as ?? []), LAUNCHER];
+  const words = [...(options.as ?? []), LAUNCHER];
+  const program = words.shift() ?? LAUNCHER;
   const child = spawn(program, [...words, 'daemon', ...(configPath === null ? [] : ['--config', configPath])], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

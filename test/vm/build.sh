@@ -73,8 +73,9 @@ add_kernel
 rm -rf root root.key
 for directory in bin dev etc proc root run sys tmp usr/bin var/tmp; do mkdir -p "root/$directory"; done
 add_busybox
-# dash, because the shell of busybox prefers its own applets to what PATH says; timeout, which makes a process group.
-for program in node dash timeout unshare nsenter prlimit setpriv ss; do add_program "$program"; done
+# dash, because the shell of busybox prefers its own applets to what PATH says; timeout, which makes a process group; perl,
+# which every Debian has, and by which `governor run` passes on variables that a shell would drop.
+for program in node dash timeout unshare nsenter prlimit setpriv ss perl; do add_program "$program"; done
 ln -s ../usr/bin/dash root/bin/sh
 strip root/usr/bin/node 2>/dev/null || true
 add_modules

@@ -1,6 +1,7 @@
-// Copies what compiled tests need at run time into a job directory: build output, fixtures, production dependencies and
-// the part of tap that a test file run as a plain Node program loads (13 MB instead of 142).
+// Copies what the product and its compiled tests need at run time into a job directory: build output, fixtures, production
+// dependencies and the part of tap that a test file run as a plain Node program loads (13 MB instead of 142).
 // usage: node pack.mjs DESTINATION BUILD [PACKAGE…]   from the project's directory; PACKAGE: further packages to take along
+// Whatever BUILD is called here, it is `dist` there: that is where the command `governor` looks for its program.
 
 import { cpSync, existsSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, extname, join, relative, sep } from 'node:path';
@@ -22,22 +23,21 @@ if (destination === undefined || build === undefined) {
   process.exit(2);
 }
 
-for (const entry of [build, 'package.json', 'limits.yaml', 'config', 'daemon', 'test/fixtures', 'lib']) {
-  copyIfThere(entry, (path) => !['.ts', '.map'].includes(extname(path)) && basename(path) !== '.tsbuildinfo');
-}
+const isNoSource = (path) => !['.ts', '.map'].includes(extname(path)) && basename(path) !== '.tsbuildinfo';
+copy(build, 'dist', isNoSource);
+for (const entry of ['package.json', 'limits.yaml', 'config', 'daemon', 'test/fixtures']) copy(entry, entry, isNoSource);
 const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const wanted = [...Object.keys({ ...own.dependencies, ...own.optionalDependencies }), 'tap', ...extraPackages];
 for (const directory of closure(wanted)) {
   const inside = relative(root, directory);
-  copyIfThere(inside, (path) => {
+  copy(inside, inside, (path) => {
     if (relative(directory, path).split(sep).includes('node_modules')) return false;
     return !NEVER_LOADED.has(extname(path));
   });
 }
 
-function copyIfThere(entry, filter) {
-  const from = join(root, entry);
-  if (existsSync(from)) cpSync(from, join(destination, entry), { recursive: true, verbatimSymlinks: true, filter });
+function copy(from, to, filter) {
+  cpSync(join(root, from), join(destination, to), { recursive: true, verbatimSymlinks: true, filter });
 }
 
 /** The directories of the packages and of all that they depend on, as Node would resolve them from where they lie. */

@@ -7,7 +7,7 @@
 #       session, scope, delegated (user u), service (root)
 #   -b  output directory of the compiler, default dist
 #   -p  a further package of node_modules to take along
-#   FILE like dist/test/integration/launch.test.js, from the project's directory
+#   FILE like dist/test/integration/launch.test.js, from the project's directory, below BUILD; in the guests BUILD is dist
 # VM_WORKDIR: where kernels and images are kept, default ~/.cache/governor-vm. The rest as in run.sh.
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -45,7 +45,7 @@ trap 'exit 130' INT TERM
 # shellcheck disable=SC2086 # package names hold no blanks
 node "$HERE/pack.mjs" "$job/job" "$BUILD" $PACKAGES
 cp "$HERE/guest/job.sh" "$job/job/run.sh"
-printf '%s\n' "$@" >"$job/job/files"
+for file in "$@"; do echo "dist/${file#"${BUILD%/}/"}"; done >"$job/job/files"
 mkdir -p "$job/job/fixture-bin"
 # No compiler in the guests: the C fixtures are built here.
 if [ -f "$BUILD/test/helpers/compile.js" ]; then

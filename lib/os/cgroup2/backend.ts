@@ -13,6 +13,8 @@ import { beginGracePeriod } from './grace-period.ts';
 import { openGroup2 } from './group.ts';
 import { CONTROLLERS, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
 
+export type Cgroup2Id = 'cgroup2' | 'cgroup2-scope' | 'cgroup2-bare';
+
 export interface Cgroup2Options {
   readonly mounts: CgroupMounts;
   /** Tells daemons of one host apart: `[0-9a-z-]+`. */
@@ -74,18 +76,19 @@ function v1Hint(mounts: CgroupMounts): string {
   return mounts.byController.has('memory') ? ' (it is mounted as cgroup v1)' : '';
 }
 
-class Cgroup2Backend implements Backend {
-  readonly id: 'cgroup2' | 'cgroup2-bare';
+/** Runs in groups of their own below a subtree. */
+export class Cgroup2Backend implements Backend {
+  readonly id: Cgroup2Id;
   readonly capabilities: readonly ResourceCapability[];
   readonly exact = true;
   readonly #subtree: OwnSubtree;
   readonly #mover: Mover | null;
 
-  constructor(id: 'cgroup2' | 'cgroup2-bare', subtree: OwnSubtree, mover: Mover | null) {
+  constructor(id: Cgroup2Id, subtree: OwnSubtree, mover: Mover | null) {
     this.id = id;
     this.#subtree = subtree;
     this.#mover = mover;
-    this.capabilities = capabilities2(id === 'cgroup2' ? subtree.controllers : []);
+    this.capabilities = capabilities2(subtree.controllers);
   }
 
   async create(request: CreateRequest): Promise<Containment> {

@@ -59,13 +59,22 @@ export async function openSubtree(options: SubtreeOptions): Promise<Result<OwnSu
   const { hierarchy } = options;
   if (hierarchy.readOnly) return err(`${hierarchy.mountPoint} is mounted read-only`);
   const base = options.atRoot ? hierarchy.mountPoint : delegatedBase(hierarchy.ownDirectory);
+  const objection = options.atRoot ? null : await options.objection(hierarchy.ownDirectory);
+  if (objection !== null) return err(objection);
+  return openSubtreeBelow(base, options.instance, options.controllers);
+}
+
+/** As `openSubtree`, in a directory that is known to be ours to divide. */
+export async function openSubtreeBelow(
+  base: string,
+  instance: string,
+  controllers: readonly string[],
+): Promise<Result<OwnSubtree, string>> {
   for (const path of [base, join(base, 'cgroup.procs'), join(base, 'cgroup.subtree_control')]) {
     if (!(await isWritable(path))) return err(`${path} is not writable for this user`);
   }
-  const objection = options.atRoot ? null : await options.objection(hierarchy.ownDirectory);
-  if (objection !== null) return err(objection);
   try {
-    return ok(await makeSubtree(base, options));
+    return ok(await makeSubtree(base, instance, controllers));
   } catch (error) {
     if (error instanceof KernelWriteError || error instanceof GovernorError) return err(error.message);
     if (isDenied(error) || errnoOf(error) === 'EROFS') return err(`${base}: ${errnoOf(error)} when making a group`);
@@ -78,11 +87,11 @@ function delegatedBase(own: string): string {
   return basename(own) === LEAF ? dirname(own) : own;
 }
 
-async function makeSubtree(base: string, options: SubtreeOptions): Promise<OwnSubtree> {
-  const wanted = words(join(base, 'cgroup.controllers')).filter((name) => options.controllers.includes(name));
+async function makeSubtree(base: string, instance: string, controllers: readonly string[]): Promise<OwnSubtree> {
+  const wanted = words(join(base, 'cgroup.controllers')).filter((name) => controllers.includes(name));
   const moved = await enableOrMoveAside(base, wanted);
   const top = join(base, 'governor');
-  const directory = join(top, options.instance);
+  const directory = join(top, instance);
   const renew = async (): Promise<void> => {
     for (const path of [top, directory]) {
       await ensureGroup(path);
@@ -90,14 +99,14 @@ async function makeSubtree(base: string, options: SubtreeOptions): Promise<OwnSu
     }
   };
   await renew();
-  const controllers = words(join(directory, 'cgroup.subtree_control'));
+  const handedDown = words(join(directory, 'cgroup.subtree_control'));
   const detail = moved.length === 0 ? directory : `${directory}; moved ${moved.join(', ')} to ${join(base, LEAF)}`;
   const release = async (): Promise<void> => {
     await removeIfEmpty(directory);
     await removeIfEmpty(top);
     if (!existsSync(top)) await moveBack(base);
   };
-  return { directory, controllers, detail, renew, release };
+  return { directory, controllers: handedDown, detail, renew, release };
 }
 
 /**

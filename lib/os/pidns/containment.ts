@@ -32,9 +32,12 @@ export class PidnsContainment extends ProcfsContainment {
     await super.attach(identity);
   }
 
-  /** Once the namespace is known nobody hides: whoever is born in it stays in it, or below it. */
+  /**
+   * Once the namespace is known nobody hides: whoever is born in it stays in it, or below it. A tool that ended before
+   * it was known took the process outside along, which waits for the namespace's first process, or pulls it down.
+   */
   protected override get exact(): boolean {
-    return this.#namespace() !== null;
+    return this.#namespace() !== null || (this.#outer !== null && !sameProcess(this.#outer));
   }
 
   protected override beforeScan(): void {
@@ -54,8 +57,9 @@ export class PidnsContainment extends ProcfsContainment {
     const namespace = this.#namespace();
     const inside = this.members().filter((member) => readPidNamespace(member.pid) === namespace);
     const first = namespace === null ? undefined : inside.find((member) => innermostPid(member.pid) === 1);
-    if (first !== undefined) signalProcess(first, 'SIGKILL');
+    // The one outside before: unshare(1) that sees its child killed complains on the tool's stderr and ends with 1.
     if (this.#outer !== null) signalProcess(this.#outer, 'SIGKILL');
+    if (first !== undefined) signalProcess(first, 'SIGKILL');
     await super.kill();
   }
 

@@ -57,16 +57,6 @@ export class UserManager {
     await this.#call('AttachProcessesToUnit', 'ssau', unit, subgroup, '1', String(pid));
   }
 
-  /** Ends a scope that is empty; one that is gone is fine. */
-  async stopUnit(unit: string): Promise<void> {
-    try {
-      await this.#call('StopUnit', 'ss', unit, 'fail');
-    } catch (error) {
-      if (error instanceof GovernorError && /not loaded|NoSuchUnit/i.test(error.message)) return;
-      throw error;
-    }
-  }
-
   async #call(method: string, ...words: readonly string[]): Promise<void> {
     // Everything that could begin with a dash stands behind `--`.
     const args = ['--user', '--quiet', 'call', '--', ...DESTINATION, method, ...words];

@@ -1,24 +1,17 @@
-/** Builds the documents of views.ts from live objects. Reads nothing from the kernel. */
+/** The documents of a tool, over all of its runs. Reads nothing from the kernel. */
 
 import type { Clock } from '../core/clock.ts';
 import { wallOf } from '../core/clock.ts';
 import type { Stage } from '../core/ladder.ts';
 import { higher } from '../core/ladder.ts';
-import type { ResolvedLimits } from '../core/limits.ts';
-import { ratioOf } from '../core/limits.ts';
 import { maskArguments } from '../core/mask.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES, UNIT } from '../core/resource.ts';
-import type { Reading } from '../core/usage.ts';
-import type { Enforcement, LimitOutcome } from '../os/backend.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Run } from './run.ts';
+import { iso, limitViews, runResource, runView } from './run-view.ts';
 import type { Tool } from './tool.ts';
-import type { LimitView, ResourceUsageView, RunView, ToolView, UsageView } from './views.ts';
-
-export function iso(wallMs: number): string {
-  return new Date(wallMs).toISOString();
-}
+import type { ResourceUsageView, ToolView, UsageView } from './views.ts';
 
 export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
   const { definition } = tool;
@@ -45,58 +38,6 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
   };
 }
 
-export function runView(run: Run, ports: SupervisorPorts): RunView {
-  const { init } = run;
-  return {
-    id: run.id,
-    tool: run.tool,
-    state: run.state,
-    mode: init.mode,
-    context: init.context,
-    pid: run.alive ? (run.leader?.pid ?? null) : null,
-    backend: ports.backend.id,
-    governed: init.notGoverned === null,
-    ...(init.notGoverned === null ? {} : { notGovernedReason: init.notGoverned }),
-    startedAt: iso(init.startedWallMs),
-    endedAt: run.endedWallMs === null ? null : iso(run.endedWallMs),
-    end: run.end,
-    stage: run.overallStage(),
-    tempDir: init.tempDir,
-    cwd: init.cwd,
-    command: init.command,
-    detached: init.detached,
-    limits: limitViews(run.limits, run.outcomes, init.notGoverned),
-  };
-}
-
-function limitViews(limits: ResolvedLimits, outcomes: readonly LimitOutcome[], notGoverned: string | null): LimitView[] {
-  return RESOURCES.map((resource) => {
-    const limit = limits[resource];
-    const outcome = outcomes.find((candidate) => candidate.resource === resource);
-    const note = notGoverned ?? outcome?.note;
-    return {
-      resource,
-      unit: UNIT[resource],
-      limit: limit?.limit ?? null,
-      ...(limit?.inodes === undefined ? {} : { inodes: limit.inodes }),
-      thresholds: limit?.thresholds ?? null,
-      actions: limit?.actions ?? null,
-      source: limit?.source ?? null,
-      ...(limit?.reason === undefined ? {} : { reason: limit.reason }),
-      enforcement: enforcementOf(resource, limits, outcomes, notGoverned),
-      ...(note === undefined ? {} : { note }),
-    };
-  });
-}
-
-/** Without a limit there is nothing to enforce; the deadline of a runtime limit is the daemon's. */
-export function enforcementOf(resource: Resource, limits: ResolvedLimits, outcomes: readonly LimitOutcome[], notGoverned: string | null): Enforcement {
-  if (notGoverned !== null) return 'none';
-  if (limits[resource] === null) return 'observed';
-  if (resource === 'runtime') return 'polled';
-  return outcomes.find((outcome) => outcome.resource === resource)?.enforcement ?? 'observed';
-}
-
 export function usageView(tool: Tool, ports: SupervisorPorts): UsageView {
   const runs = [...tool.runs.values()].map(({ run }) => run).filter((run) => run.last !== null);
   return {
@@ -109,30 +50,6 @@ export function usageView(tool: Tool, ports: SupervisorPorts): UsageView {
       at: iso(wallOf(ports.clock, run.last?.atMs ?? 0)),
       resources: RESOURCES.map((resource) => runResource(resource, run, ports.clock)),
     })),
-  };
-}
-
-function runResource(resource: Resource, run: Run, clock: Clock): ResourceUsageView {
-  const reading: Reading = run.last?.readings[resource] ?? { kind: 'unsupported', reason: 'not sampled yet' };
-  const limit = run.limits[resource];
-  const base = {
-    resource,
-    unit: UNIT[resource],
-    limit: limit?.limit ?? null,
-    stage: run.stage(resource),
-    enforcement: enforcementOf(resource, run.limits, run.outcomes, run.init.notGoverned),
-  };
-  if (reading.kind !== 'measured') {
-    const why = reading.kind === 'unsupported' ? { unsupported: reading.reason } : {};
-    return { ...base, usage: null, ratio: null, quality: reading.kind, at: null, ...why };
-  }
-  return {
-    ...base,
-    usage: reading.value,
-    ratio: limit === null ? null : ratioOf(reading, limit),
-    quality: reading.quality,
-    at: iso(wallOf(clock, reading.atMs)),
-    ...(reading.inodes === undefined ? {} : { inodes: reading.inodes }),
   };
 }
 

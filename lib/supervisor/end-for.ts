@@ -1,0 +1,23 @@
+/** What a run's end is called, when it was noticed rather than decided. */
+
+import type { Finding } from './monitor.ts';
+import type { EndRequest, Run } from './run.ts';
+
+/** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
+const OOM_END: EndRequest = {
+  reason: 'oom_kill',
+  message: 'the kernel killed it for lack of memory (OOM) at its hard limit, 150 % of its limit unless set otherwise',
+  resource: 'memory',
+  graceMs: 0,
+};
+
+export function endFor(run: Run, finding: Exclude<Finding, { kind: 'decisions' | 'failed' }>, graceMs: number): EndRequest {
+  switch (finding.kind) {
+    case 'empty':
+      return run.oomKilled ? OOM_END : { reason: 'exited', message: 'ended by itself', graceMs: 0 };
+    case 'leader_gone':
+      return { reason: 'exited', message: 'ended by itself; what it left behind was stopped', graceMs };
+    case 'client_gone':
+      return { reason: 'client_died', message: `stopped: its client (process ${finding.client.pid}) is gone`, graceMs };
+  }
+}

@@ -1,0 +1,93 @@
+/** The documents of one run, from the live object. Reads nothing from the kernel. */
+
+import type { Clock } from '../core/clock.ts';
+import { wallOf } from '../core/clock.ts';
+import type { ResolvedLimits } from '../core/limits.ts';
+import { ratioOf } from '../core/limits.ts';
+import type { Resource } from '../core/resource.ts';
+import { RESOURCES, UNIT } from '../core/resource.ts';
+import type { Reading } from '../core/usage.ts';
+import type { Enforcement, LimitOutcome } from '../os/backend.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { Run } from './run.ts';
+import type { LimitView, ResourceUsageView, RunView } from './views.ts';
+
+export function iso(wallMs: number): string {
+  return new Date(wallMs).toISOString();
+}
+
+export function runView(run: Run, ports: SupervisorPorts): RunView {
+  const { init } = run;
+  return {
+    id: run.id,
+    tool: run.tool,
+    state: run.state,
+    mode: init.mode,
+    context: init.context,
+    pid: run.alive ? (run.leader?.pid ?? null) : null,
+    backend: ports.backend.id,
+    governed: init.notGoverned === null,
+    ...(init.notGoverned === null ? {} : { notGovernedReason: init.notGoverned }),
+    startedAt: iso(init.startedWallMs),
+    endedAt: run.endedWallMs === null ? null : iso(run.endedWallMs),
+    end: run.end,
+    stage: run.overallStage(),
+    tempDir: init.tempDir,
+    cwd: init.cwd,
+    command: init.command,
+    detached: init.detached,
+    limits: limitViews(run.limits, run.outcomes, init.notGoverned),
+  };
+}
+
+export function limitViews(limits: ResolvedLimits, outcomes: readonly LimitOutcome[], notGoverned: string | null): LimitView[] {
+  return RESOURCES.map((resource) => {
+    const limit = limits[resource];
+    const outcome = outcomes.find((candidate) => candidate.resource === resource);
+    const note = notGoverned ?? outcome?.note;
+    return {
+      resource,
+      unit: UNIT[resource],
+      limit: limit?.limit ?? null,
+      ...(limit?.inodes === undefined ? {} : { inodes: limit.inodes }),
+      thresholds: limit?.thresholds ?? null,
+      actions: limit?.actions ?? null,
+      source: limit?.source ?? null,
+      ...(limit?.reason === undefined ? {} : { reason: limit.reason }),
+      enforcement: enforcementOf(resource, limits, outcomes, notGoverned),
+      ...(note === undefined ? {} : { note }),
+    };
+  });
+}
+
+/** Without a limit there is nothing to enforce; the deadline of a runtime limit is the daemon's. */
+export function enforcementOf(resource: Resource, limits: ResolvedLimits, outcomes: readonly LimitOutcome[], notGoverned: string | null): Enforcement {
+  if (notGoverned !== null) return 'none';
+  if (limits[resource] === null) return 'observed';
+  if (resource === 'runtime') return 'polled';
+  return outcomes.find((outcome) => outcome.resource === resource)?.enforcement ?? 'observed';
+}
+
+export function runResource(resource: Resource, run: Run, clock: Clock): ResourceUsageView {
+  const reading: Reading = run.last?.readings[resource] ?? { kind: 'unsupported', reason: 'not sampled yet' };
+  const limit = run.limits[resource];
+  const base = {
+    resource,
+    unit: UNIT[resource],
+    limit: limit?.limit ?? null,
+    stage: run.stage(resource),
+    enforcement: enforcementOf(resource, run.limits, run.outcomes, run.init.notGoverned),
+  };
+  if (reading.kind !== 'measured') {
+    const why = reading.kind === 'unsupported' ? { unsupported: reading.reason } : {};
+    return { ...base, usage: null, ratio: null, quality: reading.kind, at: null, ...why };
+  }
+  return {
+    ...base,
+    usage: reading.value,
+    ratio: limit === null ? null : ratioOf(reading, limit),
+    quality: reading.quality,
+    at: iso(wallOf(clock, reading.atMs)),
+    ...(reading.inodes === undefined ? {} : { inodes: reading.inodes }),
+  };
+}
