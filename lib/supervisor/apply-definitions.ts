@@ -38,7 +38,8 @@ async function change(tool: Tool, definition: ToolDefinition, notes: string[], p
   if (JSON.stringify(before) === JSON.stringify(definition)) return false;
   tool.definition = definition;
   for (const { run } of tool.runs.values()) await setRunLimits(run, definition.limits, 'config reload', ports);
-  const launch = ({ command, args, env, cwd, readiness, ladder }: ToolDefinition): string => JSON.stringify([command, args, env, cwd, readiness, ladder]);
+  const launch = ({ command, args, env, cwd, readiness, ladder, graceMs, dryRun }: ToolDefinition): string =>
+    JSON.stringify([command, args, env, cwd, readiness, ladder, graceMs, dryRun]);
   if (tool.runs.size > 0 && launch(before) !== launch(definition)) {
     notes.push(`${tool.name}: limits hold now; what else changed holds from its next start (governor restart ${tool.name})`);
   }

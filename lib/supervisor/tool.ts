@@ -238,6 +238,16 @@ export class Tool {
     await Promise.all(ends);
   }
 
+  /** A stop neither waits for the disk nor fails with it; without the note a successor of this daemon would adopt the run. */
+  #noteStopping({ run, progress }: Assembled): void {
+    try {
+      progress('stopping');
+    } catch (error) {
+      // Whatever the disk says: ENOSPC, EDQUOT, EROFS, EIO.
+      this.#context.ports.log.error({ tool: this.name, run: run.id, err: error }, 'the ledger cannot be written: the stop goes on without it');
+    }
+  }
+
   /** One ending a run, however often it is asked for. */
   #end(assembled: Assembled, request: EndRequest): Promise<void> {
     const { run, ending } = assembled;
@@ -248,7 +258,7 @@ export class Tool {
       return known;
     }
     const wasReady = run.state === 'running';
-    assembled.progress('stopping');
+    this.#noteStopping(assembled);
     const ended = ending.begin(request).then(
       (end) => this.#ended(assembled, end, wasReady),
       (error: unknown) => {

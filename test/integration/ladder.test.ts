@@ -47,13 +47,15 @@ for (const { id: backend, usable, reason } of backends) {
     const daemon = await startDaemon(t, { backend, config: { daemon: { sample_interval: '100ms' }, tools } });
     await Promise.all([
       ...CLIMBING.map((resource) => climbs(t, daemon, resource, backend)),
-      ...CLIMBING.map((resource) => emergency(t, daemon, resource, backend)),
+      // Without the kernel's help the daemon does it all, the same way for each: two of them will do.
+      ...CLIMBING.filter((resource) => enforces(backend) || resource === 'memory' || resource === 'tasks').map((resource) => emergency(t, daemon, resource, backend)),
       inodes(t, daemon),
       runtimeCleanup(t, daemon),
       runtimeEmergency(t, daemon),
     ]);
     const listed = (await daemon.cli(['ls'])).stdout.split('\n');
-    for (const { name, lastEnd } of (await daemon.call('GET', '/v1/tools')).json.tools as readonly { name: string; lastEnd: { message: string } }[]) {
+    for (const { name, lastEnd } of (await daemon.call('GET', '/v1/tools')).json.tools as readonly { name: string; lastEnd: { message: string } | null }[]) {
+      if (lastEnd === null) continue;
       t.ok(listed.find((line) => line.startsWith(`${name} `))?.includes(`ended: ${lastEnd.message}`.slice(0, 60)), `${name}: ls says why`);
     }
     t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
@@ -68,7 +70,7 @@ async function climbs(t: Test, daemon: RunningDaemon, resource: Climbing, backen
   const { pid } = await run.said('ready');
   if (resource === 'memory') await run.hold('listen', 1);
   // Memory of processes is first estimated, with shared pages in each of them; the program itself has next to none.
-  const base = resource === 'memory' ? 0 : (await measured(daemon, resource, resource)).usage;
+  const base = resource === 'memory' ? 0 : await settled(daemon, resource, resource);
   const level = (ratio: number): number => Math.floor((limit * ratio - base) / CLIMBS[resource].unit);
 
   await run.hold(word, level(0.81));
@@ -134,12 +136,12 @@ async function emergency(t: Test, daemon: RunningDaemon, resource: Climbing, bac
   const { word, limit, unit } = CLIMBS[resource];
   const run = runStairs(t, daemon, name, { args: ['--stubborn'] });
   await run.said('ready');
-  await measured(daemon, name, resource);
+  await settled(daemon, name, resource);
   const runId = (await daemon.call('GET', `/v1/tools/${name}/runs`)).json.runs[0].id as string;
   run.ask(word, Math.ceil((limit * 1.7) / unit));
   t.equal(statusOf(await run.ended), 137, `${name}: SIGKILL`);
   t.same(await survivorsAfter(run.marker, 2000), [], `${name}: nothing survives`);
-  const byKernel = resource === 'memory' && (backend.startsWith('cgroup1') || backend === 'cgroup2' || backend === 'cgroup2-scope');
+  const byKernel = resource === 'memory' && enforces(backend);
   await stopped(t, daemon, { name, runId, resource, run, reason: byKernel ? 'oom_kill' : 'limit' });
   const [end] = (await auditOf(daemon, name, 'cleanup')).map(({ report }) => report);
   t.equal(end.graceMs, 0, `${name}: without grace`);
@@ -187,6 +189,10 @@ async function runtimeEmergency(t: Test, daemon: RunningDaemon): Promise<void> {
   t.equal((await auditOf(daemon, name, 'stage')).at(-1).to, 'emergency');
 }
 
+function enforces(backend: string): boolean {
+  return ['cgroup2', 'cgroup2-scope', 'cgroup1'].includes(backend);
+}
+
 interface Stop {
   readonly name: string;
   readonly runId: string;
@@ -216,13 +222,15 @@ function leftGroups(runId: string): readonly string[] {
   return spawnSync('find', ['/sys/fs/cgroup', '-name', `*${runId}*`], { encoding: 'utf8' }).stdout.split('\n').filter((line) => line !== '');
 }
 
-// oxlint-disable-next-line typescript/no-explicit-any
-function measured(daemon: RunningDaemon, name: string, resource: string): Promise<any> {
-  const since = Date.now();
-  return waitFor(`a sample of ${name}`, async () => {
+/** What it holds before it was asked for anything, once that has settled: its wrappers come one after the other. */
+async function settled(daemon: RunningDaemon, name: string, resource: string): Promise<number> {
+  const seen: number[] = [];
+  await waitFor(`${name} to settle`, async () => {
     const view = await usageOf(daemon, name, resource);
-    return typeof view?.usage === 'number' && Date.parse(view.at) > since ? view : null;
-  });
+    if (typeof view?.usage === 'number') seen.push(view.usage as number);
+    return seen.length > 10 && new Set(seen.slice(-10)).size === 1;
+  }, { everyMs: 100 });
+  return seen.at(-1) ?? 0;
 }
 
 function tool(limits: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {

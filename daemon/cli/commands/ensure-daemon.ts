@@ -25,7 +25,8 @@ import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Locations } from '../locations.ts';
 import type { Session } from '../session.ts';
 
-const DEADLINE_MS = 10_000;
+/** A busy or emulated machine takes its time; a daemon that cannot start says so at once by ending. */
+const DEADLINE_MS = 30_000;
 const POLL_MS = 20;
 const LOG_NAME = 'daemon.log';
 /** As in daemon/bin/governor, which says why. */

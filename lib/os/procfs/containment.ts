@@ -1,6 +1,6 @@
 /** One run without a cgroup: members found by scanning /proc, ended by signals in rounds. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import type { ProcessIdentity } from '../../core/identity.ts';
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { RESOURCES } from '../../core/resource.ts';
@@ -27,6 +27,8 @@ import { TreeReader } from './tree-reader.ts';
 const MOST_ROUNDS = 50;
 /** So many rounds in a row must find nobody new: a child that was forked while the scan ran is found by the next. */
 const QUIET_ROUNDS = 2;
+/** The longest that rounds go on without a break. */
+const TURN_MS = 10;
 
 export interface ProcfsContainmentOptions {
   readonly scanner: ProcfsScanner;
@@ -119,17 +121,19 @@ export class ProcfsContainment implements Containment {
 
   /** Stops everybody first, so that nobody forks on, then kills; until two rounds in a row find nobody new. */
   protected async kill(): Promise<void> {
-    const stopped = this.#rounds('SIGSTOP');
+    const stopped = await this.#rounds('SIGSTOP');
     for (const identity of stopped.values()) signalProcess(identity, 'SIGKILL');
     // A member that was not to be stopped in time may have left children.
-    this.#rounds('SIGKILL');
+    await this.#rounds('SIGKILL');
     await sleep(1);
-    this.#rounds('SIGKILL');
+    await this.#rounds('SIGKILL');
   }
 
-  #rounds(signal: SignalName): ReadonlyMap<string, ProcessIdentity> {
+  /** A tree that forks faster than it can be found must not hold up the daemon: others have their turn in between. */
+  async #rounds(signal: SignalName): Promise<ReadonlyMap<string, ProcessIdentity>> {
     const hit = new Map<string, ProcessIdentity>();
     let quiet = 0;
+    let beganMs = performance.now();
     for (let round = 0; round < MOST_ROUNDS && quiet < QUIET_ROUNDS; round += 1) {
       quiet += 1;
       for (const identity of this.members()) {
@@ -139,6 +143,9 @@ export class ProcfsContainment implements Containment {
         quiet = 0;
         signalProcess(identity, signal);
       }
+      if (performance.now() - beganMs < TURN_MS) continue;
+      await immediate();
+      beganMs = performance.now();
     }
     return hit;
   }

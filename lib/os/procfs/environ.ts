@@ -1,5 +1,6 @@
 /** The cookie: `GOVERNOR_RUN=<run id>` in the environment that a process was started with. */
 
+import { readdirSync } from 'node:fs';
 import { isDenied, isGone, KeptFile } from '../kernel-file.ts';
 
 export const COOKIE_VARIABLE = 'GOVERNOR_RUN';
@@ -9,20 +10,30 @@ const NEEDLE = Buffer.from(`${COOKIE_VARIABLE}=`, 'latin1');
 /**
  * The cookie of a process; null when it has none, hides it, or is not ours to read. A process can overwrite its
  * environment, and a child that did not exec yet still shows its parent's: what this says is evidence, not proof.
+ * @param leaderless its first thread has ended, and with it what /proc/PID shows, while other threads live
  */
-export function readCookie(pid: number, procRoot = '/proc'): string | null {
+export function readCookie(pid: number, procRoot = '/proc', leaderless = false): string | null {
   try {
-    const file = KeptFile.tryOpen(`${procRoot}/${pid}/environ`);
-    if (file === null) return null;
-    try {
-      const length = file.fillAll();
-      return length <= 0 ? null : findCookie(file.buffer, length);
-    } finally {
-      file.close();
+    if (!leaderless) return readCookieFile(`${procRoot}/${pid}/environ`);
+    for (const thread of readdirSync(`${procRoot}/${pid}/task`)) {
+      const cookie = readCookieFile(`${procRoot}/${pid}/task/${thread}/environ`);
+      if (cookie !== null) return cookie;
     }
+    return null;
   } catch (error) {
     if (isGone(error) || isDenied(error)) return null;
     throw error;
+  }
+}
+
+function readCookieFile(path: string): string | null {
+  const file = KeptFile.tryOpen(path);
+  if (file === null) return null;
+  try {
+    const length = file.fillAll();
+    return length <= 0 ? null : findCookie(file.buffer, length);
+  } finally {
+    file.close();
   }
 }
 

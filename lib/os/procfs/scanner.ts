@@ -158,15 +158,15 @@ export class ProcfsScanner {
     const due = isDue(seen, nowMs);
     if (due) seen.looks += 1;
     const suspicious = due || seen.name !== name || (this.#full && this.#namespaces);
-    if (suspicious) seen.run = this.#runByEvidence(pid);
+    if (suspicious) seen.run = this.#runByEvidence(pid, stat.leaderless);
     seen.name = name;
     if (seen.run === null) strangers.push({ seen, ...kin });
     else seen.run.everPids.add(pid);
   }
 
-  #runByEvidence(pid: number): ScannedRun | null {
+  #runByEvidence(pid: number, leaderless: boolean): ScannedRun | null {
     if (this.#runs.size === 0 || this.#isBarred(pid)) return null;
-    const cookie = readCookie(pid, this.#procRoot);
+    const cookie = readCookie(pid, this.#procRoot, leaderless);
     const named = cookie === null ? undefined : this.#runs.get(cookie);
     if (named !== undefined || !this.#namespaces) return named ?? null;
     const namespace = readPidNamespace(pid, this.#procRoot);

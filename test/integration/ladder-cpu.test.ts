@@ -1,0 +1,125 @@
+/** CPU: told, held back by a quota (or nice) that the test measures, and ended only where the file says so. */
+
+import { readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
+import t, { type Test } from 'tap';
+import { auditOf } from '../helpers/audit.ts';
+import { linuxBackends } from '../helpers/backends.ts';
+import { type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
+import { lacksFixture } from '../helpers/fixture.ts';
+import { runStairs, stageReached, statusOf } from '../helpers/stairs.ts';
+import { lacks } from '../helpers/skip.ts';
+import { pause, waitFor } from '../helpers/wait-for.ts';
+
+/** Little, because the machine may be busy; the fixture counts in tenths of a percent. */
+const LIMIT_PERCENT = 10;
+const STRICT = { cpu: { throttled: [], cleanup: ['recycle'], emergency: ['kill'] } };
+const tools = {
+  warned: tool(),
+  throttled: tool(),
+  busy: tool(),
+  recycled: { ...tool(), actions: STRICT },
+  killed: { ...tool(), actions: STRICT },
+};
+
+const skip = lacks('linux') || lacksFixture('stairs');
+// One that has quotas, and one that has not.
+const backends = skip === false ? (await linuxBackends()).filter(({ id, usable }) => usable && id !== 'cgroup2-bare' && id !== 'pidns') : [];
+if (skip !== false) t.test('CPU', { skip }, () => undefined);
+
+for (const { id: backend } of backends) {
+  t.test(`CPU on ${backend}`, { timeout: 110_000 }, async (t) => {
+    const daemon = await startDaemon(t, { backend, config: { daemon: { sample_interval: '100ms' }, tools } });
+    const hasQuota = backend !== 'procfs';
+    await Promise.all([warned(t, daemon), throttledAndReleased(t, daemon, hasQuota)]);
+    await Promise.all([
+      jumpsOverTheThrottle(t, daemon, hasQuota),
+      endedAsConfigured(t, daemon, 'recycled', 115, 143),
+      endedAsConfigured(t, daemon, 'killed', 300, 137),
+    ]);
+    t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
+  });
+}
+
+async function warned(t: Test, daemon: RunningDaemon): Promise<void> {
+  const run = runStairs(t, daemon, 'warned', { args: ['--cpu=80'] });
+  const view = await stageReached(daemon, 'warned', 'cpu', 'warning');
+  t.ok(view.ratio >= 0.75 && view.ratio < 0.9, `warned at ${view.ratio}`);
+  await run.hold('exit', 0).catch(() => undefined);
+  t.equal(statusOf(await run.ended), 0, 'warned: it was only told');
+  t.same((await auditOf(daemon, 'warned', 'action')).map(({ action, outcome }) => `${action} ${outcome}`), ['notify done']);
+}
+
+async function throttledAndReleased(t: Test, daemon: RunningDaemon, hasQuota: boolean): Promise<void> {
+  const run = runStairs(t, daemon, 'throttled', { args: ['--cpu=93'] });
+  await stageReached(daemon, 'throttled', 'cpu', 'throttled');
+  await braked(t, daemon, 'throttled', hasQuota);
+  await run.hold('cpu', 1);
+  await waitFor('the throttle to be left', async () => (await auditOf(daemon, 'throttled', 'stage')).some(({ from, to }) => from === 'throttled' && to !== 'cleanup'), { timeoutMs: 30_000 });
+  if (!hasQuota) {
+    await waitFor('nice to be taken back', () => getPriority(run.child.pid) === 0);
+  } else {
+    // What it may use again shows that the quota is gone.
+    await run.hold('cpu', 400);
+    await waitFor('more than its limit', async () => (await percentOver(run.child.pid ?? 0, 300)) > LIMIT_PERCENT * 1.5, { timeoutMs: 20_000, everyMs: 1 });
+  }
+  t.equal(run.child.exitCode ?? run.child.signalCode, null, 'throttled: it lives');
+  run.child.kill('SIGKILL');
+  await run.ended;
+}
+
+/** A window of ten seconds shows a sudden load as far above the limit: that must not spare it the throttle. */
+async function jumpsOverTheThrottle(t: Test, daemon: RunningDaemon, hasQuota: boolean): Promise<void> {
+  const run = runStairs(t, daemon, 'busy', { args: ['--cpu=400'] });
+  await run.said('ready');
+  await braked(t, daemon, 'busy', hasQuota);
+  if (hasQuota) {
+    const percent = await percentOver(run.child.pid ?? 0, 2000);
+    t.ok(percent < LIMIT_PERCENT * 1.5, `busy: uses ${percent} % of a core under a quota of ${LIMIT_PERCENT} %`);
+    t.ok(percent > 1, 'busy: and is not stopped');
+  }
+  t.equal(run.child.exitCode ?? run.child.signalCode, null, 'busy: a busy tool is no fault');
+  t.same((await auditOf(daemon, 'busy', 'action')).filter(({ action }) => ['kill', 'stop', 'recycle'].includes(action as string)), []);
+  run.child.kill('SIGKILL');
+  await run.ended;
+}
+
+/** The brake is on record and in force. */
+async function braked(t: Test, daemon: RunningDaemon, name: string, hasQuota: boolean): Promise<void> {
+  const brake = hasQuota ? 'cpu_quota' : 'nice';
+  await waitFor(`${brake} of ${name}`, async () => (await auditOf(daemon, name, 'action')).some(({ action, outcome }) => action === brake && outcome === 'done'), { timeoutMs: 30_000 });
+  const { pid } = (await daemon.call('GET', `/v1/tools/${name}`)).json.runs[0];
+  if (!hasQuota) {
+    t.equal(getPriority(pid), 10, `${name}: nice`);
+    t.match((await auditOf(daemon, name, 'action')).find(({ action }) => action === 'cpu_quota'), { outcome: 'unsupported', detail: /cgroup/ });
+  }
+}
+
+async function endedAsConfigured(t: Test, daemon: RunningDaemon, name: string, tenths: number, status: number): Promise<void> {
+  const run = runStairs(t, daemon, name, { args: [`--cpu=${tenths}`] });
+  t.equal(statusOf(await run.ended), status, `${name}: exit status`);
+  const { lastEnd } = await waitFor(`${name} to have ended`, async () => {
+    const { json } = await daemon.call('GET', `/v1/tools/${name}`);
+    return json.lastEnd === null ? null : json;
+  });
+  t.match(lastEnd, { reason: 'limit', resource: 'cpu', message: /^stopped: CPU \d+ % is \d+ % of its limit of 10 %/ }, `${name}: why`);
+  t.equal(run.stderr().trimEnd().split('\n').at(-1), `governor: ${name}: ${lastEnd.message as string}`);
+}
+
+/** CPU time of the process over a while, in percent of one core. */
+async function percentOver(pid: number, forMs: number): Promise<number> {
+  const [beforeMs, from] = [cpuMs(pid), performance.now()];
+  await pause(forMs);
+  return ((cpuMs(pid) - beforeMs) / (performance.now() - from)) * 100;
+}
+
+/** utime and stime, proc_pid_stat(5), in ticks of 10 ms. */
+function cpuMs(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+function tool(): Readonly<Record<string, unknown>> {
+  return { command: 'true', autostart: false, readiness: 'none', limits: { cpu: `${LIMIT_PERCENT}%` }, ladder: { cpu_warm_up: '2s' } };
+}
