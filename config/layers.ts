@@ -21,10 +21,11 @@ export function writtenLayer(limits: WrittenLimits, sourceOf: (resource: Resourc
   for (const resource of RESOURCES) {
     const value = limits[resource];
     if (value === undefined) continue;
-    const { limit, inodes, reason } = value;
+    const { limit, inodes, backing, reason } = value;
     layer[resource] = {
       limit,
       ...(inodes === undefined ? {} : { inodes }),
+      ...(backing === undefined ? {} : { backing }),
       ...(reason === undefined ? {} : { reason }),
       source: sourceOf(resource),
     };

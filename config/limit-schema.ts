@@ -21,6 +21,8 @@ export interface LimitValue {
   readonly limit: number | null;
   /** temp_storage only. */
   readonly inodes?: number | undefined;
+  /** temp_storage only. */
+  readonly backing?: 'disk' | 'tmpfs' | undefined;
   readonly reason?: string | undefined;
 }
 
@@ -57,9 +59,12 @@ const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
   file_handles: 'Open file handles of the whole process tree.',
   sockets: 'Open sockets of the whole process tree.',
   runtime: 'How long a run may last: 30s, 5m, 1h30m.',
-  temp_storage: 'Size of the private temporary directory of a run: 1GiB, or { limit: 1GiB, inodes: 10000 }.',
+  temp_storage: 'Size of the private temporary directory of a run: 1GiB, or { limit: 1GiB, inodes: 10000, backing: tmpfs }.',
   tasks: 'Processes and threads of the whole process tree.',
 };
+
+const BACKING =
+  'Where the directory lies: disk (default), or tmpfs, in memory and held by the kernel at the emergency stage (needs the right to mount).';
 
 export const LIMITS_SHAPE = {
   memory: limit('memory'),
@@ -95,7 +100,12 @@ function limit(resource: Resource) {
   const reason = text({ maxLength: 500, description: 'Why the limit is what it is; shown with it.' }).optional();
   const detailed =
     resource === 'temp_storage'
-      ? closed({ limit: scalar, inodes: count({ description: 'Files and directories.' }).optional(), reason })
+      ? closed({
+          limit: scalar,
+          inodes: count({ description: 'Files and directories.' }).optional(),
+          backing: z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING }),
+          reason,
+        })
       : closed({ limit: scalar, reason });
   return z
     .union([scalar, detailed])

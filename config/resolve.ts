@@ -11,6 +11,7 @@ export interface LayerLimit {
   /** In the unit of the resource; null lifts what weaker layers say. */
   readonly limit: number | null;
   readonly inodes?: number;
+  readonly backing?: 'disk' | 'tmpfs';
   readonly reason?: string;
   readonly source: Source;
 }
@@ -38,6 +39,12 @@ export function resolveLimits(layers: readonly Layer[], settings: StageSettings)
   };
 }
 
+/** Who wants TMPDIR in memory, unless a stronger layer says otherwise; null where it lies on disk. */
+export function wantsTmpfs(layers: readonly Layer[]): Source | null {
+  const given = layers.flatMap((layer) => layer.temp_storage ?? []).find(({ backing }) => backing !== undefined);
+  return given?.backing === 'tmpfs' ? given.source : null;
+}
+
 export function thresholdsOf(resource: Resource, settings: StageSettings): Thresholds {
   return filled(DEFAULT_THRESHOLDS, settings.thresholds[resource]);
 }
@@ -53,12 +60,13 @@ function resolveOne(resource: Resource, layers: readonly Layer[], settings: Stag
   const given = layers.flatMap((layer) => layer[resource] ?? []);
   const [winner] = given;
   if (winner === undefined || winner.limit === null) return null;
-  // A layer that limits bytes only says nothing about inodes: those are left to the next one.
+  // A layer that limits bytes only says nothing about inodes or backing: those are left to the next one.
   const inodes = given.find((layer) => layer.inodes !== undefined)?.inodes;
   return {
     resource,
     limit: winner.limit,
     ...(inodes === undefined ? {} : { inodes }),
+    ...(resource === 'temp_storage' && wantsTmpfs(layers) !== null ? { backing: 'tmpfs' as const } : {}),
     thresholds: thresholdsOf(resource, settings),
     actions: actionsOf(resource, settings),
     source: winner.source,

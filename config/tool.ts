@@ -17,7 +17,7 @@ import {
   STARVATION,
 } from './defaults.ts';
 import type { Path } from './problems.ts';
-import { actionsOf, resolveLimits, thresholdsOf } from './resolve.ts';
+import { actionsOf, resolveLimits, thresholdsOf, wantsTmpfs } from './resolve.ts';
 import type { Layer, StageSettings } from './resolve.ts';
 import type { ToolFields } from './schema.ts';
 
@@ -150,8 +150,21 @@ function contradictions(
       problemAt(['recovery', 'budget'], 'budget has no effect with strategy: stop', 'take one of them out'),
     );
   }
-  problems.push(...repeatedActions(plan));
+  problems.push(...backingProblems(plan, limits), ...repeatedActions(plan));
   return problems;
+}
+
+/** The limit is the size of that file system. */
+function backingProblems({ layers, problemAt }: ToolPlan, limits: ResolvedLimits): readonly Problem[] {
+  const wanted = wantsTmpfs(layers);
+  if (wanted === null || limits.temp_storage !== null) return [];
+  return [
+    problemAt(
+      ['limits', 'temp_storage'],
+      `temp_storage: backing: tmpfs (${wanted.detail}) is not possible without a limit`,
+      'give it one, or write { limit: none, backing: disk }',
+    ),
+  ];
 }
 
 function starvationProblems(

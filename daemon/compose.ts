@@ -19,7 +19,7 @@ import { bootId } from '../lib/os/procfs/stat.ts';
 import { selectBackend } from '../lib/os/select.ts';
 import { acquireInstanceLock } from '../lib/process/instance-lock.ts';
 import { Ledger } from '../lib/process/ledger.ts';
-import { Rendezvous } from '../lib/process/rendezvous.ts';
+import { Rendezvous, waitingLaunchers } from '../lib/process/rendezvous.ts';
 import { Scope } from '../lib/scope/scope.ts';
 import { reconcile } from '../lib/supervisor/reconcile.ts';
 import { Registry } from '../lib/supervisor/registry.ts';
@@ -126,11 +126,12 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   });
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
+  let rendezvous: Rendezvous | null = null;
   const shutdown = installShutdown({
     foreground: options.foreground,
     close: async (mode: ShutdownMode) => {
       state = 'stopping';
-      rendezvous.close();
+      rendezvous?.close();
       await registry.close(mode);
       recorder.record({ kind: 'daemon', event: 'stop', detail: { mode } });
     },
@@ -165,15 +166,17 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   const address = await api.listenTcp(config.daemon.listen);
 
   recorder.record({ kind: 'daemon', event: 'start', detail: { version: governorVersion(), pid: process.pid, backend: backend.id, config: config.file } });
-  await reconcile({ ports, registry, restoreDefinition: (entry) => restoreDefinition(entry, config) });
+  const waiting = new Set(waitingLaunchers(`${stateDir}/launch`));
+  const afterwards = await reconcile({ ports, registry, restoreDefinition: (entry) => restoreDefinition(entry, config), waiting });
   for (const definition of config.tools) if (!registry.live.has(definition.name)) registry.add(definition);
-  const rendezvous = new Rendezvous({
+  rendezvous = new Rendezvous({
     directory: `${stateDir}/launch`,
     self,
     facts: procfsFacts,
     onRequest: createLaunchDoor({ registry, config: () => config, facts: procfsFacts, log, directory: `${stateDir}/launch` }),
     onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
   });
+  rendezvous.caughtUp.then(afterwards).catch((error: unknown) => log.error({ err: error }, 'an interrupted launch could not be cleaned up after'));
   registry.autostart();
   state = 'ready';
   onConfigChange = () => reload('file change');

@@ -22,6 +22,8 @@ export interface ResolvedLimit {
   readonly limit: number;
   /** temp_storage only: limit on inodes; the ratio is the larger of the two. */
   readonly inodes?: number;
+  /** temp_storage only: TMPDIR is a tmpfs of the run's own, held by the kernel at the emergency stage. Absent: on disk. */
+  readonly backing?: 'tmpfs';
   readonly thresholds: Thresholds;
   /** What each stage does, in order. An empty list means: only tell. */
   readonly actions: Readonly<Record<ActingStage, readonly Action[]>>;

@@ -5,7 +5,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../core/identity.ts';
@@ -35,7 +35,12 @@ export interface RendezvousOptions {
 export class Rendezvous {
   readonly #options: RendezvousOptions;
   readonly #socket: Socket;
+  /** Launchers that were heard and are not answered yet. */
+  readonly #underWay = new Set<number>();
+  #onIdle: () => void = () => undefined;
   #unread = '';
+  /** Resolves when every request that an earlier daemon left unanswered is answered or refused. */
+  readonly caughtUp: Promise<void>;
 
   /** Opens the doorbell and serves requests that an earlier daemon left unanswered. */
   constructor(options: RendezvousOptions) {
@@ -51,9 +56,11 @@ export class Rendezvous {
     this.#socket.on('data', (text: string) => this.#ring(text));
     this.#socket.on('error', (error) => options.onRefused(`doorbell: ${error.message}`));
     writeFileSync(join(directory, 'daemon'), `${options.self.pid} ${options.self.startTicks}\n`, { mode: 0o600 });
-    for (const name of readdirSync(join(directory, 'pending'))) {
-      this.#serve(readFileSync(join(directory, 'pending', name), 'latin1').trim());
+    for (const pid of waitingLaunchers(directory)) {
+      this.#serve(readFileSync(join(directory, 'pending', String(pid)), 'latin1').trim());
     }
+    this.caughtUp = new Promise((resolve) => (this.#onIdle = resolve));
+    if (this.#underWay.size === 0) this.#onIdle();
   }
 
   /** New launchers find no daemon from here on. */
@@ -76,30 +83,51 @@ export class Rendezvous {
     const pid = Number(match[1]);
     const pending = join(directory, 'pending', String(pid));
     // A request is answered once: the doorbell and the pending file may both lead here.
-    if (!existsSync(pending)) return;
-    rmSync(pending, { force: true });
+    if (this.#underWay.has(pid) || !existsSync(pending)) return;
+    const refuse = (reason: string): void => {
+      rmSync(pending, { force: true });
+      this.#options.onRefused(`process ${pid} ${reason}`);
+    };
     const launcher = facts.identity(pid);
     const words = launcher === null ? [] : facts.argumentsOf(pid);
     const at = words.indexOf('run');
     const environment = launcher === null ? null : facts.environmentOf(pid);
-    if (launcher === null || at < 1 || environment === null) return this.#options.onRefused(`process ${pid} is no launcher`);
-    if (facts.ownerOf(pid) !== process.getuid?.()) return this.#options.onRefused(`process ${pid} belongs to another user`);
+    if (launcher === null || at < 1 || environment === null) return refuse('is no launcher');
+    if (facts.ownerOf(pid) !== process.getuid?.()) return refuse('belongs to another user');
     let file: number;
     try {
       file = openSync(`/proc/${pid}/fd/${Number(match[2])}`, constants.O_WRONLY | constants.O_NONBLOCK);
     } catch (error) {
-      return this.#options.onRefused(`process ${pid}: ${error instanceof Error ? error.message : String(error)}`);
+      return refuse(`is no launcher: ${error instanceof Error ? error.message : String(error)}`);
     }
+    if (!fstatSync(file).isFIFO()) {
+      closeSync(file);
+      return refuse(`is no launcher: its descriptor ${match[2] ?? ''} is no pipe`);
+    }
+    this.#underWay.add(pid);
     this.#options.onRequest({
       launcher,
       words: words.slice(at + 1),
       cwd: facts.cwdOf(pid) ?? '/',
       environment,
-      answer: (lines) => this.#answer(file, launcher, lines),
+      answer: this.#answerOnce(file, launcher, pending),
     });
   }
 
-  #answer(file: number, launcher: ProcessIdentity, lines: readonly string[]): boolean {
+  /** The request stays on disk until its answer is known: a daemon that dies before leaves it to the next one. */
+  #answerOnce(file: number, launcher: ProcessIdentity, pending: string): (lines: readonly string[]) => boolean {
+    let answered = false;
+    return (lines) => {
+      if (answered) return false;
+      answered = true;
+      rmSync(pending, { force: true });
+      this.#underWay.delete(launcher.pid);
+      if (this.#underWay.size === 0) this.#onIdle();
+      return this.#write(file, launcher, lines);
+    };
+  }
+
+  #write(file: number, launcher: ProcessIdentity, lines: readonly string[]): boolean {
     try {
       if (!this.#options.facts.alive(launcher)) return false;
       writeSync(file, lines.map((line) => `${line.replaceAll('\n', ' ')}\n`).join(''));
@@ -111,4 +139,14 @@ export class Rendezvous {
       closeSync(file);
     }
   }
+}
+
+/**
+ * Processes that wait for an answer in this directory, by the names of their requests.
+ * @param directory as in the options
+ */
+export function waitingLaunchers(directory: string): readonly number[] {
+  const pending = join(directory, 'pending');
+  if (!existsSync(pending)) return [];
+  return readdirSync(pending).filter((name) => /^\d{1,10}$/.test(name)).map(Number);
 }

@@ -21,20 +21,27 @@ export interface ReconcileOptions {
   readonly registry: Registry;
   /** The definition that a run of this tool would have today, from the ledger's copy of its own. */
   restoreDefinition(entry: LedgerEntry): ToolDefinition;
+  /** Launchers that the earlier daemon has not answered: this one will, so they must live. */
+  readonly waiting: ReadonlySet<number>;
 }
+
+const REMOVE_DEADLINE_MS = 5_000;
 
 interface Account {
   readonly adopted: string[];
   readonly ended: string[];
   readonly cleaned: string[];
   readonly failed: string[];
+  /** Launches that were interrupted half-way, to be cleaned up after when their launcher has moved on. */
+  readonly interrupted: LedgerEntry[];
 }
 
-export async function reconcile(options: ReconcileOptions): Promise<void> {
+/** @returns what to do once the waiting launchers are answered */
+export async function reconcile(options: ReconcileOptions): Promise<() => Promise<void>> {
   const { ports } = options;
   const { entries, problems } = ports.ledger.readAll();
-  if (entries.length === 0 && problems.length === 0) return;
-  const account: Account = { adopted: [], ended: [], cleaned: [], failed: [] };
+  const account: Account = { adopted: [], ended: [], cleaned: [], failed: [], interrupted: [] };
+  if (entries.length === 0 && problems.length === 0) return async () => undefined;
   for (const entry of entries) {
     try {
       await settle(entry, account, options);
@@ -44,7 +51,22 @@ export async function reconcile(options: ReconcileOptions): Promise<void> {
     }
   }
   const damaged = problems.map(({ file, message }) => `${file}: ${message}`);
-  ports.recorder.record({ kind: 'daemon', event: 'reconcile', detail: { ...account, damaged } });
+  const interrupted = account.interrupted.map(({ tool, runId }) => `${tool}/${runId}`);
+  ports.recorder.record({ kind: 'daemon', event: 'reconcile', detail: { ...account, interrupted, damaged } });
+  return async () => {
+    for (const entry of account.interrupted) await cleanUp(entry, await findContainment(entry, options), ports);
+  };
+}
+
+/** After what no run holds any more. */
+async function cleanUp(entry: LedgerEntry, containment: Containment | null, ports: SupervisorPorts): Promise<void> {
+  if (containment !== null) {
+    await containment.remove(REMOVE_DEADLINE_MS);
+    containment.close();
+  }
+  const { left } = await ports.tempDirs.remove(entry.tempDir, entry.tempRoot);
+  if (left.length > 0) throw new Error(`temp directory ${entry.tempDir}: ${left.length} entries left`);
+  ports.ledger.remove(entry.runId);
 }
 
 async function settle(entry: LedgerEntry, account: Account, options: ReconcileOptions): Promise<void> {
@@ -52,10 +74,13 @@ async function settle(entry: LedgerEntry, account: Account, options: ReconcileOp
   const name = `${entry.tool}/${entry.runId}`;
   const containment = entry.bootId === ports.bootId ? await findContainment(entry, options) : null;
   if (containment === null) {
-    const { left } = await ports.tempDirs.remove(entry.tempDir, entry.tempRoot);
-    if (left.length > 0) throw new Error(`temp directory ${entry.tempDir}: ${left.length} entries left`);
-    ports.ledger.remove(entry.runId);
+    await cleanUp(entry, null, ports);
     account.cleaned.push(name);
+    return;
+  }
+  if (containment.membership.members().some(({ pid }) => options.waiting.has(pid))) {
+    containment.close();
+    account.interrupted.push(entry);
     return;
   }
   const assembled = await rebuild(entry, containment, options);

@@ -18,6 +18,7 @@ import type { ContextView, EventView, RunView, ToolView, UsageView } from './vie
 
 /** Bounds the daemon's memory against a client that registers in a loop. */
 const TOOLS_MAX = 20_000;
+const PAST_RUNS_KEPT = 100;
 
 export interface RegistryOptions {
   readonly ports: SupervisorPorts;
@@ -36,6 +37,8 @@ export class Registry implements Governor {
   readonly #monitor: Monitor;
   readonly #context;
   readonly #failures = new Map<string, number[]>();
+  /** Runs of tools that are gone: whoever started one with `governor run` asks afterwards why it was stopped. */
+  readonly #past: RunView[] = [];
   #closing = false;
 
   constructor(options: RegistryOptions) {
@@ -59,6 +62,8 @@ export class Registry implements Governor {
       failuresOf: (name: string) => this.#failuresOf(name),
       onGone: (tool: Tool) => {
         this.#tools.delete(tool.name);
+        this.#past.unshift(...tool.ended);
+        this.#past.length = Math.min(this.#past.length, PAST_RUNS_KEPT);
         options.onForgotten(tool.name);
       },
     };
@@ -84,6 +89,8 @@ export class Registry implements Governor {
       const ended = tool.ended.find((view) => view.id === id);
       if (ended !== undefined) return ended;
     }
+    const past = this.#past.find((view) => view.id === id);
+    if (past !== undefined) return past;
     throw new GovernorError('unknown_run', `no run has the id ${id}`);
   }
 

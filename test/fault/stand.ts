@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BackendId } from '../../lib/os/backend.ts';
+import { notAskedFor } from '../helpers/backends.ts';
 import type { ConfigDocument } from '../helpers/config-text.ts';
 import { type DaemonOptions, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
 import type { TestScope } from '../helpers/fixture.ts';
@@ -49,6 +50,8 @@ export function startOn(t: TestScope, stand: Stand, options: DaemonOptions & { r
 
 /** @returns why the stand cannot be had on this host, in the words of the daemon; false when it can */
 export async function lacksStand(stand: Stand): Promise<string | false> {
+  const skip = notAskedFor(stand.backend);
+  if (skip !== false) return skip;
   if (stand.as.length > 0 && process.getuid?.() !== 0) return 'needs root to become another user';
   const later: (() => void | Promise<void>)[] = [];
   const scope: TestScope = { teardown: (work) => void later.push(work) };

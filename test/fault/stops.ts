@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { LAUNCHER, type RunningDaemon } from '../helpers/daemon.ts';
 import { fixtureCommand, fixtureEnvironment, newMarker, type RunningFixture, startProgram } from '../helpers/fixture.ts';
-import { formatSurvivor, killIdentity, killSurvivors, survivorsAfter } from '../helpers/survivors.ts';
+import { formatSurvivor, killIdentity, killSurvivors, survivors, survivorsAfter } from '../helpers/survivors.ts';
 import { waitFor } from '../helpers/wait-for.ts';
 import { leftovers, newStandDir, runsOf, type Stand, startOn } from './stand.ts';
 
@@ -35,6 +35,12 @@ export const PROGRAM_NAMES = Object.keys(PROGRAMS);
 
 const GRACE = '200ms';
 const LIFE_MS = 90_000;
+/** Of what a scan may not find: it ends by itself soon. */
+const HIDDEN_LIFE_MS = 6000;
+
+function mayHide(stand: Stand, name: string): boolean {
+  return !stand.exact && PROGRAMS[name]?.hides === true;
+}
 
 interface Started {
   readonly name: string;
@@ -72,7 +78,8 @@ export async function stopsOn(t: Test, stand: Stand): Promise<void> {
     daemon = await startOn(t, stand, { stateDir });
     await allGone(t, stand, [...orphaned, ...managed]);
     const adopted = (await daemon.call('GET', '/v1/tools')).json.tools as { name: string; state: string }[];
-    for (const { tool, name } of direct.filter((one) => !orphaned.includes(one) && !LEADERLESS.has(one.name))) {
+    const lasting = direct.filter((one) => !orphaned.includes(one) && !LEADERLESS.has(one.name) && !mayHide(stand, one.name));
+    for (const { tool, name } of lasting) {
       t.equal(adopted.find((found) => found.name === tool)?.state, 'active', `${name} goes on under the new daemon`);
     }
     await daemon.stop('SIGINT');
@@ -96,13 +103,14 @@ const LEADERLESS: ReadonlySet<string> = new Set(['hop fork, leader gone, session
 let serial = 0;
 
 async function startDirect(t: Test, stand: Stand, daemon: RunningDaemon): Promise<readonly Started[]> {
-  const started = Object.entries(PROGRAMS).map(([name, { fixture, args }]): Started & { readonly client: RunningFixture } => {
+  const started = Object.entries(PROGRAMS).map(([name, program]): Started & { readonly client: RunningFixture } => {
+    const { fixture, args } = program;
     const tool = `direct ${(serial += 1)}`;
     const marker = newMarker();
     const command = [LAUNCHER, 'run', '--name', tool, '--grace', GRACE, '--', ...fixtureCommand(fixture, args)];
     const layers = ['sh', '-c', '"$@"; exit $?', 'npx', 'sh', '-c', '"$@"; exit $?', 'sh'];
     // A session of its own, as a desktop program has: this process is no client then.
-    const client = startProgram(t, [...stand.as, ...layers, ...command], { detached: true, env: daemon.env, marker, lifeMs: LIFE_MS });
+    const client = startProgram(t, [...stand.as, ...layers, ...command], { detached: true, env: daemon.env, marker, lifeMs: mayHide(stand, name) ? HIDDEN_LIFE_MS : LIFE_MS });
     return { name, tool, marker, client };
   });
   await Promise.all(started.map(({ name, client }) => saidReady(name, client)));
@@ -124,12 +132,13 @@ async function saidReady(name: string, { child, said, ended }: RunningFixture): 
 async function startManaged(t: Test, stand: Stand, daemon: RunningDaemon): Promise<readonly Started[]> {
   const heard = newStandDir(t, stand);
   return Promise.all(
-    Object.entries(PROGRAMS).map(async ([name, { fixture, args }]): Promise<Started> => {
+    Object.entries(PROGRAMS).map(async ([name, program]): Promise<Started> => {
+      const { fixture, args } = program;
       const tool = `managed ${(serial += 1)}`;
       const marker = newMarker();
       t.teardown(() => killSurvivors(marker));
       const file = join(heard, String(serial));
-      const variables = Object.entries(fixtureEnvironment(marker, LIFE_MS)).map((pair) => pair.join('='));
+      const variables = Object.entries(fixtureEnvironment(marker, mayHide(stand, name) ? HIDDEN_LIFE_MS : LIFE_MS)).map((pair) => pair.join('='));
       const body = {
         name: tool,
         command: 'sh',
@@ -172,14 +181,15 @@ async function endReasons(daemon: RunningDaemon, started: readonly Started[]): P
   return started.map(({ tool }) => entries.find((entry) => entry.tool === tool)?.reason ?? 'none');
 }
 
-/** The oracle looks at /proc; where a scan cannot know all, what hides may be left, and is ended here. */
+/** The oracle looks at /proc; where a scan cannot know all, what hides may be left, and ends by itself. */
 async function allGone(t: Test, stand: Stand, started: readonly Started[]): Promise<void> {
   for (const { name, marker, tool } of started) {
-    const hides = !stand.exact && PROGRAMS[name]?.hides === true;
-    const left = await survivorsAfter(marker, hides ? 500 : 10_000);
     const what = `${tool.split(' ')[0]}: ${name}`;
-    if (hides) t.comment(`${stand.name}, ${what}: ${left.length} left`);
-    else t.same(left.map(formatSurvivor), [], what);
+    if (mayHide(stand, name)) {
+      t.comment(`${stand.name}, ${what}: ${survivors(marker).length} left`);
+      continue;
+    }
+    t.same((await survivorsAfter(marker, 10_000)).map(formatSurvivor), [], what);
     await killSurvivors(marker);
   }
 }

@@ -13,27 +13,37 @@ const NEEDLE = Buffer.from(`${COOKIE_VARIABLE}=`, 'latin1');
  * @param leaderless its first thread has ended, and with it what /proc/PID shows, while other threads live
  */
 export function readCookie(pid: number, procRoot = '/proc', leaderless = false): string | null {
+  if (!leaderless) return readCookieFile(`${procRoot}/${pid}/environ`);
+  for (const thread of threadsOf(pid, procRoot)) {
+    // The first thread's is empty, or not ours to read any more: what the kernel asks for that is gone with it.
+    const cookie = readCookieFile(`${procRoot}/${pid}/task/${thread}/environ`);
+    if (cookie !== null) return cookie;
+  }
+  return null;
+}
+
+function threadsOf(pid: number, procRoot: string): readonly string[] {
   try {
-    if (!leaderless) return readCookieFile(`${procRoot}/${pid}/environ`);
-    for (const thread of readdirSync(`${procRoot}/${pid}/task`)) {
-      const cookie = readCookieFile(`${procRoot}/${pid}/task/${thread}/environ`);
-      if (cookie !== null) return cookie;
-    }
-    return null;
+    return readdirSync(`${procRoot}/${pid}/task`);
   } catch (error) {
-    if (isGone(error) || isDenied(error)) return null;
+    if (isGone(error) || isDenied(error)) return [];
     throw error;
   }
 }
 
 function readCookieFile(path: string): string | null {
-  const file = KeptFile.tryOpen(path);
-  if (file === null) return null;
   try {
-    const length = file.fillAll();
-    return length <= 0 ? null : findCookie(file.buffer, length);
-  } finally {
-    file.close();
+    const file = KeptFile.tryOpen(path);
+    if (file === null) return null;
+    try {
+      const length = file.fillAll();
+      return length <= 0 ? null : findCookie(file.buffer, length);
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    if (isGone(error) || isDenied(error)) return null;
+    throw error;
   }
 }
 

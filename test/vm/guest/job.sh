@@ -1,8 +1,14 @@
 #!/bin/sh
 # Runs every listed test file in every listed mode, one after the other, as plain Node programs. Becomes /job/run.sh.
-# /job/modes and /job/files hold one word a line. Prints TAP, and "VM_RESULT mode file status" after each file.
+# /job/modes and /job/files hold one word a line, /job/seconds what one file may take. Prints TAP, and
+# "VM_RESULT mode file status" after each file.
 cd /job || exit 99
-export TAP_TIMEOUT=280 GOVERNOR_FIXTURE_BIN=/job/fixture-bin GOVERNOR_TEST_PATIENCE=6
+seconds=$(cat seconds)
+export TAP_TIMEOUT=$seconds GOVERNOR_FIXTURE_BIN=/job/fixture-bin GOVERNOR_TEST_PATIENCE=6
+if [ -n "$(cat backends)" ]; then
+  GOVERNOR_TEST_BACKENDS=$(cat backends)
+  export GOVERNOR_TEST_BACKENDS
+fi
 user_environment='XDG_RUNTIME_DIR=/run/user/1000 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus'
 
 run_in() {
@@ -12,7 +18,7 @@ run_in() {
     root | cgroup1) "$@" ;;
     # root under systemd, in a service of its own with the controllers delegated
     service) systemd-run --quiet --pipe --wait --collect -p Delegate=yes --working-directory=/job \
-      --setenv=TAP_TIMEOUT --setenv=GOVERNOR_FIXTURE_BIN --setenv=GOVERNOR_TEST_PATIENCE "$@" ;;
+      --setenv=TAP_TIMEOUT --setenv=GOVERNOR_FIXTURE_BIN --setenv=GOVERNOR_TEST_PATIENCE ${GOVERNOR_TEST_BACKENDS:+--setenv=GOVERNOR_TEST_BACKENDS} "$@" ;;
     # an ordinary user: in a login session, in a scope of the user manager, in a scope with delegated controllers
     session) su u -c "$user_environment exec $*" ;;
     scope) su u -c "$user_environment exec systemd-run --user --scope --quiet $*" ;;
@@ -27,7 +33,7 @@ while read -r mode; do
   while read -r file; do
     echo "# $mode: $file"
     began=$(cut -d. -f1 /proc/uptime)
-    run_in "$mode" timeout 300 node "$file" </dev/null
+    run_in "$mode" timeout $((seconds + 20)) node "$file" </dev/null
     status=$?
     [ $status = 0 ] || failed=1
     echo "# took $(($(cut -d. -f1 /proc/uptime) - began)) s"

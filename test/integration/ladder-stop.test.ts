@@ -1,0 +1,265 @@
+/** What a stop looks like from every side: stderr, exit status, REST, audit, events; and what settings change about it. */
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { auditOf } from '../helpers/audit.ts';
+import { LAUNCHER, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
+import { fixtureCommand, fixtureEnvironment, lacksFixture, newMarker } from '../helpers/fixture.ts';
+import { runStairs, stageReached, statusOf, usageOf } from '../helpers/stairs.ts';
+import { lacks } from '../helpers/skip.ts';
+import { killSurvivors, survivorsAfter } from '../helpers/survivors.ts';
+import { pause, waitFor } from '../helpers/wait-for.ts';
+
+const skip = lacks('linux') || lacksFixture('stairs', 'fast-allocator');
+const FAST = { sample_interval: '100ms' };
+const base = { command: 'true', autostart: false, readiness: 'none' };
+
+const tools = {
+  deadline: { ...base, limits: { file_handles: 60 }, ladder: { escalate_after: { file_handles: '1s' } } },
+  early: { ...base, limits: { memory: '256MiB' }, stages: { memory: { warning: '20%', throttled: '30%', cleanup: '40%' } } },
+  stubborn: { ...base, limits: { tasks: 20 }, grace: '300ms' },
+  'dry run': { ...base, limits: { tasks: 20, cpu: '10%' }, ladder: { quiet: '100ms' }, dry_run: true },
+  'told only': { ...base, limits: { tasks: 20 }, actions: { tasks: { cleanup: [], emergency: [] } } },
+  oom: { ...base, limits: { memory: '64MiB' }, actions: { memory: { cleanup: [] } } },
+  reasoned: { ...base, limits: { runtime: { limit: '1s', reason: 'nobody waits longer' } } },
+};
+
+t.test('stops', { skip, timeout: 110_000 }, async (t) => {
+  const daemon = await startDaemon(t, { config: { daemon: FAST, tools } });
+  const events = followEvents(t, daemon);
+  await t.test('the last line on stderr, whatever stderr is', (t) => lastLine(t, daemon));
+  await t.test('an ad-hoc tool is forgotten, its run is not', (t) => adHoc(t, daemon));
+  await t.test('a throttle that lasts becomes a cleanup', (t) => deadline(t, daemon));
+  await t.test('stages can be set', (t) => earlyStages(t, daemon));
+  await t.test('a stubborn tool is killed after its grace; the report says what was done in which order', (t) => stubborn(t, daemon));
+  await t.test('dry run decides the same and does nothing', (t) => dryRun(t, daemon));
+  await t.test('an empty list of actions only tells', (t) => toldOnly(t, daemon));
+  await t.test('the kernel is faster than the ladder', (t) => outOfMemory(t, daemon));
+  await t.test('what runs elsewhere is never acted on', (t) => elsewhere(t, daemon));
+  await t.test('the event stream tells what the audit has', async (t) => {
+    const audited = await auditOf(daemon, 'stubborn');
+    const told = (await events.of('stubborn', audited.length)).map(({ type, run, data }) => ({ type, run, ...data }));
+    t.same(told.map(({ type }) => type as string), audited.map(({ kind }) => kind as string));
+    const stage = (entry: Record<string, unknown>): unknown => ({ from: entry['from'], to: entry['to'], ratio: entry['ratio'], run: entry['run'] });
+    t.same(told.filter(({ type }) => type === 'stage').map(stage), audited.filter(({ kind }) => kind === 'stage').map(stage));
+  });
+  t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
+  t.match((await daemon.call('GET', '/v1/audit/verify')).json, { ok: true });
+});
+
+/** `$?` and stderr as a shell's user has them. Runtime limits need no cooperation of the tool. */
+async function lastLine(t: Test, daemon: RunningDaemon): Promise<void> {
+  const file = (name: string): string => join(daemon.stateDir, name);
+  writeFileSync(file('append'), 'there before\n');
+  const command = '"$0" run --name reasoned -- sleep 60';
+  const shells: Readonly<Record<string, string>> = {
+    pipe: `{ ${command}; echo "status $?" >&2; } 2>&1 | cat >${file('pipe')}`,
+    file: `${command} 2>${file('file')}; echo "status $?" >>${file('file')}`,
+    append: `${command} 2>>${file('append')}; echo "status $?" >>${file('append')}`,
+    'shared file': `(echo first; ${command}; echo "status $?") >${file('shared file')} 2>&1`,
+    closed: `${command} 2>&-; echo "status $?" >${file('closed')}`,
+    null: `${command} 2>/dev/null; echo "status $?" >${file('null')}`,
+  };
+  await Promise.all(Object.values(shells).map((script) => finished(spawn('sh', ['-c', script, LAUNCHER], { env: daemon.env, stdio: 'ignore' }))));
+  const line = /^governor: reasoned: stopped: runtime [\d.]+ m?s is 1\d\d % of its limit of 1 s, stage cleanup \(limit because: nobody waits longer\)$/;
+  const lines = (name: string): readonly string[] => readFileSync(file(name), 'utf8').trimEnd().split('\n');
+  for (const [name, before] of [['pipe', []], ['file', []], ['append', ['there before']], ['shared file', ['first']]] as const) {
+    const [reason = '', status] = lines(name).slice(before.length);
+    t.same(lines(name).slice(0, before.length), before, `${name}: what was there stays`);
+    t.match(reason, line, `${name}: the reason is the last word`);
+    t.equal(status, 'status 143', `${name}: the status of a death by SIGTERM`);
+    t.equal(lines(name).length, before.length + 2, `${name}: and nothing else`);
+  }
+  for (const name of ['closed', 'null']) t.same(lines(name), ['status 143'], `${name}: no harm done`);
+
+  // Node's pipes are socket pairs.
+  const child = spawn(LAUNCHER, ['run', '--name', 'reasoned', '--', 'sleep', '60'], { env: daemon.env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  await finished(child);
+  t.match(stderr.trimEnd(), line, 'socket pair');
+  const runs = (await daemon.call('GET', '/v1/tools/reasoned/runs')).json.runs as readonly { end: { message: string }; exit: unknown }[];
+  t.equal(runs.length, 7, 'seven runs');
+  t.ok(runs.every(({ end }) => line.test(`governor: reasoned: ${end.message}`)), 'REST says the same of each');
+}
+
+async function adHoc(t: Test, daemon: RunningDaemon): Promise<void> {
+  const run = runStairs(t, daemon, 'ad-hoc', { flags: ['--tasks', '10'] });
+  await run.said('ready');
+  const { id } = (await daemon.call('GET', '/v1/tools/ad-hoc/runs')).json.runs[0];
+  run.ask('tasks', 14);
+  t.equal(statusOf(await run.ended), 143);
+  await waitFor('the tool to be forgotten', async () => (await daemon.call('GET', '/v1/tools/ad-hoc')).status === 404);
+  t.match((await daemon.call('GET', `/v1/runs/${id as string}`)).json, { tool: 'ad-hoc', state: 'ended', end: { reason: 'limit', resource: 'tasks' } });
+  t.match((await auditOf(daemon, 'ad-hoc', 'cleanup')).at(-1), { run: id, reason: 'limit' }, 'its history stays');
+  t.equal((await daemon.call('GET', '/v1/runs/nosuchrun0')).json.code, 'unknown_run');
+}
+
+async function deadline(t: Test, daemon: RunningDaemon): Promise<void> {
+  const run = runStairs(t, daemon, 'deadline');
+  await run.said('ready');
+  await run.hold('files', 55);
+  t.equal(statusOf(await run.ended), 143);
+  const stages = await auditOf(daemon, 'deadline', 'stage');
+  t.match(stages.at(-1), { resource: 'file_handles', from: 'throttled', to: 'cleanup', cause: 'deadline' });
+  t.match(run.stderr(), /open files \d+ is 9\d % of its limit of 60: throttled for too long\n$/);
+}
+
+async function earlyStages(t: Test, daemon: RunningDaemon): Promise<void> {
+  const run = runStairs(t, daemon, 'early');
+  await run.said('ready');
+  await run.hold('memory', 60);
+  t.ok((await stageReached(daemon, 'early', 'memory', 'warning')).ratio < 0.3);
+  await run.hold('memory', 88);
+  t.ok((await stageReached(daemon, 'early', 'memory', 'throttled')).ratio < 0.4);
+  run.ask('memory', 120);
+  t.equal(statusOf(await run.ended), 143, 'at less than half of its limit');
+  t.match(run.stderr(), /memory .* is 4\d % of its limit of 256 MiB, stage cleanup\n$/);
+}
+
+async function stubborn(t: Test, daemon: RunningDaemon): Promise<void> {
+  const run = runStairs(t, daemon, 'stubborn', { args: ['--stubborn'] });
+  await run.said('ready');
+  await run.hold('temp', 100);
+  await run.hold('inodes', 5);
+  const { id, tempDir } = (await daemon.call('GET', '/v1/tools/stubborn/runs')).json.runs[0];
+  run.ask('tasks', 22);
+  t.equal(statusOf(await run.ended), 137);
+  t.same(await survivorsAfter(run.marker, 2000), []);
+  const { end } = await waitFor('the end', async () => {
+    const { json } = await daemon.call('GET', `/v1/runs/${id as string}`);
+    return json.end === null ? null : json;
+  });
+  const { cleanup } = end;
+  t.equal(cleanup.proven, true);
+  t.ok(cleanup.graceMs >= 300, `grace ${cleanup.graceMs}`);
+  t.ok(cleanup.held.processes > 20 && cleanup.held.temp_bytes >= 100 * 1024 && cleanup.held.temp_files >= 6 && cleanup.held.file_handles > 3, JSON.stringify(cleanup.held));
+  t.same(cleanup.reclaimed, cleanup.held, 'all that was held is reclaimed');
+  t.same(cleanup.left, {}, 'nothing is left');
+  const labels = (cleanup.steps as readonly { label: string; outcome: string }[]).map(({ label }) => label);
+  t.same(labels.filter((label) => /^\d/.test(label)), ['0 brakes', '1 connection', '2 process', '3 memory, 4 CPU: containment', '5 temp storage'], 'in this order');
+  t.ok((cleanup.steps as readonly { outcome: string }[]).every(({ outcome }) => outcome === 'ok'), JSON.stringify(cleanup.steps));
+  t.notOk(existsSync(tempDir as string), 'temp directory gone');
+  t.equal(spawnSync('find', ['/sys/fs/cgroup', '-name', `*${id as string}*`], { encoding: 'utf8' }).stdout, '', 'containment gone');
+  const acts = (await auditOf(daemon, 'stubborn')).filter(({ kind }) => ['intent', 'outcome', 'cleanup'].includes(kind as string)).map(({ kind, action }) => [kind, action].filter((part) => part !== undefined).join(' '));
+  t.same(acts, ['intent terminate', 'outcome terminate', 'intent delete_temp', 'outcome delete_temp', 'cleanup'], 'the intent is on record before the act');
+}
+
+async function dryRun(t: Test, daemon: RunningDaemon): Promise<void> {
+  const run = runStairs(t, daemon, 'dry run', { args: ['--cpu=120'] });
+  await run.said('ready');
+  await run.hold('tasks', 16);
+  await stageReached(daemon, 'dry run', 'tasks', 'warning');
+  await run.hold('tasks', 21);
+  await stageReached(daemon, 'dry run', 'tasks', 'cleanup');
+  const entries = await auditOf(daemon, 'dry run');
+  t.ok(entries.filter(({ kind }) => kind === 'stage').every((entry) => entry.dryRun === true), 'stages are entered, and said to be dry');
+  t.ok(entries.filter(({ kind }) => kind === 'action').every(({ outcome }) => outcome === 'dry_run' || outcome === 'unsupported'), 'every action is only pretended');
+  t.ok(entries.some(({ kind, action }) => kind === 'action' && action === 'stop'), 'also the one that ends');
+  t.notOk(entries.some(({ kind }) => ['intent', 'outcome', 'cleanup'].includes(kind as string)), 'nothing was sent');
+  await pause(500);
+  t.equal(run.child.exitCode ?? run.child.signalCode, null, 'it lives');
+  t.match((await daemon.call('GET', '/metrics')).text, /governor_actions_total\{tool="dry run",resource="tasks",action="stop",outcome="dry_run"\} [1-9]/);
+  t.equal((await daemon.cli(['stop', 'dry run'])).code, 0, 'a person can still stop it');
+  t.equal(statusOf(await run.ended), 143);
+}
+
+async function toldOnly(t: Test, daemon: RunningDaemon): Promise<void> {
+  const run = runStairs(t, daemon, 'told only');
+  await run.said('ready');
+  run.ask('tasks', 40);
+  await stageReached(daemon, 'told only', 'tasks', 'emergency');
+  await run.hold('tasks', 1);
+  await stageReached(daemon, 'told only', 'tasks', 'normal');
+  t.equal(run.child.exitCode ?? run.child.signalCode, null, 'it lives, and recovers');
+  t.same((await auditOf(daemon, 'told only', 'stage')).map(({ from, to }) => `${from} ${to}`).at(-1)?.split(' ').at(-1), 'normal');
+  await daemon.cli(['stop', 'told only']);
+  await run.ended;
+}
+
+/** A wrapper in front, as npx is: it survives the kernel's choice, so the reason can still be said. */
+async function outOfMemory(t: Test, daemon: RunningDaemon): Promise<void> {
+  const { json } = await daemon.call('GET', '/v1/host');
+  const memory = (json.capabilities as readonly { resource: string; enforcement: string }[]).find(({ resource }) => resource === 'memory');
+  if (memory?.enforcement !== 'kernel') return void t.skip(`memory is ${memory?.enforcement ?? 'unknown'} on ${json.backend as string}`);
+  const marker = newMarker();
+  t.teardown(() => killSurvivors(marker));
+  const [allocator, ...args] = fixtureCommand('fast-allocator', ['--cap-mb=400']);
+  const run = spawn(LAUNCHER, ['run', '--name', 'oom', '--', 'sh', '-c', '"$@"; sleep 60', 'sh', allocator, ...args], { env: { ...daemon.env, ...fixtureEnvironment(marker) }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  run.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  run.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  await finished(run);
+  t.same(await survivorsAfter(marker, 2000), []);
+  const touched = [...stdout.matchAll(/^touched (\d+)/gm)].map(([, mb]) => Number(mb)).at(-1) ?? 0;
+  t.ok(touched <= 96, `it got ${touched} MB of the 96 that are 150 %`);
+  const { lastEnd } = await waitFor('the end', async () => {
+    const tool = await daemon.call('GET', '/v1/tools/oom');
+    return tool.json.lastEnd === null ? null : tool.json;
+  });
+  t.match(lastEnd, { reason: 'oom_kill', resource: 'memory', message: /OOM/ });
+  t.equal(stderr.trimEnd().split('\n').at(-1), `governor: oom: ${lastEnd.message as string}`, 'the last line says so');
+  t.match((await daemon.call('GET', '/metrics')).text, /governor_oom_kills_total\{tool="oom"\} [1-9]/);
+}
+
+/** A client of Docker is not what eats the memory: it is shown as what it is. */
+async function elsewhere(t: Test, daemon: RunningDaemon): Promise<void> {
+  const folder = join(daemon.stateDir, 'bin');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'docker'), '#!/bin/sh\nshift 3\nexec "$@"\n', { mode: 0o755 });
+  const run = runStairs(t, daemon, 'in docker', {
+    flags: ['--tasks', '10', '--file-handles', '40'],
+    command: ['docker', 'run', '--rm', 'image', ...fixtureCommand('stairs')],
+    env: { PATH: `${folder}:${process.env['PATH'] ?? ''}` },
+  });
+  await run.said('ready');
+  t.match(run.stderr(), /^governor: in docker: the process runs in a container of docker; limit it there: .*--memory/, 'said at the start');
+  await run.hold('tasks', 12);
+  await run.hold('files', 39);
+  await stageReached(daemon, 'in docker', 'tasks', 'cleanup');
+  await stageReached(daemon, 'in docker', 'file_handles', 'cleanup');
+  await pause(500);
+  t.equal(run.child.exitCode ?? run.child.signalCode, null, 'far above its limits it lives');
+  const { json: tool } = await daemon.call('GET', '/v1/tools/in%20docker');
+  t.match(tool.runs[0], { governed: false, notGovernedReason: /container of docker/ });
+  t.ok((tool.runs[0].limits as readonly { enforcement: string }[]).every(({ enforcement }) => enforcement === 'none'), 'no limit is said to be enforced');
+  t.equal((await usageOf(daemon, 'in docker', 'tasks')).enforcement, 'none');
+  t.match((await daemon.cli(['ls'])).stdout, /in docker .*not governed: .*container of docker/);
+  t.same((await auditOf(daemon, 'in docker', 'action')).filter(({ outcome, action }) => outcome === 'done' && action !== 'notify'), [], 'nothing was done to it');
+  t.equal((await daemon.cli(['stop', 'in docker'])).code, 0, 'a person can stop it');
+  await run.ended;
+}
+
+interface Told {
+  readonly type: string;
+  readonly tool: string | null;
+  readonly run: string | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** GET /v1/events from now on, as a program would follow it. */
+function followEvents(t: Test, daemon: RunningDaemon): { of(tool: string, count: number): Promise<readonly Told[]> } {
+  const heard: Told[] = [];
+  let rest = '';
+  const call = request({ socketPath: join(daemon.stateDir, 'governor.sock'), path: '/v1/events' }, (response) => {
+    response.setEncoding('utf8').on('data', (text: string) => {
+      const parts = `${rest}${text}`.split('\n');
+      rest = parts.pop() ?? '';
+      for (const line of parts) if (line.startsWith('data:')) heard.push(JSON.parse(line.slice(5)) as Told);
+    });
+    response.on('error', () => undefined);
+  });
+  // The daemon ends before the stream is given up.
+  call.on('error', () => undefined);
+  call.end();
+  t.teardown(() => void call.destroy());
+  const of = (tool: string): readonly Told[] => heard.filter((event) => event.tool === tool);
+  return { of: (tool, count) => waitFor(`${count} events of ${tool}`, () => of(tool).length >= count && of(tool)) };
+}
+
+function finished(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => child.once('close', () => resolve()));
+}
