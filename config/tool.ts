@@ -161,7 +161,7 @@ function backingProblems({ layers, problemAt }: ToolPlan, limits: ResolvedLimits
   return [
     problemAt(
       ['limits', 'temp_storage'],
-      `temp_storage: backing: tmpfs (${wanted.detail}) is not possible without a limit`,
+      `temp_storage: backing: tmpfs of ${wanted.detail} needs a limit, and there is none`,
       'give it one, or write { limit: none, backing: disk }',
     ),
   ];

@@ -88,7 +88,7 @@ function instructions(
   facts: ProcessFacts,
   directory: string,
 ): readonly string[] {
-  const limit = definition.limits.file_handles;
+  const limit = run.enforced.file_handles;
   let environmentFile: string | null = null;
   if (needsEnvironmentFile(request.environment)) {
     environmentFile = join(directory, `environment-${run.id}`);

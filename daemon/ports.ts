@@ -14,14 +14,15 @@ import { openLastWord } from '../lib/os/last-word.ts';
 import { procfsFacts } from '../lib/os/procfs/process-facts.ts';
 import { selectBackend } from '../lib/os/select.ts';
 import { destroyStaleSockets } from '../lib/os/stale-sockets.ts';
-import { createTempDir, removeTree } from '../lib/os/tempdir.ts';
+import { createRunDirectory, removeRunDirectory } from '../lib/os/tempdir.ts';
+import { seesDirectory } from '../lib/os/tmpfs.ts';
 import type { Ledger } from '../lib/process/ledger.ts';
 import { launchManaged } from '../lib/process/managed-launch.ts';
 import { openPressureChannel } from '../lib/process/pressure-channel.ts';
 import { resolveCommand } from '../lib/process/resolve-command.ts';
 import { terminate } from '../lib/process/terminate.ts';
 import type { Scope } from '../lib/scope/scope.ts';
-import type { Log, SupervisorPorts } from '../lib/supervisor/ports.ts';
+import type { Log, SupervisorPorts, TempDirPort } from '../lib/supervisor/ports.ts';
 import { baseEnvironment } from './base-environment.ts';
 import { governorVersion } from './cli/version.ts';
 
@@ -50,7 +51,8 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     ledger: input.ledger,
     tempDirs: {
       root: tempRoot,
-      create: (runId) => createTempDir(tempRoot, runId).path,
+      create: (runId, limits) => createRunDirectory(tempRoot, runId, limits.temp_storage),
+      seenBy: seesDirectory,
       remove: (directory, root) => removeOwn(directory, root),
     },
     lastWord: { open: openLastWord },
@@ -86,15 +88,15 @@ function newRunId(): string {
   return BigInt(`0x${randomBytes(8).toString('hex')}`).toString(36).padStart(13, '0').slice(-10);
 }
 
-async function removeOwn(directory: string, root: string): Promise<{ files: number; bytes: number; left: readonly string[] }> {
+async function removeOwn(directory: string, root: string): ReturnType<TempDirPort['remove']> {
   // The ledger is a file: what it names must look like something that was made here.
   if (!directory.startsWith(`${root}/`) || !/^[0-9a-z]{10}$/.test(directory.slice(root.length + 1))) {
     throw new GovernorError('internal', `${directory} is not a run's own temp directory`);
   }
-  const { files, bytes, left } = await removeTree(directory);
+  const { files, bytes, left, note } = await removeRunDirectory(directory);
   // The pressure channel of a daemon that was killed: its socket lies beside the directory.
   rmSync(`${directory}.sock`, { force: true });
-  return { files, bytes, left: left.map(({ path, reason }) => `${path}: ${reason}`) };
+  return { files, bytes, left: left.map(({ path, reason }) => `${path}: ${reason}`), note };
 }
 
 /** Opens another backend once, for what an earlier daemon left in it. */

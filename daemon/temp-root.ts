@@ -1,8 +1,8 @@
 /** Where the private temp directories of runs lie: on a disk, on a short path, owned by this user alone. */
 
-import { statfsSync } from 'node:fs';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, realpathSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 
 /** statfs(2) */
 const TMPFS_MAGIC = 0x01021994;
@@ -15,7 +15,8 @@ export function chooseTempRoot(configured: string | null): string {
   const candidates = [tmpdir(), '/var/tmp'].filter((folder) => Buffer.byteLength(folder) <= ROOT_MAX_BYTES);
   const root = configured ?? `${candidates.find(onDisk) ?? candidates[0] ?? '/tmp'}/${name}`;
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  return root;
+  // The path that the kernel shows of what lies below. A root that is a link itself stays one: it is refused when used.
+  return join(realpathSync(dirname(root)), basename(root));
 }
 
 function onDisk(folder: string): boolean {

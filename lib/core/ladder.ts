@@ -12,8 +12,10 @@ export const THRESHOLD_STAGES: readonly ThresholdStage[] = ['warning', 'throttle
 
 export const DEFAULT_THRESHOLDS = { warning: 0.75, throttled: 0.9, cleanup: 1, emergency: 1.5 } as const;
 
+const RANKS: Readonly<Record<Stage, number>> = { normal: 0, warning: 1, throttled: 2, cleanup: 3, emergency: 4 };
+
 export function rank(stage: Stage): number {
-  return STAGES.indexOf(stage);
+  return RANKS[stage];
 }
 
 export function higher(a: Stage, b: Stage): Stage {

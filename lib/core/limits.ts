@@ -34,6 +34,17 @@ export interface ResolvedLimit {
 /** `null`: no limit is set for the resource (the default for runtime). */
 export type ResolvedLimits = Readonly<Record<Resource, ResolvedLimit | null>>;
 
+/** For trial runs, for what is only taken up to be ended, and for the client of something that runs elsewhere. */
+export const NO_LIMITS: ResolvedLimits = {
+  memory: null,
+  cpu: null,
+  file_handles: null,
+  sockets: null,
+  runtime: null,
+  temp_storage: null,
+  tasks: null,
+};
+
 export type ThrottlePolicy = {
   /** A throttle that lasts this long escalates to cleanup; 0 = never. */
   readonly escalateAfterMs: number;

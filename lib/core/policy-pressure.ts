@@ -20,8 +20,9 @@ export function followPressure(
   if (record.stalled) return { ...memory, recordAtMs: record.atMs, oomPending };
   const fromMs = memory.recordAtMs ?? record.atMs;
   return {
-    ...memory,
+    startedAtMs: memory.startedAtMs,
     recordAtMs: record.atMs,
+    resources: memory.resources,
     oomPending,
     stallSinceMs: stallSince(memory.stallSinceMs, fromMs, record, settings),
     starvingSinceMs: starvingSince(memory, fromMs, record, settings, nowMs),

@@ -16,7 +16,8 @@ const HIGHEST_FIRST: readonly ThresholdStage[] = ['emergency', 'cleanup', 'throt
 
 /** Samples that a step needs to remember. */
 export function windowSize(settings: LadderSettings): number {
-  return Math.max(EXIT_SAMPLES, settings.warning.of, settings.throttled.of, settings.cleanup.of);
+  const { warning, throttled, cleanup } = settings;
+  return Math.max(EXIT_SAMPLES, warning.of, throttled.of, cleanup.of);
 }
 
 /**
@@ -30,7 +31,7 @@ export function heldStage(
   allowed: (stage: ThresholdStage) => boolean,
 ): Stage {
   const latest = recent.at(-1);
-  if (latest === undefined) return 'normal';
+  if (latest === undefined || stageOf(ratioOf(latest, limit), limit.thresholds) === 'normal') return 'normal';
   const stages = recent.map((sample) => rank(stageOf(ratioOf(sample, limit), limit.thresholds)));
   for (const stage of HIGHEST_FIRST) {
     const needed = rank(stage);

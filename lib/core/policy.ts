@@ -13,7 +13,7 @@ import { ratioOf } from './limits.ts';
 import type { LadderSettings, ResolvedLimit, ResolvedLimits } from './limits.ts';
 import { enter, leave, withoutLimit } from './policy-decision.ts';
 import type { Decision, Outcome, Situation } from './policy-decision.ts';
-import type { PolicyMemory, ResourceMemory } from './policy-memory.ts';
+import type { CountedSample, PolicyMemory, ResourceMemory } from './policy-memory.ts';
 import { followPressure, pressureCause } from './policy-pressure.ts';
 import { fallsFast, heldStage, isBelowExit, windowSize } from './policy-window.ts';
 import { ONE_WAY, RESOURCES } from './resource.ts';
@@ -37,24 +37,27 @@ export function decide(
   nowMs: number,
 ): { readonly memory: PolicyMemory; readonly decisions: readonly Decision[] } {
   const followed = followPressure(memory, record, settings, nowMs);
-  const resources: Record<Resource, ResourceMemory> = { ...followed.resources };
+  let { resources } = followed;
   const decisions: Decision[] = [];
   for (const resource of RESOURCES) {
     const limit = limits[resource];
     const before = resources[resource];
+    if (isSteady(before, record, limit, resource, settings) && !followed.oomPending) continue;
     const outcome =
       limit === null
         ? withoutLimit(before, resource, nowMs)
         : step(before, { memory: followed, record, limit, settings, nowMs });
-    resources[resource] = outcome.memory;
+    if (outcome.memory !== before) resources = { ...resources, [resource]: outcome.memory };
     if (outcome.decision !== null) decisions.push(outcome.decision);
   }
   // A starvation that was answered has to build up anew.
   const spent = decisions.some((decision) => decision.kind !== 'leave' && decision.cause === 'starvation');
   return {
     memory: {
-      ...followed,
+      startedAtMs: followed.startedAtMs,
+      recordAtMs: followed.recordAtMs,
       resources,
+      stallSinceMs: followed.stallSinceMs,
       starvingSinceMs: spent ? null : followed.starvingSinceMs,
       oomPending: record.stalled && followed.oomPending,
     },
@@ -94,6 +97,26 @@ export function overallStage(memory: PolicyMemory): Stage {
   return RESOURCES.reduce<Stage>((stage, resource) => higher(stage, memory.resources[resource].stage), 'normal');
 }
 
+/**
+ * The usual case, and one sample more of it tells nothing new: normal, below the first stage, and the window is full of
+ * the very same value. The memory stays as it is; a second's work is not made garbage for every idle tool.
+ */
+function isSteady(
+  { stage, recent, last }: ResourceMemory,
+  { readings }: UsageRecord,
+  limit: ResolvedLimit | null,
+  resource: Resource,
+  settings: LadderSettings,
+): boolean {
+  if (stage !== 'normal') return false;
+  if (limit === null) return last === null;
+  const reading = readings[resource];
+  if (reading.kind !== 'measured' || last === null || last.limit !== limit.limit) return false;
+  if (recent.length < windowSize(settings) || ratioOf(reading, limit) >= limit.thresholds.warning) return false;
+  for (const { value, inodes } of recent) if (value !== reading.value || inodes !== reading.inodes) return false;
+  return true;
+}
+
 function step(before: ResourceMemory, situation: Situation): Outcome {
   const { record, limit, settings } = situation;
   const { resource } = limit;
@@ -129,14 +152,30 @@ function isFresh(
   return (before.last === null || reading.atMs > before.last.atMs) && nowMs - reading.atMs <= settings.staleAfterMs;
 }
 
+/** Field by field: a spread costs ten times as much, and this is done for every sample that differs from the last. */
 function count(before: ResourceMemory, reading: Measured, { limit, settings }: Situation): ResourceMemory {
-  const sample =
-    reading.inodes === undefined ? { value: reading.value } : { value: reading.value, inodes: reading.inodes };
+  const { value, inodes, atMs } = reading;
+  const counted = { atMs, limit: limit.limit, ratio: ratioOf(reading, limit) };
+  const sample = inodes === undefined ? { value } : { value, inodes };
   return {
-    ...before,
-    recent: [...before.recent, sample].slice(-windowSize(settings)),
-    last: { ...sample, atMs: reading.atMs, limit: limit.limit, ratio: ratioOf(reading, limit) },
+    stage: before.stage,
+    sinceMs: before.sinceMs,
+    recent: appended(before.recent, sample, windowSize(settings)),
+    last: inodes === undefined ? { value, ...counted } : { value, inodes, ...counted },
+    quietUntilMs: before.quietUntilMs,
+    repeatAtMs: before.repeatAtMs,
+    boundary: before.boundary,
   };
+}
+
+/** The last `size` of both. */
+function appended(recent: readonly CountedSample[], sample: CountedSample, size: number): readonly CountedSample[] {
+  const samples: CountedSample[] = [];
+  for (let at = Math.max(0, recent.length + 1 - size); at < recent.length; at += 1) {
+    samples.push(recent[at] as CountedSample);
+  }
+  samples.push(sample);
+  return samples;
 }
 
 /** A deadline or a pressure escalates what is throttled, on the evidence of the last fresh sample. */

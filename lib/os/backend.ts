@@ -208,6 +208,8 @@ export interface Backend {
   create(request: CreateRequest): Promise<Containment>;
   /** The containment of an earlier daemon; null when it is gone. Directory inodes are verified. */
   adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null>;
+  /** Removes what a creation that was cut short by the daemon's death has left of a run, and only if nobody is in it. */
+  discard(runId: string): Promise<void>;
   /** Removes the backend's own, empty, top directories. */
   close(): Promise<void>;
 }

@@ -109,13 +109,28 @@ export class OpenDirectory {
 
   /** Id of the mount it lies on, or null where the kernel does not tell: differs behind every mount point, bind mounts too. */
   mountId(): string | null {
-    if (!throughHandles) return null;
-    return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${this.#fd}`, 'latin1'))?.[1] ?? null;
+    return mountIdOfHandle(this.#fd);
   }
 
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+/** Of a directory that may be closed to us for reading; links in its path are followed. */
+export function mountIdOf(directory: ByteString): string | null {
+  if (!throughHandles) return null;
+  const fd = openSync(rawPath(directory), O_PATH | constants.O_DIRECTORY);
+  try {
+    return mountIdOfHandle(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function mountIdOfHandle(fd: number): string | null {
+  if (!throughHandles) return null;
+  return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? null;
 }
 
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;

@@ -6,9 +6,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { type Dir, renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { posix } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { errnoOf, isGone } from './kernel-file.ts';
-import { type ByteString, bytesOf, lstatOrNull, OpenDirectory, rawPath, readable } from './open-directory.ts';
+import { type ByteString, bytesOf, lstatOrNull, mountIdOf, OpenDirectory, rawPath, readable } from './open-directory.ts';
 
 export interface Leftover {
   readonly path: string;
@@ -95,8 +96,14 @@ class Removal {
       return false;
     }
     try {
+      const mountAbove = mountIdOf(posix.dirname(this.#dir));
       const directory = OpenDirectory.open(this.#dir, found, true);
       this.#mountId = directory.mountId();
+      if (this.#mountId !== mountAbove) {
+        directory.close();
+        this.#leave(this.#dir, 'another file system is mounted there');
+        return false;
+      }
       this.#levels.push(newLevel(directory, this.#dir, this.#dir));
       return true;
     } catch (error) {

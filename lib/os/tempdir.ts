@@ -3,7 +3,10 @@
 import { chmodSync, lstatSync, mkdirSync, realpathSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { GovernorError } from '../core/errors.ts';
+import type { ResolvedLimit } from '../core/limits.ts';
 import { errnoOf } from './kernel-file.ts';
+import { type RemovalReport, removeTree } from './remove-tree.ts';
+import { mountTmpfs, tmpfsSize, unmountTmpfs } from './tmpfs-mount.ts';
 
 export { removeTree, type Leftover, type RemovalReport } from './remove-tree.ts';
 export { TempUsage, type TempUsageReading } from './temp-usage.ts';
@@ -38,6 +41,41 @@ export function createTempDir(root: string, runId: string): TempDir {
       },
     );
   }
+}
+
+/**
+ * The directory as its limit wants it: on the disk that the root is on, or a tmpfs of its own.
+ * @returns its real path
+ * @throws GovernorError `state_dir`, or `unsupported` where a tmpfs is wanted and may not be mounted: never the disk instead
+ */
+export async function createRunDirectory(root: string, runId: string, limit: ResolvedLimit | null): Promise<string> {
+  const { path } = createTempDir(root, runId);
+  if (limit?.backing !== 'tmpfs') return path;
+  try {
+    await mountTmpfs(path, tmpfsSize(limit));
+    return path;
+  } catch (error) {
+    await removeRunDirectory(path);
+    throw error;
+  }
+}
+
+export interface RunDirectoryRemoval extends RemovalReport {
+  /** For people, what was not as it should be; null when there is nothing to tell. */
+  readonly note: string | null;
+}
+
+/** Unmounts what is the run's own, then deletes. @throws when it cannot be unmounted */
+export async function removeRunDirectory(path: string): Promise<RunDirectoryRemoval> {
+  const unmounted = await unmountTmpfs(path);
+  const report = await removeTree(path);
+  if (unmounted === null) return { ...report, note: null };
+  return {
+    ...report,
+    files: report.files + unmounted.inodes,
+    bytes: report.bytes + unmounted.bytes,
+    note: unmounted.lazily ? 'its tmpfs was still in use: it is detached, and its memory is freed with its last user' : null,
+  };
 }
 
 function refuseForeign(root: string, found: Stats): void {

@@ -7,7 +7,7 @@ import { GovernorError } from '../core/errors.ts';
 import { err, ok, type Result } from '../core/result.ts';
 import type { Backend } from './backend.ts';
 import { isDenied, KernelWriteError } from './kernel-file.ts';
-import { NO_LIMITS } from './no-limits.ts';
+import { NO_LIMITS } from '../core/limits.ts';
 import { readIdentity } from './procfs/stat.ts';
 
 const REMOVE_DEADLINE_MS = 2000;

@@ -62,8 +62,10 @@ export class Ledger {
     const entries: LedgerEntry[] = [];
     const problems: LedgerProblem[] = [];
     for (const name of readdirSync(this.#directory)) {
-      if (!name.endsWith('.json')) continue;
       const file = join(this.#directory, name);
+      // The daemon died in the middle of a write: what counts is the text before it, if there is one.
+      if (name.endsWith('.json.new')) rmSync(file, { force: true });
+      if (!name.endsWith('.json')) continue;
       try {
         entries.push(parseEntry(readFileSync(file, 'utf8')));
       } catch (error) {

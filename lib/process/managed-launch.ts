@@ -32,6 +32,8 @@ export interface ManagedProcess {
   readonly exited: Promise<ExitInfo>;
   /** @param openFiles cap for open files, or null to leave them as they are */
   openGate(openFiles: number | null): void;
+  /** What still waits at the gate ends with code 125; without effect once it was opened. */
+  closeGate(): void;
 }
 
 /** @throws GovernorError launch_failed when the shell itself cannot start (no memory, no processes, no such cwd) */
@@ -65,5 +67,6 @@ export async function launchManaged(request: ManagedLaunch): Promise<ManagedProc
     stderr,
     exited,
     openGate: (openFiles) => gateWriter.end(`${openFiles ?? ''}\n`),
+    closeGate: () => gateWriter.end(),
   };
 }

@@ -1,7 +1,7 @@
 /** Applies a new configuration to the live tools: what is new comes, what is gone goes, changed limits hold at once. */
 
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
-import { setRunLimits } from './change-limits.ts';
+import { changesBacking, setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Tool } from './tool.ts';
 
@@ -38,6 +38,9 @@ async function change(tool: Tool, definition: ToolDefinition, notes: string[], p
   if (JSON.stringify(before) === JSON.stringify(definition)) return false;
   tool.definition = definition;
   for (const { run } of tool.runs.values()) await setRunLimits(run, definition.limits, 'config reload', ports);
+  if ([...tool.runs.values()].some(({ run }) => changesBacking(run.limits, definition.limits))) {
+    notes.push(`${tool.name}: temp_storage moves to its new backing with its next start (governor restart ${tool.name})`);
+  }
   const launch = ({ command, args, env, cwd, readiness, ladder, graceMs, dryRun }: ToolDefinition): string =>
     JSON.stringify([command, args, env, cwd, readiness, ladder, graceMs, dryRun]);
   if (tool.runs.size > 0 && launch(before) !== launch(definition)) {

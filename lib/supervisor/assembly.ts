@@ -9,6 +9,7 @@
 import { isolatedElsewhere } from '../core/elsewhere.ts';
 import { GovernorError } from '../core/errors.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
+import { NO_LIMITS } from '../core/limits.ts';
 import { maskArguments } from '../core/mask.ts';
 import type { Containment } from '../os/backend.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
@@ -47,6 +48,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
   const { definition } = request;
   const runId = ports.newRunId();
   const scope = new Scope({ label: `run ${runId}`, monotonicMs: () => ports.clock.monotonicMs() });
+  const notGoverned = elsewhereReason(definition);
   const command = maskArguments([definition.command, ...definition.args]);
   let entry: LedgerEntry = {
     version: 1,
@@ -73,11 +75,12 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
   };
   try {
     ports.ledger.write(entry);
-    const tempDir = ports.tempDirs.create(runId);
     let ending: Ending | null = null;
-    const release = { scope, run: runId, tool: definition.name, tempDir, tempRoot: ports.tempDirs.root, ending: () => ending, progress, ports };
-    releaseLedgerAndTemp(release);
-    const containment = await ports.backend.create({ runId, tool: definition.name, limits: definition.limits, tempDir });
+    releaseLedger({ scope, run: runId, ending: () => ending, progress, ports });
+    const limits = notGoverned === null ? definition.limits : NO_LIMITS;
+    const tempDir = await ports.tempDirs.create(runId, limits);
+    releaseTemp({ scope, run: runId, tool: definition.name, tempDir, tempRoot: ports.tempDirs.root, ending: () => ending, ports });
+    const containment = await ports.backend.create({ runId, tool: definition.name, limits, tempDir });
     entry = { ...entry, containment: containment.record };
     progress('contained');
     releaseContainment(scope, containment);
@@ -94,7 +97,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
         tempDir,
         cwd: request.cwd,
         command,
-        notGoverned: elsewhereReason(definition),
+        notGoverned,
         containment,
         scope,
         startedMs: ports.clock.monotonicMs(),
@@ -103,7 +106,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
       ports,
     );
     run.notifyPressure = (message) => pressure.notify(message);
-    run.outcomes = await containment.limits.apply(run.limits);
+    run.outcomes = await containment.limits.apply(run.enforced);
     ending = new Ending(run, ports);
     return {
       run,
@@ -151,18 +154,21 @@ interface Release {
 
 /** The finalizers of what a run of an earlier daemon holds already. */
 export function addRelease(release: Release & { readonly containment: Containment }): void {
-  releaseLedgerAndTemp(release);
+  releaseLedger(release);
+  releaseTemp(release);
   releaseContainment(release.scope, release.containment);
 }
 
-function releaseLedgerAndTemp(release: Release): void {
-  const { scope, run, ending, progress, ports } = release;
+function releaseLedger({ scope, run, ending, progress, ports }: Pick<Release, 'scope' | 'run' | 'ending' | 'progress' | 'ports'>): void {
   scope.add('ledger entry', () => {
     // What may still live stays on record: the next daemon must find it too.
     if (ending()?.termination?.how === 'survived') progress('unproven');
     else ports.ledger.remove(run);
   }, STEP_DEADLINE_MS);
-  scope.add('5 temp storage', () => removeTempDir(release), STEP_DEADLINE_MS * 6);
+}
+
+function releaseTemp(release: Omit<Release, 'progress'>): void {
+  release.scope.add('5 temp storage', () => removeTempDir(release), STEP_DEADLINE_MS * 6);
 }
 
 function releaseContainment(scope: Scope, containment: Containment): void {
@@ -175,16 +181,18 @@ async function removeContainment(containment: Containment): Promise<void> {
   containment.close();
 }
 
-async function removeTempDir({ tool, run, tempDir, tempRoot, ending, ports }: Release): Promise<string> {
+async function removeTempDir({ tool, run, tempDir, tempRoot, ending, ports }: Omit<Release, 'progress'>): Promise<string> {
   const reason = ending()?.request?.reason ?? 'launch_failed';
   ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason, target: { directory: tempDir } });
-  const { files, bytes, left } = await ports.tempDirs.remove(tempDir, tempRoot);
-  ports.recorder.record({ kind: 'outcome', tool, run, action: 'delete_temp', ok: left.length === 0, detail: { files, bytes, left: left.slice(0, 20) } });
+  const { files, bytes, left, note } = await ports.tempDirs.remove(tempDir, tempRoot);
+  const detail = { files, bytes, left: left.slice(0, 20), ...(note === null ? {} : { note }) };
+  ports.recorder.record({ kind: 'outcome', tool, run, action: 'delete_temp', ok: left.length === 0, detail });
   if (left.length > 0) throw new Error(`could not delete ${left.length} entries, the first is ${left[0] ?? ''}`);
-  return `${files} files, ${bytes} bytes`;
+  return `${files} files, ${bytes} bytes${note === null ? '' : `; ${note}`}`;
 }
 
-function elsewhereReason(definition: ToolDefinition): string | null {
+/** Why limits here would hold nothing but a client; null for what runs here. */
+export function elsewhereReason(definition: ToolDefinition): string | null {
   const elsewhere = isolatedElsewhere(definition.command, definition.args);
   return elsewhere === null ? null : `the process runs in ${elsewhere.where}; limit it there: ${elsewhere.hint}`;
 }

@@ -1,5 +1,6 @@
 /** Changes the limits of a live tool: on record, at once for the ladder, and in the kernel as soon as that kills nothing. */
 
+import { GovernorError } from '../core/errors.ts';
 import type { ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
@@ -11,13 +12,15 @@ import type { Run } from './run.ts';
 import type { Tool } from './tool.ts';
 
 export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, ports: SupervisorPorts): Promise<void> {
+  refuseUnlimitedTmpfs(tool, patch);
   const source: Source = { from: 'api', detail: by };
   tool.definition = { ...tool.definition, limits: patched(tool.definition.limits, patch, source) };
   for (const { run } of tool.runs.values()) await setRunLimits(run, patched(run.limits, patch, source), by, ports);
 }
 
 /** @param by who asked, for the audit */
-export async function setRunLimits(run: Run, limits: ResolvedLimits, by: string, ports: SupervisorPorts): Promise<void> {
+export async function setRunLimits(run: Run, wanted: ResolvedLimits, by: string, ports: SupervisorPorts): Promise<void> {
+  const limits = { ...wanted, temp_storage: onItsBacking(run.limits.temp_storage, wanted.temp_storage) };
   for (const resource of RESOURCES) {
     const before = run.limits[resource]?.limit ?? null;
     const after = limits[resource]?.limit ?? null;
@@ -31,7 +34,26 @@ export async function setRunLimits(run: Run, limits: ResolvedLimits, by: string,
     ports.log.info({ tool: run.tool, run: run.id }, 'usage is above a lowered limit: the ladder acts first, the kernel cap follows');
     return;
   }
-  run.outcomes = await run.init.containment.limits.apply(limits);
+  run.outcomes = await run.init.containment.limits.apply(run.enforced);
+}
+
+/** True where a live run has to be started again before TMPDIR lies where the new limit wants it. */
+export function changesBacking(before: ResolvedLimits, wanted: ResolvedLimits): boolean {
+  return before.temp_storage?.backing !== wanted.temp_storage?.backing;
+}
+
+/** A live run stays on the file system that it has; a tmpfs always has a size. */
+function onItsBacking(before: ResolvedLimit | null, wanted: ResolvedLimit | null): ResolvedLimit | null {
+  if (before?.backing === 'tmpfs') return wanted === null ? before : { ...wanted, backing: 'tmpfs' };
+  if (wanted === null) return null;
+  const { backing: _later, ...onDisk } = wanted;
+  return onDisk;
+}
+
+function refuseUnlimitedTmpfs(tool: Tool, patch: LimitPatch): void {
+  const held = [tool.definition.limits, ...[...tool.runs.values()].map(({ run }) => run.limits)];
+  if (patch.temp_storage !== null || !held.some(({ temp_storage }) => temp_storage?.backing === 'tmpfs')) return;
+  throw new GovernorError('invalid_limit', `${tool.name}: temp_storage: backing: tmpfs is not possible without a limit; give it a larger one`);
 }
 
 function patched(limits: ResolvedLimits, patch: LimitPatch, source: Source): ResolvedLimits {

@@ -85,6 +85,7 @@ export class Ending {
         detail: { how, rounds, killMs: round(this.termination.killMs), graceMs: round(this.termination.graceMs), proven: this.termination.proven },
       });
     }
+    if (how !== 'survived') this.#sayWhy();
     if (how === 'survived') throw new Error(`${membership.members().length} processes are still alive after ${rounds} rounds of SIGKILL`);
     return how;
   }
@@ -93,14 +94,12 @@ export class Ending {
     const run = this.#run;
     const startedMs = this.#ports.clock.monotonicMs();
     const held = run.inventory();
-    const lastWord = run.lastWord ?? (run.leader === null || request.reason === 'exited' ? null : this.#ports.lastWord.open(run.leader.pid));
+    if (run.leader !== null && request.reason !== 'exited') run.lastWord ??= this.#ports.lastWord.open(run.leader.pid);
     const closed: ScopeReport = await run.init.scope.close(request.reason);
     const termination = this.termination;
     const survived = termination?.how === 'survived';
     const report = this.#report(closed, held, this.#ports.clock.monotonicMs() - startedMs, survived);
-    if (request.reason !== 'exited') lastWord?.write(`governor: ${run.tool}: ${request.message}`);
-    lastWord?.close();
-    run.lastWord = null;
+    this.#sayWhy();
     if (run.process !== null && !survived) run.exit = await run.process.exited;
     const end: EndView = {
       reason: request.reason,
@@ -114,6 +113,15 @@ export class Ending {
     run.state = survived ? 'unproven' : 'ended';
     this.#ports.recorder.record({ kind: 'cleanup', tool: run.tool, run: run.id, reason: request.reason, report });
     return end;
+  }
+
+  /** Once the tree is gone: whoever reads the tool's stderr to its end must not wait for the rest of the cleanup. */
+  #sayWhy(): void {
+    const run = this.#run;
+    const request = this.#request;
+    if (request !== null && request.reason !== 'exited') run.lastWord?.write(`governor: ${run.tool}: ${request.message}`);
+    run.lastWord?.close();
+    run.lastWord = null;
   }
 
   #report(closed: ScopeReport, held: Inventory, totalMs: number, survived: boolean): CleanupReport {

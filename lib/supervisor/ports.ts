@@ -2,6 +2,7 @@
 
 import type { Clock } from '../core/clock.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
+import type { ResolvedLimits } from '../core/limits.ts';
 import type { Backend, BackendId, HostReport } from '../os/backend.ts';
 import type { Recorder } from '../observe/recorder.ts';
 import type { ProcessFacts } from '../process/facts.ts';
@@ -25,9 +26,18 @@ export interface LedgerPort {
 export interface TempDirPort {
   /** Private roots: an adopted run's directory must lie in one of its own daemon's roots. */
   readonly root: string;
-  /** `<root>/<runId>`, mode 0700. */
-  create(runId: string): string;
-  remove(directory: string, root: string): Promise<{ readonly files: number; readonly bytes: number; readonly left: readonly string[] }>;
+  /**
+   * `<root>/<runId>`, mode 0700; a tmpfs where the limit is backed by one.
+   * @throws GovernorError `unsupported` where that cannot be mounted
+   */
+  create(runId: string, limits: ResolvedLimits): Promise<string>;
+  /** False where the process has another file system at this path: it lives in another mount namespace. */
+  seenBy(pid: number, directory: string): boolean;
+  /** `note`: what was not as it should be, for people. */
+  remove(
+    directory: string,
+    root: string,
+  ): Promise<{ readonly files: number; readonly bytes: number; readonly left: readonly string[]; readonly note: string | null }>;
 }
 
 /** The tool's stderr, opened before a stop and written after it. */

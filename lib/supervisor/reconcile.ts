@@ -9,7 +9,7 @@ import type { Containment, ContainmentRecord } from '../os/backend.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import { Scope } from '../scope/scope.ts';
 import type { Assembled } from './assembly.ts';
-import { addProcess, addRelease } from './assembly.ts';
+import { addProcess, addRelease, elsewhereReason } from './assembly.ts';
 import { Ending } from './ending.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -74,11 +74,12 @@ async function settle(entry: LedgerEntry, account: Account, options: ReconcileOp
   const name = `${entry.tool}/${entry.runId}`;
   const containment = entry.bootId === ports.bootId ? await findContainment(entry, options) : null;
   if (containment === null) {
+    if (entry.containment === null) await ports.backend.discard(entry.runId);
     await cleanUp(entry, null, ports);
     account.cleaned.push(name);
     return;
   }
-  if (containment.membership.members().some(({ pid }) => options.waiting.has(pid))) {
+  if (isInterrupted(entry, containment, options.waiting)) {
     containment.close();
     account.interrupted.push(entry);
     return;
@@ -96,6 +97,12 @@ async function settle(entry: LedgerEntry, account: Account, options: ReconcileOp
   account.ended.push(name);
   const [reason, message] = whyEnded(containment, deadClient);
   await tool.stop(reason, message, entry.runId);
+}
+
+/** Its launcher may be in some of the groups already. It moves on when it is answered. */
+function isInterrupted({ mode, step, leader }: LedgerEntry, containment: Containment, waiting: ReadonlySet<number>): boolean {
+  const launching = step === 'intended' || step === 'temp_dir' || step === 'contained' || (leader !== null && waiting.has(leader.pid));
+  return mode === 'direct' && launching && waiting.size > 0 && containment.membership.members().every(({ pid }) => waiting.has(pid));
 }
 
 function whyEnded(containment: Containment, deadClient: ProcessIdentity | undefined): readonly [EndReason, string] {
@@ -132,7 +139,7 @@ async function rebuild(entry: LedgerEntry, containment: Containment, { ports, re
       tempDir: entry.tempDir,
       cwd: entry.cwd,
       command: entry.command,
-      notGoverned: null,
+      notGoverned: elsewhereReason(definition),
       containment,
       scope,
       startedMs,
@@ -146,7 +153,7 @@ async function rebuild(entry: LedgerEntry, containment: Containment, { ports, re
   scope.add('pressure channel', () => pressure.close(), 1_000);
   run.notifyPressure = (message) => pressure.notify(message);
   run.leader = entry.leader;
-  run.outcomes = await containment.limits.apply(run.limits);
+  run.outcomes = await containment.limits.apply(run.enforced);
   run.state = 'running';
   const assembled: Assembled = { run, ending, variables: {}, prefix: [], progress };
   addProcess(assembled);

@@ -280,7 +280,7 @@ export class Registry implements Governor {
   #setPendingCaps(run: Run): void {
     if (!run.capsPending || !run.capsFit()) return;
     run.capsPending = false;
-    run.init.containment.limits.apply(run.limits).then(
+    run.init.containment.limits.apply(run.enforced).then(
       (outcomes) => (run.outcomes = outcomes),
       (error: unknown) => this.#ports.log.error({ tool: run.tool, run: run.id, err: error }, 'the kernel refused a limit'),
     );

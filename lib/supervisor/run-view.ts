@@ -50,6 +50,7 @@ export function limitViews(limits: ResolvedLimits, outcomes: readonly LimitOutco
       unit: UNIT[resource],
       limit: limit?.limit ?? null,
       ...(limit?.inodes === undefined ? {} : { inodes: limit.inodes }),
+      ...(limit?.backing === undefined ? {} : { backing: limit.backing }),
       thresholds: limit?.thresholds ?? null,
       actions: limit?.actions ?? null,
       source: limit?.source ?? null,

@@ -8,7 +8,7 @@ import type { ProcessIdentity } from '../core/identity.ts';
 import type { Stage, ThresholdStage } from '../core/ladder.ts';
 import { stageOf } from '../core/ladder.ts';
 import type { LadderSettings, ResolvedLimits } from '../core/limits.ts';
-import { ratioOf } from '../core/limits.ts';
+import { NO_LIMITS, ratioOf } from '../core/limits.ts';
 import type { Decision, PolicyMemory } from '../core/policy.ts';
 import { acted, decide, initialMemory, overallStage, withdrawn } from '../core/policy.ts';
 import type { Resource } from '../core/resource.ts';
@@ -94,6 +94,11 @@ export class Run {
 
   overallStage(): Stage {
     return overallStage(this.#memory);
+  }
+
+  /** What the kernel is told to hold: nothing, where what it would hold is only the client of something elsewhere. */
+  get enforced(): ResolvedLimits {
+    return this.init.notGoverned === null ? this.limits : NO_LIMITS;
   }
 
   get alive(): boolean {

@@ -29,6 +29,7 @@ export async function startDirect(
   const assembled = await assemble({ definition, mode: 'direct', ...request }, ports);
   const { run, progress } = assembled;
   try {
+    refuseUnseen(run, request.launcher, ports);
     await run.init.containment.attach(request.launcher);
     run.leader = request.launcher;
     progress('running', request.launcher);
@@ -41,6 +42,15 @@ export async function startDirect(
     await assembled.ending.begin({ reason: 'launch_failed', message: 'could not be started', graceMs: 0 });
     throw error;
   }
+}
+
+/** A tmpfs that only the daemon sees would leave the tool on the disk below it. */
+function refuseUnseen(run: Run, launcher: ProcessIdentity, ports: SupervisorPorts): void {
+  if (run.enforced.temp_storage?.backing !== 'tmpfs' || ports.tempDirs.seenBy(launcher.pid, run.init.tempDir)) return;
+  throw new GovernorError(
+    'unsupported',
+    'temp_storage: backing: tmpfs is not possible here: the daemon and this client live in different mount namespaces; write backing: disk, or start both in the same one',
+  );
 }
 
 export interface ManagedHooks {
@@ -94,7 +104,7 @@ async function putIn(
   progress('running', identity);
   hooks.onContained(assembled);
   addProcess(assembled);
-  const limit = run.limits.file_handles;
+  const limit = run.enforced.file_handles;
   child.openGate(limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency));
 }
 

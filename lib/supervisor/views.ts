@@ -31,6 +31,8 @@ export interface LimitView {
   readonly unit: Unit;
   readonly limit: number | null;
   readonly inodes?: number;
+  /** temp_storage only; absent: on disk. */
+  readonly backing?: 'tmpfs';
   readonly thresholds: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', number>> | null;
   readonly actions: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', readonly string[]>> | null;
   readonly source: { readonly from: Provenance; readonly detail: string } | null;

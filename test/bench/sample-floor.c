@@ -174,6 +174,8 @@ int main(int argc, char **argv) {
   print_spread("cpu", cpu, rounds);
   putchar(',');
   print_spread("wall", wall, rounds);
-  puts("}}");
+  printf("},\"cpuMicroseconds\":[");
+  for (int round = 0; round < rounds; round++) printf("%s%.3f", round == 0 ? "" : ",", cpu[round]);
+  puts("]}");
   return 0;
 }

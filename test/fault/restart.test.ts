@@ -61,7 +61,10 @@ t.test('an adopted run keeps its id, its history and its limits', async (t) => {
   t.same(limitsOf(after), limitsOf(before), 'with where each limit came from');
   const ending = await client.ended;
   t.match(`${ending.code ?? ending.signal}`, /^(143|137|SIGTERM|SIGKILL)$/, 'the leak is stopped by the second daemon');
-  const { entries } = (await second.call('GET', `/v1/audit?run=${run}&limit=1000`)).json as { entries: { daemon: string; kind: string; reason?: string; to?: string }[] };
+  const entries = await waitFor('its cleanup', async () => {
+    const found = (await second.call('GET', `/v1/audit?run=${run}&limit=1000`)).json.entries as { daemon: string; kind: string; reason?: string; to?: string }[];
+    return found.some(({ kind }) => kind === 'cleanup') ? found : null;
+  });
   t.equal(new Set(entries.map(({ daemon }) => daemon)).size, 2, 'the history of the run spans both daemons');
   t.match(entries.find(({ kind }) => kind === 'cleanup'), { reason: 'limit' });
   t.ok(entries.some(({ kind, to }) => kind === 'stage' && to === 'cleanup'));
@@ -85,6 +88,7 @@ t.test('SIGTERM leaves direct runs alive and limited, and stops managed ones', a
   const second = await startDaemon(t, { stateDir, config });
   t.match(await toolOf(second, 'direct'), { state: 'active', runs: [{ state: 'running' }] });
   await second.stop('SIGINT');
+  t.same(await second.ended, { code: 0, signal: null }, second.output());
   t.same((await survivorsAfter(direct.marker, 5000)).map(formatSurvivor), []);
 });
 

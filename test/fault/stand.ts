@@ -74,7 +74,7 @@ export function leftovers(stand: Stand, stateDir: string, runs: readonly string[
     ...groupsBelow('/sys/fs/cgroup', 0).filter((path) => path.includes(instance) && /[0-9a-z]{10}$/.test(path)),
     ...entries(join(stateDir, 'ledger')),
     ...entries(join(stateDir, 'launch/pending')),
-    ...entries(`${tmpdir()}/governor-${stand.uid}`).filter((path) => runs.some((run) => path.includes(run))),
+    ...[tmpdir(), '/var/tmp'].flatMap((folder) => entries(`${folder}/governor-${stand.uid}`)).filter((path) => runs.some((run) => path.includes(run))),
   ];
 }
 

@@ -10,7 +10,7 @@ import type { ResolvedLimits } from '../../lib/core/limits.ts';
 import type { Resource } from '../../lib/core/resource.ts';
 import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
 import type { Backend, BackendId, Containment } from '../../lib/os/backend.ts';
-import { NO_LIMITS } from '../../lib/os/no-limits.ts';
+import { NO_LIMITS } from '../../lib/core/limits.ts';
 import { selectBackend } from '../../lib/os/select.ts';
 import type { TestScope } from './fixture.ts';
 import { waitFor } from './wait-for.ts';

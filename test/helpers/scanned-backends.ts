@@ -8,7 +8,7 @@ import type { ProcessIdentity } from '../../lib/core/identity.ts';
 import type { ResolvedLimits } from '../../lib/core/limits.ts';
 import type { Measured, Reading } from '../../lib/core/usage.ts';
 import type { Backend, Containment } from '../../lib/os/backend.ts';
-import { NO_LIMITS } from '../../lib/os/no-limits.ts';
+import { NO_LIMITS } from '../../lib/core/limits.ts';
 import { fixtureCommand, fixtureEnvironment, newMarker, type TestScope } from './fixture.ts';
 import { type Heard, listen } from './heard.ts';
 import { identityOf, killSurvivors } from './survivors.ts';

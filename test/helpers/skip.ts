@@ -20,6 +20,8 @@ const PROBES = {
   prometheus: () => runs('prometheus', ['--version']) || 'needs prometheus (install prometheus)',
   ss: () => runs('ss', ['--version']) || 'needs ss (install iproute2)',
   setsid: () => runs('setsid', ['true']) || 'needs setsid (install util-linux)',
+  setpriv: () => runs('setpriv', ['--version']) || 'needs setpriv (install util-linux)',
+  mount: () => runs('unshare', ['-m', 'mount', '-t', 'tmpfs', 'governor-test', '/tmp']) || 'needs the right to mount',
   prlimit: () => runs('prlimit', ['--version']) || 'needs prlimit (install util-linux)',
 } as const satisfies Readonly<Record<string, () => true | string>>;
 

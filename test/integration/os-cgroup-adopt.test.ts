@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import t from 'tap';
 
 import type { Containment, ContainmentRecord } from '../../lib/os/backend.ts';
-import { NO_LIMITS } from '../../lib/os/no-limits.ts';
+import { NO_LIMITS } from '../../lib/core/limits.ts';
 import { cgroupBenches, emptied, endAll, limitsOf } from '../helpers/cgroup-backends.ts';
 import { startGated } from '../helpers/gated.ts';
 import { isGovernorError } from '../helpers/governor-error.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 
 import type { Reading } from '../../lib/core/usage.ts';
-import { isTmpfs } from '../../lib/os/cgroup2/tmpfs.ts';
+import { isTmpfs } from '../../lib/os/tmpfs.ts';
 import { cgroupBenches, limitsOf } from '../helpers/cgroup-backends.ts';
 import { startGated } from '../helpers/gated.ts';
 import { pause, waitFor } from '../helpers/wait-for.ts';

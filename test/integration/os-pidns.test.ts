@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { NO_LIMITS } from '../../lib/os/no-limits.ts';
+import { NO_LIMITS } from '../../lib/core/limits.ts';
 import { PidnsBackend, probePidns } from '../../lib/os/pidns/backend.ts';
 import { unshareWords } from '../../lib/os/pidns/init.ts';
 import { lacksFixture } from '../helpers/fixture.ts';

@@ -7,7 +7,7 @@ import t from 'tap';
 import { PAGE_BYTES } from '../../lib/os/procfs/memory-total.ts';
 import { ProcfsBackend } from '../../lib/os/procfs/backend.ts';
 import { TreeReader } from '../../lib/os/procfs/tree-reader.ts';
-import { NO_LIMITS } from '../../lib/os/no-limits.ts';
+import { NO_LIMITS } from '../../lib/core/limits.ts';
 import { PortableBackend } from '../../lib/os/portable/backend.ts';
 import { limitsOf } from '../helpers/cgroup-backends.ts';
 import { lacksFixture, startFixture } from '../helpers/fixture.ts';

@@ -17,7 +17,8 @@ case $KIND in
   systemd) memory=${VM_MEMORY:-3072} ;;
   *) fail "unknown guest $KIND: root or systemd" ;;
 esac
-need qemu-system-x86_64 cpio timeout
+PATH=$PATH:/usr/sbin:/sbin
+need qemu-system-x86_64 cpio timeout mke2fs
 [ -f "$JOBDIR/run.sh" ] || fail "$JOBDIR/run.sh is missing"
 [ -s "$WORKDIR/vmlinuz" ] && [ -s "$WORKDIR/$KIND.cpio" ] || fail "no $KIND guest in $WORKDIR: build it first"
 
@@ -34,9 +35,14 @@ cp -a "$JOBDIR" "$scratch/tree/job"
 (cd "$scratch/tree" && find job | cpio -o -H newc -R 0:0 --quiet) >"$scratch/job.cpio"
 rm -rf "$scratch/tree"
 cat "$WORKDIR/$KIND.cpio" "$scratch/job.cpio" >"$scratch/initrd"
+# A disk, at /var/tmp: everything else of a guest lies in memory, and temp files in memory are another case.
+truncate -s 2G "$scratch/disk"
+mke2fs -q -F -t ext4 -O ^has_journal "$scratch/disk" >/dev/null
 
-timeout "${VM_TIMEOUT:-600}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu "${VM_CPU:-max}" \
+# --foreground: who interrupts this script ends the guest with it.
+timeout --foreground "${VM_TIMEOUT:-600}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu "${VM_CPU:-max}" \
   -smp "${VM_CPUS:-2}" -m "$memory" -nographic -nodefaults -no-reboot -serial stdio -monitor none \
+  -drive file="$scratch/disk,if=none,id=disk,format=raw,cache=unsafe" -device nvme,drive=disk,serial=disk \
   -kernel "$WORKDIR/vmlinuz" -initrd "$scratch/initrd" \
   -append "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off psi=1 systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 ${VM_KERNEL_ARGS:-}" \
   </dev/null | clean | tee "$scratch/log"

@@ -45,6 +45,7 @@ export const limit = component<LimitView>(
     unit,
     limit: z.number().nullable().describe('null: no limit'),
     inodes: count.exactOptional(),
+    backing: z.literal('tmpfs').exactOptional().describe('temp_storage in memory; absent: on disk'),
     thresholds: byStage(z.number()).nullable().describe('as ratio of the limit'),
     actions: byStage(z.array(z.string())).nullable(),
     source: z

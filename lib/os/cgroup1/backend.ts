@@ -21,6 +21,8 @@ export async function openCgroup1(mounts: CgroupMounts, instance: string): Promi
   return ok({ backend: new Cgroup1Backend(own.value), detail: places.join(', ') });
 }
 
+const DISCARD_MS = 1000;
+
 class Cgroup1Backend implements Backend {
   readonly id = 'cgroup1';
   readonly exact = true;
@@ -67,6 +69,11 @@ class Cgroup1Backend implements Backend {
     const directories = record.directories.filter(({ path, inode }) => isSameGroup(path, inode));
     const layout = openGroup1({ cookie: record.cookie, tempDir, directories });
     return layout === null ? null : new GroupContainment(layout).resume(limits);
+  }
+
+  async discard(runId: string): Promise<void> {
+    const deadline = performance.now() + DISCARD_MS;
+    for (const parent of new Set(this.#own.directories.values())) await removeGroup(join(parent, runId), deadline);
   }
 
   async close(): Promise<void> {

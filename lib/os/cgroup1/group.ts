@@ -9,7 +9,7 @@ import { Freezer2 } from '../cgroup2/freezer.ts';
 import { MemoryStall } from '../cgroup2/memory.ts';
 import type { Freezer } from '../cgroup2/parts.ts';
 import { Pids } from '../cgroup2/pids.ts';
-import { isTmpfs } from '../cgroup2/tmpfs.ts';
+import { isTmpfs } from '../tmpfs.ts';
 import { Cpu1 } from './cpu.ts';
 import { Freezer1 } from './freezer.ts';
 import { Memory1 } from './memory.ts';

@@ -18,6 +18,7 @@ const [RSS, SHMEM, SWAP, SWAP_CACHED] = [0, 1, 2, 3] as const;
 
 export class Memory1 implements MemoryPart {
   readonly highSupport = { reason: 'cgroup v1 has no memory.high: only the hard limit at the emergency stage' };
+  isNearLimit = false;
   readonly #directory: string;
   readonly #tempOnTmpfs: boolean;
   readonly #usage: KeptFile;
@@ -42,6 +43,7 @@ export class Memory1 implements MemoryPart {
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number {
     const usage = this.#usage.readNumber();
     if (usage === null) return Number.NaN;
+    this.isNearLimit = this.#cache.isNear(usage);
     if (this.#cache.mustRead(usage, nowMs, fresh)) {
       if (!this.#stat.readKeyed(this.#fields)) return Number.NaN;
       this.#cache.store(this.#sum(), usage, nowMs);

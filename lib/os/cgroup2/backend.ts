@@ -8,7 +8,7 @@ import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCa
 import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';
-import { createGroupBelow, isSameGroup } from './directory.ts';
+import { createGroupBelow, isSameGroup, removeGroup } from './directory.ts';
 import { beginGracePeriod } from './grace-period.ts';
 import { openGroup2 } from './group.ts';
 import { CONTROLLERS, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
@@ -77,6 +77,8 @@ function v1Hint(mounts: CgroupMounts): string {
 }
 
 /** Runs in groups of their own below a subtree. */
+const DISCARD_MS = 1000;
+
 export class Cgroup2Backend implements Backend {
   readonly id: Cgroup2Id;
   readonly capabilities: readonly ResourceCapability[];
@@ -116,6 +118,10 @@ export class Cgroup2Backend implements Backend {
       openGroup2({ backend: this.id, directory, inode, cookie: record.cookie, tempDir, mover: this.#mover }),
     );
     return containment.resume(limits);
+  }
+
+  async discard(runId: string): Promise<void> {
+    await removeGroup(join(this.#subtree.directory, runId), performance.now() + DISCARD_MS);
   }
 
   async close(): Promise<void> {

@@ -6,12 +6,13 @@ import type { Brakes, Membership } from '../backend.ts';
 import { isGone } from '../kernel-file.ts';
 import { NiceBrake } from '../procfs/nice.ts';
 import { SoftNofileBrake } from '../procfs/nofile.ts';
-import type { CpuPart, Freezer, MemoryPart, Support } from './parts.ts';
+import { type CpuPart, type Freezer, memoryHighBytes, type MemoryPart, type Support } from './parts.ts';
 
 export interface BrakeParts {
   readonly memory: MemoryPart | null;
   readonly cpu: CpuPart | null;
   readonly freezer: Freezer | null;
+  readonly tempOnTmpfs: boolean;
 }
 
 type Brake = Parameters<Brakes['set']>[0];
@@ -55,7 +56,7 @@ export class GroupBrakes implements Brakes {
         this.#nice.set();
         return;
       case 'memory_high':
-        await this.#parts.memory?.setHigh(limits.memory?.limit ?? null);
+        await this.#parts.memory?.setHigh(memoryHighBytes(limits, this.#parts.tempOnTmpfs));
         return;
       case 'soft_nofile':
         this.#handles.set();

@@ -3,6 +3,7 @@
 import type { Resource } from '../../core/resource.ts';
 import type { ResourceCapability } from '../backend.ts';
 import { canLiftNice } from '../procfs/nice.ts';
+import { TMPFS_HINT } from '../tmpfs.ts';
 
 /** @param controllers of memory, cpu, pids: those that the groups of runs have */
 export function capabilities2(controllers: readonly string[]): readonly ResourceCapability[] {
@@ -83,6 +84,7 @@ export function perProcessCapabilities(): readonly ResourceCapability[] {
       measuredBy: 'blocks and inodes below TMPDIR, and unlinked files that are still open',
       enforcement: 'polled',
       enforcedBy: 'the daemon',
+      toGetMore: TMPFS_HINT,
     },
   ] satisfies readonly (ResourceCapability & { resource: Resource })[];
 }

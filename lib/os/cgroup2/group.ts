@@ -9,7 +9,7 @@ import { Cpu2 } from './cpu.ts';
 import { Freezer2 } from './freezer.ts';
 import { Memory2, MemoryStall } from './memory.ts';
 import { Pids } from './pids.ts';
-import { isTmpfs } from './tmpfs.ts';
+import { isTmpfs } from '../tmpfs.ts';
 
 export interface Group2Options {
   readonly backend: BackendId;

@@ -6,11 +6,12 @@ import { assertNever } from '../../core/result.ts';
 import type { LimitEnforcer, LimitOutcome, Membership, ProcessIdentity } from '../backend.ts';
 import { limitHardNofile } from '../procfs/nofile.ts';
 import type { TreeReader } from '../procfs/tree-reader.ts';
+import { holdTempStorage, tmpfsShrinks } from '../tmpfs-mount.ts';
 import type { GroupBrakes } from './brakes.ts';
-
 import type { CpuPart, MemoryPart, TasksPart } from './parts.ts';
 
 export interface LimitedParts {
+  readonly tempDir: string;
   readonly memory: MemoryPart | null;
   readonly cpu: CpuPart | null;
   readonly tasks: TasksPart | null;
@@ -34,7 +35,9 @@ export class GroupLimits implements LimitEnforcer {
     this.#limits = limits;
     this.#tree.setMemoryLimit(limits.memory?.limit ?? null);
     const outcomes: LimitOutcome[] = [];
-    for (const resource of RESOURCES) outcomes.push(await this.#applyOne(resource, limits));
+    // Memory has room for a tmpfs at every instant: a larger one comes after its cap, a smaller one before.
+    const order = tmpfsShrinks(this.#parts.tempDir, limits.temp_storage) ? RESOURCES.toReversed() : RESOURCES;
+    for (const resource of order) outcomes.push(await this.#applyOne(resource, limits));
     await this.#brakes.refresh(limits);
     return outcomes;
   }
@@ -56,9 +59,10 @@ export class GroupLimits implements LimitEnforcer {
         return { resource, enforcement: 'kernel', note: 'by a quota while throttled' };
       case 'file_handles':
         return limitHardNofile(this.#membership.members(), limits.file_handles);
+      case 'temp_storage':
+        return holdTempStorage(this.#parts.tempDir, limits.temp_storage);
       case 'sockets':
       case 'runtime':
-      case 'temp_storage':
         return polled(resource, limits);
     }
     return assertNever(resource);

@@ -8,8 +8,8 @@ import { isGone, KeptFile } from '../kernel-file.ts';
 import { readIdentity } from '../procfs/stat.ts';
 import { isVersion1, pidsBelow } from './directory.ts';
 
-/** How long the number of sub-groups is trusted: only a tool with rights on the hierarchy can make any. */
-const NESTED_CHECK_MS = 1000;
+/** How long the number of sub-groups is trusted with the same list: only a tool with rights on the hierarchy can make any. */
+const NESTED_CHECK_MS = 5000;
 /** `cgroup.procs` comes in pieces of a page; a shorter first piece is the whole file. */
 const WHOLE_BELOW = 4000;
 const NEWLINE = 0x0a;
@@ -18,6 +18,8 @@ const LOOKS = 100;
 
 export class GroupMembers implements Membership {
   readonly exact = true;
+  /** Whether the last `pids()` differed from the one before, as far as is known. */
+  changed = true;
   readonly #directory: string;
   readonly #path: string;
   /** Null in v1, where a list that is read from a kept file stays what it was while it is read more than once a second. */
@@ -55,16 +57,22 @@ export class GroupMembers implements Membership {
 
   /** Pids for a sample; the array is reused. Empty when the group is gone. */
   pids(nowMs: number, fresh: boolean): readonly number[] {
-    if (fresh || nowMs - this.#checkedAtMs >= NESTED_CHECK_MS) {
-      this.#nested = this.#hasSubGroups();
-      this.#checkedAtMs = nowMs;
-    }
-    return this.#nested ? pidsBelow(this.#directory) : this.#direct();
+    const pids = this.#nested ? pidsBelow(this.#directory) : this.#direct();
+    this.changed ||= fresh || this.#nested;
+    // Who was moved into a sub-group is missing from the list.
+    if (!this.changed && nowMs - this.#checkedAtMs < NESTED_CHECK_MS) return pids;
+    this.#checkedAtMs = nowMs;
+    const nested = this.#hasSubGroups();
+    if (nested === this.#nested) return pids;
+    this.#nested = nested;
+    this.changed = true;
+    return nested ? pidsBelow(this.#directory) : this.#direct();
   }
 
   #direct(): readonly number[] {
     if (this.#procs !== null) return this.#parse(this.#procs);
     const opened = KeptFile.tryOpen(this.#path);
+    this.changed = true;
     if (opened === null) return [];
     try {
       return this.#parse(opened);
@@ -75,6 +83,7 @@ export class GroupMembers implements Membership {
 
   #parse(procs: KeptFile): readonly number[] {
     const pids = this.#pids;
+    this.changed = false;
     let length = procs.fill();
     if (length >= WHOLE_BELOW) length = procs.fillAll();
     const text = procs.buffer;
@@ -85,10 +94,14 @@ export class GroupMembers implements Membership {
       if (byte !== NEWLINE) value = value * 10 + byte - 0x30;
       else {
         // 0 is a process of an outer PID namespace.
-        if (value > 0) pids[count++] = value;
+        if (value > 0) {
+          if (pids[count] !== value) this.changed = true;
+          pids[count++] = value;
+        }
         value = 0;
       }
     }
+    if (pids.length !== count) this.changed = true;
     pids.length = count;
     return pids;
   }

@@ -34,6 +34,7 @@ const SWAP_CACHED = UNRECLAIMABLE.indexOf('swapcached');
 
 export class Memory2 implements MemoryPart {
   readonly highSupport = true;
+  isNearLimit = false;
   readonly #directory: string;
   readonly #tempOnTmpfs: boolean;
   readonly #current: KeptFile;
@@ -58,6 +59,7 @@ export class Memory2 implements MemoryPart {
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number {
     const current = this.#current.readNumber();
     if (current === null) return Number.NaN;
+    this.isNearLimit = this.#cache.isNear(current);
     if (this.#cache.mustRead(current, nowMs, fresh)) {
       if (!this.#stat.readKeyed(this.#fields)) return Number.NaN;
       this.#cache.store(this.#sum(), current, nowMs);

@@ -16,6 +16,8 @@ export interface MemoryPart {
    * @param tempBytes bytes of the run's temp dir that are charged as shared memory (TMPDIR on a tmpfs), else 0
    */
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number;
+  /** True when the last total, page cache included, lay at the first stage of the limit or above. */
+  readonly isNearLimit: boolean;
   /** Cumulative. */
   oomKills(): number;
   /** Sets the kernel cap at the emergency stage. */
@@ -65,9 +67,17 @@ export function quotaUs(percent: number): number {
 export function memoryCapBytes(limits: ResolvedLimits, tempOnTmpfs: boolean): number | null {
   const memory = limits.memory;
   if (memory === null) return null;
+  return Math.round(memory.limit * memory.thresholds.emergency + tempRoomBytes(limits, tempOnTmpfs));
+}
+
+/** `memory.high` while throttled: the limit, plus the same room. Files in a tmpfs are no memory of the tool's. */
+export function memoryHighBytes(limits: ResolvedLimits, tempOnTmpfs: boolean): number | null {
+  return limits.memory === null ? null : Math.round(limits.memory.limit + tempRoomBytes(limits, tempOnTmpfs));
+}
+
+function tempRoomBytes(limits: ResolvedLimits, tempOnTmpfs: boolean): number {
   const temp = tempOnTmpfs ? limits.temp_storage : null;
-  const tempBytes = temp === null ? 0 : temp.limit * temp.thresholds.emergency;
-  return Math.round(memory.limit * memory.thresholds.emergency + tempBytes);
+  return temp === null ? 0 : temp.limit * temp.thresholds.emergency;
 }
 
 /** Tasks at which the kernel refuses a fork. */

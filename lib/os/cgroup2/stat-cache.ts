@@ -26,8 +26,12 @@ export class StatCache {
     this.#watchFromBytes = limit === null ? Number.POSITIVE_INFINITY : limit.limit * limit.thresholds.warning;
   }
 
+  isNear(total: number): boolean {
+    return total >= this.#watchFromBytes;
+  }
+
   mustRead(total: number, nowMs: number, fresh: boolean): boolean {
-    if (fresh || total >= this.#watchFromBytes || nowMs - this.#readAtMs >= TRUST_MS) return true;
+    if (fresh || this.isNear(total) || nowMs - this.#readAtMs >= TRUST_MS) return true;
     // Also true for the first read, when the total is NaN.
     return !(Math.abs(total - this.#total) < PAGE);
   }

@@ -18,6 +18,8 @@ export interface UsageSources {
 }
 
 const NOT_YET = unsupported('not read yet');
+/** A tree that does not run is believed to be as it was for this long: others may do something to it from outside. */
+const STILL_MS = 3000;
 
 export class GroupUsage implements UsageReader {
   readonly #sources: UsageSources;
@@ -38,41 +40,78 @@ export class GroupUsage implements UsageReader {
     memoryStallMs: null,
   };
 
+  /** When everything was read last, the CPU time right before that, and when that time was first seen. */
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  #cpuMs = Number.NaN;
+  #activeAtMs = Number.NEGATIVE_INFINITY;
+  /** The temp dir, which is not read each time, was read since then. */
+  #settled = false;
+
   constructor(sources: UsageSources) {
     this.#sources = sources;
   }
 
+  /**
+   * CPU time comes first: as long as the kernel counts not a microsecond more, nobody in the tree has run, and what did
+   * not run has opened, written, mapped and forked nothing since everything was read.
+   */
   sample(nowMs: number, fresh = false): RunSample {
+    const sample = this.#sample;
+    const cpuMs = this.#sources.cpu?.usageMs() ?? Number.NaN;
+    if (cpuMs !== this.#cpuMs) {
+      this.#cpuMs = cpuMs;
+      this.#activeAtMs = nowMs;
+      this.#settled = false;
+    }
+    sample.atMs = nowMs;
+    const known = this.#settled && sample.populated && nowMs - this.#readAtMs < STILL_MS;
+    if (known && !fresh) this.#keep(nowMs);
+    else this.#read(cpuMs, nowMs, fresh);
+    return sample;
+  }
+
+  #keep(nowMs: number): void {
+    this.#sources.tree.keep(nowMs);
+    this.#memory.atMs = nowMs;
+    this.#cpu.atMs = nowMs;
+    this.#tasks.atMs = nowMs;
+  }
+
+  #read(cpuMs: number, nowMs: number, fresh: boolean): void {
     const { members, tree } = this.#sources;
     const sample = this.#sample;
     const pids = members.pids(nowMs, fresh);
     const perProcess = tree.sample(pids, nowMs, fresh);
-    sample.atMs = nowMs;
     sample.populated = pids.length > 0;
     sample.fileHandles = perProcess.fileHandles;
     sample.sockets = perProcess.sockets;
     sample.tempStorage = perProcess.tempStorage;
-    this.#readGroup(perProcess, nowMs, fresh);
-    return sample;
+    this.#readGroup(perProcess, cpuMs, nowMs, fresh);
+    const temp = perProcess.tempStorage;
+    this.#settled = temp.kind !== 'measured' || (temp.atMs >= this.#activeAtMs && temp.quality !== 'estimate');
+    this.#readAtMs = nowMs;
   }
 
   /** The part that costs the same for one process and for a thousand. */
-  #readGroup(perProcess: TreeSample, nowMs: number, fresh: boolean): void {
-    const { memory, cpu, tasks, stall } = this.#sources;
+  #readGroup(perProcess: TreeSample, cpuMs: number, nowMs: number, fresh: boolean): void {
+    const { memory, cpu, tasks, stall, members } = this.#sources;
     const sample = this.#sample;
     if (memory === null) sample.memory = perProcess.memory;
     else {
       const bytes = memory.unreclaimableBytes(nowMs, fresh, this.#tempBytes(perProcess.tempStorage));
       sample.memory = set(this.#memory, bytes, nowMs);
-      sample.oomKills = largest(sample.oomKills, memory.oomKills());
+      // A kill leaves a gap among the members.
+      if (members.changed || memory.isNearLimit) sample.oomKills = largest(sample.oomKills, memory.oomKills());
     }
     if (cpu === null) sample.cpuTimeMs = perProcess.cpuTimeMs;
     else {
-      sample.cpuTimeMs = set(this.#cpu, cpu.usageMs(), nowMs);
+      sample.cpuTimeMs = set(this.#cpu, cpuMs, nowMs);
       sample.cpuThrottledMs = largest(sample.cpuThrottledMs, cpu.throttledMs());
     }
     sample.tasks = tasks === null ? perProcess.tasks : set(this.#tasks, tasks.current(), nowMs);
-    if (stall !== null) sample.memoryStallMs = stall.fullMs() ?? sample.memoryStallMs;
+    // A stall only counts while memory is throttled.
+    if (stall !== null && memory?.isNearLimit !== false) sample.memoryStallMs = stall.fullMs() ?? sample.memoryStallMs;
+    else sample.memoryStallMs = null;
   }
 
   #tempBytes(temp: Reading): number {

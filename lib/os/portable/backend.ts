@@ -92,6 +92,9 @@ export class PortableBackend implements Backend {
     return null;
   }
 
+  /** There is nothing of a run but its processes. */
+  async discard(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#sampler.close();
   }

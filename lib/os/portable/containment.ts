@@ -13,13 +13,16 @@ import type {
   Inspector,
   Killer,
   LimitEnforcer,
+  LimitOutcome,
   Membership,
   RunSample,
   UsageReader,
 } from '../backend.ts';
 import { isDenied, isGone } from '../kernel-file.ts';
 import { NiceBrake } from '../procfs/nice.ts';
-import { TempUsage } from '../tempdir.ts';
+import { TempUsage } from '../temp-usage.ts';
+import { TmpfsUsage } from '../tmpfs.ts';
+import { holdTempStorage } from '../tmpfs-mount.ts';
 import { type ListedProcess, listProcessesNow } from './process-list.ts';
 import { NO_FILE_HANDLES, NO_SOCKETS } from './reasons.ts';
 import type { PortableSampler, SampledRun } from './sampler.ts';
@@ -40,6 +43,7 @@ export class PortableContainment implements Containment {
   readonly #sampler: PortableSampler;
   readonly #run: SampledRun = { tree: new PortableTree(), usage: null, failure: null };
   readonly #temp: TempUsage;
+  readonly #tmpfs: TmpfsUsage | null;
   /** CPU time of members that ended, as far as it was seen. */
   #endedMs = 0;
   #cpuByPid: ReadonlyMap<number, number> = new Map();
@@ -48,12 +52,13 @@ export class PortableContainment implements Containment {
   constructor(sampler: PortableSampler, cookie: string, tempDir: string) {
     this.#sampler = sampler;
     this.#temp = new TempUsage(tempDir);
+    this.#tmpfs = TmpfsUsage.tryOpen(tempDir);
     this.record = { backend: 'portable', directories: [], cookie };
     this.usage = { sample: (nowMs, fresh) => this.#sample(nowMs, fresh ?? false), close: () => this.#temp.close() };
     this.inspect = { processes: () => this.#listMembers().map(viewOf), sockets: () => [], files: () => [] };
     this.membership = { members: () => this.#listMembers(), exact: false };
     this.killer = { kill: () => this.#kill(), signal: async (signal) => this.#signal(signal) };
-    this.limits = { apply: async (limits) => outcomes(limits) };
+    this.limits = { apply: (limits) => outcomes(limits, tempDir) };
     this.brakes = brakesOf(new NiceBrake(() => this.#listMembers()));
   }
 
@@ -133,6 +138,7 @@ export class PortableContainment implements Containment {
   }
 
   #readTemp(nowMs: number, fresh: boolean): Reading {
+    if (this.#tmpfs !== null) return this.#tmpfs.sample(nowMs);
     const usage = this.#temp.sample(nowMs, fresh);
     if (usage.kind !== 'measured') return usage;
     // Files that were unlinked while open are not seen here: a lower bound.
@@ -175,8 +181,10 @@ function send(
   }
 }
 
-function outcomes(limits: ResolvedLimits): Awaited<ReturnType<LimitEnforcer['apply']>> {
+async function outcomes(limits: ResolvedLimits, tempDir: string): Promise<readonly LimitOutcome[]> {
+  const temp = await holdTempStorage(tempDir, limits.temp_storage);
   return RESOURCES.map((resource) => {
+    if (resource === 'temp_storage') return temp;
     if (limits[resource] === null) return { resource, enforcement: 'none' };
     if (resource === 'file_handles') return { resource, enforcement: 'none', note: NO_FILE_HANDLES };
     if (resource === 'sockets') return { resource, enforcement: 'none', note: NO_SOCKETS };

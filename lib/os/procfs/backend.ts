@@ -49,6 +49,9 @@ export class ProcfsBackend implements Backend {
     return null;
   }
 
+  /** There is nothing of a run but its processes. */
+  async discard(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#scanner.close();
   }

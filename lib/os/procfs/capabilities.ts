@@ -2,6 +2,7 @@
 
 import type { ResourceCapability } from '../backend.ts';
 import { native } from '../native.ts';
+import { TMPFS_HINT } from '../tmpfs.ts';
 import { canLiftNice } from './nice.ts';
 
 const CGROUP = 'run the daemon as root, or with a delegated cgroup (systemd user session, Delegate=yes)';
@@ -52,6 +53,7 @@ export function procfsCapabilities(hidden: string | null): readonly ResourceCapa
       measuredBy: `walk of the private TMPDIR, unlinked files that are still open included${tree}`,
       enforcement: 'polled',
       enforcedBy: 'the daemon, at each walk',
+      toGetMore: TMPFS_HINT,
     },
     {
       resource: 'tasks',

@@ -16,6 +16,7 @@ import type {
   RunSample,
   UsageReader,
 } from '../backend.ts';
+import { holdTempStorage } from '../tmpfs-mount.ts';
 import { limitHardNofile } from './nofile.ts';
 import { ProcessBrakes } from './process-brakes.ts';
 import type { ScannedRun } from './scanned-run.ts';
@@ -47,11 +48,13 @@ export class ProcfsContainment implements Containment {
   protected readonly scanner: ProcfsScanner;
   protected readonly run: ScannedRun;
   readonly #tree: TreeReader;
+  readonly #tempDir: string;
   readonly #sample: RunSample;
 
   constructor(options: ProcfsContainmentOptions) {
     this.scanner = options.scanner;
     this.run = options.run;
+    this.#tempDir = options.tempDir;
     this.#tree = new TreeReader({ tempDir: options.tempDir, parts: { memory: true, cpu: true, tasks: true } });
     this.#tree.setMemoryLimit(options.limits.memory?.limit ?? null);
     const members = (): readonly ProcessIdentity[] => this.members();
@@ -68,7 +71,7 @@ export class ProcfsContainment implements Containment {
     this.inspect = this.#tree.inspector(() => members().map((member) => member.pid));
     this.membership = exactness(members, () => this.exact);
     this.killer = { kill: () => this.kill(), signal: (signal) => this.#signal(signal) };
-    this.limits = { apply: async (limits) => this.#apply(limits) };
+    this.limits = { apply: (limits) => this.#apply(limits) };
     this.brakes = brakes;
   }
 
@@ -179,9 +182,11 @@ export class ProcfsContainment implements Containment {
   /** For a backend that learns more about the run as it goes on. */
   protected beforeScan(): void {}
 
-  #apply(limits: ResolvedLimits): readonly LimitOutcome[] {
+  async #apply(limits: ResolvedLimits): Promise<readonly LimitOutcome[]> {
     this.#tree.setMemoryLimit(limits.memory?.limit ?? null);
+    const temp = await holdTempStorage(this.#tempDir, limits.temp_storage);
     return RESOURCES.map((resource) => {
+      if (resource === 'temp_storage') return temp;
       if (resource === 'file_handles') return limitHardNofile(this.members(), limits.file_handles);
       return { resource, enforcement: limits[resource] === null ? 'none' : 'polled' };
     });

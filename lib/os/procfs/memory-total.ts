@@ -1,7 +1,7 @@
 /**
  * Memory of a tree without a cgroup. The sum of RSS costs nothing but counts shared pages once per process; PSS is right
- * but costs the kernel 0.8 ms for a Node process. So PSS is read only when the sum is near the limit, and again only for
- * processes whose RSS moved.
+ * but costs the kernel 0.8 ms for a Node process. So PSS is read only when the sum is near the limit, and again only when
+ * something moved: then of all, because what one process shares is in the PSS of the others.
  */
 
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import type { ProcessHandle } from './process-table.ts';
 
 /** PSS is read above this share of the limit. */
 const SCREEN = 0.7;
-/** PSS of one process is read again when its RSS moved by more than this, or after `REFRESH_MS`. */
+/** PSS is read again when members came or went, when the RSS of one moved by more than this, or after `REFRESH_MS`. */
 const MOVED_PAGES = 1024;
 const MOVED_SHARE = 0.02;
 const REFRESH_MS = 5000;
@@ -21,9 +21,8 @@ const REFRESH_MS = 5000;
 export const PAGE_BYTES = pageBytes();
 
 interface Known {
-  rssPages: number;
-  pssBytes: number;
-  atMs: number;
+  readonly rssPages: number;
+  readonly pssBytes: number;
 }
 
 export class MemoryTotal {
@@ -35,6 +34,8 @@ export class MemoryTotal {
   readonly #members: ProcessHandle[] = [];
   readonly #memberPages: number[] = [];
   readonly #known = new Map<ProcessHandle, Known>();
+  /** When all of `#known` was read. */
+  #readMs = -Infinity;
 
   setLimit(bytes: number | null): void {
     this.#limitBytes = bytes;
@@ -60,33 +61,45 @@ export class MemoryTotal {
     const rssBytes = this.#pages * PAGE_BYTES;
     this.quality = 'rss-sum';
     if (this.#limitBytes === null || rssBytes <= this.#limitBytes * SCREEN) return rssBytes;
-    let sum = 0;
-    for (let index = 0; index < this.#members.length; index += 1) {
-      const bytes = this.#pssOf(this.#members[index] as ProcessHandle, this.#memberPages[index] as number);
-      if (bytes === null) return rssBytes;
-      sum += bytes;
-    }
+    const sum = this.#moved() ?? this.#readAll();
+    if (sum === null) return rssBytes;
     this.quality = 'pss';
     return sum;
   }
 
   forget(handle: ProcessHandle): void {
-    this.#known.delete(handle);
+    if (this.#known.delete(handle)) this.#readMs = -Infinity;
   }
 
-  /** PSS now, or the last one moved by as much as RSS moved since. */
-  #pssOf(handle: ProcessHandle, rssPages: number): number | null {
-    const known = this.#known.get(handle);
-    if (known !== undefined && !this.#fresh && this.#nowMs - known.atMs < REFRESH_MS) {
-      const moved = rssPages - known.rssPages;
-      if (Math.abs(moved) <= Math.max(MOVED_PAGES, known.rssPages * MOVED_SHARE)) {
-        return Math.max(0, known.pssBytes + moved * PAGE_BYTES);
-      }
+  /** The last PSS moved by as much as RSS moved since, or null where that says too little. */
+  #moved(): number | null {
+    if (this.#fresh || this.#nowMs - this.#readMs >= REFRESH_MS || this.#known.size !== this.#members.length) return null;
+    let sum = 0;
+    for (let index = 0; index < this.#members.length; index += 1) {
+      const known = this.#known.get(this.#members[index] as ProcessHandle);
+      if (known === undefined) return null;
+      const moved = (this.#memberPages[index] as number) - known.rssPages;
+      if (Math.abs(moved) > Math.max(MOVED_PAGES, known.rssPages * MOVED_SHARE)) return null;
+      sum += Math.max(0, known.pssBytes + moved * PAGE_BYTES);
     }
-    const pssBytes = handle.pssBytes();
-    if (pssBytes === null) return rssPages === 0 ? 0 : null;
-    this.#known.set(handle, { rssPages, pssBytes, atMs: this.#nowMs });
-    return pssBytes;
+    return sum;
+  }
+
+  /** PSS of all members now; null when one cannot be read. */
+  #readAll(): number | null {
+    this.#known.clear();
+    this.#readMs = -Infinity;
+    let sum = 0;
+    for (let index = 0; index < this.#members.length; index += 1) {
+      const handle = this.#members[index] as ProcessHandle;
+      const rssPages = this.#memberPages[index] as number;
+      const pssBytes = handle.pssBytes() ?? (rssPages === 0 ? 0 : null);
+      if (pssBytes === null) return null;
+      this.#known.set(handle, { rssPages, pssBytes });
+      sum += pssBytes;
+    }
+    this.#readMs = this.#nowMs;
+    return sum;
   }
 }
 

@@ -7,7 +7,8 @@ import { realpathSync } from 'node:fs';
 import { GONE, type Reading, type Unsupported, unsupported } from '../../core/usage.ts';
 import type { Inspector } from '../backend.ts';
 import { isGone } from '../kernel-file.ts';
-import { TempUsage } from '../tempdir.ts';
+import { TempUsage } from '../temp-usage.ts';
+import { TmpfsUsage } from '../tmpfs.ts';
 import { CpuTotal } from './cpu-total.ts';
 import { createInspector } from './inspector.ts';
 import { MemoryTotal } from './memory-total.ts';
@@ -53,6 +54,8 @@ export class TreeReader {
   readonly #needsStat: boolean;
   readonly #tempPrefix: string | null;
   readonly #temp: TempUsage | null;
+  /** Instead of walking, where the kernel keeps count. */
+  readonly #tmpfs: TmpfsUsage | null;
   readonly #unlinked: UnlinkedFiles | null;
   readonly #handles = new Map<number, ProcessHandle>();
   /** Sockets of the tree: inode → number of handles on it. */
@@ -86,7 +89,8 @@ export class TreeReader {
     this.#procRoot = options.procRoot ?? '/proc';
     this.#parts = options.parts;
     this.#needsStat = options.parts.memory || options.parts.cpu || options.parts.tasks;
-    const tempDir = options.tempDir === null ? null : realPath(options.tempDir);
+    this.#tmpfs = options.tempDir === null ? null : TmpfsUsage.tryOpen(options.tempDir);
+    const tempDir = options.tempDir === null || this.#tmpfs !== null ? null : realPath(options.tempDir);
     this.#tempPrefix = tempDir === null ? null : `${tempDir}/`;
     this.#temp = tempDir === null ? null : new TempUsage(tempDir);
     this.#unlinked = tempDir === null ? null : new UnlinkedFiles(tempDir);
@@ -129,6 +133,13 @@ export class TreeReader {
     this.#sweep();
     this.#publish(alive, fds, tasks, nowMs, fresh);
     return this.#sample;
+  }
+
+  /** Nobody in the tree has run since the last sample: what was read then holds now. */
+  keep(nowMs: number): void {
+    const { fileHandles, sockets, tempStorage, memory, cpuTimeMs, tasks } = this.#values;
+    for (const reading of [fileHandles, sockets, tempStorage, memory, cpuTimeMs, tasks]) reading.atMs = nowMs;
+    if (this.#tmpfs !== null) this.#sample.tempStorage = this.#tmpfs.sample(nowMs);
   }
 
   /** Views for people over the processes that `pids` gives at the time. */
@@ -233,7 +244,8 @@ export class TreeReader {
       values.memory.quality = this.#memory.quality;
       sample.memory = this.#statDenied ?? measure(values.memory, bytes, nowMs);
     }
-    if (this.#temp !== null && this.#unlinked !== null)
+    if (this.#tmpfs !== null) sample.tempStorage = this.#tmpfs.sample(nowMs);
+    else if (this.#temp !== null && this.#unlinked !== null)
       sample.tempStorage = this.#readTemp(this.#temp, this.#unlinked, nowMs, fresh);
   }
 

@@ -51,6 +51,16 @@ t.test('a REST body', async (t) => {
   t.equal(tool.limits.cpu?.source.from, 'built-in');
 });
 
+t.test('a body may ask for a tmpfs, but not for one without a size', async (t) => {
+  const temp_storage = { limit: '64MiB', inodes: 10, backing: 'tmpfs', reason: 'scratch' };
+  const tool = accepted(define({ origin: 'api', body: { name: 'web', command: 'node', limits: { temp_storage } } }));
+  t.match(tool.limits.temp_storage, { limit: 64 * 1024 ** 2, inodes: 10, backing: 'tmpfs', reason: 'scratch' });
+  const unlimited = { name: 'web', command: 'node', limits: { temp_storage: { limit: 'none', backing: 'tmpfs' } } };
+  t.same(refused(define({ origin: 'api', body: unlimited })), [
+    '/limits/temp_storage: temp_storage: backing: tmpfs of POST /v1/tools needs a limit, and there is none (give it one, or write { limit: none, backing: disk })',
+  ]);
+});
+
 t.test('REST bodies that are refused, each with a pointer', async (t) => {
   const cases: readonly (readonly [unknown, readonly string[]])[] = [
     [null, ['has no value (write a mapping, or leave the key out)']],

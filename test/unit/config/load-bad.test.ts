@@ -112,6 +112,10 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'strategy-unknown': '5:27: strategy: "reboot" is not possible here (possible: restart, stop)',
   tab: '3:1: a tab is used for indentation (use spaces)',
   tag: '5:10: tags (!name) are not supported (write the value without it)',
+  'temp-backing-of-memory': '4:29: "backing" is not a known key (known keys: limit, reason)',
+  'temp-backing-unknown': '6:46: backing: "ram" is not possible here (possible: disk, tmpfs)',
+  'temp-backing-without-limit':
+    '10:21: temp_storage: backing: tmpfs of class fast (temp-backing-without-limit.yaml:4:19) needs a limit, and there is none (give it one, or write { limit: none, backing: disk })',
   'tool-empty': '3:3: web: has no value (write a mapping, or leave the key out)',
   'tool-list': '3:3: tools: must be a mapping, not a list (write key: value pairs)',
   'tool-name-slash':

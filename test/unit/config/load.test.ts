@@ -103,6 +103,33 @@ t.test('environment is stronger than the file, the file than the class, the clas
   t.equal(tool.limits.memory?.limit, 1024 ** 3);
 });
 
+t.test('a tmpfs: the strongest layer that names a backing decides, whoever gives the limit', async (t) => {
+  const text = `version: 1
+classes: { fast: { temp_storage: { limit: 1GiB, inodes: 500, backing: tmpfs, reason: scratch } } }
+tools:
+  inherits: { command: x, class: fast }
+  smaller: { command: x, class: fast, limits: { temp_storage: 64MiB } }
+  disk: { command: x, class: fast, limits: { temp_storage: { limit: 64MiB, backing: disk } } }
+  own: { command: x, limits: { temp_storage: { limit: 64MiB, backing: tmpfs } } }
+  unlimited: { command: x, class: fast, limits: { temp_storage: { limit: none, backing: disk } } }
+`;
+  const config = accepted(load(text));
+  const temp = (name: string) => named(config, name).limits.temp_storage;
+  t.match(temp('inherits'), { limit: 1024 ** 3, inodes: 500, backing: 'tmpfs', reason: 'scratch' });
+  t.match(temp('smaller'), { limit: 64 * 1024 ** 2, inodes: 500, backing: 'tmpfs' });
+  t.match(temp('disk'), { limit: 64 * 1024 ** 2, inodes: 500 });
+  t.notOk('backing' in (temp('disk') ?? {}), 'on disk there is nothing to say');
+  t.match(temp('own'), { inodes: 131_072, backing: 'tmpfs' }, 'inodes of the class');
+  t.equal(temp('unlimited'), null);
+  const limited = accepted(load(text, { env: { GOVERNOR_LIMIT_TEMP_STORAGE: '32MiB' } }));
+  t.match(named(limited, 'own').limits.temp_storage, { limit: 32 * 1024 ** 2, backing: 'tmpfs' });
+  t.match(
+    refused(load('version: 1\ntools: { w: { command: x, limits: { temp_storage: { limit: 1GiB, backing: tmpfs } } } }\n', { env: { GOVERNOR_LIMIT_TEMP_STORAGE: 'none' } })),
+    [/backing: tmpfs .* needs a limit/],
+    'never the disk instead, unasked',
+  );
+});
+
 t.test('a class named like a built-in one takes what it does not say from that one', async (t) => {
   const config = accepted(
     load('version: 1\nclasses: { heavy: { cpu: 50% } }\ntools:\n  w: { command: x, class: heavy }\n'),

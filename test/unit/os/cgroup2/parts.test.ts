@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 
 import { Cpu2 } from '../../../../lib/os/cgroup2/cpu.ts';
-import { memoryCapBytes, quotaUs, tasksCap } from '../../../../lib/os/cgroup2/parts.ts';
+import { memoryCapBytes, memoryHighBytes, quotaUs, tasksCap } from '../../../../lib/os/cgroup2/parts.ts';
 import { Pids } from '../../../../lib/os/cgroup2/pids.ts';
 import { limitsOf } from '../../../helpers/cgroup-backends.ts';
 
@@ -17,6 +17,9 @@ t.test('caps', async (t) => {
   t.equal(memoryCapBytes(limitsOf({}), true), null);
   t.equal(memoryCapBytes(limitsOf({ memory: 101 }), false), 152);
   t.equal(memoryCapBytes(limitsOf({ memory: 100, temp_storage: 10 }), true), 165);
+  t.equal(memoryHighBytes(limitsOf({}), true), null);
+  t.equal(memoryHighBytes(limitsOf({ memory: 100, temp_storage: 10 }), false), 100);
+  t.equal(memoryHighBytes(limitsOf({ memory: 100, temp_storage: 10 }), true), 115, 'files in memory do not stall the tool');
   t.equal(tasksCap(limitsOf({ tasks: 1 })), 1);
   t.equal(tasksCap(limitsOf({ tasks: 1024 })), 1536);
   t.equal(tasksCap(limitsOf({})), null);

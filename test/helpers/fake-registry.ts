@@ -1,0 +1,66 @@
+/** The real registry with its tools, responder and monitor, on ports that a test holds in its hands. */
+
+import type { ToolDefinition } from '../../lib/supervisor/governor.ts';
+import { Registry } from '../../lib/supervisor/registry.ts';
+import type { Tool } from '../../lib/supervisor/tool.ts';
+import type { Run } from '../../lib/supervisor/run.ts';
+import { fakeWorld, type FakeWorld, type WorldOptions } from './fake-ports.ts';
+import { fakeDefinition } from './fake-views.ts';
+import type { TestScope } from './fixture.ts';
+import { manualTime, type ManualTime } from './manual-time.ts';
+
+export interface Stand extends FakeWorld {
+  readonly time: ManualTime;
+  readonly registry: Registry;
+  /** What the file says when it is read again. */
+  define(definitions: readonly ToolDefinition[]): void;
+  readonly forgotten: string[];
+  /** Registers a tool. */
+  tool(name?: string, overrides?: Partial<ToolDefinition>): Tool;
+  /** Puts a launcher under supervision, as `governor run` does. */
+  launch(name: string, overrides?: Partial<ToolDefinition>, options?: Partial<Launching>): Promise<Run>;
+}
+
+interface Launching {
+  readonly detached: boolean;
+  readonly context: string | null;
+  readonly clients: readonly { readonly pid: number; readonly startTicks: number }[];
+  readonly go: () => boolean;
+}
+
+export function stand(t: TestScope, overrides: Omit<WorldOptions, 'clock'> = {}): Stand {
+  const time = manualTime(t);
+  const world = fakeWorld({ ...overrides, clock: time });
+  const forgotten: string[] = [];
+  let definitions: readonly ToolDefinition[] = [];
+  const registry = new Registry({
+    ports: world.ports,
+    loadDefinitions: () => Promise.resolve(definitions),
+    events: { subscribe: () => () => undefined },
+    onPass: () => undefined,
+    onSample: () => undefined,
+    onForgotten: (name) => void forgotten.push(name),
+  });
+  return Object.assign(world, {
+    time,
+    registry,
+    define: (next: readonly ToolDefinition[]) => void (definitions = next),
+    forgotten,
+    tool: (name = 'tool', definition: Partial<ToolDefinition> = {}) => registry.add(fakeDefinition(name, definition)),
+    launch(name: string, definition: Partial<ToolDefinition> = {}, options: Partial<Launching> = {}) {
+      const launcher = world.launcher();
+      return registry.launch(fakeDefinition(name, { origin: 'run', ...definition }), {
+        launcher: launcher.identity,
+        clients: [],
+        detached: false,
+        context: null,
+        cwd: '/',
+        go: () => {
+          world.points.say('go');
+          return true;
+        },
+        ...options,
+      });
+    },
+  });
+}
