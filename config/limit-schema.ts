@@ -59,7 +59,8 @@ const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
   file_handles: 'Open file handles of the whole process tree.',
   sockets: 'Open sockets of the whole process tree.',
   runtime: 'How long a run may last: 30s, 5m, 1h30m.',
-  temp_storage: 'Size of the private temporary directory of a run: 1GiB, or { limit: 1GiB, inodes: 10000, backing: tmpfs }.',
+  temp_storage:
+    'Size of the private temporary directory of a run: 1GiB, or { limit: 1GiB, inodes: 10000, backing: tmpfs }.',
   tasks: 'Processes and threads of the whole process tree.',
 };
 

@@ -89,7 +89,9 @@ export function acted(
 /** The re-read right before acting showed less: the stage falls back to what the re-read shows, with empty windows. */
 export function withdrawn(memory: PolicyMemory, resource: Resource, stage: Stage, nowMs: number): PolicyMemory {
   const before = memory.resources[resource];
-  return withResource(memory, resource, { ...before, stage, sinceMs: nowMs, recent: [], repeatAtMs: null });
+  // Fallen back to a cleanup that was never acted on: it is asked for as soon as samples hold it.
+  const repeatAtMs = stage === 'cleanup' || stage === 'emergency' ? nowMs : null;
+  return withResource(memory, resource, { ...before, stage, sinceMs: nowMs, recent: [], repeatAtMs });
 }
 
 /** The highest stage over all resources. */

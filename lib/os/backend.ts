@@ -68,6 +68,11 @@ export interface RunSample {
   atMs: number;
   /** False once no process of the run is left. */
   populated: boolean;
+  /**
+   * True when nobody in the tree has run since the sample before, by the kernel's count of its CPU time: who lived then
+   * lives now, and nothing has grown. Absent where that is not known.
+   */
+  still?: boolean;
   memory: Reading;
   /** Milliseconds of CPU time of the whole tree since the run began, exited children included. */
   cpuTimeMs: Reading;

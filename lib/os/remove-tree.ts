@@ -9,7 +9,15 @@ import { type Dir, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { posix } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { errnoOf, isGone } from './kernel-file.ts';
-import { type ByteString, bytesOf, lstatOrNull, mountIdOf, OpenDirectory, rawPath, readable } from './open-directory.ts';
+import {
+  type ByteString,
+  bytesOf,
+  lstatOrNull,
+  mountIdOf,
+  OpenDirectory,
+  rawPath,
+  readable,
+} from './open-directory.ts';
 
 export interface Leftover {
   readonly path: string;

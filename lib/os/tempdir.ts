@@ -74,7 +74,9 @@ export async function removeRunDirectory(path: string): Promise<RunDirectoryRemo
     ...report,
     files: report.files + unmounted.inodes,
     bytes: report.bytes + unmounted.bytes,
-    note: unmounted.lazily ? 'its tmpfs was still in use: it is detached, and its memory is freed with its last user' : null,
+    note: unmounted.lazily
+      ? 'its tmpfs was still in use: it is detached, and its memory is freed with its last user'
+      : null,
   };
 }
 

@@ -22,7 +22,10 @@ export interface TmpfsSize {
 export function tmpfsSize({ limit, inodes, thresholds }: ResolvedLimit): TmpfsSize {
   const { emergency } = thresholds;
   // The directory itself takes one.
-  return { bytes: Math.ceil(limit * emergency), inodes: inodes === undefined ? null : Math.ceil(inodes * emergency) + 1 };
+  return {
+    bytes: Math.ceil(limit * emergency),
+    inodes: inodes === undefined ? null : Math.ceil(inodes * emergency) + 1,
+  };
 }
 
 /** @throws GovernorError `unsupported` that says what to do, where this daemon may not mount */
@@ -76,7 +79,11 @@ export async function holdTempStorage(directory: string, limit: ResolvedLimit | 
   const size = tmpfsSize(limit);
   const refused = await resize(directory, size);
   if (refused === null) {
-    return { resource, enforcement: 'kernel', note: `a tmpfs of ${formatBytes(size.bytes)}: in memory, beside the limit on memory` };
+    return {
+      resource,
+      enforcement: 'kernel',
+      note: `a tmpfs of ${formatBytes(size.bytes)}: in memory, beside the limit on memory`,
+    };
   }
   return { resource, enforcement: 'polled', note: `the tmpfs keeps its former size: ${refused}` };
 }
@@ -117,7 +124,10 @@ const SYSTEM_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** @returns null, or why it failed, in one line */
 async function run(program: 'mount' | 'umount', args: readonly string[]): Promise<string | null> {
-  const env = { PATH: [SYSTEM_PATH, ...(process.env['PATH']?.split(':') ?? [])].filter(Boolean).join(':'), LC_ALL: 'C' };
+  const env = {
+    PATH: [SYSTEM_PATH, ...(process.env['PATH']?.split(':') ?? [])].filter(Boolean).join(':'),
+    LC_ALL: 'C',
+  };
   return new Promise((resolve) => {
     execFile(program, args, { env, timeout: DEADLINE_MS, killSignal: 'SIGKILL' }, (error, _stdout, stderr) => {
       if (error === null) resolve(null);

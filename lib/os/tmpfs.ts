@@ -7,7 +7,8 @@ import { failedReading, isDenied, isGone } from './kernel-file.ts';
 import { measure, reusedReading } from './procfs/reused-reading.ts';
 
 /** How a tool gets more than polling; for the chooser's report. */
-export const TMPFS_HINT = 'for a tool: temp_storage: { backing: tmpfs }, counted and held by the kernel (needs the right to mount)';
+export const TMPFS_HINT =
+  'for a tool: temp_storage: { backing: tmpfs }, counted and held by the kernel (needs the right to mount)';
 
 /** statfs(2) */
 const TMPFS_MAGIC = 0x01021994;

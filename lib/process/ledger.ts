@@ -49,8 +49,14 @@ export class Ledger {
   /** Synchronous: an entry is on record before what it announces is done. Throws the file system's error. */
   write(entry: LedgerEntry): void {
     const file = this.#file(entry.runId);
-    writeFileSync(`${file}.new`, JSON.stringify(entry), { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    try {
+      writeFileSync(`${file}.new`, JSON.stringify(entry), { mode: 0o600 });
+      renameSync(`${file}.new`, file);
+    } catch (error) {
+      // A full disk leaves an empty one.
+      rmSync(`${file}.new`, { force: true });
+      throw error;
+    }
   }
 
   remove(runId: string): void {

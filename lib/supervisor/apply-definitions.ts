@@ -1,5 +1,7 @@
 /** Applies a new configuration to the live tools: what is new comes, what is gone goes, changed limits hold at once. */
 
+import type { Provenance, ResolvedLimits, Source } from '../core/limits.ts';
+import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
 import { changesBacking, setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -34,10 +36,16 @@ export async function applyDefinitions(registry: ToolTable, definitions: readonl
 }
 
 async function change(tool: Tool, definition: ToolDefinition, notes: string[], ports: SupervisorPorts): Promise<boolean> {
-  const before = tool.definition;
-  if (JSON.stringify(before) === JSON.stringify(definition)) return false;
-  tool.definition = definition;
-  for (const { run } of tool.runs.values()) await setRunLimits(run, definition.limits, 'config reload', ports);
+  const before = tool.written;
+  const newLimits = (held: ResolvedLimits): ResolvedLimits => reloaded(held, before.limits, definition.limits);
+  tool.written = definition;
+  tool.definition = { ...definition, limits: newLimits(tool.definition.limits) };
+  if (same(before, definition)) {
+    // At most the lines have moved.
+    for (const { run } of tool.runs.values()) run.limits = newLimits(run.limits);
+    return false;
+  }
+  for (const { run } of tool.runs.values()) await setRunLimits(run, newLimits(run.limits), 'config reload', ports);
   if ([...tool.runs.values()].some(({ run }) => changesBacking(run.limits, definition.limits))) {
     notes.push(`${tool.name}: temp_storage moves to its new backing with its next start (governor restart ${tool.name})`);
   }
@@ -47,6 +55,27 @@ async function change(tool: Tool, definition: ToolDefinition, notes: string[], p
     notes.push(`${tool.name}: limits hold now; what else changed holds from its next start (governor restart ${tool.name})`);
   }
   return true;
+}
+
+/** Stronger than the file: set by hand, given as a flag, or in the environment of whoever started the run. */
+const STRONGER: ReadonlySet<Provenance> = new Set<Provenance>(['api', 'flag', 'environment']);
+
+/** What a run or tool is held to after a reload. Where the file says the same as before, a limit lifted by hand stays lifted. */
+function reloaded(held: ResolvedLimits, before: ResolvedLimits, next: ResolvedLimits): ResolvedLimits {
+  const limits = { ...held };
+  for (const resource of RESOURCES) {
+    const now = held[resource];
+    if (now !== null && STRONGER.has(now.source.from) && next[resource]?.source.from !== now.source.from) continue;
+    if (same(before[resource], next[resource]) && !same(now, next[resource])) continue;
+    limits[resource] = next[resource];
+  }
+  return limits;
+}
+
+/** But for the place in the file. */
+function same(a: unknown, b: unknown): boolean {
+  const text = (value: unknown): string => JSON.stringify(value, (key, part: unknown) => (key === 'source' ? (part as Source).from : part));
+  return text(a) === text(b);
 }
 
 function start(tool: Tool, ports: SupervisorPorts): void {

@@ -77,7 +77,8 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     ports.ledger.write(entry);
     let ending: Ending | null = null;
     releaseLedger({ scope, run: runId, ending: () => ending, progress, ports });
-    const limits = notGoverned === null ? definition.limits : NO_LIMITS;
+    // A dry run is held by nothing: a kernel cap would act where Governor promised not to.
+    const limits = notGoverned === null && !definition.dryRun ? definition.limits : NO_LIMITS;
     const tempDir = await ports.tempDirs.create(runId, limits);
     releaseTemp({ scope, run: runId, tool: definition.name, tempDir, tempRoot: ports.tempDirs.root, ending: () => ending, ports });
     const containment = await ports.backend.create({ runId, tool: definition.name, limits, tempDir });
@@ -162,7 +163,7 @@ export function addRelease(release: Release & { readonly containment: Containmen
 function releaseLedger({ scope, run, ending, progress, ports }: Pick<Release, 'scope' | 'run' | 'ending' | 'progress' | 'ports'>): void {
   scope.add('ledger entry', () => {
     // What may still live stays on record: the next daemon must find it too.
-    if (ending()?.termination?.how === 'survived') progress('unproven');
+    if (ending()?.survived === true) progress('unproven');
     else ports.ledger.remove(run);
   }, STEP_DEADLINE_MS);
 }

@@ -16,6 +16,8 @@ export function endFor(run: Run, finding: Exclude<Finding, { kind: 'decisions' |
     case 'empty':
       return run.oomKilled ? OOM_END : { reason: 'exited', message: 'ended by itself', graceMs: 0 };
     case 'leader_gone':
+      // What the kernel killed may still be on its way out when the first process is gone.
+      if (run.oomKilled) return OOM_END;
       return { reason: 'exited', message: 'ended by itself; what it left behind was stopped', graceMs };
     case 'client_gone':
       return { reason: 'client_died', message: `stopped: its client (process ${finding.client.pid}) is gone`, graceMs };

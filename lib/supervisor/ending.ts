@@ -21,6 +21,7 @@ export class Ending {
   #request: EndRequest | null = null;
   #promise: Promise<EndView> | null = null;
   termination: Termination | null = null;
+  #stopBegun = false;
 
   constructor(run: Run, ports: SupervisorPorts) {
     this.#run = run;
@@ -29,6 +30,11 @@ export class Ending {
 
   get request(): EndRequest | null {
     return this.#request;
+  }
+
+  /** Something of it may still live: every kill was in vain, or the stop failed on its way. */
+  get survived(): boolean {
+    return this.termination === null ? this.#stopBegun : this.termination.how === 'survived';
   }
 
   /** Idempotent: one ending, one promise. */
@@ -44,6 +50,7 @@ export class Ending {
 
   /** The scope's process finalizer. */
   async terminate(): Promise<string> {
+    this.#stopBegun = true;
     const run = this.#run;
     const { membership, killer } = run.init.containment;
     const request = this.#request ?? { reason: 'requested', message: 'stopped', graceMs: 0 };
@@ -93,11 +100,13 @@ export class Ending {
   async #end(request: EndRequest): Promise<EndView> {
     const run = this.#run;
     const startedMs = this.#ports.clock.monotonicMs();
-    const held = run.inventory();
-    if (run.leader !== null && request.reason !== 'exited') run.lastWord ??= this.#ports.lastWord.open(run.leader.pid);
+    const held = this.#attempt('what it holds could not be read', () => run.inventory(), {});
+    const { leader } = run;
+    if (leader !== null && request.reason !== 'exited') {
+      run.lastWord ??= this.#attempt('its stderr could not be opened', () => this.#ports.lastWord.open(leader.pid), null);
+    }
     const closed: ScopeReport = await run.init.scope.close(request.reason);
-    const termination = this.termination;
-    const survived = termination?.how === 'survived';
+    const { survived } = this;
     const report = this.#report(closed, held, this.#ports.clock.monotonicMs() - startedMs, survived);
     this.#sayWhy();
     if (run.process !== null && !survived) run.exit = await run.process.exited;
@@ -119,9 +128,26 @@ export class Ending {
   #sayWhy(): void {
     const run = this.#run;
     const request = this.#request;
-    if (request !== null && request.reason !== 'exited') run.lastWord?.write(`governor: ${run.tool}: ${request.message}`);
-    run.lastWord?.close();
+    const { lastWord } = run;
     run.lastWord = null;
+    this.#attempt(
+      'its stderr could not be written',
+      () => {
+        if (request !== null && request.reason !== 'exited') lastWord?.write(`governor: ${run.tool}: ${request.message}`);
+        lastWord?.close();
+      },
+      undefined,
+    );
+  }
+
+  /** What only tells of an end must not keep it from coming. */
+  #attempt<T>(failure: string, work: () => T, otherwise: T): T {
+    try {
+      return work();
+    } catch (error) {
+      this.#ports.log.warn({ tool: this.#run.tool, run: this.#run.id, err: error }, failure);
+      return otherwise;
+    }
   }
 
   #report(closed: ScopeReport, held: Inventory, totalMs: number, survived: boolean): CleanupReport {
@@ -130,7 +156,7 @@ export class Ending {
     for (const [kind, amount] of Object.entries(held)) reclaimed[kind] = Math.max(0, amount - (left[kind] ?? 0));
     const graceMs = this.termination?.graceMs ?? 0;
     return {
-      proven: this.termination?.proven ?? true,
+      proven: this.termination?.proven ?? !survived,
       held,
       reclaimed,
       left,
@@ -143,7 +169,7 @@ export class Ending {
   /** What could not be released, from the steps that failed; empty when all is gone. */
   #left(steps: readonly CleanupStep[], survived: boolean): Inventory {
     const left: Record<string, number> = {};
-    if (survived) left['processes'] = this.#run.init.containment.membership.members().length;
+    if (survived) left['processes'] = this.#attempt('its processes could not be counted', () => this.#run.init.containment.membership.members().length, 1);
     for (const step of steps) {
       if (step.outcome === 'ok' || step.outcome === 'skipped') continue;
       if (step.label.startsWith('3')) left['cgroups'] = this.#run.init.containment.record.directories.length;

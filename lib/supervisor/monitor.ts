@@ -7,8 +7,7 @@ import type { Clock } from '../core/clock.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import type { Approach } from '../core/cadence.ts';
 import { nextSampleInMs } from '../core/cadence.ts';
-import { THRESHOLD_STAGES, higher, rank } from '../core/ladder.ts';
-import type { Stage } from '../core/ladder.ts';
+import { THRESHOLD_STAGES, rank } from '../core/ladder.ts';
 import type { Decision } from '../core/policy.ts';
 import { ratioOf } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
@@ -39,7 +38,12 @@ interface Watched {
   readonly run: Run;
   dueMs: number;
   stopWatching: () => void;
-  readonly lastRatios: Map<Resource, { readonly ratio: number; readonly atMs: number }>;
+  /** Written over at each sample. */
+  readonly lastRatios: Map<Resource, { ratio: number; atMs: number }>;
+  /** Of its clients, for looking each up once. */
+  readonly clientKeys: readonly string[];
+  /** By its last sample. */
+  still: boolean;
   endSeen: boolean;
 }
 
@@ -63,7 +67,15 @@ export class Monitor {
 
   /** Starts to watch; the first sample is taken soon. */
   add(run: Run): void {
-    const watched: Watched = { run, dueMs: this.#now() + 20, stopWatching: () => undefined, lastRatios: new Map(), endSeen: false };
+    const watched: Watched = {
+      run,
+      dueMs: this.#now() + 20,
+      stopWatching: () => undefined,
+      lastRatios: new Map(),
+      clientKeys: run.init.clients.map(({ pid, startTicks }) => `${pid}:${startTicks}`),
+      still: false,
+      endSeen: false,
+    };
     watched.stopWatching = run.init.containment.watch(() => this.poke(run.id));
     this.#watched.set(run.id, watched);
     this.#arm();
@@ -121,12 +133,13 @@ export class Monitor {
   #look(watched: Watched, stalled: boolean): void {
     const { run } = watched;
     try {
-      const { populated, decisions } = run.observe(stalled);
+      const { populated, still, decisions } = run.observe(stalled);
+      watched.still = still;
       this.#options.onSample(run);
       // What ends uses less and less: that is no recovery.
-      const told = populated && run.state === 'running' ? decisions : decisions.filter(({ kind }) => kind !== 'leave');
+      const told = populated && (run.state === 'running' || run.state === 'starting') ? decisions : decisions.filter(({ kind }) => kind !== 'leave');
       if (told.length > 0) this.#options.onFinding(run, { kind: 'decisions', decisions: told });
-      if (!watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
+      if (!still && !watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
     } catch (error) {
       this.#options.onFinding(run, { kind: 'failed', error });
     }
@@ -147,6 +160,8 @@ export class Monitor {
     // A detached tool may put itself into the background: it ends when its tree does.
     if (populated && run.init.detached) return;
     watched.endSeen = true;
+    // Once more: the kernel may have killed it between the sample and this look at its leader.
+    if (!run.oomKilled) run.observe(false);
     this.#options.onFinding(run, { kind: populated ? 'leader_gone' : 'empty' });
   }
 
@@ -154,10 +169,10 @@ export class Monitor {
   #checkClients(nowMs: number): void {
     this.#clientsCheckedMs = nowMs;
     const verdicts = new Map<string, boolean>();
-    for (const { run } of this.#watched.values()) {
+    for (const { run, clientKeys } of this.#watched.values()) {
       if (run.init.detached || run.state !== 'running') continue;
-      for (const client of run.init.clients) {
-        const key = `${client.pid}:${client.startTicks}`;
+      for (const [index, client] of run.init.clients.entries()) {
+        const key = clientKeys[index] as string;
         let lives = verdicts.get(key);
         if (lives === undefined) verdicts.set(key, (lives = this.#options.facts.alive(client)));
         if (!lives) {
@@ -170,18 +185,24 @@ export class Monitor {
 
   #interval(watched: Watched): number {
     const { run } = watched;
-    let stage: Stage = 'normal';
-    for (const resource of RESOURCES) stage = higher(stage, run.stage(resource));
     return nextSampleInMs({
       baseMs: this.#options.baseMs,
       ageMs: this.#now() - run.init.startedMs,
-      stage,
-      approaches: approaches(watched),
+      stage: run.overallStage(),
+      approaches: watched.still ? steady(watched) : approaches(watched),
       uncappedMemory: uncappedMemory(run),
       untilRuntimeStageMs: untilRuntimeStage(run),
     });
   }
 }
+
+/** A tree that does not run does not grow; growth after that is measured from here on. */
+function steady({ run, lastRatios }: Watched): readonly Approach[] {
+  for (const before of lastRatios.values()) before.atMs = run.last?.atMs ?? before.atMs;
+  return NO_APPROACHES;
+}
+
+const NO_APPROACHES: readonly Approach[] = [];
 
 /** Growth of each limited resource since the sample before. */
 function approaches(watched: Watched): readonly Approach[] {
@@ -193,10 +214,16 @@ function approaches(watched: Watched): readonly Approach[] {
     // A rate has no headroom that is used up, and the deadline of a runtime is known exactly.
     if (limit === null || reading?.kind !== 'measured' || resource === 'cpu' || resource === 'runtime') continue;
     const ratio = ratioOf(reading, limit);
-    const before = lastRatios.get(resource);
-    lastRatios.set(resource, { ratio, atMs: reading.atMs });
-    if (before === undefined || reading.atMs <= before.atMs || ratio <= before.ratio) continue;
-    found.push({ ratio, growthPerMs: (ratio - before.ratio) / (reading.atMs - before.atMs), emergency: limit.thresholds.emergency });
+    const last = lastRatios.get(resource);
+    if (last === undefined) {
+      lastRatios.set(resource, { ratio, atMs: reading.atMs });
+      continue;
+    }
+    const [grown, elapsedMs] = [ratio - last.ratio, reading.atMs - last.atMs];
+    last.ratio = ratio;
+    last.atMs = reading.atMs;
+    if (elapsedMs <= 0 || grown <= 0) continue;
+    found.push({ ratio, growthPerMs: grown / elapsedMs, emergency: limit.thresholds.emergency });
   }
   return found;
 }

@@ -233,13 +233,11 @@ export class Registry implements Governor {
    */
   async close(which: 'all' | 'managed', reason: EndReason = 'shutdown'): Promise<void> {
     this.#closing = true;
-    const stops: Promise<void>[] = [];
-    for (const tool of this.#tools.values()) {
-      tool.recovery.cancel();
-      const runs = [...tool.runs.values()].filter(({ run }) => which === 'all' || run.init.mode === 'managed');
-      for (const { run } of runs) stops.push(tool.stop(reason, 'stopped: Governor shuts down', run.id));
-    }
-    await Promise.allSettled(stops);
+    const concerns = (run: Run): boolean => which === 'all' || run.init.mode === 'managed';
+    const tools = [...this.#tools.values()];
+    await Promise.all(
+      tools.map((tool) => tool.shutDown({ reason, message: 'stopped: Governor shuts down', graceMs: tool.definition.graceMs }, concerns)),
+    );
     for (const tool of this.#tools.values()) tool.abandon();
     this.#monitor.close();
   }

@@ -22,6 +22,7 @@ export interface Responder {
 export function createResponder(ports: SupervisorPorts): Responder {
   return {
     async respond(run, decision, end) {
+      if (!run.alive) return;
       recordStage(run, decision, ports);
       holdLastWord(run, ports);
       if (decision.kind === 'leave') return liftBrakes(run, decision.resource, decision.to, ports);
@@ -93,8 +94,13 @@ async function carryOut(
       return 'enough';
     }
     record('done', stillThere.detail);
-    end(endRequest(run, decision, step.action, stillThere.usage), step.action);
+    end(endRequest(run, decision, step.action, stillThere), step.action);
     return 'done';
+  }
+  if (run.state === 'stopping' && step.action !== 'notify') {
+    // A brake would eat the time that it has to end by itself.
+    record('withdrawn', 'the run is ending');
+    return 'nothing';
   }
   try {
     if (step.action === 'destroy_stale_sockets') {
@@ -110,16 +116,24 @@ async function carryOut(
   return step.action === 'notify' ? 'nothing' : 'done';
 }
 
+interface Confirmation {
+  readonly confirmed: boolean;
+  readonly usage: number;
+  readonly ratio: number;
+  readonly detail: string;
+}
+
 /** The re-read right before the irreversible act (earlyoom): what recovered meanwhile is left alone. */
-function confirm(run: Run, decision: Entering): { readonly confirmed: boolean; readonly usage: number; readonly detail: string } {
+function confirm(run: Run, decision: Entering): Confirmation {
   // The kernel has already killed; there is nothing to confirm.
-  if (decision.cause === 'kernel') return { confirmed: true, usage: decision.usage, detail: 'the kernel reported it' };
+  const { usage, ratio } = decision;
+  if (decision.cause === 'kernel') return { confirmed: true, usage, ratio, detail: 'the kernel reported it' };
   const fresh = run.reread(decision.resource);
-  if (fresh === null) return { confirmed: false, usage: decision.usage, detail: 'could not be read again' };
+  if (fresh === null) return { confirmed: false, usage, ratio, detail: 'could not be read again' };
   const needed = decision.cause === 'samples' ? rank(decision.to) : rank('throttled');
-  if (rank(fresh.stage) >= needed) return { confirmed: true, usage: fresh.usage, detail: `read again: ${fresh.usage}` };
+  if (rank(fresh.stage) >= needed) return { confirmed: true, ...fresh, detail: `read again: ${fresh.usage}` };
   run.markWithdrawn(decision.resource, fresh.stage);
-  return { confirmed: false, usage: fresh.usage, detail: `read again: ${fresh.usage}, stage ${fresh.stage}` };
+  return { confirmed: false, ...fresh, detail: `read again: ${fresh.usage}, stage ${fresh.stage}` };
 }
 
 async function act(run: Run, decision: Entering, action: Action): Promise<string | undefined> {
@@ -162,10 +176,9 @@ async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: Sup
   }
 }
 
-function endRequest(run: Run, decision: Entering, action: Action, usage: number): EndRequest {
+function endRequest(run: Run, decision: Entering, action: Action, { usage, ratio }: Confirmation): EndRequest {
   const limit = run.limits[decision.resource];
-  const ratio = usage / decision.limit;
-  const what = describeUsage(decision.resource, usage, decision.limit, Math.max(ratio, decision.cause === 'samples' ? decision.ratio : 0));
+  const what = describeUsage(decision.resource, usage, limit?.limit ?? decision.limit, ratio);
   const why: Readonly<Record<Entering['cause'], string>> = {
     samples: `${what}, stage ${decision.to}`,
     deadline: `${what}: throttled for too long`,

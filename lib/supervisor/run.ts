@@ -42,11 +42,31 @@ export interface RunInit {
   readonly startedWallMs: number;
 }
 
+export interface Observation {
+  /** False: the tree has ended. */
+  readonly populated: boolean;
+  /** Nobody in it has run since the observation before. */
+  readonly still: boolean;
+  readonly decisions: readonly Decision[];
+}
+
+/** No throttle escalates by time. */
+const NEVER: LadderSettings['escalateAfterMs'] = {
+  memory: null,
+  cpu: null,
+  file_handles: null,
+  sockets: null,
+  runtime: null,
+  temp_storage: null,
+  tasks: null,
+};
+
 export class Run {
   readonly init: RunInit;
   readonly #ports: SupervisorPorts;
   readonly #records: RecordBuilder;
   #memory: PolicyMemory;
+  readonly #freeLadder: LadderSettings;
   state: RunState = 'starting';
   limits: ResolvedLimits;
   outcomes: readonly LimitOutcome[] = [];
@@ -78,6 +98,8 @@ export class Run {
     this.limits = init.definition.limits;
     this.#records = new RecordBuilder(init.id, init.startedMs, ports.cores);
     this.#memory = initialMemory(init.startedMs);
+    // Asked for at every sample, and mostly without a brake: made once.
+    this.#freeLadder = { ...init.definition.ladder, escalateAfterMs: NEVER };
   }
 
   get id(): string {
@@ -96,17 +118,17 @@ export class Run {
     return overallStage(this.#memory);
   }
 
-  /** What the kernel is told to hold: nothing, where what it would hold is only the client of something elsewhere. */
+  /** What the kernel is told to hold: nothing in a dry run, or where it would only hold the client of something elsewhere. */
   get enforced(): ResolvedLimits {
-    return this.init.notGoverned === null ? this.limits : NO_LIMITS;
+    return this.init.notGoverned === null && !this.init.definition.dryRun ? this.limits : NO_LIMITS;
   }
 
   get alive(): boolean {
     return this.state === 'starting' || this.state === 'running' || this.state === 'stopping';
   }
 
-  /** Samples now and lets the policy judge. `populated` false: the tree has ended. */
-  observe(stalled: boolean): { readonly populated: boolean; readonly decisions: readonly Decision[] } {
+  /** Samples now and lets the policy judge. */
+  observe(stalled: boolean): Observation {
     const nowMs = this.#ports.clock.monotonicMs();
     const sample = this.init.containment.usage.sample(nowMs);
     const record = this.#records.build(sample, stalled);
@@ -115,22 +137,23 @@ export class Run {
     if (sample.cpuTimeMs.kind === 'measured') this.cpuTimeMs = sample.cpuTimeMs.value;
     const verdict = decide(this.#memory, record, this.limits, this.#ladder(), nowMs);
     this.#memory = verdict.memory;
-    return { populated: sample.populated, decisions: verdict.decisions };
+    return { populated: sample.populated, still: sample.still === true, decisions: verdict.decisions };
   }
 
   /**
    * Reads the resource again right before an irreversible act.
    * @returns the stage that the fresh reading lies in; null when it cannot be read
    */
-  reread(resource: Resource): { readonly stage: Stage; readonly usage: number } | null {
+  reread(resource: Resource): { readonly stage: Stage; readonly usage: number; readonly ratio: number } | null {
     const limit = this.limits[resource];
-    if (limit === null) return { stage: 'normal', usage: 0 };
+    if (limit === null) return { stage: 'normal', usage: 0, ratio: 0 };
     const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), true);
     const readings = this.#records.readings(sample);
     if (this.last !== null) this.last = { ...this.last, atMs: sample.atMs, readings };
     const reading = readings[resource];
     if (reading.kind !== 'measured') return null;
-    return { stage: stageOf(ratioOf(reading, limit), limit.thresholds), usage: reading.value };
+    const ratio = ratioOf(reading, limit);
+    return { stage: stageOf(ratio, limit.thresholds), usage: reading.value, ratio };
   }
 
   /**
@@ -138,6 +161,7 @@ export class Run {
    * throttle, and a tool that stays at 92 % of its limit breaks no rule.
    */
   #ladder(): LadderSettings {
+    if (this.brakes.size === 0) return this.#freeLadder;
     const settings = this.init.definition.ladder;
     const escalateAfterMs = { ...settings.escalateAfterMs };
     for (const resource of RESOURCES) if (!this.brakes.has(resource)) escalateAfterMs[resource] = null;

@@ -9,6 +9,8 @@ import { LineCutter } from './log-ring.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 
+const GATE_DEADLINE_MS = 1_000;
+
 export interface DirectStart {
   readonly launcher: ProcessIdentity;
   readonly clients: readonly ProcessIdentity[];
@@ -24,7 +26,7 @@ export async function startDirect(
   definition: ToolDefinition,
   request: DirectStart,
   ports: SupervisorPorts,
-  onContained: (assembled: Assembled) => void,
+  hooks: StartHooks,
 ): Promise<Assembled> {
   const assembled = await assemble({ definition, mode: 'direct', ...request }, ports);
   const { run, progress } = assembled;
@@ -32,14 +34,14 @@ export async function startDirect(
     refuseUnseen(run, request.launcher, ports);
     await run.init.containment.attach(request.launcher);
     run.leader = request.launcher;
-    progress('running', request.launcher);
-    onContained(assembled);
+    hooks.onContained(assembled);
     addProcess(assembled);
+    progress('running', request.launcher);
     run.state = 'running';
     if (!request.go(assembled)) throw new GovernorError('launch_failed', 'the launcher ended before the tool could start');
     return assembled;
   } catch (error) {
-    await assembled.ending.begin({ reason: 'launch_failed', message: 'could not be started', graceMs: 0 });
+    await hooks.onFailed(assembled, { reason: 'launch_failed', message: `could not be started: ${messageOf(error)}`, graceMs: 0 });
     throw error;
   }
 }
@@ -53,11 +55,15 @@ function refuseUnseen(run: Run, launcher: ProcessIdentity, ports: SupervisorPort
   );
 }
 
-export interface ManagedHooks {
+export interface StartHooks {
   onContained(assembled: Assembled): void;
+  /** Ends what was begun. */
+  onFailed(assembled: Assembled, request: EndRequest): Promise<void>;
+}
+
+export interface ManagedHooks extends StartHooks {
   onLogLine(line: string): void;
   onExit(run: Run): void;
-  onFailed(assembled: Assembled, request: EndRequest): Promise<void>;
 }
 
 /** Resolves when the tool is ready: its handshake is done and its tools are listed, or it lives where none is asked for. */
@@ -70,13 +76,17 @@ export async function startManaged(definition: ToolDefinition, context: string |
   try {
     await putIn(assembled, definition, cwd, environment, ports, hooks);
     if (definition.readiness === 'mcp') await handshake(run, definition, ports);
-    run.state = 'running';
+    // Unless it is being stopped by now.
+    if (run.state === 'starting') run.state = 'running';
     return assembled;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    await hooks.onFailed(assembled, { reason: 'not_ready', message: `did not become ready: ${message}`, graceMs: 0 });
+    await hooks.onFailed(assembled, { reason: 'not_ready', message: `did not become ready: ${messageOf(error)}`, graceMs: 0 });
     throw error;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function putIn(
@@ -90,6 +100,8 @@ async function putIn(
   const { run, prefix, progress, variables } = assembled;
   const child = await ports.launch({ command: definition.command, args: definition.args, cwd, environment: { ...environment, ...variables }, prefix });
   run.process = child;
+  // Until it is in its containment, this is all that ends it.
+  run.init.scope.add('gate', () => void child.closeGate(), GATE_DEADLINE_MS);
   const stderr = new LineCutter(hooks.onLogLine);
   child.stderr.on('data', (chunk: Uint8Array) => stderr.push(chunk));
   child.stderr.on('end', () => stderr.end());
@@ -101,9 +113,9 @@ async function putIn(
   if (identity === null) throw new GovernorError('launch_failed', 'the process ended at once');
   run.leader = identity;
   await run.init.containment.attach(identity);
-  progress('running', identity);
   hooks.onContained(assembled);
   addProcess(assembled);
+  progress('running', identity);
   const limit = run.enforced.file_handles;
   child.openGate(limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency));
 }

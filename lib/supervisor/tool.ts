@@ -40,6 +40,8 @@ export interface ToolContext {
 
 export class Tool {
   definition: ToolDefinition;
+  /** As it was registered, or last read from the file: without what was set by hand since. */
+  written: ToolDefinition;
   state: ToolState = 'registered';
   readonly runs = new Map<string, Assembled>();
   readonly ended: RunView[] = [];
@@ -53,11 +55,18 @@ export class Tool {
   readonly #mailbox: Mailbox;
   readonly #endings = new Map<string, Promise<void>>();
   readonly #unproven: UnprovenWatch;
-  /** Starts under way: a tool with one of them is not idle, whatever its runs do meanwhile. */
-  #starting = 0;
+  /** It has left the table: late events find nothing to do, and its name may be another's by now. */
+  #gone = false;
+  /** Starts under way. */
+  readonly #starts = new Set<Promise<unknown>>();
+  /** The same to their very end, what they have to end themselves included. */
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** Set when the daemon ends: what is still being started is ended at once. */
+  #final: { readonly request: EndRequest; readonly concerns: (run: Run) => boolean } | null = null;
 
   constructor(definition: ToolDefinition, context: ToolContext) {
     this.definition = definition;
+    this.written = definition;
     this.#context = context;
     this.#mailbox = new Mailbox((error) => context.ports.log.error({ tool: definition.name, err: error }, 'a decision could not be carried out'));
     this.#unproven = new UnprovenWatch({
@@ -85,7 +94,7 @@ export class Tool {
   /** Starts a managed run; resolves when it is ready. @throws GovernorError when refused or failed */
   async activate(context: string | null): Promise<Run> {
     this.#admit();
-    return this.#start(context);
+    return this.#followed(this.#start(context));
   }
 
   /** Puts a launcher under supervision; resolves when it was told to go on. */
@@ -95,12 +104,21 @@ export class Tool {
       this.#dispatch('launch_failed');
       this.#unregisterIfAdHoc();
       const { budget, windowMs } = this.definition.recovery;
-      throw new GovernorError('breaker_open', `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait, or raise its limits`);
+      throw new GovernorError('breaker_open', `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait until they are past`);
     }
+    return this.#followed(this.#startDirect(request, definition));
+  }
+
+  async #startDirect(request: DirectStart, definition: ToolDefinition): Promise<Run> {
     try {
-      const assembled = await this.#whileStarting(() => startDirect(definition, request, this.#context.ports, (started) => this.#watch(started)));
+      const assembled = await this.#whileStarting(() =>
+        startDirect(definition, request, this.#context.ports, {
+          onContained: (started) => this.#watch(started),
+          onFailed: (started, end) => this.#end(started, end),
+        }),
+      );
       this.#dispatch('run_started', assembled.run.id);
-      if (this.state !== 'active') void this.#end(assembled, { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs });
+      if (this.state !== 'active') await this.#end(assembled, this.#overtaken());
       return assembled.run;
     } catch (error) {
       this.#startFailed();
@@ -121,12 +139,14 @@ export class Tool {
     if (runId !== undefined && !this.runs.has(runId)) throw new GovernorError('unknown_run', `${this.name} has no run ${runId}`);
     if (runId === undefined) this.#dispatch('deactivate_requested');
     await this.#endRuns({ reason, message, graceMs }, runId);
+    if (runId === undefined) await Promise.all(this.#underWay);
   }
 
   /** Removes the tool for good, after its runs. */
   async unregister(reason: EndReason = 'unregistered'): Promise<void> {
     this.#dispatch('unregister_requested');
     await this.#endRuns({ reason, message: 'stopped: the tool was unregistered', graceMs: this.definition.graceMs });
+    await Promise.all(this.#underWay);
   }
 
   /** Closes an open breaker and looks at unproven runs again. */
@@ -155,6 +175,17 @@ export class Tool {
     }
   }
 
+  /** The daemon ends, and with it the runs that this concerns, also those whose start is under way. Never throws. */
+  async shutDown(request: EndRequest, concerns: (run: Run) => boolean): Promise<void> {
+    this.#final = { request, concerns };
+    this.recovery.cancel();
+    const endAll = (): Promise<unknown> =>
+      Promise.allSettled([...this.runs.values()].filter(({ run }) => concerns(run)).map((assembled) => this.#end(assembled, request)));
+    await endAll();
+    await Promise.allSettled(this.#starts);
+    await endAll();
+  }
+
   /** The daemon goes and leaves its direct runs alive: nothing is ended, nothing is written any more. */
   abandon(): void {
     this.recovery.cancel();
@@ -181,37 +212,59 @@ export class Tool {
   }
 
   async #start(context: string | null): Promise<Run> {
+    let reason: EndReason = 'not_ready';
     try {
       const assembled = await this.#whileStarting(() =>
         startManaged(this.definition, context, this.#context.ports, {
           onContained: (started) => this.#watch(started),
           onLogLine: (line) => this.logs.add(line),
           onExit: (run) => this.#context.monitor.poke(run.id),
-          onFailed: (started, request) => this.#end(started, request),
+          onFailed: async (started, request) => {
+            await this.#end(started, request);
+            reason = started.ending.request?.reason ?? reason;
+          },
         }),
       );
       this.#dispatch('run_started', assembled.run.id);
       if (this.state !== 'active') {
-        await this.#end(assembled, { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs });
+        reason = 'requested';
+        await this.#end(assembled, this.#overtaken());
         throw new GovernorError('illegal_state', `${this.name} was stopped while it was starting`);
       }
       this.server = assembled.run.connection?.server ?? null;
       this.recovery.started();
       return assembled.run;
     } catch (error) {
+      // What somebody stopped is not started again.
+      if (this.state === 'deactivating' || this.state === 'unregistering' || this.#final !== null) reason = 'requested';
       this.#startFailed();
-      this.#considerRecovery('not_ready');
+      this.#considerRecovery(reason);
       throw error;
     }
   }
 
+  #overtaken(): EndRequest {
+    return { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs };
+  }
+
+  /** A stop waits for what it has overtaken. */
+  #followed<T>(start: Promise<T>): Promise<T> {
+    const over: Promise<unknown> = start.then(
+      () => this.#underWay.delete(over),
+      () => this.#underWay.delete(over),
+    );
+    this.#underWay.add(over);
+    return start;
+  }
+
   /** A start is over, either way. */
   async #whileStarting<T>(start: () => Promise<T>): Promise<T> {
-    this.#starting++;
+    const started = start();
+    this.#starts.add(started);
     try {
-      return await start();
+      return await started;
     } finally {
-      this.#starting--;
+      this.#starts.delete(started);
     }
   }
 
@@ -221,13 +274,17 @@ export class Tool {
 
   /** No run, and none under way. */
   #idle(): boolean {
-    return this.runs.size === 0 && this.#starting === 0;
+    return this.runs.size === 0 && this.#starts.size === 0;
   }
 
   #watch(assembled: Assembled): void {
     this.runs.set(assembled.run.id, assembled);
     this.#context.monitor.add(assembled.run);
     assembled.run.init.scope.add('monitor', () => this.#context.monitor.remove(assembled.run.id), 1_000);
+    const final = this.#final;
+    // Not in the middle of its start, which goes on adding what the end has to release.
+    if (final?.concerns(assembled.run) === true) setImmediate(() => void this.#end(assembled, final.request));
+    else if (this.state === 'deactivating' || this.state === 'unregistering') setImmediate(() => void this.#end(assembled, this.#overtaken()));
   }
 
   async #endRuns(request: EndRequest, runId?: string): Promise<void> {
@@ -304,7 +361,7 @@ export class Tool {
   #recover(): void {
     if (this.state !== 'recovering') return;
     this.#dispatch('recovery_due');
-    this.#start(null).catch((error: unknown) => {
+    this.#followed(this.#start(null)).catch((error: unknown) => {
       this.#context.ports.log.warn({ tool: this.name, err: error }, 'a restart failed');
     });
   }
@@ -315,10 +372,11 @@ export class Tool {
   }
 
   #dispatch(event: ToolEvent, runId?: string): void {
-    const cell = transition(this.state, event);
+    const from = this.#gone ? 'gone' : this.state;
+    const cell = transition(from, event);
     if ('ignore' in cell) return;
-    if ('refuse' in cell) throw new GovernorError(cell.refuse, `${this.name} is ${this.state}: ${event.replaceAll('_', ' ')} is not possible now`);
-    const from = this.state;
+    if ('refuse' in cell) throw new GovernorError(cell.refuse, `${this.name} is ${from}: ${event.replaceAll('_', ' ')} is not possible now`);
+    this.#gone = cell.to === 'gone';
     this.state = cell.to === 'gone' ? 'unregistering' : cell.to;
     if (from !== cell.to) {
       this.#context.ports.recorder.record({ kind: 'lifecycle', tool: this.name, ...(runId === undefined ? {} : { run: runId }), from, to: cell.to, event });

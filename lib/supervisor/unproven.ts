@@ -15,6 +15,7 @@ export interface UnprovenOptions {
 export class UnprovenWatch {
   readonly #options: UnprovenOptions;
   #timer: NodeJS.Timeout | null = null;
+  #look: Promise<void> | null = null;
 
   constructor(options: UnprovenOptions) {
     this.#options = options;
@@ -31,7 +32,13 @@ export class UnprovenWatch {
     }, RECHECK_MS);
   }
 
-  async recheck(): Promise<void> {
+  /** One look at a time: a second one joins it. */
+  recheck(): Promise<void> {
+    this.#look ??= this.#recheck().finally(() => (this.#look = null));
+    return this.#look;
+  }
+
+  async #recheck(): Promise<void> {
     for (const assembled of [...this.#options.runs()]) {
       const { run, progress } = assembled;
       if (run.state !== 'unproven') continue;

@@ -90,6 +90,7 @@ t.test('SIGTERM leaves direct runs alive and limited, and stops managed ones', a
   await second.stop('SIGINT');
   t.same(await second.ended, { code: 0, signal: null }, second.output());
   t.same((await survivorsAfter(direct.marker, 5000)).map(formatSurvivor), []);
+  t.same((await survivorsAfter(marker, 0)).map(formatSurvivor), [], 'nor a tool that was just being started');
 });
 
 t.test('SIGKILL of the daemon at any point of twenty launches', async (t) => {

@@ -44,7 +44,11 @@ export function newStandDir(t: TestScope, stand: Stand): string {
 
 const CONFIG: ConfigDocument = { daemon: { sample_interval: '100ms' } };
 
-export function startOn(t: TestScope, stand: Stand, options: DaemonOptions & { readonly stateDir: string }): Promise<RunningDaemon> {
+export function startOn(
+  t: TestScope,
+  stand: Stand,
+  options: DaemonOptions & { readonly stateDir: string },
+): Promise<RunningDaemon> {
   return startDaemon(t, { config: CONFIG, backend: stand.backend, as: stand.as, ...options });
 }
 
@@ -74,7 +78,9 @@ export function leftovers(stand: Stand, stateDir: string, runs: readonly string[
     ...groupsBelow('/sys/fs/cgroup', 0).filter((path) => path.includes(instance) && /[0-9a-z]{10}$/.test(path)),
     ...entries(join(stateDir, 'ledger')),
     ...entries(join(stateDir, 'launch/pending')),
-    ...[tmpdir(), '/var/tmp'].flatMap((folder) => entries(`${folder}/governor-${stand.uid}`)).filter((path) => runs.some((run) => path.includes(run))),
+    ...[tmpdir(), '/var/tmp']
+      .flatMap((folder) => entries(`${folder}/governor-${stand.uid}`))
+      .filter((path) => runs.some((run) => path.includes(run))),
   ];
 }
 

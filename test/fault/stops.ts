@@ -6,7 +6,7 @@ import type { Test } from 'tap';
 import { LAUNCHER, type RunningDaemon } from '../helpers/daemon.ts';
 import { fixtureCommand, fixtureEnvironment, newMarker, type RunningFixture, startProgram } from '../helpers/fixture.ts';
 import { formatSurvivor, killIdentity, killSurvivors, survivors, survivorsAfter } from '../helpers/survivors.ts';
-import { waitFor } from '../helpers/wait-for.ts';
+import { patience, waitFor } from '../helpers/wait-for.ts';
 import { leftovers, newStandDir, runsOf, type Stand, startOn } from './stand.ts';
 
 interface Program {
@@ -16,11 +16,14 @@ interface Program {
   readonly hides?: true;
 }
 
+/** As quick as the machine allows without leaving nothing of it for anybody else. */
+const HOP = `--every-us=${patience(2000)}`;
+
 /** supervisors.md's escape programs A to E, and tools that do not want to go. */
 const PROGRAMS: Readonly<Record<string, Program>> = {
   'setsid and double fork': { fixture: 'escape-setsid-double-fork', args: [] },
-  'hop fork': { fixture: 'hop-fork', args: [], hides: true },
-  'hop fork, leader gone, sessions': { fixture: 'hop-fork', args: ['--leave', '--setsid'], hides: true },
+  'hop fork': { fixture: 'hop-fork', args: [HOP], hides: true },
+  'hop fork, leader gone, sessions': { fixture: 'hop-fork', args: [HOP, '--leave', '--setsid'], hides: true },
   'env -i daemon': { fixture: 'env-i-daemon', args: [process.execPath], hides: true },
   'fork bomb': { fixture: 'fork-bomb', args: ['--max=60'] },
   'leaky tree, polite': { fixture: 'leaky-tree', args: [process.execPath] },

@@ -24,8 +24,12 @@ export function notAskedFor(backend: string): string | false {
 export async function linuxBackends(): Promise<readonly UsableBackend[]> {
   const stateDir = mkdtempSync(join(tmpdir(), 'gov-probe-'));
   try {
-    const { stdout, stderr } = await runCommand(LAUNCHER, ['doctor', '--json'], { env: { ...cleanEnvironment(), GOVERNOR_STATE_DIR: stateDir } });
-    const { probes } = JSON.parse(stdout) as { readonly probes: readonly { backend: string; usable: boolean; reason: string }[] };
+    const { stdout, stderr } = await runCommand(LAUNCHER, ['doctor', '--json'], {
+      env: { ...cleanEnvironment(), GOVERNOR_STATE_DIR: stateDir },
+    });
+    const { probes } = JSON.parse(stdout) as {
+      readonly probes: readonly { backend: string; usable: boolean; reason: string }[];
+    };
     if (probes.length === 0) throw new Error(stderr);
     return probes
       .filter(({ backend }) => backend !== 'portable')

@@ -164,7 +164,14 @@ export function callUnix(socketPath: string, method: string, path: string, body?
   return new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const call = request(
-      { socketPath, method, path, headers: text === undefined ? {} : { 'content-type': 'application/json' } },
+      // A kept connection may have been closed while a test kept this process from noticing.
+      {
+        socketPath,
+        method,
+        path,
+        agent: false,
+        headers: text === undefined ? {} : { 'content-type': 'application/json' },
+      },
       (response) => {
         let received = '';
         response.setEncoding('utf8').on('data', (part: string) => (received += part));

@@ -17,6 +17,8 @@ export interface FakeProcess extends ManagedProcess {
   readonly stderr: PassThrough;
   endsOn: EndsOn;
   alive: boolean;
+  /** Managed ones: it has not become the tool yet. */
+  atGate: boolean;
   /** Ends it with this status. */
   end(exit?: ExitInfo): void;
 }
@@ -46,10 +48,13 @@ export class FakeProcesses implements ProcessFacts {
       endsOn: this.endsOn,
       alive: true,
       exited,
-      openGate: (openFiles) => this.#points.say(`gate opened, open files ${openFiles ?? 'as they are'}`),
+      atGate: true,
+      openGate: (openFiles) => {
+        this.#points.say(`gate opened, open files ${openFiles ?? 'as they are'}`);
+        process.atGate = false;
+      },
       closeGate: () => {
-        this.#points.say('gate closed');
-        process.end({ code: 125 });
+        if (process.atGate) process.end({ code: 125 });
       },
       end: (exit = { code: 0 }) => {
         if (!process.alive) return;

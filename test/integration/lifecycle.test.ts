@@ -1,9 +1,11 @@
 /** The life of tools over REST, with real processes: every way in and out, also in the middle of a start. */
 
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { auditOf } from '../helpers/audit.ts';
 import { type Answer, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
-import { fixtureCommand, fixtureEnvironment, lacksFixture, newMarker } from '../helpers/fixture.ts';
+import { fixtureCommand, lacksFixture, newMarker } from '../helpers/fixture.ts';
 import { runStairs, usageOf } from '../helpers/stairs.ts';
 import { lacks } from '../helpers/skip.ts';
 import { killSurvivors, survivors, survivorsAfter } from '../helpers/survivors.ts';
@@ -19,19 +21,16 @@ interface Registered {
 
 t.test('lifecycle', { skip, timeout: patience(110_000) }, async (t) => {
   const daemon = await startDaemon(t, { config: { daemon: { sample_interval: '100ms' } } });
-  // They share nothing but the daemon, so they may as well live at the same time.
-  await Promise.all([
-    t.test('register, activate, deactivate, unregister', (t) => wholeLife(t, daemon)),
-    t.test('without a handshake', (t) => withoutHandshake(t, daemon)),
-    t.test('unregistered while it starts', (t) => whileStarting(t, daemon, 'unregister')),
-    t.test('deactivated while it starts', (t) => whileStarting(t, daemon, 'deactivate')),
-    t.test('restart', (t) => restart(t, daemon)),
-    t.test('never ready', (t) => neverReady(t, daemon)),
-    t.test('crash loop', (t) => crashLoop(t, daemon)),
-    t.test('cannot be started', (t) => cannotStart(t, daemon)),
-    t.test('two runs of one tool', { skip: lacksFixture('stairs') }, (t) => twins(t, daemon)),
-    t.test('contexts', { skip: lacksFixture('stairs') }, (t) => contexts(t, daemon)),
-  ]);
+  await t.test('register, activate, deactivate, unregister', (t) => wholeLife(t, daemon));
+  await t.test('without a handshake', (t) => withoutHandshake(t, daemon));
+  await t.test('unregistered while it starts', (t) => whileStarting(t, daemon, 'unregister'));
+  await t.test('deactivated while it starts', (t) => whileStarting(t, daemon, 'deactivate'));
+  await t.test('restart', (t) => restart(t, daemon));
+  await t.test('never ready', (t) => neverReady(t, daemon));
+  await t.test('crash loop', (t) => crashLoop(t, daemon));
+  await t.test('cannot be started', (t) => cannotStart(t, daemon));
+  await t.test('two runs of one tool', { skip: lacksFixture('stairs') }, (t) => twins(t, daemon));
+  await t.test('contexts', { skip: lacksFixture('stairs') }, (t) => contexts(t, daemon));
   t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
 });
 
@@ -147,8 +146,10 @@ async function crashLoop(t: Test, daemon: RunningDaemon): Promise<void> {
 }
 
 async function cannotStart(t: Test, daemon: RunningDaemon): Promise<void> {
-  for (const [command, code] of [['no-such-command-here', 'command_not_found'], ['/etc/hostname', 'command_not_executable'], ['/', 'command_not_executable']] as const) {
-    const name = `cannot start ${command.replaceAll('/', '_')}`;
+  const plain = join(daemon.stateDir, 'plain');
+  writeFileSync(plain, 'text');
+  for (const [what, command, code] of [['absent', 'no-such-command-here', 'command_not_found'], ['plain file', plain, 'command_not_executable'], ['folder', '/', 'command_not_executable']] as const) {
+    const name = `cannot start: ${what}`;
     const path = `/v1/tools/${encodeURIComponent(name)}`;
     t.equal((await daemon.call('POST', '/v1/tools', { name, command, recovery: { strategy: 'stop' } })).status, 201);
     t.match(await daemon.call('POST', `${path}/activate`), { status: 422, json: { code } }, command);
@@ -210,5 +211,5 @@ async function register(t: Test, daemon: RunningDaemon, name: string, fixture: s
 
 function define(daemon: RunningDaemon, name: string, fixture: string, args: readonly string[], marker: string, more: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
   const [command, ...words] = fixtureCommand(fixture, args);
-  return daemon.call('POST', '/v1/tools', { name, command, args: words, env: fixtureEnvironment(marker), ...more });
+  return daemon.call('POST', '/v1/tools', { name, command, args: words, env: { FIXTURE_MARKER: marker, FIXTURE_LIFE_MS: String(patience(60_000)) }, ...more });
 }

@@ -25,7 +25,8 @@ if (destination === undefined || build === undefined) {
 
 const isNoSource = (path) => !['.ts', '.map'].includes(extname(path)) && basename(path) !== '.tsbuildinfo';
 copy(build, 'dist', isNoSource);
-for (const entry of ['package.json', 'limits.yaml', 'config', 'daemon', 'test/fixtures']) copy(entry, entry, isNoSource);
+for (const entry of ['package.json', 'limits.yaml', 'config', 'daemon', 'test/fixtures'])
+  copy(entry, entry, isNoSource);
 const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const wanted = [...Object.keys({ ...own.dependencies, ...own.optionalDependencies }), 'tap', ...extraPackages];
 for (const directory of closure(wanted)) {

@@ -16,7 +16,9 @@ for (const mode of words(modes)) {
     // A file that died or ran out of time fails, whatever its assertions said; so does one that was never reached.
     if (result.status !== 0 && result.failed === 0) {
       result.failed = 1;
-      result.failures.push(result.status === null ? 'the guest did not get to its end' : `ended with status ${result.status}`);
+      result.failures.push(
+        result.status === null ? 'the guest did not get to its end' : `ended with status ${result.status}`,
+      );
     }
     for (const count of Object.keys(total)) total[count] += result[count];
     const { passed, failed, skipped, seconds } = result;
@@ -65,5 +67,7 @@ function fresh() {
 }
 
 function words(file) {
-  return readFileSync(file, 'utf8').split(/\s+/).filter((word) => word !== '');
+  return readFileSync(file, 'utf8')
+    .split(/\s+/)
+    .filter((word) => word !== '');
 }

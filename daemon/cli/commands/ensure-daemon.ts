@@ -26,8 +26,10 @@ import type { Locations } from '../locations.ts';
 import type { Session } from '../session.ts';
 
 /** A busy or emulated machine takes its time; a daemon that cannot start says so at once by ending. */
-const DEADLINE_MS = 30_000;
-const POLL_MS = 20;
+const DEADLINE_MS = 60_000;
+const FIRST_POLL_MS = 20;
+/** Many may wait for one start: they must not take its time. */
+const SLOWEST_POLL_MS = 200;
 const LOG_NAME = 'daemon.log';
 /** As in daemon/bin/governor, which says why. */
 const NODE_OPTIONS = ['--max-semi-space-size=1', '--v8-pool-size=0'];
@@ -45,13 +47,15 @@ export async function ensureDaemon(session: Session): Promise<ExitCode> {
   if (await ready(client)) return EXIT.ok;
   makeStateDir(locations.stateDir);
   let starting = null as Starting | null;
+  let pollMs = FIRST_POLL_MS;
   try {
     while (!(await ready(client))) {
       if (starting === null && takeStartFile(locations.stateDir)) starting = startDaemon(session, locations);
       else if (starting?.ended() === true && !anotherDaemonLives(locations.stateDir, starting))
         throw startFailed(starting, locations);
       if (performance.now() > deadline) throw tooLate(starting, locations);
-      await sleep(POLL_MS);
+      await sleep(pollMs);
+      pollMs = Math.min(pollMs * 1.1, SLOWEST_POLL_MS);
     }
     return EXIT.ok;
   } finally {

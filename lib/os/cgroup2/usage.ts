@@ -65,7 +65,8 @@ export class GroupUsage implements UsageReader {
     }
     sample.atMs = nowMs;
     const known = this.#settled && sample.populated && nowMs - this.#readAtMs < STILL_MS;
-    if (known && !fresh) this.#keep(nowMs);
+    sample.still = known && !fresh;
+    if (sample.still) this.#keep(nowMs);
     else this.#read(cpuMs, nowMs, fresh);
     return sample;
   }

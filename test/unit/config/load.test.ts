@@ -124,7 +124,11 @@ tools:
   const limited = accepted(load(text, { env: { GOVERNOR_LIMIT_TEMP_STORAGE: '32MiB' } }));
   t.match(named(limited, 'own').limits.temp_storage, { limit: 32 * 1024 ** 2, backing: 'tmpfs' });
   t.match(
-    refused(load('version: 1\ntools: { w: { command: x, limits: { temp_storage: { limit: 1GiB, backing: tmpfs } } } }\n', { env: { GOVERNOR_LIMIT_TEMP_STORAGE: 'none' } })),
+    refused(
+      load('version: 1\ntools: { w: { command: x, limits: { temp_storage: { limit: 1GiB, backing: tmpfs } } } }\n', {
+        env: { GOVERNOR_LIMIT_TEMP_STORAGE: 'none' },
+      }),
+    ),
     [/backing: tmpfs .* needs a limit/],
     'never the disk instead, unasked',
   );

@@ -1,0 +1,104 @@
+import t from 'tap';
+import type { ToolDefinition } from '../../../lib/supervisor/governor.ts';
+import { limited } from '../../helpers/fake-ports.ts';
+import { stand } from '../../helpers/fake-registry.ts';
+import { fakeDefinition } from '../../helpers/fake-views.ts';
+import { isGovernorError } from '../../helpers/governor-error.ts';
+
+const entry = (name: string, overrides: Partial<ToolDefinition> = {}): ToolDefinition => fakeDefinition(name, { origin: 'file', limits: limited({ memory: 1_000 }), ...overrides });
+
+t.test('what is new comes, what is gone goes, what is the same stays untouched', async (t) => {
+  const scene = stand(t);
+  for (const name of ['stays', 'goes', 'changes']) scene.tool(name, entry(name));
+  const stays = await scene.registry.activate('stays', { context: null });
+  const goes = await scene.registry.activate('goes', { context: null });
+  const changes = await scene.registry.activate('changes', { context: null });
+  scene.define([entry('stays'), entry('changes', { limits: limited({ memory: 2_000 }) }), entry('new', { autostart: true }), entry('later')]);
+  const outcome = await scene.registry.reload();
+  t.same(outcome, { changed: ['changes'], added: ['new', 'later'], removed: ['goes'], notes: [] });
+  t.match(scene.recordsOf('daemon'), [{ event: 'config_reload', detail: outcome }]);
+  t.match(scene.registry.run(goes.id), { state: 'ended', end: { reason: 'unregistered' } });
+  t.match(scene.registry.run(stays.id), { state: 'running' });
+  t.match(scene.registry.run(changes.id), { state: 'running' }, 'changed limits need no new start');
+  t.match(scene.recordsOf('limits'), [{ tool: 'changes', run: changes.id, before: 1_000, after: 2_000, by: 'config reload' }]);
+  t.match(scene.trees[2]?.applied, { memory: { limit: 2_000 } });
+  await scene.time.pass(10);
+  t.same(scene.registry.tools().map(({ name, state }) => [name, state]), [['stays', 'active'], ['changes', 'active'], ['new', 'active'], ['later', 'registered']]);
+});
+
+t.test('what holds only from the next start is said, where there is a run', async (t) => {
+  const scene = stand(t);
+  scene.tool('running', entry('running'));
+  scene.tool('idle', entry('idle'));
+  await scene.registry.activate('running', { context: null });
+  scene.define([entry('running', { args: ['--other'] }), entry('idle', { args: ['--other'] })]);
+  const { changed, notes } = await scene.registry.reload();
+  t.same(changed, ['running', 'idle']);
+  t.same(notes, ['running: limits hold now; what else changed holds from its next start (governor restart running)']);
+  await scene.registry.restart('running');
+  t.same(scene.registry.tool('running').command, ['node', '--other']);
+});
+
+t.test('a change of the recovery holds at once and needs no note', async (t) => {
+  const scene = stand(t);
+  scene.tool('tool', entry('tool'));
+  await scene.registry.activate('tool', { context: null });
+  scene.define([entry('tool', { recovery: { strategy: 'stop', budget: 1, windowMs: 1_000 } })]);
+  t.same((await scene.registry.reload()).notes, []);
+  scene.launched[0]?.end({ code: 1 });
+  await scene.time.pass(1_000);
+  t.equal(scene.registry.tool('tool').state, 'registered');
+});
+
+t.test('tools of the API and of clients are not the file\'s to change', async (t) => {
+  const scene = stand(t);
+  scene.tool('api', { origin: 'api' });
+  await scene.launch('direct');
+  scene.define([entry('direct'), entry('api', { command: 'other' })]);
+  const { added, removed, notes } = await scene.registry.reload();
+  t.same([added, removed], [[], []]);
+  t.match(notes, [/^direct: a tool of this name is registered by run; the entry of the file is left out/, /^api: .* registered by api/]);
+  t.equal(scene.registry.tool('api').command[0], 'node');
+  scene.define([]);
+  t.same((await scene.registry.reload()).removed, []);
+});
+
+t.test('flags of a client are stronger than the file, also after a reload', async (t) => {
+  const scene = stand(t);
+  scene.tool('tool', entry('tool'));
+  await scene.launch('tool', { limits: limited({ memory: 5_000 }) });
+  scene.define([entry('tool', { limits: limited({ memory: 10 }) })]);
+  t.same((await scene.registry.reload()).changed, ['tool']);
+  t.match(scene.tree.applied, { memory: { limit: 5_000 } });
+  t.same(scene.recordsOf('limits'), []);
+});
+
+t.test('a tool that was removed with an unproven run comes back only after it is gone', async (t) => {
+  const scene = stand(t);
+  scene.processes.endsOn = 'nothing';
+  scene.tool('tool', entry('tool'));
+  await scene.registry.activate('tool', { context: null });
+  t.same((await scene.registry.reload()).removed, ['tool']);
+  t.equal(scene.registry.tool('tool').state, 'unregistering');
+  scene.launched[0]?.end();
+  await scene.time.pass(5_000);
+  t.throws(() => scene.registry.tool('tool'), isGovernorError('unknown_tool'));
+});
+
+t.test('a file that is refused changes nothing', async (t) => {
+  const scene = stand(t);
+  scene.tool('tool', entry('tool'));
+  scene.define([]);
+  await scene.registry.close('all');
+  await t.rejects(scene.registry.reload(), isGovernorError('shutting_down'));
+  t.equal(scene.registry.tools().length, 1);
+});
+
+t.test('an added tool that does not start is said', async (t) => {
+  const scene = stand(t);
+  scene.points.fail('launch', new Error('EAGAIN'), 1);
+  scene.define([entry('new', { autostart: true, recovery: { strategy: 'stop', budget: 1, windowMs: 1 } })]);
+  t.same((await scene.registry.reload()).added, ['new']);
+  await scene.time.pass(10);
+  t.same(scene.complaints, ['did not start: EAGAIN']);
+});

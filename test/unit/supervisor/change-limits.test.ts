@@ -1,0 +1,136 @@
+import t from 'tap';
+import { limited } from '../../helpers/fake-ports.ts';
+import { stand } from '../../helpers/fake-registry.ts';
+import { isGovernorError } from '../../helpers/governor-error.ts';
+import { settled } from '../../helpers/manual-time.ts';
+
+t.test('a changed limit holds at once, in the ladder and in the kernel, and is on record', async (t) => {
+  const scene = stand(t);
+  const run = await scene.launch('tool', { limits: limited({ memory: 1_000, tasks: 100 }, { reason: 'measured' }) });
+  await scene.time.pass(1_000);
+  scene.points.log.length = 0;
+  const view = await scene.registry.setLimits('tool', { memory: 500, sockets: 20, tasks: null }, 'token default');
+  t.same(scene.recordsOf('limits'), [
+    { kind: 'limits', tool: 'tool', run: run.id, resource: 'memory', before: 1_000, after: 500, by: 'token default' },
+    { kind: 'limits', tool: 'tool', run: run.id, resource: 'sockets', before: null, after: 20, by: 'token default' },
+    { kind: 'limits', tool: 'tool', run: run.id, resource: 'tasks', before: 100, after: null, by: 'token default' },
+  ]);
+  t.match(scene.tree.applied, { memory: { limit: 500 }, sockets: { limit: 20 }, tasks: null });
+  const memory = view.limits.find(({ resource }) => resource === 'memory');
+  t.match(memory, { limit: 500, source: { from: 'api', detail: 'token default' } });
+  t.notOk('reason' in (memory ?? {}), 'the former reason was for the former limit');
+  t.match(view.runs[0]?.limits.find(({ resource }) => resource === 'tasks'), { limit: null, enforcement: 'observed' });
+});
+
+t.test('the same limit again is no change', async (t) => {
+  const scene = stand(t);
+  await scene.launch('tool', { limits: limited({ memory: 1_000 }) });
+  await scene.registry.setLimits('tool', { memory: 1_000 }, 'me');
+  t.same(scene.recordsOf('limits'), []);
+});
+
+t.test('lowered below what is in use: the ladder first, the kernel cap follows', async (t) => {
+  const scene = stand(t);
+  const run = await scene.launch('tool', { limits: limited({ memory: 1_000 }) });
+  scene.tree.holds.memory = 700;
+  await scene.time.pass(2_000);
+  scene.tree.applied = null;
+  await scene.registry.setLimits('tool', { memory: 400 }, 'me');
+  t.equal(run.capsPending, true);
+  t.equal(scene.tree.applied, null, 'a cap at 600 would kill it at once');
+  // The tool frees memory when it is asked to, before the ladder has to act.
+  scene.tree.holds.memory = 300;
+  await scene.time.pass(1_000);
+  t.equal(run.capsPending, false);
+  t.match(scene.tree.applied, { memory: { limit: 400 } });
+  t.equal(run.state, 'running');
+});
+
+t.test('lowered far below what is in use: flagged at the next sample', async (t) => {
+  const scene = stand(t);
+  const run = await scene.launch('tool', { limits: limited({ memory: 1_000 }) });
+  scene.tree.holds.memory = 700;
+  await scene.time.pass(2_000);
+  scene.records.length = 0;
+  await scene.registry.setLimits('tool', { memory: 400 }, 'me');
+  await scene.time.pass(200);
+  t.match(scene.recordsOf('stage'), [{ resource: 'memory', to: 'emergency', limit: 400 }]);
+  t.match(run.end, { reason: 'limit', message: 'stopped: memory 700 B is 175 % of its limit of 400 B, stage emergency' });
+});
+
+t.test('a kernel that refuses the later cap is said, and does not end the daemon', async (t) => {
+  const scene = stand(t);
+  await scene.launch('tool', { limits: limited({ memory: 1_000 }) });
+  scene.tree.holds.memory = 700;
+  await scene.time.pass(2_000);
+  await scene.registry.setLimits('tool', { memory: 400 }, 'me');
+  scene.points.fail('limits.apply', new Error('EBUSY'), 1);
+  scene.tree.holds.memory = 100;
+  await scene.time.pass(1_000);
+  t.same(scene.complaints, ['the kernel refused a limit: EBUSY']);
+});
+
+t.test('a raised limit goes to the kernel at once', async (t) => {
+  const scene = stand(t);
+  const run = await scene.launch('tool', { limits: limited({ memory: 100 }) });
+  scene.tree.holds.memory = 95;
+  await scene.time.pass(2_000);
+  t.equal(run.stage('memory'), 'throttled');
+  t.ok(scene.tree.braked.has('memory_high'));
+  await scene.registry.setLimits('tool', { memory: 1_000 }, 'me');
+  t.match(scene.tree.applied, { memory: { limit: 1_000 } });
+  await scene.time.pass(2_000);
+  t.equal(run.stage('memory'), 'normal');
+  t.notOk(scene.tree.braked.has('memory_high'));
+});
+
+t.test('a limit that is taken away lifts its brakes', async (t) => {
+  const scene = stand(t);
+  const run = await scene.launch('tool', { limits: limited({ memory: 100 }) });
+  scene.tree.holds.memory = 95;
+  await scene.time.pass(2_000);
+  await scene.registry.setLimits('tool', { memory: null }, 'me');
+  await scene.time.pass(1_000);
+  t.equal(run.stage('memory'), 'normal');
+  t.notOk(scene.tree.braked.has('memory_high'));
+});
+
+t.test('inodes keep their proportion to the bytes', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { limits: limited({ temp_storage: 1_000 }, { inodes: 10 }) });
+  await scene.registry.setLimits('tool', { temp_storage: 500 }, 'me');
+  t.match(tool.definition.limits.temp_storage, { limit: 500, inodes: 5 });
+  await scene.registry.setLimits('tool', { temp_storage: 1 }, 'me');
+  t.match(tool.definition.limits.temp_storage, { limit: 1, inodes: 1 }, 'never none');
+});
+
+t.test('each run from what it has itself; the next one from the definition', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { limits: limited({ memory: 1_000, tasks: 10 }) });
+  await scene.launch('tool', { limits: limited({ memory: 2_000 }) });
+  await scene.registry.setLimits('tool', { memory: 3_000 }, 'me');
+  t.match(scene.trees[0]?.applied, { memory: { limit: 3_000 }, tasks: null }, 'flags stay as they are');
+  await tool.activate(null);
+  t.match(scene.trees[1]?.applied, { memory: { limit: 3_000 }, tasks: { limit: 10 } });
+});
+
+t.test('the client of something that runs elsewhere stays without a cap', async (t) => {
+  const scene = stand(t);
+  await scene.launch('tool', { command: 'docker', args: ['run', 'image'], limits: limited({ memory: 1_000 }) });
+  await scene.registry.setLimits('tool', { memory: 10 }, 'me');
+  await settled();
+  t.equal(scene.tree.applied?.memory ?? null, null);
+});
+
+t.test('temp storage in memory keeps a limit, and its place', async (t) => {
+  const scene = stand(t);
+  await scene.launch('tool', { limits: limited({ temp_storage: 1_000 }, { backing: 'tmpfs' }) });
+  await t.rejects(scene.registry.setLimits('tool', { temp_storage: null }, 'me'), isGovernorError('invalid_limit'));
+  await scene.registry.setLimits('tool', { temp_storage: 2_000 }, 'me');
+  t.match(scene.tree.applied, { temp_storage: { limit: 2_000, backing: 'tmpfs' } });
+});
+
+t.test('an unknown tool', async (t) => {
+  const scene = stand(t);
+  await t.rejects(scene.registry.setLimits('nobody', { memory: 1 }, 'me'), isGovernorError('unknown_tool'));
+});

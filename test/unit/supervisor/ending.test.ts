@@ -1,0 +1,195 @@
+import t from 'tap';
+import { terminate } from '../../../lib/process/terminate.ts';
+import { KILL_MS } from '../../helpers/fake-terminate.ts';
+import { TEMP_ROOT } from '../../helpers/fake-ports.ts';
+import { stand, type Stand } from '../../helpers/fake-registry.ts';
+import { settled } from '../../helpers/manual-time.ts';
+import type { Run } from '../../../lib/supervisor/run.ts';
+import type { CleanupReport } from '../../../lib/core/audit-record.ts';
+
+const ORDER = ['0 brakes', '1 connection', '2 process', 'monitor', 'gate', 'pressure channel', '3 memory, 4 CPU: containment', '5 temp storage', 'ledger entry'];
+
+async function managed(scene: Stand, overrides: Parameters<Stand['tool']>[1] = {}): Promise<Run> {
+  const run = await scene.tool('tool', { readiness: 'mcp', ...overrides }).activate(null);
+  scene.points.log.length = 0;
+  scene.records.length = 0;
+  return run;
+}
+
+const report = (run: Run): CleanupReport => {
+  const cleanup = run.end?.cleanup;
+  if (cleanup === undefined || cleanup === null) throw new Error('no report');
+  return cleanup;
+};
+
+t.test('the steps run in the order of the design, and what they do with them', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  await scene.registry.deactivate('tool');
+  t.same(report(run).steps.map(({ label, outcome }) => [label, outcome]), ORDER.map((label) => [label, 'ok']));
+  t.same(scene.points.log, [
+    'ledger: stopping',
+    'stderr of 100 held',
+    'lift all brakes',
+    'session ended',
+    'SIGTERM',
+    'stderr let go',
+    'pressure channel closed',
+    'containment removed',
+    'containment closed',
+    'temp dir deleted',
+    'ledger: removed',
+  ]);
+  t.same(scene.lastWords, ['governor: tool: stopped on request']);
+});
+
+t.test('intent comes before each irreversible step, its outcome after, the report last', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  await scene.registry.deactivate('tool');
+  const kinds = scene.records.flatMap((record) => ('action' in record ? [`${record.kind} ${record.action}`] : record.kind === 'cleanup' ? ['cleanup'] : []));
+  t.same(kinds, ['intent terminate', 'outcome terminate', 'intent delete_temp', 'outcome delete_temp', 'cleanup']);
+  t.match(scene.recordsOf('intent')[0], { tool: 'tool', run: run.id, reason: 'requested', target: { pids: [100], processes: 1 } });
+  t.match(scene.recordsOf('intent')[1], { reason: 'requested', target: { directory: `${TEMP_ROOT}/${run.id}` } });
+  t.match(scene.recordsOf('outcome')[0], { ok: true, detail: { how: 'signal', rounds: 0, proven: true } });
+  t.same(scene.recordsOf('cleanup')[0]?.report, report(run), 'the audit has the same report');
+});
+
+t.test('held, reclaimed, left, and how long it took without the grace', async (t) => {
+  const scene = stand(t);
+  scene.processes.endsOn = 'kill';
+  const run = await managed(scene, { graceMs: 3_000 });
+  Object.assign(scene.tree.holds, { memory: 5_000, fileHandles: 12, sockets: 4, tasks: 7 });
+  scene.tree.holds.tempStorage = { kind: 'measured', value: 900, quality: 'exact', atMs: 1, inodes: 6 };
+  scene.tree.fork();
+  await scene.registry.deactivate('tool');
+  const { held, reclaimed, left, durationMs, graceMs, proven } = report(run);
+  t.same(held, { processes: 2, memory_bytes: 5_000, file_handles: 12, sockets: 4, temp_bytes: 900, temp_files: 6, cgroups: 1 });
+  t.same(reclaimed, held);
+  t.same(left, {});
+  t.same([graceMs, durationMs, proven], [3_000, KILL_MS, true]);
+  t.same(scene.points.log.filter((line) => line === 'SIGTERM' || line === 'kill'), ['SIGTERM', 'kill']);
+});
+
+t.test('what cannot be read is left out of what was held, never zero', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  scene.tree.holds.sockets = { kind: 'unsupported', reason: 'EACCES' };
+  scene.tree.holds.memory = { kind: 'gone' };
+  await scene.registry.deactivate('tool');
+  t.same(Object.keys(report(run).held).toSorted(), ['cgroups', 'file_handles', 'processes', 'temp_bytes']);
+});
+
+t.test('the first reason wins', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  const tool = scene.registry.live.get('tool');
+  await Promise.all([
+    tool?.stop('limit', 'stopped: memory'),
+    tool?.stop('requested', 'stopped on request', run.id),
+    scene.registry.unregister('tool'),
+  ]);
+  t.match(run.end, { reason: 'limit', message: 'stopped: memory' });
+  t.same(scene.lastWords, ['governor: tool: stopped: memory']);
+  t.equal(scene.recordsOf('cleanup').length, 1);
+});
+
+t.test('a later request can only take the grace away', async (t) => {
+  // The real order with real time, for the wait that is cut short.
+  const scene = stand(t, { terminate: (target, options) => terminate(target, { ...options, monotonicMs: () => performance.now() }) });
+  scene.processes.endsOn = 'kill';
+  const run = await managed(scene, { graceMs: 600_000 });
+  const ended = scene.registry.deactivate('tool');
+  await settled();
+  t.ok(scene.launched[0]?.alive, 'it has its time');
+  scene.registry.hurry();
+  await ended;
+  t.match(run.end, { reason: 'requested', message: 'stopped on request', exit: { signal: 'SIGKILL' } });
+  t.match(scene.recordsOf('outcome')[0], { detail: { how: 'killed' } });
+});
+
+t.test('a failed step never stops the later ones, and what is left is said', async (t) => {
+  const cases: readonly (readonly [point: string, label: string, left: object])[] = [
+    ['brakes.lift', '0 brakes', {}],
+    ['connection.close', '1 connection', {}],
+    ['containment.remove', '3 memory, 4 CPU: containment', { cgroups: 1 }],
+    ['tempDirs.remove', '5 temp storage', { temp_files: 1 }],
+    ['ledger.remove', 'ledger entry', {}],
+  ];
+  for (const [point, label, left] of cases) {
+    const scene = stand(t);
+    const run = await managed(scene);
+    scene.points.fail(point, new Error('EIO'));
+    await scene.registry.deactivate('tool');
+    t.same(report(run).steps.map(({ label, outcome, detail }) => [label, outcome, outcome === 'failed' ? detail : '']), ORDER.map((step) => [step, step === label ? 'failed' : 'ok', step === label ? 'EIO' : '']), point);
+    t.same(report(run).left, left, point);
+    t.equal(run.state, 'ended');
+    t.notOk(scene.launched[0]?.alive);
+  }
+});
+
+t.test('a step that hangs is cut off at its deadline', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  scene.points.hold('connection.close');
+  const ended = scene.registry.deactivate('tool');
+  await scene.time.pass(11_000);
+  await ended;
+  t.match(report(run).steps.find(({ label }) => label === '1 connection'), { outcome: 'timed_out' });
+  t.notOk(scene.launched[0]?.alive);
+  t.equal(scene.ledger.size, 0);
+});
+
+t.test('files that cannot be deleted are counted, and are a failure', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  scene.stubbornFiles.set(`${TEMP_ROOT}/${run.id}`, ['a: EPERM', 'b: EPERM']);
+  await scene.registry.deactivate('tool');
+  t.match(report(run).steps.find(({ label }) => label === '5 temp storage'), { outcome: 'failed', detail: 'could not delete 2 entries, the first is a: EPERM' });
+  t.match(scene.recordsOf('outcome').find(({ action }) => action === 'delete_temp'), { ok: false, detail: { left: ['a: EPERM', 'b: EPERM'] } });
+});
+
+t.test('what only tells of an end does not keep it from coming', async (t) => {
+  for (const point of ['fresh sample', 'lastWord.open', 'ledger.write stopping']) {
+    const scene = stand(t);
+    const run = await managed(scene);
+    scene.points.fail(point, new Error('ENOSPC'));
+    await scene.registry.deactivate('tool');
+    t.equal(run.state, 'ended', point);
+    t.match(scene.complaints, [/ENOSPC/], point);
+    t.equal(scene.registry.tool('tool').state, 'registered', point);
+    t.equal(scene.ledger.size, 0, point);
+    t.notOk(scene.launched[0]?.alive, point);
+  }
+});
+
+t.test('members that cannot be listed make the stop unproven, not a success', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  scene.points.fail('members', new Error('EMFILE'));
+  await scene.registry.deactivate('tool');
+  t.equal(run.state, 'unproven');
+  t.match(report(run), { proven: false, left: { processes: 1 } });
+  t.equal(scene.ledger.get(run.id)?.step, 'unproven');
+});
+
+t.test('a tool that ended by itself is told nothing, and needs no signal', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene, { recovery: { strategy: 'stop', budget: 1, windowMs: 1_000 } });
+  scene.launched[0]?.end({ code: 3 });
+  await scene.time.pass(100);
+  t.match(run.end, { reason: 'exited', exit: { code: 3 } });
+  t.same(scene.lastWords, []);
+  t.notOk(scene.points.log.some((line) => line === 'SIGTERM' || line === 'kill'));
+  t.same(scene.recordsOf('intent').map(({ action }) => action), ['delete_temp']);
+  t.equal(report(run).proven, true);
+});
+
+t.test('a tool that heeds the end of its input is asked no further', async (t) => {
+  const scene = stand(t);
+  scene.processes.endsOn = 'end_of_input';
+  const run = await managed(scene);
+  await scene.registry.deactivate('tool');
+  t.match(run.end, { exit: { code: 0 } });
+  t.notOk(scene.points.log.includes('SIGTERM'));
+});
