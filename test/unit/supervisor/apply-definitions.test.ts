@@ -63,14 +63,38 @@ t.test('tools of the API and of clients are not the file\'s to change', async (t
   t.same((await scene.registry.reload()).removed, []);
 });
 
-t.test('flags of a client are stronger than the file, also after a reload', async (t) => {
+t.test('what a client gave as a flag, or someone set by hand, is stronger than the file, also after a reload', async (t) => {
   const scene = stand(t);
-  scene.tool('tool', entry('tool'));
-  await scene.launch('tool', { limits: limited({ memory: 5_000 }) });
-  scene.define([entry('tool', { limits: limited({ memory: 10 }) })]);
+  scene.tool('tool', entry('tool', { limits: limited({ memory: 1_000, tasks: 100, sockets: 10 }) }));
+  await scene.launch('tool', { limits: { ...limited({ memory: 5_000 }, { source: { from: 'flag', detail: '--memory' } }), tasks: limited({ tasks: 100 }).tasks } });
+  await scene.registry.setLimits('tool', { sockets: 20 }, 'me');
+  scene.records.length = 0;
+  scene.define([entry('tool', { limits: limited({ memory: 10, tasks: 50, sockets: 5 }) })]);
   t.same((await scene.registry.reload()).changed, ['tool']);
-  t.match(scene.tree.applied, { memory: { limit: 5_000 } });
-  t.same(scene.recordsOf('limits'), []);
+  t.match(scene.tree.applied, { memory: { limit: 5_000 }, tasks: { limit: 50 }, sockets: { limit: 20 } });
+  t.match(scene.recordsOf('limits'), [{ resource: 'tasks', before: 100, after: 50, by: 'config reload' }]);
+  t.match(scene.registry.tool('tool').limits.filter(({ limit }) => limit !== null).map(({ resource, limit }) => [resource, limit]), [['memory', 10], ['sockets', 20], ['tasks', 50]]);
+});
+
+t.test('a limit that was lifted by hand stays lifted while the file says the same', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', entry('tool', { limits: limited({ memory: 1_000, tasks: 100 }) }));
+  await scene.registry.setLimits('tool', { memory: null }, 'me');
+  scene.define([entry('tool', { limits: limited({ memory: 1_000, tasks: 50 }) })]);
+  await scene.registry.reload();
+  t.match(tool.definition.limits, { memory: null, tasks: { limit: 50 } });
+  scene.define([entry('tool', { limits: limited({ memory: 900, tasks: 50 }) })]);
+  await scene.registry.reload();
+  t.match(tool.definition.limits, { memory: { limit: 900 } }, 'what the file says anew holds');
+});
+
+t.test('lines that moved are no change', async (t) => {
+  const scene = stand(t);
+  const at = (detail: string) => entry('tool', { limits: limited({ memory: 1_000 }, { source: { from: 'file', detail } }) });
+  scene.tool('tool', at('limits.yaml:3:1'));
+  scene.define([at('limits.yaml:9:1')]);
+  t.same((await scene.registry.reload()).changed, []);
+  t.match(scene.registry.tool('tool').limits[0]?.source, { detail: 'limits.yaml:9:1' }, 'but are shown where they are');
 });
 
 t.test('a tool that was removed with an unproven run comes back only after it is gone', async (t) => {

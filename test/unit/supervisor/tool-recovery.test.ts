@@ -185,7 +185,7 @@ t.test('the breaker of direct runs counts emergency stops alone', async (t) => {
     t.same(scene.registry.tools(), [], 'stopped at once');
   }
   await t.rejects(scene.launch('tool', overrides), isGovernorError('breaker_open'));
-  await t.rejects(scene.launch('tool', overrides), { message: 'tool had more than 1 emergency stops in 10m; wait, or raise its limits' });
+  await t.rejects(scene.launch('tool', overrides), { message: /^tool had more than 1 emergency stops in 10m/ });
   t.same(scene.registry.tools(), [], 'and leaves no entry');
   await scene.time.pass(600_000);
   t.equal((await scene.launch('tool', overrides)).state, 'running');

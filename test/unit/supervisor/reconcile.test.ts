@@ -1,0 +1,244 @@
+import t from 'tap';
+import type { LedgerEntry } from '../../../lib/process/ledger.ts';
+import { reconcile } from '../../../lib/supervisor/reconcile.ts';
+import type { ToolDefinition } from '../../../lib/supervisor/governor.ts';
+import { FakeTree } from '../../helpers/fake-tree.ts';
+import { limited, TEMP_ROOT } from '../../helpers/fake-ports.ts';
+import { stand, type Stand } from '../../helpers/fake-registry.ts';
+import { fakeDefinition } from '../../helpers/fake-views.ts';
+
+const ID = 'abcdefghij';
+
+/** What an earlier daemon has left: an entry, and the tree that it names. */
+function left(scene: Stand, overrides: Partial<LedgerEntry> = {}, definition: Partial<ToolDefinition> = {}): { readonly tree: FakeTree; readonly entry: LedgerEntry } {
+  const runId = overrides.runId ?? ID;
+  const tree = new FakeTree(runId, scene.processes, scene.points);
+  const leader = tree.fork();
+  scene.earlier.set(runId, tree);
+  scene.tempDirs.add(`${TEMP_ROOT}/${runId}`);
+  const entry: LedgerEntry = {
+    version: 1,
+    runId,
+    tool: 'tool',
+    bootId: 'this-boot',
+    mode: 'direct',
+    step: 'running',
+    startedWallMs: scene.clock.wallMs() - 5_000,
+    leader: leader.identity,
+    clients: [],
+    detached: false,
+    context: 'chat',
+    tempDir: `${TEMP_ROOT}/${runId}`,
+    tempRoot: TEMP_ROOT,
+    containment: tree.record,
+    definition: fakeDefinition(overrides.tool ?? 'tool', { origin: 'run', limits: limited({ runtime: 60_000, tasks: 100 }), ...definition }),
+    command: ['node', 'server.js'],
+    cwd: '/home',
+    ...overrides,
+  };
+  scene.ledger.set(runId, entry);
+  return { tree, entry };
+}
+
+async function settle(scene: Stand, waiting: readonly number[] = []): Promise<() => Promise<void>> {
+  return reconcile({ ports: scene.ports, registry: scene.registry, restoreDefinition: (entry) => entry.definition as ToolDefinition, waiting: new Set(waiting) });
+}
+
+const account = (scene: Stand): unknown => scene.recordsOf('daemon')[0]?.detail;
+const NOTHING = { adopted: [], ended: [], cleaned: [], failed: [], interrupted: [], damaged: [] };
+
+t.test('nothing left: nothing to say', async (t) => {
+  const scene = stand(t);
+  await (await settle(scene))();
+  t.same(scene.records, []);
+});
+
+t.test('a direct run whose leader and client live is adopted, with its time, its limits and its end', async (t) => {
+  const scene = stand(t);
+  const client = scene.processes.start();
+  const { tree, entry } = left(scene, { clients: [client.identity] });
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, adopted: [`tool/${ID}`] });
+  t.match(scene.registry.tool('tool'), { state: 'active', runs: [{ id: ID, state: 'running', pid: entry.leader?.pid, context: 'chat', cwd: '/home', command: ['node', 'server.js'] }] });
+  t.match(tree.applied, { runtime: { limit: 60_000 } });
+  await scene.time.pass(1_000);
+  const runtime = scene.registry.usageOf('tool').resources.find(({ resource }) => resource === 'runtime');
+  t.ok((runtime?.usage ?? 0) >= 6_000, 'it began before this daemon');
+  client.end();
+  await scene.time.pass(1_000);
+  t.match(scene.registry.run(ID), { state: 'ended', end: { reason: 'client_died' } });
+  t.ok(tree.removed && tree.closed);
+  t.equal(scene.ledger.size, 0);
+  t.equal(scene.tempDirs.size, 0);
+  t.equal(scene.openPressure.size, 0);
+  t.same(scene.registry.tools(), [], 'ad-hoc as before');
+});
+
+t.test('what is not adopted is ended and cleaned up after, each with its reason', async (t) => {
+  const dead = (scene: Stand) => {
+    const process = scene.processes.start();
+    process.end();
+    return process.identity;
+  };
+  const cases: Readonly<Record<string, { overrides(scene: Stand): Partial<LedgerEntry>; also?(tree: FakeTree): void; reason: string; message: RegExp }>> = {
+    'its client died': {
+      overrides: (scene) => ({ clients: [scene.processes.start().identity, dead(scene)] }),
+      reason: 'client_died',
+      message: /^stopped: its client \(process \d+\) died while no daemon ran$/,
+    },
+    'its leader has gone, others live': {
+      overrides: (scene) => ({ leader: dead(scene) }),
+      reason: 'daemon_crash',
+      message: /the daemon that held it has died/,
+    },
+    'its pid is another process by now': {
+      overrides: (scene) => ({ leader: { pid: scene.processes.start().pid, startTicks: 1 } }),
+      reason: 'daemon_crash',
+      message: /the daemon that held it has died/,
+    },
+    'all of it has gone': {
+      overrides: () => ({}),
+      also: (tree) => [...tree.pids].forEach((pid) => tree.pids.delete(pid)),
+      reason: 'exited',
+      message: /^ended by itself while no daemon ran$/,
+    },
+    'a managed one': { overrides: () => ({ mode: 'managed' }), reason: 'daemon_crash', message: /the daemon that held it has died/ },
+    'one that was being stopped': { overrides: () => ({ step: 'stopping' }), reason: 'daemon_crash', message: /has died/ },
+    'one that was unproven': { overrides: () => ({ step: 'unproven' }), reason: 'daemon_crash', message: /has died/ },
+    'one that was only contained': { overrides: () => ({ step: 'contained', leader: null }), reason: 'daemon_crash', message: /has died/ },
+  };
+  for (const [name, { overrides, also, reason, message }] of Object.entries(cases)) {
+    const scene = stand(t);
+    const { tree } = left(scene, overrides(scene));
+    also?.(tree);
+    await settle(scene);
+    t.same(account(scene), { ...NOTHING, ended: [`tool/${ID}`] }, name);
+    const end = scene.registry.run(ID).end;
+    t.match(end, { reason, cleanup: { proven: true, left: {} } }, name);
+    t.match(end?.message, message, name);
+    t.ok(tree.removed && tree.closed, name);
+    t.equal(scene.ledger.size, 0, name);
+    t.equal(scene.tempDirs.size, 0, name);
+  }
+});
+
+t.test('a detached run outlives its client', async (t) => {
+  const scene = stand(t);
+  const client = scene.processes.start();
+  client.end();
+  left(scene, { detached: true, clients: [client.identity] });
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, adopted: [`tool/${ID}`] });
+});
+
+t.test('several runs of one tool come back to one tool, and a tool of the file keeps its entry', async (t) => {
+  const scene = stand(t);
+  left(scene);
+  left(scene, { runId: 'bbbbbbbbbb' });
+  scene.tool('of the file', { origin: 'file' });
+  left(scene, { runId: 'cccccccccc', tool: 'of the file' });
+  await settle(scene);
+  t.equal(scene.registry.tool('tool').runs.length, 2);
+  t.match(scene.registry.tool('of the file'), { origin: 'file', state: 'active', runs: [{ id: 'cccccccccc' }] });
+});
+
+t.test('another boot: nothing of it can live, so nothing is signalled, only cleaned up', async (t) => {
+  const scene = stand(t);
+  const { tree } = left(scene, { bootId: 'former-boot' });
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, cleaned: [`tool/${ID}`] });
+  t.equal(tree.fork().alive, true);
+  t.same(scene.points.log, ['temp dir deleted', 'ledger: removed']);
+  t.equal(scene.tempDirs.size, 0);
+  t.same(scene.registry.tools(), []);
+});
+
+t.test('a containment that is gone, or never was', async (t) => {
+  const scene = stand(t);
+  left(scene);
+  scene.earlier.clear();
+  left(scene, { runId: 'bbbbbbbbbb', step: 'intended', containment: null, leader: null });
+  scene.earlier.clear();
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, cleaned: [`tool/${ID}`, 'tool/bbbbbbbbbb'] });
+  t.same(scene.points.log.filter((line) => line.startsWith('discarded')), ['discarded bbbbbbbbbb'], 'what a creation that was cut short may have left');
+  t.equal(scene.ledger.size, 0);
+});
+
+t.test('an entry that names a foreign directory is refused and kept; the others are settled', async (t) => {
+  const scene = stand(t);
+  left(scene, { bootId: 'former-boot', tempDir: '/home/someone', tool: 'forged' });
+  left(scene, { runId: 'bbbbbbbbbb' });
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, failed: [`forged/${ID}`], adopted: ['tool/bbbbbbbbbb'] });
+  t.match(scene.complaints, [/could not be settled: \/home\/someone is not a run's own temp directory/]);
+  t.ok(scene.ledger.has(ID));
+});
+
+t.test('files that cannot be deleted keep the entry', async (t) => {
+  const scene = stand(t);
+  left(scene, { bootId: 'former-boot' });
+  scene.stubbornFiles.set(`${TEMP_ROOT}/${ID}`, ['a: EPERM']);
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, failed: [`tool/${ID}`] });
+  t.ok(scene.ledger.has(ID));
+});
+
+t.test('damaged entries are told', async (t) => {
+  const scene = stand(t);
+  scene.damaged.push({ file: '/ledger/x.json.damaged', message: 'Unexpected end of JSON input' });
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, damaged: ['/ledger/x.json.damaged: Unexpected end of JSON input'] });
+});
+
+t.test('a kind of containment that cannot be used here any more is a failure, not a loss', async (t) => {
+  const scene = stand(t);
+  const { tree, entry } = left(scene);
+  scene.ledger.set(ID, { ...entry, containment: { ...tree.record, backend: 'pidns' } });
+  await settle(scene);
+  t.same(account(scene), { ...NOTHING, failed: [`tool/${ID}`] });
+  t.match(scene.complaints, [/of the kind pidns, which is not usable here now/]);
+  t.ok(scene.ledger.has(ID));
+});
+
+t.test('a definition that cannot be restored is a failure of this run alone', async (t) => {
+  const scene = stand(t);
+  left(scene);
+  left(scene, { runId: 'bbbbbbbbbb', tool: 'other' });
+  await reconcile({
+    ports: scene.ports,
+    registry: scene.registry,
+    waiting: new Set(),
+    restoreDefinition(entry) {
+      if (entry.tool === 'tool') throw new Error('damaged');
+      return entry.definition as ToolDefinition;
+    },
+  });
+  t.match(account(scene), { failed: [`tool/${ID}`], adopted: ['other/bbbbbbbbbb'] });
+});
+
+t.test('a run that does not end stays unproven, and on record', async (t) => {
+  const scene = stand(t);
+  scene.processes.endsOn = 'nothing';
+  left(scene, { mode: 'managed' });
+  await settle(scene);
+  t.match(scene.registry.run(ID), { state: 'unproven' });
+  t.equal(scene.ledger.get(ID)?.step, 'unproven');
+});
+
+t.test('a launch that was interrupted is cleaned up after when its launcher has moved on', async (t) => {
+  const scene = stand(t);
+  const launcher = scene.launcher();
+  const { tree } = left(scene, { step: 'contained', leader: null });
+  tree.pids.clear();
+  tree.pids.add(launcher.pid);
+  const afterwards = await settle(scene, [launcher.pid]);
+  t.same(account(scene), { ...NOTHING, interrupted: [`tool/${ID}`] });
+  t.ok(launcher.alive, 'this daemon will answer it');
+  t.ok(scene.ledger.has(ID));
+  launcher.end();
+  await afterwards();
+  t.ok(tree.removed);
+  t.equal(scene.ledger.size, 0);
+  t.equal(scene.tempDirs.size, 0);
+});
