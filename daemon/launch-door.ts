@@ -3,7 +3,7 @@
  * hears what to do next. Every refusal is one line on the launcher's stderr and an exit code of the contract.
  */
 
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { GovernorError, formatProblem } from '../lib/core/errors.ts';
@@ -91,7 +91,10 @@ function instructions(
   const limit = run.enforced.file_handles;
   let environmentFile: string | null = null;
   if (needsEnvironmentFile(request.environment)) {
-    environmentFile = join(directory, `environment-${run.id}`);
+    const file = join(directory, `environment-${run.id}`);
+    // The launcher deletes it when it has read it, unless it dies before.
+    run.init.scope.add('environment file', () => rmSync(file, { force: true }), 1_000);
+    environmentFile = file;
     writeFileSync(environmentFile, environmentText(request.environment, variables), { mode: 0o600, flag: 'wx' });
   }
   return answerGo({

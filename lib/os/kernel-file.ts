@@ -119,7 +119,7 @@ export class KeyedFields {
   constructor(keys: readonly string[]) {
     this.keys = keys;
     this.values = new Float64Array(keys.length);
-    this.#bytes = keys.map((key) => Buffer.from(key, 'latin1'));
+    this.#bytes = keys.map(bytesOf);
   }
 
   parse(text: Buffer, length: number): void {
@@ -155,6 +155,18 @@ export class KeyedFields {
     }
     return -1;
   }
+}
+
+/** The same few keys for every run: made once. A buffer of its own each, since a slice would hold on to a pool of 8 KiB. */
+const KEY_BYTES = new Map<string, Buffer>();
+
+function bytesOf(key: string): Buffer {
+  const known = KEY_BYTES.get(key);
+  if (known !== undefined) return known;
+  const bytes = Buffer.allocUnsafeSlow(key.length);
+  bytes.write(key, 'latin1');
+  KEY_BYTES.set(key, bytes);
+  return bytes;
 }
 
 const NEWLINE = 0x0a;

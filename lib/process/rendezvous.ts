@@ -5,7 +5,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../core/identity.ts';
@@ -56,6 +56,7 @@ export class Rendezvous {
     this.#socket.on('data', (text: string) => this.#ring(text));
     this.#socket.on('error', (error) => options.onRefused(`doorbell: ${error.message}`));
     writeFileSync(join(directory, 'daemon'), `${options.self.pid} ${options.self.startTicks}\n`, { mode: 0o600 });
+    forgetEnvironments(directory);
     for (const pid of waitingLaunchers(directory)) {
       this.#serve(readFileSync(join(directory, 'pending', String(pid)), 'latin1').trim());
     }
@@ -68,6 +69,10 @@ export class Rendezvous {
     rmSync(join(this.#options.directory, 'daemon'), { force: true });
     rmSync(join(this.#options.directory, 'doorbell'), { force: true });
     this.#socket.destroy();
+    // Of launchers that died before they could ring.
+    for (const pid of waitingLaunchers(this.#options.directory)) {
+      if (this.#options.facts.identity(pid) === null) rmSync(join(this.#options.directory, 'pending', String(pid)), { force: true });
+    }
   }
 
   #ring(text: string): void {
@@ -138,6 +143,18 @@ export class Rendezvous {
     } finally {
       closeSync(file);
     }
+  }
+}
+
+/** A launcher reads its environment file at once; what lies there for longer belongs to one that died together with its daemon. */
+const ENVIRONMENT_KEPT_MS = 60_000;
+
+function forgetEnvironments(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name);
+    if (!name.startsWith('environment-')) continue;
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found !== undefined && Date.now() - found.mtimeMs > ENVIRONMENT_KEPT_MS) rmSync(path, { force: true });
   }
 }
 

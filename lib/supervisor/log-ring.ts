@@ -14,7 +14,7 @@ export class LogRing {
   }
 
   last(count: number): readonly string[] {
-    return this.#lines.slice(-Math.min(count, LINES_KEPT));
+    return this.#lines.slice(Math.max(0, this.#lines.length - Math.min(count, LINES_KEPT)));
   }
 }
 

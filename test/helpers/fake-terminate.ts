@@ -20,10 +20,10 @@ export function fakeTerminate(clock: ManualClock): (target: Target, options: Ter
     let spentMs = 0;
     if (graceMs > 0 && !hurry.aborted) {
       target.endInput?.();
-      await settled();
+      await settled(2);
       if (target.empty()) return done('end_of_input', 0, 0, 0);
       await target.signal('SIGTERM');
-      await settled();
+      await settled(2);
       if (target.empty()) return done('signal', 0, 0, 0);
       clock.advance(graceMs);
       spentMs = graceMs;

@@ -68,8 +68,8 @@ export function manualTime(t: TestScope): ManualTime {
 }
 
 /** Lets everything that needs no time come to rest. */
-export async function settled(): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) {
+export async function settled(turns = 20): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) {
     await new Promise((resolve) => {
       setImmediate(resolve);
     });

@@ -79,9 +79,13 @@ export async function usageOf(daemon: RunningDaemon, tool: string, resource: str
 /** Waits until the tool's resource is in this stage. @returns the usage document's entry */
 // oxlint-disable-next-line typescript/no-explicit-any
 export function stageReached(daemon: RunningDaemon, tool: string, resource: string, stage: string): Promise<any> {
-  return waitFor(`${tool} ${resource} ${stage}`, async () => {
-    const view = await usageOf(daemon, tool, resource);
-    if (view?.stage === stage) return view;
-    throw new Error(JSON.stringify(view));
-  }, { timeoutMs: 20_000 });
+  return waitFor(
+    `${tool} ${resource} ${stage}`,
+    async () => {
+      const view = await usageOf(daemon, tool, resource);
+      if (view?.stage === stage) return view;
+      throw new Error(JSON.stringify(view));
+    },
+    { timeoutMs: 20_000 },
+  );
 }

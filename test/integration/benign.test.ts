@@ -15,7 +15,11 @@ const tools = {
   'page cache': { ...base, limits: { memory: '128MiB' } },
   'shared forks': { ...base, limits: { memory: '480MiB' } },
   sawtooth: { ...base, limits: { memory: '320MiB' } },
-  burst: { ...base, limits: { cpu: '100%', memory: '256MiB' }, actions: { cpu: { cleanup: ['recycle'], emergency: ['kill'] } } },
+  burst: {
+    ...base,
+    limits: { cpu: '100%', memory: '256MiB' },
+    actions: { cpu: { cleanup: ['recycle'], emergency: ['kill'] } },
+  },
   'while stalled': { ...base, limits: { memory: '128MiB' } },
 };
 
@@ -49,12 +53,29 @@ for (const { id: backend, usable, reason } of backends) {
     await pause(1000);
     for (const run of runs) {
       t.equal(run.child.exitCode ?? run.child.signalCode, null, `${run.name} lives`);
-      const acts = (await auditOf(daemon, run.name)).filter(({ kind, action, outcome }) => kind === 'intent' || (kind === 'action' && action !== 'notify' && outcome === 'done'));
+      const acts = (await auditOf(daemon, run.name)).filter(
+        ({ kind, action, outcome }) =>
+          kind === 'intent' || (kind === 'action' && action !== 'notify' && outcome === 'done'),
+      );
       // A busy start may be slowed down; that harms nobody.
-      t.same(acts.filter(({ resource }) => resource !== 'cpu').map(({ kind, action, resource }) => `${kind} ${action} ${resource}`), [], `${run.name} was not acted on`);
+      t.same(
+        acts
+          .filter(({ resource }) => resource !== 'cpu')
+          .map(({ kind, action, resource }) => `${kind} ${action} ${resource}`),
+        [],
+        `${run.name} was not acted on`,
+      );
     }
-    t.same((await auditOf(daemon, 'burst', 'stage')).filter(({ resource, to }) => resource === 'cpu' && to !== 'normal'), [], 'a busy start is not even a CPU stage');
-    t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
+    t.same(
+      (await auditOf(daemon, 'burst', 'stage')).filter(({ resource, to }) => resource === 'cpu' && to !== 'normal'),
+      [],
+      'a busy start is not even a CPU stage',
+    );
+    t.notMatch(
+      daemon.output(),
+      /could not be carried out|sampling failed|the end of a run failed/,
+      'the daemon met no error',
+    );
     for (const run of runs) run.child.kill('SIGKILL');
   });
 }
@@ -73,11 +94,23 @@ async function stalledDaemon(t: Test, daemon: RunningDaemon): Promise<void> {
     process.kill(daemon.pid, 'SIGCONT');
   }
   await waitFor('a fresh sample', async () => (await usageOf(daemon, 'while stalled', 'memory')).usage < 20 * MIB);
-  t.equal(run.child.exitCode ?? run.child.signalCode, null, 'what passed while the daemon stood still is not held against the tool');
-  t.same((await auditOf(daemon, 'while stalled', 'stage')).map(({ to }) => to as string), [], 'no stage was entered');
+  t.equal(
+    run.child.exitCode ?? run.child.signalCode,
+    null,
+    'what passed while the daemon stood still is not held against the tool',
+  );
+  t.same(
+    (await auditOf(daemon, 'while stalled', 'stage')).map(({ to }) => to as string),
+    [],
+    'no stage was entered',
+  );
   run.ask('memory', 150);
   await run.ended;
-  t.match((await auditOf(daemon, 'while stalled', 'cleanup')).at(-1), { reason: 'limit' }, 'and the daemon has not gone blind');
+  t.match(
+    (await auditOf(daemon, 'while stalled', 'cleanup')).at(-1),
+    { reason: 'limit' },
+    'and the daemon has not gone blind',
+  );
 }
 
 function start(t: Test, daemon: RunningDaemon, name: string, fixture: string, args: readonly string[]): GovernedRun {

@@ -25,7 +25,10 @@ const tools = {
 
 const skip = lacks('linux') || lacksFixture('stairs');
 // One that has quotas, and one that has not.
-const backends = skip === false ? (await linuxBackends()).filter(({ id, usable }) => usable && id !== 'cgroup2-bare' && id !== 'pidns') : [];
+const backends =
+  skip === false
+    ? (await linuxBackends()).filter(({ id, usable }) => usable && id !== 'cgroup2-bare' && id !== 'pidns')
+    : [];
 if (skip !== false) t.test('CPU', { skip }, () => undefined);
 
 for (const { id: backend } of backends) {
@@ -38,7 +41,11 @@ for (const { id: backend } of backends) {
       endedAsConfigured(t, daemon, 'recycled', 115, 143),
       endedAsConfigured(t, daemon, 'killed', 300, 137),
     ]);
-    t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
+    t.notMatch(
+      daemon.output(),
+      /could not be carried out|sampling failed|the end of a run failed/,
+      'the daemon met no error',
+    );
   });
 }
 
@@ -48,7 +55,10 @@ async function warned(t: Test, daemon: RunningDaemon): Promise<void> {
   t.ok(view.ratio >= 0.75 && view.ratio < 0.9, `warned at ${view.ratio}`);
   await run.hold('exit', 0).catch(() => undefined);
   t.equal(statusOf(await run.ended), 0, 'warned: it was only told');
-  t.same((await auditOf(daemon, 'warned', 'action')).map(({ action, outcome }) => `${action} ${outcome}`), ['notify done']);
+  t.same(
+    (await auditOf(daemon, 'warned', 'action')).map(({ action, outcome }) => `${action} ${outcome}`),
+    ['notify done'],
+  );
 }
 
 async function throttledAndReleased(t: Test, daemon: RunningDaemon, hasQuota: boolean): Promise<void> {
@@ -56,13 +66,22 @@ async function throttledAndReleased(t: Test, daemon: RunningDaemon, hasQuota: bo
   await stageReached(daemon, 'throttled', 'cpu', 'throttled');
   await braked(t, daemon, 'throttled', hasQuota);
   await run.hold('cpu', 1);
-  await waitFor('the throttle to be left', async () => (await auditOf(daemon, 'throttled', 'stage')).some(({ from, to }) => from === 'throttled' && to !== 'cleanup'), { timeoutMs: 30_000 });
+  await waitFor(
+    'the throttle to be left',
+    async () =>
+      (await auditOf(daemon, 'throttled', 'stage')).some(({ from, to }) => from === 'throttled' && to !== 'cleanup'),
+    { timeoutMs: 30_000 },
+  );
   if (!hasQuota) {
     await waitFor('nice to be taken back', () => getPriority(run.child.pid) === 0);
   } else {
     // What it may use again shows that the quota is gone.
     await run.hold('cpu', 400);
-    await waitFor('more than its limit', async () => (await percentOver(run.child.pid ?? 0, 300)) > LIMIT_PERCENT * 1.5, { timeoutMs: 20_000, everyMs: 1 });
+    await waitFor(
+      'more than its limit',
+      async () => (await percentOver(run.child.pid ?? 0, 300)) > LIMIT_PERCENT * 1.5,
+      { timeoutMs: 20_000, everyMs: 1 },
+    );
   }
   t.equal(run.child.exitCode ?? run.child.signalCode, null, 'throttled: it lives');
   run.child.kill('SIGKILL');
@@ -80,7 +99,12 @@ async function jumpsOverTheThrottle(t: Test, daemon: RunningDaemon, hasQuota: bo
     t.ok(percent > 1, 'busy: and is not stopped');
   }
   t.equal(run.child.exitCode ?? run.child.signalCode, null, 'busy: a busy tool is no fault');
-  t.same((await auditOf(daemon, 'busy', 'action')).filter(({ action }) => ['kill', 'stop', 'recycle'].includes(action as string)), []);
+  t.same(
+    (await auditOf(daemon, 'busy', 'action')).filter(({ action }) =>
+      ['kill', 'stop', 'recycle'].includes(action as string),
+    ),
+    [],
+  );
   run.child.kill('SIGKILL');
   await run.ended;
 }
@@ -88,22 +112,40 @@ async function jumpsOverTheThrottle(t: Test, daemon: RunningDaemon, hasQuota: bo
 /** The brake is on record and in force. */
 async function braked(t: Test, daemon: RunningDaemon, name: string, hasQuota: boolean): Promise<void> {
   const brake = hasQuota ? 'cpu_quota' : 'nice';
-  await waitFor(`${brake} of ${name}`, async () => (await auditOf(daemon, name, 'action')).some(({ action, outcome }) => action === brake && outcome === 'done'), { timeoutMs: 30_000 });
+  await waitFor(
+    `${brake} of ${name}`,
+    async () =>
+      (await auditOf(daemon, name, 'action')).some(({ action, outcome }) => action === brake && outcome === 'done'),
+    { timeoutMs: 30_000 },
+  );
   const { pid } = (await daemon.call('GET', `/v1/tools/${name}`)).json.runs[0];
   if (!hasQuota) {
     t.equal(getPriority(pid), 10, `${name}: nice`);
-    t.match((await auditOf(daemon, name, 'action')).find(({ action }) => action === 'cpu_quota'), { outcome: 'unsupported', detail: /cgroup/ });
+    t.match(
+      (await auditOf(daemon, name, 'action')).find(({ action }) => action === 'cpu_quota'),
+      { outcome: 'unsupported', detail: /cgroup/ },
+    );
   }
 }
 
-async function endedAsConfigured(t: Test, daemon: RunningDaemon, name: string, tenths: number, status: number): Promise<void> {
+async function endedAsConfigured(
+  t: Test,
+  daemon: RunningDaemon,
+  name: string,
+  tenths: number,
+  status: number,
+): Promise<void> {
   const run = runStairs(t, daemon, name, { args: [`--cpu=${tenths}`] });
   t.equal(statusOf(await run.ended), status, `${name}: exit status`);
   const { lastEnd } = await waitFor(`${name} to have ended`, async () => {
     const { json } = await daemon.call('GET', `/v1/tools/${name}`);
     return json.lastEnd === null ? null : json;
   });
-  t.match(lastEnd, { reason: 'limit', resource: 'cpu', message: /^stopped: CPU \d+ % is \d+ % of its limit of 10 %/ }, `${name}: why`);
+  t.match(
+    lastEnd,
+    { reason: 'limit', resource: 'cpu', message: /^stopped: CPU \d+ % is \d+ % of its limit of 10 %/ },
+    `${name}: why`,
+  );
   t.equal(run.stderr().trimEnd().split('\n').at(-1), `governor: ${name}: ${lastEnd.message as string}`);
 }
 
@@ -122,5 +164,11 @@ function cpuMs(pid: number): number {
 }
 
 function tool(): Readonly<Record<string, unknown>> {
-  return { command: 'true', autostart: false, readiness: 'none', limits: { cpu: `${LIMIT_PERCENT}%` }, ladder: { cpu_warm_up: '2s' } };
+  return {
+    command: 'true',
+    autostart: false,
+    readiness: 'none',
+    limits: { cpu: `${LIMIT_PERCENT}%` },
+    ladder: { cpu_warm_up: '2s' },
+  };
 }

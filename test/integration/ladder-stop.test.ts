@@ -19,7 +19,11 @@ const base = { command: 'true', autostart: false, readiness: 'none' };
 
 const tools = {
   deadline: { ...base, limits: { file_handles: 60 }, ladder: { escalate_after: { file_handles: '1s' } } },
-  early: { ...base, limits: { memory: '256MiB' }, stages: { memory: { warning: '20%', throttled: '30%', cleanup: '40%' } } },
+  early: {
+    ...base,
+    limits: { memory: '256MiB' },
+    stages: { memory: { warning: '20%', throttled: '30%', cleanup: '40%' } },
+  },
   stubborn: { ...base, limits: { tasks: 20 }, grace: '300ms' },
   'dry run': { ...base, limits: { tasks: 20, cpu: '10%' }, ladder: { quiet: '100ms' }, dry_run: true },
   'told only': { ...base, limits: { tasks: 20 }, actions: { tasks: { cleanup: [], emergency: [] } } },
@@ -34,21 +38,44 @@ t.test('stops', { skip, timeout: patience(110_000) }, async (t) => {
   await t.test('an ad-hoc tool is forgotten, its run is not', (t) => adHoc(t, daemon));
   await t.test('a throttle that lasts becomes a cleanup', (t) => deadline(t, daemon));
   await t.test('stages can be set', (t) => earlyStages(t, daemon));
-  await t.test('a stubborn tool is killed after its grace; the report says what was done in which order', (t) => stubborn(t, daemon));
+  await t.test('a stubborn tool is killed after its grace; the report says what was done in which order', (t) =>
+    stubborn(t, daemon),
+  );
   await t.test('dry run decides the same and does nothing', (t) => dryRun(t, daemon));
   await t.test('an empty list of actions only tells', (t) => toldOnly(t, daemon));
   const { json: host } = await daemon.call('GET', '/v1/host');
-  const holder = (host.capabilities as readonly { resource: string; enforcement: string }[]).find(({ resource }) => resource === 'memory')?.enforcement;
-  await t.test('the kernel is faster than the ladder', { skip: holder === 'kernel' ? false : `memory is ${String(holder)} by ${host.backend as string}` }, (t) => outOfMemory(t, daemon));
+  const holder = (host.capabilities as readonly { resource: string; enforcement: string }[]).find(
+    ({ resource }) => resource === 'memory',
+  )?.enforcement;
+  await t.test(
+    'the kernel is faster than the ladder',
+    { skip: holder === 'kernel' ? false : `memory is ${String(holder)} by ${host.backend as string}` },
+    (t) => outOfMemory(t, daemon),
+  );
   await t.test('what runs elsewhere is never acted on', (t) => elsewhere(t, daemon));
   await t.test('the event stream tells what the audit has', async (t) => {
     const audited = await auditOf(daemon, 'stubborn');
     const told = (await events.of('stubborn', audited.length)).map(({ type, run, data }) => ({ type, run, ...data }));
-    t.same(told.map(({ type }) => type as string), audited.map(({ kind }) => kind as string));
-    const stage = (entry: Record<string, unknown>): unknown => ({ from: entry['from'], to: entry['to'], ratio: entry['ratio'], run: entry['run'] });
-    t.same(told.filter(({ type }) => type === 'stage').map(stage), audited.filter(({ kind }) => kind === 'stage').map(stage));
+    t.same(
+      told.map(({ type }) => type as string),
+      audited.map(({ kind }) => kind as string),
+    );
+    const stage = (entry: Record<string, unknown>): unknown => ({
+      from: entry['from'],
+      to: entry['to'],
+      ratio: entry['ratio'],
+      run: entry['run'],
+    });
+    t.same(
+      told.filter(({ type }) => type === 'stage').map(stage),
+      audited.filter(({ kind }) => kind === 'stage').map(stage),
+    );
   });
-  t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
+  t.notMatch(
+    daemon.output(),
+    /could not be carried out|sampling failed|the end of a run failed/,
+    'the daemon met no error',
+  );
   t.match((await daemon.call('GET', '/v1/audit/verify')).json, { ok: true });
 });
 
@@ -71,30 +98,48 @@ async function lastLine(t: Test, daemon: RunningDaemon): Promise<void> {
       return finished(spawn('sh', ['-c', script, LAUNCHER], { env: daemon.env, stdio: 'ignore' }));
     }),
   );
-  const line = /^governor: reasoned: stopped: runtime [\d.]+m?s is 1\d\d % of its limit of 1s, stage cleanup \(limit because: nobody waits longer\)$/;
-  for (const [name, before] of [['pipe', []], ['file', []], ['append', ['there before']], ['shared', ['first']]] as const) {
+  const line =
+    /^governor: reasoned: stopped: runtime [\d.]+m?s is 1\d\d % of its limit of 1s, stage cleanup \(limit because: nobody waits longer\)$/;
+  for (const [name, before] of [
+    ['pipe', []],
+    ['file', []],
+    ['append', ['there before']],
+    ['shared', ['first']],
+  ] as const) {
     // The shell has a word of its own for the death of its child, and cares little for the order.
     const reached = await waitFor(`the reason in ${name}`, () => {
-      const lines = readFileSync(file(name), 'utf8').trimEnd().split('\n').filter((text) => !/Terminated/.test(text));
+      const lines = readFileSync(file(name), 'utf8')
+        .trimEnd()
+        .split('\n')
+        .filter((text) => !/Terminated/.test(text));
       return lines.length > before.length && lines;
     });
     t.same(reached.slice(0, before.length), before, `${name}: what was there stays`);
     t.equal(reached.length, before.length + 1, `${name}: one line more`);
     t.match(reached.at(-1), line, `${name}: which says why`);
   }
-  for (const name of Object.keys(shells)) t.equal(readFileSync(file(`${name}.status`), 'utf8'), 'status 143\n', `${name}: a death by SIGTERM`);
+  for (const name of Object.keys(shells))
+    t.equal(readFileSync(file(`${name}.status`), 'utf8'), 'status 143\n', `${name}: a death by SIGTERM`);
 
   // Node's pipes are socket pairs.
-  const child = spawn(LAUNCHER, ['run', '--name', 'reasoned', '--', 'sleep', '60'], { env: daemon.env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(LAUNCHER, ['run', '--name', 'reasoned', '--', 'sleep', '60'], {
+    env: daemon.env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   await finished(child);
   t.match(stderr.trimEnd(), line, 'socket pair');
   const runs = await waitFor('seven ended runs', async () => {
-    const seen = (await daemon.call('GET', '/v1/tools/reasoned/runs')).json.runs as readonly { end: { message: string } | null }[];
+    const seen = (await daemon.call('GET', '/v1/tools/reasoned/runs')).json.runs as readonly {
+      end: { message: string } | null;
+    }[];
     return seen.length === 7 && seen.every(({ end }) => end !== null) && seen;
   });
-  t.ok(runs.every(({ end }) => line.test(`governor: reasoned: ${end?.message ?? ''}`)), 'REST says the same of each');
+  t.ok(
+    runs.every(({ end }) => line.test(`governor: reasoned: ${end?.message ?? ''}`)),
+    'REST says the same of each',
+  );
 }
 
 async function adHoc(t: Test, daemon: RunningDaemon): Promise<void> {
@@ -104,7 +149,11 @@ async function adHoc(t: Test, daemon: RunningDaemon): Promise<void> {
   run.ask('tasks', 11);
   t.equal(statusOf(await run.ended), 143);
   await waitFor('the tool to be forgotten', async () => (await daemon.call('GET', '/v1/tools/ad-hoc')).status === 404);
-  t.match((await daemon.call('GET', `/v1/runs/${id as string}`)).json, { tool: 'ad-hoc', state: 'ended', end: { reason: 'limit', resource: 'tasks' } });
+  t.match((await daemon.call('GET', `/v1/runs/${id as string}`)).json, {
+    tool: 'ad-hoc',
+    state: 'ended',
+    end: { reason: 'limit', resource: 'tasks' },
+  });
   t.match((await auditOf(daemon, 'ad-hoc', 'cleanup')).at(-1), { run: id, reason: 'limit' }, 'its history stays');
   t.equal((await daemon.call('GET', '/v1/runs/nosuchrun0')).json.code, 'unknown_run');
 }
@@ -147,16 +196,39 @@ async function stubborn(t: Test, daemon: RunningDaemon): Promise<void> {
   const { cleanup } = end;
   t.equal(cleanup.proven, true);
   t.ok(cleanup.graceMs >= 300, `grace ${cleanup.graceMs}`);
-  t.ok(cleanup.held.processes > 20 && cleanup.held.temp_bytes >= 100 * 1024 && cleanup.held.temp_files >= 6 && cleanup.held.file_handles > 3, JSON.stringify(cleanup.held));
+  t.ok(
+    cleanup.held.processes > 20 &&
+      cleanup.held.temp_bytes >= 100 * 1024 &&
+      cleanup.held.temp_files >= 6 &&
+      cleanup.held.file_handles > 3,
+    JSON.stringify(cleanup.held),
+  );
   t.same(cleanup.reclaimed, cleanup.held, 'all that was held is reclaimed');
   t.same(cleanup.left, {}, 'nothing is left');
   const labels = (cleanup.steps as readonly { label: string; outcome: string }[]).map(({ label }) => label);
-  t.same(labels.filter((label) => /^\d/.test(label)), ['0 brakes', '1 connection', '2 process', '3 memory, 4 CPU: containment', '5 temp storage'], 'in this order');
-  t.ok((cleanup.steps as readonly { outcome: string }[]).every(({ outcome }) => outcome === 'ok'), JSON.stringify(cleanup.steps));
+  t.same(
+    labels.filter((label) => /^\d/.test(label)),
+    ['0 brakes', '1 connection', '2 process', '3 memory, 4 CPU: containment', '5 temp storage'],
+    'in this order',
+  );
+  t.ok(
+    (cleanup.steps as readonly { outcome: string }[]).every(({ outcome }) => outcome === 'ok'),
+    JSON.stringify(cleanup.steps),
+  );
   t.notOk(existsSync(tempDir as string), 'temp directory gone');
-  t.equal(spawnSync('find', ['/sys/fs/cgroup', '-name', `*${id as string}*`], { encoding: 'utf8' }).stdout, '', 'containment gone');
-  const acts = (await auditOf(daemon, 'stubborn')).filter(({ kind }) => ['intent', 'outcome', 'cleanup'].includes(kind as string)).map(({ kind, action }) => [kind, action].filter((part) => part !== undefined).join(' '));
-  t.same(acts, ['intent terminate', 'outcome terminate', 'intent delete_temp', 'outcome delete_temp', 'cleanup'], 'the intent is on record before the act');
+  t.equal(
+    spawnSync('find', ['/sys/fs/cgroup', '-name', `*${id as string}*`], { encoding: 'utf8' }).stdout,
+    '',
+    'containment gone',
+  );
+  const acts = (await auditOf(daemon, 'stubborn'))
+    .filter(({ kind }) => ['intent', 'outcome', 'cleanup'].includes(kind as string))
+    .map(({ kind, action }) => [kind, action].filter((part) => part !== undefined).join(' '));
+  t.same(
+    acts,
+    ['intent terminate', 'outcome terminate', 'intent delete_temp', 'outcome delete_temp', 'cleanup'],
+    'the intent is on record before the act',
+  );
 }
 
 async function dryRun(t: Test, daemon: RunningDaemon): Promise<void> {
@@ -167,13 +239,30 @@ async function dryRun(t: Test, daemon: RunningDaemon): Promise<void> {
   await run.hold('tasks', 20);
   await stageReached(daemon, 'dry run', 'tasks', 'cleanup');
   const entries = await auditOf(daemon, 'dry run');
-  t.ok(entries.filter(({ kind }) => kind === 'stage').every((entry) => entry.dryRun === true), 'stages are entered, and said to be dry');
-  t.ok(entries.filter(({ kind }) => kind === 'action').every(({ outcome }) => outcome === 'dry_run' || outcome === 'unsupported'), 'every action is only pretended');
-  t.ok(entries.some(({ kind, action }) => kind === 'action' && action === 'stop'), 'also the one that ends');
-  t.notOk(entries.some(({ kind }) => ['intent', 'outcome', 'cleanup'].includes(kind as string)), 'nothing was sent');
+  t.ok(
+    entries.filter(({ kind }) => kind === 'stage').every((entry) => entry.dryRun === true),
+    'stages are entered, and said to be dry',
+  );
+  t.ok(
+    entries
+      .filter(({ kind }) => kind === 'action')
+      .every(({ outcome }) => outcome === 'dry_run' || outcome === 'unsupported'),
+    'every action is only pretended',
+  );
+  t.ok(
+    entries.some(({ kind, action }) => kind === 'action' && action === 'stop'),
+    'also the one that ends',
+  );
+  t.notOk(
+    entries.some(({ kind }) => ['intent', 'outcome', 'cleanup'].includes(kind as string)),
+    'nothing was sent',
+  );
   await pause(500);
   t.equal(run.child.exitCode ?? run.child.signalCode, null, 'it lives');
-  t.match((await daemon.call('GET', '/metrics')).text, /governor_actions_total\{tool="dry run",resource="tasks",action="stop",outcome="dry_run"\} [1-9]/);
+  t.match(
+    (await daemon.call('GET', '/metrics')).text,
+    /governor_actions_total\{tool="dry run",resource="tasks",action="stop",outcome="dry_run"\} [1-9]/,
+  );
   t.equal((await daemon.cli(['stop', 'dry run'])).code, 0, 'a person can still stop it');
   t.equal(statusOf(await run.ended), 143);
 }
@@ -186,7 +275,14 @@ async function toldOnly(t: Test, daemon: RunningDaemon): Promise<void> {
   await run.hold('tasks', 1);
   await stageReached(daemon, 'told only', 'tasks', 'normal');
   t.equal(run.child.exitCode ?? run.child.signalCode, null, 'it lives, and recovers');
-  t.same((await auditOf(daemon, 'told only', 'stage')).map(({ from, to }) => `${from} ${to}`).at(-1)?.split(' ').at(-1), 'normal');
+  t.same(
+    (await auditOf(daemon, 'told only', 'stage'))
+      .map(({ from, to }) => `${from} ${to}`)
+      .at(-1)
+      ?.split(' ')
+      .at(-1),
+    'normal',
+  );
   await daemon.cli(['stop', 'told only']);
   await run.ended;
 }
@@ -196,7 +292,10 @@ async function outOfMemory(t: Test, daemon: RunningDaemon): Promise<void> {
   const marker = newMarker();
   t.teardown(() => killSurvivors(marker));
   const [allocator, ...args] = fixtureCommand('fast-allocator', ['--cap-mb=400']);
-  const run = spawn(LAUNCHER, ['run', '--name', 'oom', '--', 'sh', '-c', '"$@"; sleep 60', 'sh', allocator, ...args], { env: { ...daemon.env, ...fixtureEnvironment(marker) }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const run = spawn(LAUNCHER, ['run', '--name', 'oom', '--', 'sh', '-c', '"$@"; sleep 60', 'sh', allocator, ...args], {
+    env: { ...daemon.env, ...fixtureEnvironment(marker) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let [stdout, stderr] = ['', ''];
   run.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   run.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
@@ -224,20 +323,36 @@ async function elsewhere(t: Test, daemon: RunningDaemon): Promise<void> {
     env: { PATH: `${folder}:${process.env['PATH'] ?? ''}` },
   });
   await run.said('ready');
-  t.match(run.stderr(), /^governor: in docker: the process runs in a container of docker; limit it there: .*--memory/, 'said at the start');
+  t.match(
+    run.stderr(),
+    /^governor: in docker: the process runs in a container of docker; limit it there: .*--memory/,
+    'said at the start',
+  );
   await run.hold('files', 100);
   await run.hold('tasks', 30);
   await stageReached(daemon, 'in docker', 'tasks', 'emergency');
   await stageReached(daemon, 'in docker', 'file_handles', 'emergency');
   await pause(500);
   t.equal(run.child.exitCode ?? run.child.signalCode, null, 'far above its limits it lives');
-  t.notOk(run.lines().some((text) => text.startsWith('refused')), 'and the kernel refused it nothing');
+  t.notOk(
+    run.lines().some((text) => text.startsWith('refused')),
+    'and the kernel refused it nothing',
+  );
   const { json: tool } = await daemon.call('GET', '/v1/tools/in%20docker');
   t.match(tool.runs[0], { governed: false, notGovernedReason: /container of docker/ });
-  t.ok((tool.runs[0].limits as readonly { enforcement: string }[]).every(({ enforcement }) => enforcement === 'none'), 'no limit is said to be enforced');
+  t.ok(
+    (tool.runs[0].limits as readonly { enforcement: string }[]).every(({ enforcement }) => enforcement === 'none'),
+    'no limit is said to be enforced',
+  );
   t.equal((await usageOf(daemon, 'in docker', 'tasks')).enforcement, 'none');
   t.match((await daemon.cli(['ls'])).stdout, /in docker .*not governed: .*container of docker/);
-  t.same((await auditOf(daemon, 'in docker', 'action')).filter(({ outcome, action }) => outcome === 'done' && action !== 'notify'), [], 'nothing was done to it');
+  t.same(
+    (await auditOf(daemon, 'in docker', 'action')).filter(
+      ({ outcome, action }) => outcome === 'done' && action !== 'notify',
+    ),
+    [],
+    'nothing was done to it',
+  );
   t.equal((await daemon.cli(['stop', 'in docker'])).code, 0, 'a person can stop it');
   await run.ended;
 }
@@ -253,14 +368,17 @@ interface Told {
 function followEvents(t: Test, daemon: RunningDaemon): { of(tool: string, count: number): Promise<readonly Told[]> } {
   const heard: Told[] = [];
   let rest = '';
-  const call = request({ socketPath: join(daemon.stateDir, 'governor.sock'), path: '/v1/events?last_event_id=0' }, (response) => {
-    response.setEncoding('utf8').on('data', (text: string) => {
-      const parts = `${rest}${text}`.split('\n');
-      rest = parts.pop() ?? '';
-      for (const line of parts) if (line.startsWith('data:')) heard.push(JSON.parse(line.slice(5)) as Told);
-    });
-    response.on('error', () => undefined);
-  });
+  const call = request(
+    { socketPath: join(daemon.stateDir, 'governor.sock'), path: '/v1/events?last_event_id=0' },
+    (response) => {
+      response.setEncoding('utf8').on('data', (text: string) => {
+        const parts = `${rest}${text}`.split('\n');
+        rest = parts.pop() ?? '';
+        for (const line of parts) if (line.startsWith('data:')) heard.push(JSON.parse(line.slice(5)) as Told);
+      });
+      response.on('error', () => undefined);
+    },
+  );
   // The daemon ends before the stream is given up.
   call.on('error', () => undefined);
   call.end();

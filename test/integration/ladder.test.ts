@@ -12,7 +12,6 @@ import { lacks } from '../helpers/skip.ts';
 import { survivorsAfter } from '../helpers/survivors.ts';
 import { patience, waitFor } from '../helpers/wait-for.ts';
 
-
 const MIB = 2 ** 20;
 /** Resource → the fixture's word for it, its limit, and how much of the resource's unit one step of that word is. */
 const CLIMBS = {
@@ -48,17 +47,29 @@ for (const { id: backend, usable, reason } of backends) {
     await Promise.all([
       ...CLIMBING.map((resource) => climbs(t, daemon, resource, backend)),
       // Without the kernel's help the daemon does it all, the same way for each: two of them will do.
-      ...CLIMBING.filter((resource) => enforces(backend) || resource === 'memory' || resource === 'tasks').map((resource) => emergency(t, daemon, resource, backend)),
+      ...CLIMBING.filter((resource) => enforces(backend) || resource === 'memory' || resource === 'tasks').map(
+        (resource) => emergency(t, daemon, resource, backend),
+      ),
       inodes(t, daemon),
       runtimeCleanup(t, daemon),
       runtimeEmergency(t, daemon),
     ]);
     const listed = (await daemon.cli(['ls'])).stdout.split('\n');
-    for (const { name, lastEnd } of (await daemon.call('GET', '/v1/tools')).json.tools as readonly { name: string; lastEnd: { message: string } | null }[]) {
+    for (const { name, lastEnd } of (await daemon.call('GET', '/v1/tools')).json.tools as readonly {
+      name: string;
+      lastEnd: { message: string } | null;
+    }[]) {
       if (lastEnd === null) continue;
-      t.ok(listed.find((line) => line.startsWith(`${name} `))?.includes(`ended: ${lastEnd.message}`.slice(0, 60)), `${name}: ls says why`);
+      t.ok(
+        listed.find((line) => line.startsWith(`${name} `))?.includes(`ended: ${lastEnd.message}`.slice(0, 60)),
+        `${name}: ls says why`,
+      );
     }
-    t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
+    t.notMatch(
+      daemon.output(),
+      /could not be carried out|sampling failed|the end of a run failed/,
+      'the daemon met no error',
+    );
     t.match((await daemon.call('GET', '/v1/audit/verify')).json, { ok: true });
   });
 }
@@ -94,17 +105,34 @@ async function climbs(t: Test, daemon: RunningDaemon, resource: Climbing, backen
   t.same(await survivorsAfter(run.marker, 2000), [], `${resource}: nothing survives`);
   await stopped(t, daemon, { name: resource, runId, resource, run });
 
-  const stages = (await auditOf(daemon, resource, 'stage')).map(({ resource: of, from, to }) => `${of}: ${from} → ${to}`);
-  t.same(stages, [`${resource}: normal → warning`, `${resource}: warning → throttled`, `${resource}: throttled → cleanup`]);
-  const actions = (await auditOf(daemon, resource, 'action')).map(({ stage, action, outcome }) => `${stage} ${action} ${outcome}`);
+  const stages = (await auditOf(daemon, resource, 'stage')).map(
+    ({ resource: of, from, to }) => `${of}: ${from} → ${to}`,
+  );
+  t.same(stages, [
+    `${resource}: normal → warning`,
+    `${resource}: warning → throttled`,
+    `${resource}: throttled → cleanup`,
+  ]);
+  const actions = (await auditOf(daemon, resource, 'action')).map(
+    ({ stage, action, outcome }) => `${stage} ${action} ${outcome}`,
+  );
   t.same(actions, expectedActions(resource, backend), `${resource}: actions`);
 }
 
 /** The brake on open files is real, and whoever runs into it lives. */
 async function refusesMoreFiles(t: Test, run: GovernedRun, level: number): Promise<void> {
-  await waitFor('the brake', () => /^Max open files\s+(\d+)/m.test(limitsOf(run)) && Number(/^Max open files\s+(\d+)/m.exec(limitsOf(run))?.[1]) < 90);
+  await waitFor(
+    'the brake',
+    () =>
+      /^Max open files\s+(\d+)/m.test(limitsOf(run)) &&
+      Number(/^Max open files\s+(\d+)/m.exec(limitsOf(run))?.[1]) < 90,
+  );
   await run.hold('files', level);
-  t.match(await run.said('refused'), { word: 'files', why: 'Too many open files' }, 'file_handles: the tool sees EMFILE');
+  t.match(
+    await run.said('refused'),
+    { word: 'files', why: 'Too many open files' },
+    'file_handles: the tool sees EMFILE',
+  );
   t.equal(run.child.exitCode ?? run.child.signalCode, null, 'file_handles: and lives');
 }
 
@@ -148,7 +176,12 @@ async function emergency(t: Test, daemon: RunningDaemon, resource: Climbing, bac
   if (byKernel) return;
   const last = (await auditOf(daemon, name, 'stage')).at(-1);
   t.match(last, { resource, to: 'emergency', cause: 'samples', dryRun: false }, `${name}: the stage`);
-  t.match((await auditOf(daemon, name, 'action')).at(-1), { resource, stage: 'emergency', action: 'kill', outcome: 'done' });
+  t.match((await auditOf(daemon, name, 'action')).at(-1), {
+    resource,
+    stage: 'emergency',
+    action: 'kill',
+    outcome: 'done',
+  });
 }
 
 /** Many empty files are a violation of their own. */
@@ -160,7 +193,10 @@ async function inodes(t: Test, daemon: RunningDaemon): Promise<void> {
   t.ok(warned.ratio >= 0.75, 'inodes: the ratio is that of the inodes');
   run.ask('inodes', Math.ceil(INODES * 1.2));
   t.equal(statusOf(await run.ended), 143, 'inodes: stopped');
-  const lastEnd = await waitFor('the end', async () => (await daemon.call('GET', '/v1/tools/inodes')).json.lastEnd as unknown);
+  const lastEnd = await waitFor(
+    'the end',
+    async () => (await daemon.call('GET', '/v1/tools/inodes')).json.lastEnd as unknown,
+  );
   t.match(lastEnd, { reason: 'limit', resource: 'temp_storage' });
 }
 
@@ -175,7 +211,10 @@ async function runtimeCleanup(t: Test, daemon: RunningDaemon): Promise<void> {
   const stages = entries.map(({ to }) => to as string);
   t.ok(entries.at(-1).usage >= patience(4000), 'runtime: not before its limit');
   // A busy machine may look too late to see them all; they come in order, and the limit is the last.
-  t.same(stages, ['warning', 'throttled', 'cleanup'].filter((stage) => stages.includes(stage)));
+  t.same(
+    stages,
+    ['warning', 'throttled', 'cleanup'].filter((stage) => stages.includes(stage)),
+  );
   t.equal(stages.at(-1), 'cleanup');
 }
 
@@ -203,34 +242,61 @@ interface Stop {
 }
 
 /** Everyone who has to hear of a stop hears the same: REST, ls, audit, the tool's stderr. And nothing is left. */
-async function stopped(t: Test, daemon: RunningDaemon, { name, runId, resource, run, reason = 'limit' }: Stop): Promise<void> {
+async function stopped(
+  t: Test,
+  daemon: RunningDaemon,
+  { name, runId, resource, run, reason = 'limit' }: Stop,
+): Promise<void> {
   const view = await waitFor(`${name} to have ended`, async () => {
     const { json } = await daemon.call('GET', `/v1/runs/${runId}`);
     return json.end === null ? null : json;
   });
   t.match(view, { state: 'ended', end: { reason, resource } }, `${name}: GET /v1/runs/${runId}`);
   const message = view.end.message as string;
-  t.match(message, reason === 'limit' ? /^stopped: .* is \d+ % of its limit of / : /killed .* \(OOM\)/, `${name}: a reason for people`);
-  t.match((await daemon.call('GET', `/v1/tools/${name}`)).json, { state: 'registered', stage: 'normal', lastEnd: { reason, message } }, `${name}: the tool`);
+  t.match(
+    message,
+    reason === 'limit' ? /^stopped: .* is \d+ % of its limit of / : /killed .* \(OOM\)/,
+    `${name}: a reason for people`,
+  );
+  t.match(
+    (await daemon.call('GET', `/v1/tools/${name}`)).json,
+    { state: 'registered', stage: 'normal', lastEnd: { reason, message } },
+    `${name}: the tool`,
+  );
   // Where the kernel killed the whole tree, its stderr was gone before anyone could write to it.
-  if (reason === 'limit') t.equal(run.stderr().trimEnd().split('\n').at(-1), `governor: ${name}: ${message}`, `${name}: the last line on stderr`);
-  t.match((await auditOf(daemon, name, 'cleanup')).at(-1), { run: runId, reason, report: { left: {} } }, `${name}: audit`);
+  if (reason === 'limit')
+    t.equal(
+      run.stderr().trimEnd().split('\n').at(-1),
+      `governor: ${name}: ${message}`,
+      `${name}: the last line on stderr`,
+    );
+  t.match(
+    (await auditOf(daemon, name, 'cleanup')).at(-1),
+    { run: runId, reason, report: { left: {} } },
+    `${name}: audit`,
+  );
   t.notOk(existsSync(view.tempDir as string), `${name}: temp directory gone`);
   t.same(leftGroups(runId), [], `${name}: containment gone`);
 }
 
 function leftGroups(runId: string): readonly string[] {
-  return spawnSync('find', ['/sys/fs/cgroup', '-name', `*${runId}*`], { encoding: 'utf8' }).stdout.split('\n').filter((line) => line !== '');
+  return spawnSync('find', ['/sys/fs/cgroup', '-name', `*${runId}*`], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter((line) => line !== '');
 }
 
 /** What it holds before it was asked for anything, once that has settled: its wrappers come one after the other. */
 async function settled(daemon: RunningDaemon, name: string, resource: string): Promise<number> {
   const seen: number[] = [];
-  await waitFor(`${name} to settle`, async () => {
-    const view = await usageOf(daemon, name, resource);
-    if (typeof view?.usage === 'number') seen.push(view.usage as number);
-    return seen.length > 10 && new Set(seen.slice(-10)).size === 1;
-  }, { everyMs: 100 });
+  await waitFor(
+    `${name} to settle`,
+    async () => {
+      const view = await usageOf(daemon, name, resource);
+      if (typeof view?.usage === 'number') seen.push(view.usage as number);
+      return seen.length > 10 && new Set(seen.slice(-10)).size === 1;
+    },
+    { everyMs: 100 },
+  );
   return seen.at(-1) ?? 0;
 }
 

@@ -31,42 +31,99 @@ t.test('lifecycle', { skip, timeout: patience(110_000) }, async (t) => {
   await t.test('cannot be started', (t) => cannotStart(t, daemon));
   await t.test('two runs of one tool', { skip: lacksFixture('stairs') }, (t) => twins(t, daemon));
   await t.test('contexts', { skip: lacksFixture('stairs') }, (t) => contexts(t, daemon));
-  t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed/, 'the daemon met no error');
+  t.notMatch(
+    daemon.output(),
+    /could not be carried out|sampling failed|the end of a run failed/,
+    'the daemon met no error',
+  );
 });
 
 async function wholeLife(t: Test, daemon: RunningDaemon): Promise<void> {
   const { name, path, marker } = await register(t, daemon, 'whole life', 'mcp-echo');
   t.equal((await define(daemon, name, 'mcp-echo', [], newMarker())).json.code, 'tool_exists');
-  t.match((await daemon.call('GET', path)).json, { state: 'registered', runs: [], server: null, lastEnd: null, origin: 'api', managed: true });
+  t.match((await daemon.call('GET', path)).json, {
+    state: 'registered',
+    runs: [],
+    server: null,
+    lastEnd: null,
+    origin: 'api',
+    managed: true,
+  });
 
   const started = await daemon.call('POST', `${path}/activate`, { context: 'me' });
-  t.match(started, { status: 200, json: { tool: name, state: 'running', mode: 'managed', context: 'me', governed: true, end: null } });
+  t.match(started, {
+    status: 200,
+    json: { tool: name, state: 'running', mode: 'managed', context: 'me', governed: true, end: null },
+  });
   const active = (await daemon.call('GET', path)).json;
   t.match(active, { state: 'active', server: { tools: ['echo', 'sleep', 'allocate', 'exit'] } });
   t.equal(active.runs[0].pid, started.json.pid);
-  t.ok(survivors(marker).some(({ pid }) => pid === started.json.pid), 'that is the process');
+  t.ok(
+    survivors(marker).some(({ pid }) => pid === started.json.pid),
+    'that is the process',
+  );
 
   const stopped = await daemon.call('POST', `${path}/deactivate`);
-  t.match(stopped, { status: 200, json: { state: 'registered', lastEnd: { reason: 'requested', exit: { code: 0 }, cleanup: { proven: true, left: {} } }, server: null } });
+  t.match(stopped, {
+    status: 200,
+    json: {
+      state: 'registered',
+      lastEnd: { reason: 'requested', exit: { code: 0 }, cleanup: { proven: true, left: {} } },
+      server: null,
+    },
+  });
   t.same(survivors(marker), [], 'answered only when it was over');
-  t.match((await daemon.call('POST', `${path}/deactivate`)).json, { state: 'registered' }, 'a second stop has nothing to do');
+  t.match(
+    (await daemon.call('POST', `${path}/deactivate`)).json,
+    { state: 'registered' },
+    'a second stop has nothing to do',
+  );
 
-  const [first, second] = await Promise.all([daemon.call('POST', `${path}/activate`), daemon.call('POST', `${path}/activate`)]);
+  const [first, second] = await Promise.all([
+    daemon.call('POST', `${path}/activate`),
+    daemon.call('POST', `${path}/activate`),
+  ]);
   t.same([first.status, second.status], [200, 200]);
   t.not(first.json.id, second.json.id, 'each activation is a run of its own');
-  t.match(await daemon.call('POST', `${path}/deactivate`, { run: first.json.id }), { status: 200, json: { state: 'active' } }, 'one of two');
+  t.match(
+    await daemon.call('POST', `${path}/deactivate`, { run: first.json.id }),
+    { status: 200, json: { state: 'active' } },
+    'one of two',
+  );
   t.equal((await daemon.call('POST', `${path}/deactivate`, { run: first.json.id })).json.code, 'unknown_run');
 
   const gone = await Promise.all([daemon.call('DELETE', path), daemon.call('DELETE', path)]);
-  t.ok(gone.some(({ status }) => status === 204) && gone.every(({ status }) => [204, 404, 409].includes(status)), `unregistered twice at once: ${gone.map(({ status }) => status).join()}`);
+  t.ok(
+    gone.some(({ status }) => status === 204) && gone.every(({ status }) => [204, 404, 409].includes(status)),
+    `unregistered twice at once: ${gone.map(({ status }) => status).join()}`,
+  );
   t.same(survivors(marker), []);
-  for (const [method, url] of [['GET', path], ['DELETE', path], ['POST', `${path}/activate`], ['POST', `${path}/deactivate`], ['POST', `${path}/restart`], ['GET', `${path}/usage`]] as const) {
+  for (const [method, url] of [
+    ['GET', path],
+    ['DELETE', path],
+    ['POST', `${path}/activate`],
+    ['POST', `${path}/deactivate`],
+    ['POST', `${path}/restart`],
+    ['GET', `${path}/usage`],
+  ] as const) {
     t.equal((await daemon.call(method, url)).json.code, 'unknown_tool', `${method} ${url}`);
   }
-  t.match((await daemon.call('GET', `/v1/runs/${second.json.id as string}`)).json, { state: 'ended', end: { reason: 'unregistered' } }, 'its runs are still known');
-  const steps = (await auditOf(daemon, name, 'lifecycle')).map(({ from, to }) => [from as string, to as string] as const);
-  t.same(steps.slice(0, 7).map(([, to]) => to), ['registered', 'activating', 'active', 'deactivating', 'registered', 'activating', 'active']);
-  t.ok(steps.every(([from], index) => index === 0 || from === steps[index - 1]?.[1]), `each state follows from the one before: ${steps.map(([, to]) => to).join(' ')}`);
+  t.match(
+    (await daemon.call('GET', `/v1/runs/${second.json.id as string}`)).json,
+    { state: 'ended', end: { reason: 'unregistered' } },
+    'its runs are still known',
+  );
+  const steps = (await auditOf(daemon, name, 'lifecycle')).map(
+    ({ from, to }) => [from as string, to as string] as const,
+  );
+  t.same(
+    steps.slice(0, 7).map(([, to]) => to),
+    ['registered', 'activating', 'active', 'deactivating', 'registered', 'activating', 'active'],
+  );
+  t.ok(
+    steps.every(([from], index) => index === 0 || from === steps[index - 1]?.[1]),
+    `each state follows from the one before: ${steps.map(([, to]) => to).join(' ')}`,
+  );
 }
 
 async function withoutHandshake(t: Test, daemon: RunningDaemon): Promise<void> {
@@ -75,23 +132,37 @@ async function withoutHandshake(t: Test, daemon: RunningDaemon): Promise<void> {
   t.match(started.json, { state: 'running' });
   t.match((await daemon.call('GET', path)).json, { state: 'active', server: null });
   await waitFor('the process', () => survivors(marker).length === 1);
-  t.match((await daemon.call('POST', `${path}/deactivate`)).json, { lastEnd: { reason: 'requested', exit: { signal: 'SIGTERM' } } });
+  t.match((await daemon.call('POST', `${path}/deactivate`)).json, {
+    lastEnd: { reason: 'requested', exit: { signal: 'SIGTERM' } },
+  });
   t.same(survivors(marker), []);
   t.equal((await daemon.call('DELETE', path)).status, 204);
 }
 
 async function whileStarting(t: Test, daemon: RunningDaemon, how: 'unregister' | 'deactivate'): Promise<void> {
-  const { path, marker } = await register(t, daemon, `${how} while starting`, 'mcp-echo', { args: ['--never-initialize', '--ignore-eof'], grace: '500ms' });
+  const { path, marker } = await register(t, daemon, `${how} while starting`, 'mcp-echo', {
+    args: ['--never-initialize', '--ignore-eof'],
+    grace: '500ms',
+  });
   const starting = daemon.call('POST', `${path}/activate`);
-  await waitFor('the process', async () => (await daemon.call('GET', path)).json.state === 'activating' && survivors(marker).length > 0);
-  const answer = how === 'unregister' ? await daemon.call('DELETE', path) : await daemon.call('POST', `${path}/deactivate`);
+  await waitFor(
+    'the process',
+    async () => (await daemon.call('GET', path)).json.state === 'activating' && survivors(marker).length > 0,
+  );
+  const answer =
+    how === 'unregister' ? await daemon.call('DELETE', path) : await daemon.call('POST', `${path}/deactivate`);
   t.equal(answer.status, how === 'unregister' ? 204 : 200);
   t.same(survivors(marker), [], 'over when that is answered');
   const refused = await starting;
   t.ok(refused.status >= 400, `the start is answered, too: ${refused.status} ${refused.text}`);
   const after = await daemon.call('GET', path);
   if (how === 'unregister') t.equal(after.status, 404);
-  else t.match(after.json, { state: 'registered', recovery: { nextAttemptAt: null } }, 'and not started again: someone wanted it stopped');
+  else
+    t.match(
+      after.json,
+      { state: 'registered', recovery: { nextAttemptAt: null } },
+      'and not started again: someone wanted it stopped',
+    );
   if (how === 'deactivate') t.equal((await daemon.call('DELETE', path)).status, 204);
 }
 
@@ -105,18 +176,28 @@ async function restart(t: Test, daemon: RunningDaemon): Promise<void> {
   t.equal((await daemon.call('POST', `${path}/restart`, { run: first.id })).json.code, 'unknown_run');
   t.equal((await daemon.cli(['restart', `again/${second.id as string}`])).code, 0);
   const runs = (await daemon.call('GET', `${path}/runs`)).json.runs as readonly { id: string; state: string }[];
-  t.same(runs.map(({ state }) => state), ['running', 'ended', 'ended']);
+  t.same(
+    runs.map(({ state }) => state),
+    ['running', 'ended', 'ended'],
+  );
   t.equal(survivors(marker).length, 1);
   t.equal((await daemon.call('DELETE', path)).status, 204);
   t.same(survivors(marker), []);
 }
 
 async function neverReady(t: Test, daemon: RunningDaemon): Promise<void> {
-  const { path, marker } = await register(t, daemon, 'never ready', 'mcp-echo', { args: ['--never-initialize', '--ignore-eof'], ready_timeout: '1s', recovery: { strategy: 'stop' } });
+  const { path, marker } = await register(t, daemon, 'never ready', 'mcp-echo', {
+    args: ['--never-initialize', '--ignore-eof'],
+    ready_timeout: '1s',
+    recovery: { strategy: 'stop' },
+  });
   const answer = await daemon.call('POST', `${path}/activate`);
   t.match(answer, { status: 500, json: { code: 'launch_failed', detail: /handshake/ } });
   t.same(survivors(marker), [], 'what did not become ready is not left behind');
-  t.match((await daemon.call('GET', path)).json, { state: 'registered', lastEnd: { reason: 'not_ready', message: /did not become ready: .*handshake/ } });
+  t.match((await daemon.call('GET', path)).json, {
+    state: 'registered',
+    lastEnd: { reason: 'not_ready', message: /did not become ready: .*handshake/ },
+  });
 
   const fast = await register(t, daemon, 'ends at once', 'exit-fast', { recovery: { strategy: 'stop' } });
   const gone = await daemon.call('POST', `${fast.path}/activate`);
@@ -126,20 +207,37 @@ async function neverReady(t: Test, daemon: RunningDaemon): Promise<void> {
 
 /** Back-off, then the breaker; someone resets it. */
 async function crashLoop(t: Test, daemon: RunningDaemon): Promise<void> {
-  const { name, path } = await register(t, daemon, 'crash loop', 'exit-fast', { args: ['7'], readiness: 'none', recovery: { strategy: 'restart', budget: '2/10m' } });
+  const { name, path } = await register(t, daemon, 'crash loop', 'exit-fast', {
+    args: ['7'],
+    readiness: 'none',
+    recovery: { strategy: 'restart', budget: '2/10m' },
+  });
   await daemon.call('POST', `${path}/activate`);
   const waiting = await waitFor('the back-off', async () => {
     const { json } = await daemon.call('GET', path);
     return json.state === 'recovering' && json;
   });
-  t.match(waiting, { recovery: { strategy: 'restart', attempts: 1, nextAttemptAt: /^20/ }, lastEnd: { reason: 'exited', exit: { code: 7 } } });
-  await waitFor('the breaker', async () => (await daemon.call('GET', path)).json.state === 'failed', { timeoutMs: 20_000 });
-  t.same((await auditOf(daemon, name, 'recovery')).map(({ outcome }) => outcome as string).filter((outcome) => outcome !== 'succeeded'), ['scheduled', 'scheduled', 'gave_up']);
+  t.match(waiting, {
+    recovery: { strategy: 'restart', attempts: 1, nextAttemptAt: /^20/ },
+    lastEnd: { reason: 'exited', exit: { code: 7 } },
+  });
+  await waitFor('the breaker', async () => (await daemon.call('GET', path)).json.state === 'failed', {
+    timeoutMs: 20_000,
+  });
+  t.same(
+    (await auditOf(daemon, name, 'recovery'))
+      .map(({ outcome }) => outcome as string)
+      .filter((outcome) => outcome !== 'succeeded'),
+    ['scheduled', 'scheduled', 'gave_up'],
+  );
   t.equal((await daemon.call('GET', `${path}/runs`)).json.runs.length, 3, 'three runs: two more than the first');
   t.match(await daemon.call('POST', `${path}/activate`), { status: 409, json: { code: 'breaker_open' } });
   t.match((await daemon.cli(['ls'])).stdout, /crash loop +failed .*held back after repeated failures/);
   t.match((await daemon.call('GET', '/metrics')).text, /governor_tool_state\{tool="crash loop",state="failed"\} 1/);
-  t.match(await daemon.call('POST', `${path}/cleanup`), { status: 200, json: { state: 'registered', recovery: { attempts: 0 } } });
+  t.match(await daemon.call('POST', `${path}/cleanup`), {
+    status: 200,
+    json: { state: 'registered', recovery: { attempts: 0 } },
+  });
   t.match((await auditOf(daemon, name, 'recovery')).at(-1), { outcome: 'reset' });
   t.equal((await daemon.call('POST', `${path}/activate`)).status, 200, 'it may be tried again');
   t.equal((await daemon.call('DELETE', path)).status, 204, 'and taken out while it is about to be tried again');
@@ -148,7 +246,11 @@ async function crashLoop(t: Test, daemon: RunningDaemon): Promise<void> {
 async function cannotStart(t: Test, daemon: RunningDaemon): Promise<void> {
   const plain = join(daemon.stateDir, 'plain');
   writeFileSync(plain, 'text');
-  for (const [what, command, code] of [['absent', 'no-such-command-here', 'command_not_found'], ['plain file', plain, 'command_not_executable'], ['folder', '/', 'command_not_executable']] as const) {
+  for (const [what, command, code] of [
+    ['absent', 'no-such-command-here', 'command_not_found'],
+    ['plain file', plain, 'command_not_executable'],
+    ['folder', '/', 'command_not_executable'],
+  ] as const) {
     const name = `cannot start: ${what}`;
     const path = `/v1/tools/${encodeURIComponent(name)}`;
     t.equal((await daemon.call('POST', '/v1/tools', { name, command, recovery: { strategy: 'stop' } })).status, 201);
@@ -171,12 +273,24 @@ async function twins(t: Test, daemon: RunningDaemon): Promise<void> {
   t.match(view, { usage: 21, limit: 20, ratio: 0.8 }, 'the sum may pass the limit of one');
   await waitFor('the warning of one', async () => (await usageOf(daemon, 'twins', 'tasks')).stage === 'warning');
   const usage = (await daemon.call('GET', '/v1/tools/twins/usage')).json;
-  t.same((usage.runs as readonly { resources: readonly { resource: string; usage: number }[] }[]).map(({ resources }) => resources.find(({ resource }) => resource === 'tasks')?.usage).toSorted(), [16, 5].toSorted());
+  t.same(
+    (usage.runs as readonly { resources: readonly { resource: string; usage: number }[] }[])
+      .map(({ resources }) => resources.find(({ resource }) => resource === 'tasks')?.usage)
+      .toSorted(),
+    [16, 5].toSorted(),
+  );
   t.equal(usage.state, 'active');
   for (const [index, run] of runs.entries()) {
     run.ask('exit', index);
     await run.ended;
-    if (index === 0) await waitFor('one run', async () => (await daemon.call('GET', '/v1/tools/twins')).json.runs.filter((view: { state: string }) => view.state === 'running').length === 1);
+    if (index === 0)
+      await waitFor(
+        'one run',
+        async () =>
+          (await daemon.call('GET', '/v1/tools/twins')).json.runs.filter(
+            (view: { state: string }) => view.state === 'running',
+          ).length === 1,
+      );
   }
   await waitFor('the tool to be forgotten', async () => (await daemon.call('GET', '/v1/tools/twins')).status === 404);
 }
@@ -188,8 +302,17 @@ async function contexts(t: Test, daemon: RunningDaemon): Promise<void> {
     runStairs(t, daemon, 'context c', { flags: ['--context', 'beta'] }),
   ];
   for (const run of [a, b, other]) await run.said('ready');
-  const listed = (await daemon.call('GET', '/v1/contexts')).json.contexts as readonly { id: string; runs: readonly { tool: string }[] }[];
-  t.same(listed.find(({ id }) => id === 'alpha')?.runs.map(({ tool }) => tool).toSorted(), ['context a', 'context b']);
+  const listed = (await daemon.call('GET', '/v1/contexts')).json.contexts as readonly {
+    id: string;
+    runs: readonly { tool: string }[];
+  }[];
+  t.same(
+    listed
+      .find(({ id }) => id === 'alpha')
+      ?.runs.map(({ tool }) => tool)
+      .toSorted(),
+    ['context a', 'context b'],
+  );
   t.equal((await daemon.call('DELETE', '/v1/contexts/alpha')).status, 204);
   await Promise.all([a.ended, b.ended]);
   t.match(a.stderr(), /^governor: context a: stopped: its context alpha ended\n$/);
@@ -200,7 +323,13 @@ async function contexts(t: Test, daemon: RunningDaemon): Promise<void> {
   await other.ended;
 }
 
-async function register(t: Test, daemon: RunningDaemon, name: string, fixture: string, more: Readonly<Record<string, unknown>> = {}): Promise<Registered> {
+async function register(
+  t: Test,
+  daemon: RunningDaemon,
+  name: string,
+  fixture: string,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<Registered> {
   const marker = newMarker();
   t.teardown(() => killSurvivors(marker));
   const { args = [], ...rest } = more;
@@ -209,7 +338,20 @@ async function register(t: Test, daemon: RunningDaemon, name: string, fixture: s
   return { name, path: `/v1/tools/${encodeURIComponent(name)}`, marker };
 }
 
-function define(daemon: RunningDaemon, name: string, fixture: string, args: readonly string[], marker: string, more: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+function define(
+  daemon: RunningDaemon,
+  name: string,
+  fixture: string,
+  args: readonly string[],
+  marker: string,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<Answer> {
   const [command, ...words] = fixtureCommand(fixture, args);
-  return daemon.call('POST', '/v1/tools', { name, command, args: words, env: { FIXTURE_MARKER: marker, FIXTURE_LIFE_MS: String(patience(60_000)) }, ...more });
+  return daemon.call('POST', '/v1/tools', {
+    name,
+    command,
+    args: words,
+    env: { FIXTURE_MARKER: marker, FIXTURE_LIFE_MS: String(patience(60_000)) },
+    ...more,
+  });
 }

@@ -15,13 +15,13 @@ const NAME = `my "tool" \\ ünï`.replaceAll('"', "'").replaceAll('\\', '+');
 
 t.test('the exposition', async (t) => {
   const daemon = await startDaemon(t, { config: { daemon: { sample_interval: '100ms' } } });
-  await startTool(t, daemon, NAME, ['open-files', '--count=30'], ['--file-handles', '60', '--memory', '500MiB']);
+  await startTool(t, daemon, NAME, ['open-files', '--count=30'], ['--file-handles', '100', '--memory', '500MiB']);
   const value = async (series: RegExp): Promise<number> => Number(series.exec((await daemon.call('GET', '/metrics')).text)?.[1]);
   await waitFor('a sample', async () => (await value(/^governor_tool_open_fds\{[^}]*\} (\S+)/m)) > 30);
   const answer = await daemon.call('GET', '/metrics');
   t.match(answer.headers['content-type'], /^text\/plain; version=0\.0\.4; charset=utf-8/);
   t.ok(answer.text.includes(`governor_tool_runs{tool="${NAME}"} 1`), 'names are kept');
-  t.equal(await value(/^governor_tool_limit\{[^}]*resource="file_handles"[^}]*\} (\S+)/m), 60);
+  t.equal(await value(/^governor_tool_limit\{[^}]*resource="file_handles"[^}]*\} (\S+)/m), 100);
   t.equal(await value(/^governor_tool_limit\{[^}]*resource="memory"[^}]*\} (\S+)/m), 500 * 2 ** 20);
   t.ok((await value(/^governor_tool_memory_bytes\{[^}]*\} (\S+)/m)) > 2 ** 20);
   t.equal(await value(/^governor_tool_stage\{[^}]*resource="file_handles"[^}]*stage="normal"[^}]*\} (\S+)/m), 1);

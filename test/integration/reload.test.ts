@@ -33,7 +33,11 @@ t.test('reload', { skip, timeout: patience(110_000) }, async (t) => {
   await t.test('an invalid file changes nothing', (t) => invalid(t, daemon));
   await t.test('tools come and go with the file', (t) => comeAndGo(t, daemon));
   await t.test('governor set, and PATCH', (t) => byHand(t, daemon));
-  t.notMatch(daemon.output(), /could not be carried out|sampling failed|the end of a run failed|the kernel refused/, 'the daemon met no error');
+  t.notMatch(
+    daemon.output(),
+    /could not be carried out|sampling failed|the end of a run failed|the kernel refused/,
+    'the daemon met no error',
+  );
 });
 
 async function lowered(t: Test, daemon: RunningDaemon): Promise<void> {
@@ -46,13 +50,26 @@ async function lowered(t: Test, daemon: RunningDaemon): Promise<void> {
   await far.hold('tasks', 40);
   const pids = (await daemon.call('GET', '/v1/tools/kept')).json.runs[0].pid as number;
 
-  await edit(daemon, { ...tools, flagged: { ...base, limits: { tasks: 26 } }, lowered: { ...base, limits: { tasks: { limit: 26, reason: 'less will do' } } }, 'far above': { ...base, limits: { tasks: 20 }, actions: TOLD_ONLY } });
+  await edit(daemon, {
+    ...tools,
+    flagged: { ...base, limits: { tasks: 26 } },
+    lowered: { ...base, limits: { tasks: { limit: 26, reason: 'less will do' } } },
+    'far above': { ...base, limits: { tasks: 20 }, actions: TOLD_ONLY },
+  });
   // 21 of 26 now: flagged, and nothing else.
   const view = await stageReached(daemon, 'lowered', 'tasks', 'warning');
   t.match(view, { limit: 26, usage: 21 });
-  const limit = (await daemon.call('GET', '/v1/tools/lowered')).json.runs[0].limits.find((entry: { resource: string }) => entry.resource === 'tasks');
+  const limit = (await daemon.call('GET', '/v1/tools/lowered')).json.runs[0].limits.find(
+    (entry: { resource: string }) => entry.resource === 'tasks',
+  );
   t.match(limit, { limit: 26, reason: 'less will do', source: { from: 'file', detail: /limits\.yaml/ } });
-  t.match((await auditOf(daemon, 'lowered', 'limits')).at(-1), { resource: 'tasks', before: 100, after: 26, by: 'config reload', reason: 'less will do' });
+  t.match((await auditOf(daemon, 'lowered', 'limits')).at(-1), {
+    resource: 'tasks',
+    before: 100,
+    after: 26,
+    by: 'config reload',
+    reason: 'less will do',
+  });
   t.equal((await daemon.call('GET', '/v1/tools/kept')).json.runs[0].pid, pids, 'others were left alone');
 
   t.equal((await usageOf(daemon, 'flagged', 'tasks')).limit, 80, 'a flag is stronger than the file');
@@ -65,7 +82,11 @@ async function lowered(t: Test, daemon: RunningDaemon): Promise<void> {
   if (kernel) {
     await run.hold('tasks', 22);
     run.ask('tasks', 60);
-    t.match(await run.said('refused'), { word: 'tasks', held: 38 }, 'the kernel holds it to half as much again, 39 of 26');
+    t.match(
+      await run.said('refused'),
+      { word: 'tasks', held: 38 },
+      'the kernel holds it to half as much again, 39 of 26',
+    );
     await run.ended;
     await far.hold('tasks', 5);
     const { id } = (await daemon.call('GET', '/v1/tools/far%20above/runs')).json.runs[0];
@@ -78,23 +99,44 @@ async function lowered(t: Test, daemon: RunningDaemon): Promise<void> {
   }
   far.child.kill('SIGKILL');
   await far.ended;
-  t.match((await daemon.call('GET', '/v1/tools/lowered')).json.lastEnd, { reason: 'limit', resource: 'tasks' }, 'above the new limit it was ended');
+  t.match(
+    (await daemon.call('GET', '/v1/tools/lowered')).json.lastEnd,
+    { reason: 'limit', resource: 'tasks' },
+    'above the new limit it was ended',
+  );
 }
 
 async function invalid(t: Test, daemon: RunningDaemon): Promise<void> {
-  const before = (await daemon.call('GET', '/v1/tools')).json.tools as readonly { name: string; limits: unknown; runs: readonly { id: string }[] }[];
+  const before = (await daemon.call('GET', '/v1/tools')).json.tools as readonly {
+    name: string;
+    limits: unknown;
+    runs: readonly { id: string }[];
+  }[];
   const good = readFileSync(path(daemon), 'utf8');
   t.match(await metric(daemon), 1);
   writeFileSync(path(daemon), good.replace('tasks: 100', 'tasks: many'));
   await waitFor('the refusal', async () => (await metric(daemon)) === 0);
   t.match(daemon.output(), /limits\.yaml:\d+:\d+: .*many/, 'the log says where');
   const answer = await daemon.call('POST', '/v1/config/reload');
-  t.match(answer, { status: 422, json: { code: 'invalid_config', problems: [{ line: Number, column: Number, message: /many/, hint: /whole number/ }] } });
+  t.match(answer, {
+    status: 422,
+    json: {
+      code: 'invalid_config',
+      problems: [{ line: Number, column: Number, message: /many/, hint: /whole number/ }],
+    },
+  });
   const after = (await daemon.call('GET', '/v1/tools')).json.tools as typeof before;
-  t.same(after.map(({ name, limits, runs }) => [name, limits, runs.map(({ id }) => id)]), before.map(({ name, limits, runs }) => [name, limits, runs.map(({ id }) => id)]), 'nothing changed');
+  t.same(
+    after.map(({ name, limits, runs }) => [name, limits, runs.map(({ id }) => id)]),
+    before.map(({ name, limits, runs }) => [name, limits, runs.map(({ id }) => id)]),
+    'nothing changed',
+  );
   writeFileSync(path(daemon), good);
   await waitFor('the good file', async () => (await metric(daemon)) === 1);
-  t.match(await daemon.call('POST', '/v1/config/reload'), { status: 200, json: { changed: [], added: [], removed: [] } });
+  t.match(await daemon.call('POST', '/v1/config/reload'), {
+    status: 200,
+    json: { changed: [], added: [], removed: [] },
+  });
 }
 
 async function comeAndGo(t: Test, daemon: RunningDaemon): Promise<void> {
@@ -107,9 +149,16 @@ async function comeAndGo(t: Test, daemon: RunningDaemon): Promise<void> {
   const entries = (await daemon.call('GET', '/v1/audit?kind=daemon&limit=1000')).json.entries as readonly AuditEntry[];
   const last = entries.filter(({ event }) => event === 'config_reload').at(-1);
   t.match(last.detail, { added: ['added'], removed: ['removed'] });
-  t.same([...last.detail.changed].toSorted(), ['far above', 'flagged', 'kept', 'lowered'], 'what differs from the file before');
+  t.same(
+    [...last.detail.changed].toSorted(),
+    ['far above', 'flagged', 'kept', 'lowered'],
+    'what differs from the file before',
+  );
   t.match(last.detail.notes.join(), /kept: limits hold now; what else changed holds from its next start/);
-  t.match(await daemon.call('POST', '/v1/tools/kept/restart'), { status: 200, json: { state: 'active', command: [node, idle, '--marker=changed'] } });
+  t.match(await daemon.call('POST', '/v1/tools/kept/restart'), {
+    status: 200,
+    json: { state: 'active', command: [node, idle, '--marker=changed'] },
+  });
 }
 
 async function byHand(t: Test, daemon: RunningDaemon): Promise<void> {
@@ -120,14 +169,29 @@ async function byHand(t: Test, daemon: RunningDaemon): Promise<void> {
   t.equal((await daemon.cli(['set', name, 'tasks=50'])).code, 0);
   await stageReached(daemon, name, 'tasks', 'warning');
   const { json: tool } = await daemon.call('GET', '/v1/tools/by%20hand');
-  t.match(tool.runs[0].limits.find((entry: { resource: string }) => entry.resource === 'tasks'), { limit: 50, source: { from: 'api' } });
+  t.match(
+    tool.runs[0].limits.find((entry: { resource: string }) => entry.resource === 'tasks'),
+    { limit: 50, source: { from: 'api' } },
+  );
   await edit(daemon, { ...tools, 'moved the lines': { ...base, limits: { tasks: 7 } } });
   t.match(await usageOf(daemon, name, 'tasks'), { limit: 50 }, 'an edit of something else leaves it alone');
-  t.match(await daemon.call('PATCH', '/v1/tools/by%20hand', { limits: { tasks: 200, memory: '2GiB', runtime: '1h' } }), { status: 200 });
+  t.match(
+    await daemon.call('PATCH', '/v1/tools/by%20hand', { limits: { tasks: 200, memory: '2GiB', runtime: '1h' } }),
+    { status: 200 },
+  );
   await stageReached(daemon, name, 'tasks', 'normal');
   t.match(await usageOf(daemon, name, 'runtime'), { limit: 3_600_000, enforcement: 'polled' });
-  for (const [limits, message] of [[{ tasks: 0 }, /tasks/], [{ memory: '1G' }, /1GiB or 1GB/], [{ speed: 1 }, /speed/], [{}, /no limit/]] as const) {
-    t.match(await daemon.call('PATCH', '/v1/tools/by%20hand', { limits }), { status: 400, json: { problems: [Object] } }, JSON.stringify(limits));
+  for (const [limits, message] of [
+    [{ tasks: 0 }, /tasks/],
+    [{ memory: '1G' }, /1GiB or 1GB/],
+    [{ speed: 1 }, /speed/],
+    [{}, /no limit/],
+  ] as const) {
+    t.match(
+      await daemon.call('PATCH', '/v1/tools/by%20hand', { limits }),
+      { status: 400, json: { problems: [Object] } },
+      JSON.stringify(limits),
+    );
     t.match((await daemon.call('PATCH', '/v1/tools/by%20hand', { limits })).text, message);
   }
   t.match((await daemon.cli(['set', name, 'memory=512M'])).stderr, /512MiB or 512MB/);
@@ -140,14 +204,22 @@ async function byHand(t: Test, daemon: RunningDaemon): Promise<void> {
 }
 
 /** @returns whether the kernel holds the tasks of this daemon's tools */
-async function enforcement(daemon: RunningDaemon, name: string, run: { said(word: string): Promise<unknown> }): Promise<boolean> {
+async function enforcement(
+  daemon: RunningDaemon,
+  name: string,
+  run: { said(word: string): Promise<unknown> },
+): Promise<boolean> {
   await run.said('ready');
   const { json } = await daemon.call('GET', `/v1/tools/${name}`);
-  return (json.runs[0].limits as readonly { resource: string; enforcement: string }[]).some(({ resource, enforcement: by }) => resource === 'tasks' && by === 'kernel');
+  return (json.runs[0].limits as readonly { resource: string; enforcement: string }[]).some(
+    ({ resource, enforcement: by }) => resource === 'tasks' && by === 'kernel',
+  );
 }
 
 function pidsMax(runId: string): string {
-  const [file = ''] = spawnSync('find', ['/sys/fs/cgroup', '-path', `*${runId}*/pids.max`], { encoding: 'utf8' }).stdout.split('\n');
+  const [file = ''] = spawnSync('find', ['/sys/fs/cgroup', '-path', `*${runId}*/pids.max`], {
+    encoding: 'utf8',
+  }).stdout.split('\n');
   return readFileSync(file, 'utf8').trim();
 }
 
@@ -157,9 +229,15 @@ function path(daemon: RunningDaemon): string {
 
 /** As an editor does it: another file takes the place of the old one. */
 async function edit(daemon: RunningDaemon, next: ConfigDocument['tools']): Promise<void> {
-  const reloads = async (): Promise<number> => (await daemon.call('GET', '/v1/audit?kind=daemon&limit=1000')).json.entries.filter(({ event }: { event: string }) => event === 'config_reload').length as number;
+  const reloads = async (): Promise<number> =>
+    (await daemon.call('GET', '/v1/audit?kind=daemon&limit=1000')).json.entries.filter(
+      ({ event }: { event: string }) => event === 'config_reload',
+    ).length as number;
   const before = await reloads();
-  writeFileSync(`${path(daemon)}.new`, formatConfig({ daemon: daemonSection, ...(next === undefined ? {} : { tools: next }) }));
+  writeFileSync(
+    `${path(daemon)}.new`,
+    formatConfig({ daemon: daemonSection, ...(next === undefined ? {} : { tools: next }) }),
+  );
   renameSync(`${path(daemon)}.new`, path(daemon));
   await waitFor('the reload', async () => (await reloads()) > before);
 }

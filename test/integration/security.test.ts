@@ -34,13 +34,13 @@ const MASKED_ARGUMENTS = (): readonly string[] => [
 t.test('not one secret in state, answers, metrics or output', async (t) => {
   const fileSecret = secret('File');
   const daemonSecret = secret('Daemon');
-  const stubborn = ['-c', `echo "connecting with ${secret('Stderr')}" >&2; exec cat`, 'sh', ...MASKED_ARGUMENTS()];
+  const stubborn = ['-c', 'echo "connecting with $SAID" >&2; exec cat', 'sh', ...MASKED_ARGUMENTS()];
   const config = {
     daemon: { log_level: 'debug', sample_interval: '100ms' },
     tools: {
-      'from file': { command: 'sh', args: stubborn, env: { API_KEY: fileSecret, FROM_DAEMON: '${DAEMON_SECRET}' }, readiness: 'none' },
+      'from file': { command: 'sh', args: stubborn, env: { API_KEY: fileSecret, FROM_DAEMON: '${DAEMON_SECRET}', SAID: secret('Stderr') }, readiness: 'none' },
       // What is no MCP is complained about, without being quoted.
-      garbage: { command: 'sh', args: ['-c', `echo '{"token":"${secret('Stdout')}"'; exit 1`], ready_timeout: '2s', recovery: { strategy: 'stop' } },
+      garbage: { command: 'sh', args: ['-c', 'echo "{\\"token\\":\\"$SAID\\""; exit 1'], env: { SAID: secret('Stdout') }, ready_timeout: '2s', recovery: { strategy: 'stop' } },
     },
   };
   const daemon = await startDaemon(t, { config, env: { DAEMON_SECRET: daemonSecret } });
@@ -99,9 +99,9 @@ async function registered(daemon: RunningDaemon): Promise<void> {
 
 async function direct(t: TestScope, daemon: RunningDaemon): Promise<void> {
   // A name that no shell passes on makes the daemon hand the environment over in a file.
-  const env = { ...daemon.env, OPENAI_API_KEY: secret('Env'), 'odd.name': secret('OddEnv') };
+  const env = { ...daemon.env, OPENAI_API_KEY: secret('Env'), 'odd.name': secret('OddEnv'), SAID: secret('DirectStderr') };
   const tool = fixtureCommand('idle', [`--marker=${newMarker()}`]);
-  const words = ['sh', '-c', `echo "${secret('DirectStderr')}" >&2; shift; exec "$@"`, 'sh', 'x', ...tool];
+  const words = ['sh', '-c', 'echo "$SAID" >&2; shift; exec "$@"', 'sh', 'x', ...tool];
   const client = startProgram(t, [LAUNCHER, 'run', '--name', 'direct', '--', ...words], { env, detached: true });
   await client.said('ready');
   const second = startProgram(t, [LAUNCHER, 'run', '--name', 'arguments', '--', 'sh', '-c', 'echo ready; exec cat', 'sh', ...MASKED_ARGUMENTS()], { env: daemon.env, detached: true });

@@ -7,6 +7,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -44,12 +45,12 @@ export async function ensureDaemon(session: Session): Promise<ExitCode> {
   const locations = session.locations();
   const client = createClient(locations);
   const deadline = performance.now() + DEADLINE_MS;
-  if (await ready(client)) return EXIT.ok;
+  if (await ready(client, locations)) return EXIT.ok;
   makeStateDir(locations.stateDir);
   let starting = null as Starting | null;
   let pollMs = FIRST_POLL_MS;
   try {
-    while (!(await ready(client))) {
+    while (!(await ready(client, locations))) {
       if (starting === null && takeStartFile(locations.stateDir)) starting = startDaemon(session, locations);
       else if (starting?.ended() === true && !anotherDaemonLives(locations.stateDir, starting))
         throw startFailed(starting, locations);
@@ -66,7 +67,9 @@ export async function ensureDaemon(session: Session): Promise<ExitCode> {
   }
 }
 
-async function ready(client: Client): Promise<boolean> {
+async function ready(client: Client, { connectSocketPaths }: Locations): Promise<boolean> {
+  // Many look many times while one daemon starts: without a socket there is nobody to ask.
+  if (!connectSocketPaths.some((path) => existsSync(path))) return false;
   try {
     await client.get('/readyz', { timeoutMs: 2000 });
     return true;

@@ -73,7 +73,8 @@ export class MemoryTotal {
 
   /** The last PSS moved by as much as RSS moved since, or null where that says too little. */
   #moved(): number | null {
-    if (this.#fresh || this.#nowMs - this.#readMs >= REFRESH_MS || this.#known.size !== this.#members.length) return null;
+    if (this.#fresh || this.#nowMs - this.#readMs >= REFRESH_MS || this.#known.size !== this.#members.length)
+      return null;
     let sum = 0;
     for (let index = 0; index < this.#members.length; index += 1) {
       const known = this.#known.get(this.#members[index] as ProcessHandle);

@@ -51,14 +51,29 @@ t.test('near the limit PSS is read, and again only when something moved', async 
   t.equal(memory.quality, 'pss');
   for (const process of processes) process.rssBytes += 1 * MIB;
   t.equal(total(memory, 100, processes), 62 * MIB, 'a little more is counted without reading');
-  t.same(processes.map(({ reads }) => reads), [1, 1]);
+  t.same(
+    processes.map(({ reads }) => reads),
+    [1, 1],
+  );
   total(memory, 5000, processes);
-  t.same(processes.map(({ reads }) => reads), [2, 2], 'read again after a while');
+  t.same(
+    processes.map(({ reads }) => reads),
+    [2, 2],
+    'read again after a while',
+  );
   total(memory, 5001, processes, true);
-  t.same(processes.map(({ reads }) => reads), [3, 3], 'and before an act');
+  t.same(
+    processes.map(({ reads }) => reads),
+    [3, 3],
+    'and before an act',
+  );
   second.rssBytes += 40 * MIB;
   total(memory, 5002, processes);
-  t.same(processes.map(({ reads }) => reads), [4, 4], 'and when one of them moved: what it shares is in the other');
+  t.same(
+    processes.map(({ reads }) => reads),
+    [4, 4],
+    'and when one of them moved: what it shares is in the other',
+  );
 });
 
 t.test('whoever comes or goes changes what the others share', async (t) => {

@@ -80,7 +80,7 @@ t.test('what is not adopted is ended and cleaned up after, each with its reason'
     process.end();
     return process.identity;
   };
-  const cases: Readonly<Record<string, { overrides(scene: Stand): Partial<LedgerEntry>; also?(tree: FakeTree): void; reason: string; message: RegExp }>> = {
+  const cases: Readonly<Record<string, { overrides(scene: Stand): Partial<LedgerEntry>; also?(tree: FakeTree, scene: Stand): void; reason: string; message: RegExp }>> = {
     'its client died': {
       overrides: (scene) => ({ clients: [scene.processes.start().identity, dead(scene)] }),
       reason: 'client_died',
@@ -98,7 +98,7 @@ t.test('what is not adopted is ended and cleaned up after, each with its reason'
     },
     'all of it has gone': {
       overrides: () => ({}),
-      also: (tree) => [...tree.pids].forEach((pid) => tree.pids.delete(pid)),
+      also: (tree, scene) => tree.pids.forEach((pid) => scene.processes.get(pid).end()),
       reason: 'exited',
       message: /^ended by itself while no daemon ran$/,
     },
@@ -110,7 +110,7 @@ t.test('what is not adopted is ended and cleaned up after, each with its reason'
   for (const [name, { overrides, also, reason, message }] of Object.entries(cases)) {
     const scene = stand(t);
     const { tree } = left(scene, overrides(scene));
-    also?.(tree);
+    also?.(tree, scene);
     await settle(scene);
     t.same(account(scene), { ...NOTHING, ended: [`tool/${ID}`] }, name);
     const end = scene.registry.run(ID).end;

@@ -1,0 +1,113 @@
+import t from 'tap';
+import { PassThrough } from 'node:stream';
+import { handshake, type Handshake } from '../../../lib/mcp/handshake.ts';
+import { fixtureCommand, startProgram, type TestScope } from '../../helpers/fixture.ts';
+import { isGovernorError } from '../../helpers/governor-error.ts';
+import { patience } from '../../helpers/wait-for.ts';
+
+interface Met {
+  readonly complaints: string[];
+  readonly met: Promise<Handshake>;
+  readonly ended: Promise<unknown>;
+  /** Its input and output are still held. */
+  end(): void;
+}
+
+/** Meets the fixture mcp-echo with these faults. */
+function meet(t: TestScope, args: readonly string[], timeoutMs = 20_000): Met {
+  // Not through startFixture, which listens to stdout itself.
+  return meetCommand(t, fixtureCommand('mcp-echo', args), timeoutMs);
+}
+
+function meetCommand(t: TestScope, command: readonly string[], timeoutMs: number): Met {
+  const { child, ended } = startProgram(t, command);
+  const complaints: string[] = [];
+  const met = handshake(
+    { stdin: child.stdin ?? new PassThrough(), stdout: child.stdout ?? new PassThrough() },
+    { timeoutMs: patience(timeoutMs), version: '1.2.3', onProtocolError: (message) => void complaints.push(message) },
+  );
+  return { complaints, met, ended, end: () => void child.stdin?.end() };
+}
+
+t.test('a server tells its name, its protocol and its tools', async (t) => {
+  const { met, complaints, ended, end } = meet(t, []);
+  const { server, close } = await met;
+  t.same(server.tools, ['echo', 'sleep', 'allocate', 'exit']);
+  t.match(server, { name: 'mcp-echo', version: '1.0.0', protocol: /^\d{4}-\d\d-\d\d$/ });
+  t.same(complaints, []);
+  await close();
+  await close();
+  end();
+  t.same(await ended, { code: 0, signal: null }, 'closing the session did not end the process: the end of its input did');
+});
+
+t.test('lines that are no messages do not stand in the way', async (t) => {
+  const { met } = meet(t, ['--garbage', '--initialize-ms=200']);
+  t.equal((await met).server.name, 'mcp-echo');
+});
+
+t.test('a server that takes its time', async (t) => {
+  const { met } = meet(t, ['--initialize-ms=300', '--notify-ms=20']);
+  t.equal((await met).server.name, 'mcp-echo');
+});
+
+t.test('what does not answer, or not as it should, is refused with the reason', async (t) => {
+  const cases: readonly (readonly [name: string, command: readonly string[], message: RegExp])[] = [
+    ['silent after initialize', fixtureCommand('mcp-echo', ['--never-initialize']), /handshake failed: .*timed out/i],
+    ['half a line', fixtureCommand('mcp-echo', ['--half-line']), /handshake failed: .*timed out/i],
+    ['reads nothing, says nothing', ['sleep', '60'], /handshake failed: .*timed out/i],
+  ];
+  for (const [name, command, message] of cases) {
+    const { met } = meetCommand(t, command, 500);
+    await t.rejects(met, { ...isGovernorError('launch_failed'), message }, name);
+  }
+});
+
+t.test('an output that ends at once, or in the middle, is not waited for', async (t) => {
+  const cases: readonly (readonly [name: string, command: readonly string[]])[] = [
+    ['ends at once', ['true']],
+    ['ends after reading', ['sh', '-c', 'read -r line; echo "oops" >&2; exit 3']],
+    ['closes its output after initialize', fixtureCommand('mcp-echo', ['--close-stdout', '--ignore-eof'])],
+    ['prints something else', ['sh', '-c', 'echo hello; echo world']],
+  ];
+  for (const [name, command] of cases) {
+    // A timeout far beyond the test's own: it must not be what ends this.
+    const { met } = meetCommand(t, command, 600_000);
+    await t.rejects(met, { ...isGovernorError('launch_failed'), message: /^the MCP handshake failed: / }, name);
+  }
+});
+
+t.test('answers of another kind', async (t) => {
+  const answering = (result: unknown, list: unknown = null) => {
+    const script = `
+      const lines = require('node:readline').createInterface({ input: process.stdin });
+      const say = (id, answer) => console.log(JSON.stringify({ jsonrpc: '2.0', id, ...answer }));
+      lines.on('line', (line) => {
+        const { id, method, params } = JSON.parse(line);
+        if (method === 'initialize') say(id, JSON.parse(${JSON.stringify(JSON.stringify(result))}.replace('ASKED', params.protocolVersion)));
+        else if (method === 'tools/list') say(id, ${JSON.stringify(list)});
+        else if (id !== undefined) say(id, { error: { code: -32601, message: 'no such method' } });
+      });`;
+    return [process.execPath, '-e', script];
+  };
+  const serverInfo = { name: 'odd', version: '0' };
+  const ok = { result: { protocolVersion: 'ASKED', capabilities: { tools: {} }, serverInfo } };
+
+  t.match((await meetCommand(t, answering({ result: { ...ok.result, capabilities: {} } }), 20_000).met).server, { name: 'odd', tools: [] }, 'a server without tools is ready too');
+  const refusals: readonly (readonly [name: string, command: readonly string[], message: RegExp])[] = [
+    ['an error', answering({ error: { code: -32_000, message: 'no licence' } }), /no licence/],
+    ['a protocol of its own', answering({ result: { ...ok.result, protocolVersion: '1999-01-01' } }), /1999-01-01/],
+    ['no tools after all', answering(ok, { error: { code: -32_603, message: 'database is locked' } }), /database is locked/],
+    ['tools without form', answering(ok, { result: { tools: 'none' } }), /handshake failed: /],
+  ];
+  for (const [name, command, message] of refusals) {
+    await t.rejects(meetCommand(t, command, 20_000).met, { ...isGovernorError('launch_failed'), message }, name);
+  }
+});
+
+t.test('a tool that logs to its output complains a few times, not for ever', async (t) => {
+  const noise = ['sh', '-c', 'i=0; while [ $i -lt 200 ]; do echo \'{"jsonrpc":"1.0","id":1}\'; i=$((i+1)); done'];
+  const { met, complaints } = meetCommand(t, noise, 600_000);
+  await t.rejects(met, isGovernorError('launch_failed'));
+  t.ok(complaints.length >= 1 && complaints.length <= 5, `${complaints.length}`);
+});
