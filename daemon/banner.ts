@@ -16,10 +16,14 @@ export interface BannerInput {
 export function banner({ address, stateDir, config, report, json }: BannerInput): string {
   const url = `http://${formatListen(address)}`;
   const token = tokenPath(stateDir);
-  if (json) return `${JSON.stringify({ url, token, stateDir, backend: report.backend, tools: config.tools.map(({ name }) => name) })}\n`;
+  if (json)
+    return `${JSON.stringify({ url, token, stateDir, backend: report.backend, tools: config.tools.map(({ name }) => name) })}\n`;
   const held = report.capabilities.map(({ resource, enforcement }) => `${resource} ${enforcement}`).join(', ');
   const command = process.env['GOVERNOR_COMMAND'] ?? 'governor';
-  const option = process.env['GOVERNOR_STATE_DIR'] === stateDir || process.env['GOVERNOR_COMMAND'] === undefined ? '' : ` --state-dir ${stateDir}`;
+  const option =
+    process.env['GOVERNOR_STATE_DIR'] === stateDir || process.env['GOVERNOR_COMMAND'] === undefined
+      ? ''
+      : ` --state-dir ${stateDir}`;
   return `
 Governor is up at ${url}
   token        ${token}

@@ -93,22 +93,48 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     daemon: instance,
     maxFileBytes: config.daemon.audit.maxFileBytes,
     keepFiles: config.daemon.audit.keepFiles,
-    onStatus: (status) => (status.ok ? log.info(status, 'the audit log is written again') : log.error(status, 'the audit log cannot be written: entries wait')),
+    onStatus: (status) =>
+      status.ok
+        ? log.info(status, 'the audit log is written again')
+        : log.error(status, 'the audit log cannot be written: entries wait'),
   });
   root.add('audit', async () => void (await audit.close()), ROOM_DEADLINE_MS);
 
-  const hub = new EventHub({ daemon: instance, wallMs: CLOCK.wallMs, onListenerError: (error) => log.warn({ err: error }, 'an event listener failed') });
-  const metrics = createMetrics({ registry: new MetricsRegistry(), version: governorVersion(), snapshot: () => toolSnapshots(registry, ports) });
+  const hub = new EventHub({
+    daemon: instance,
+    wallMs: CLOCK.wallMs,
+    onListenerError: (error) => log.warn({ err: error }, 'an event listener failed'),
+  });
+  const metrics = createMetrics({
+    registry: new MetricsRegistry(),
+    version: governorVersion(),
+    snapshot: () => toolSnapshots(registry, ports),
+  });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
   const tempRoot = chooseTempRoot(config.daemon.tempRoot);
   // The same name for the same state directory, so that the next daemon finds the groups of this one.
   const groupName = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
   const selection = { instance: groupName, tempRoot };
-  const { backend, report } = await selectBackend({ ...selection, ...(config.daemon.backend === 'auto' ? {} : { forced: config.daemon.backend }) });
+  const { backend, report } = await selectBackend({
+    ...selection,
+    ...(config.daemon.backend === 'auto' ? {} : { forced: config.daemon.backend }),
+  });
   root.add('backend', () => backend.close(), ROOM_DEADLINE_MS);
   const ledger = new Ledger(`${stateDir}/ledger`);
-  const ports = createPorts({ clock: CLOCK, log, recorder, ledger, tempRoot, backend, report, selection, self, config, root });
+  const ports = createPorts({
+    clock: CLOCK,
+    log,
+    recorder,
+    ledger,
+    tempRoot,
+    backend,
+    report,
+    selection,
+    self,
+    config,
+    root,
+  });
 
   const registry: Registry = new Registry({
     ports,
@@ -140,14 +166,20 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onSignal: (signal, count) => log.info({ signal, count }, count === 1 ? 'shutting down' : 'shutting down faster'),
   });
   const reload = (by: string): void => {
-    registry.reload().catch((error: unknown) => log.error({ err: error, by }, 'the configuration is not applied; the old one stays'));
+    registry
+      .reload()
+      .catch((error: unknown) => log.error({ err: error, by }, 'the configuration is not applied; the old one stays'));
   };
 
   const api = await createApi({
     governor: registry,
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
-    audit: createAuditReader(stateDir, () => audit.flush(), () => audit.head()),
+    audit: createAuditReader(
+      stateDir,
+      () => audit.flush(),
+      () => audit.head(),
+    ),
     metricsText: () => metrics.render(),
     ready: () => ({ ready: state === 'ready', detail: state }),
     stop: ({ stopTools }) => shutdown.begin(stopTools ? 'all' : 'managed'),
@@ -165,18 +197,35 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   root.add('socket link', linkSocket(locations), ROOM_DEADLINE_MS);
   const address = await api.listenTcp(config.daemon.listen);
 
-  recorder.record({ kind: 'daemon', event: 'start', detail: { version: governorVersion(), pid: process.pid, backend: backend.id, config: config.file } });
+  recorder.record({
+    kind: 'daemon',
+    event: 'start',
+    detail: { version: governorVersion(), pid: process.pid, backend: backend.id, config: config.file },
+  });
   const waiting = new Set(waitingLaunchers(`${stateDir}/launch`));
-  const afterwards = await reconcile({ ports, registry, restoreDefinition: (entry) => restoreDefinition(entry, config), waiting });
+  const afterwards = await reconcile({
+    ports,
+    registry,
+    restoreDefinition: (entry) => restoreDefinition(entry, config),
+    waiting,
+  });
   for (const definition of config.tools) if (!registry.live.has(definition.name)) registry.add(definition);
   rendezvous = new Rendezvous({
     directory: `${stateDir}/launch`,
     self,
     facts: procfsFacts,
-    onRequest: createLaunchDoor({ registry, config: () => config, facts: procfsFacts, log, directory: `${stateDir}/launch` }),
+    onRequest: createLaunchDoor({
+      registry,
+      config: () => config,
+      facts: procfsFacts,
+      log,
+      directory: `${stateDir}/launch`,
+    }),
     onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
   });
-  rendezvous.caughtUp.then(afterwards).catch((error: unknown) => log.error({ err: error }, 'an interrupted launch could not be cleaned up after'));
+  rendezvous.caughtUp
+    .then(afterwards)
+    .catch((error: unknown) => log.error({ err: error }, 'an interrupted launch could not be cleaned up after'));
   registry.autostart();
   state = 'ready';
   onConfigChange = () => reload('file change');

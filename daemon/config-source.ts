@@ -24,7 +24,13 @@ export interface ConfigSource {
 export function createConfigSource(locations: Locations): ConfigSource {
   const path = locations.configPath ?? usersOwn();
   const read = (text?: string): Result<Config, readonly Problem[]> =>
-    loadConfig({ path, ...(text === undefined ? {} : { text }), host: hostFacts(), env: process.env, listen: locations.listen });
+    loadConfig({
+      path,
+      ...(text === undefined ? {} : { text }),
+      host: hostFacts(),
+      env: process.env,
+      listen: locations.listen,
+    });
   const load = (): Config => {
     const result = read();
     if (result.ok) return result.value;
@@ -49,7 +55,9 @@ export function createConfigSource(locations: Locations): ConfigSource {
 
 /** `$XDG_CONFIG_HOME/governor/limits.yaml`, where there is one. */
 function usersOwn(): string | null {
-  const home = process.env['XDG_CONFIG_HOME'] ?? (process.env['HOME'] === undefined ? undefined : join(process.env['HOME'], '.config'));
+  const home =
+    process.env['XDG_CONFIG_HOME'] ??
+    (process.env['HOME'] === undefined ? undefined : join(process.env['HOME'], '.config'));
   if (home === undefined || home === '') return null;
   const path = join(home, 'governor', 'limits.yaml');
   return existsSync(path) ? path : null;

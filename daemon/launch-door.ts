@@ -11,7 +11,13 @@ import type { Problem } from '../lib/core/errors.ts';
 import { nameFromCommand } from '../lib/core/names.ts';
 import { clientAncestors } from '../lib/process/client-watch.ts';
 import type { ProcessFacts } from '../lib/process/facts.ts';
-import { answerDie, answerGo, environmentText, needsEnvironmentFile, openFileChange } from '../lib/process/launcher-answer.ts';
+import {
+  answerDie,
+  answerGo,
+  environmentText,
+  needsEnvironmentFile,
+  openFileChange,
+} from '../lib/process/launcher-answer.ts';
 import type { LaunchRequest } from '../lib/process/rendezvous.ts';
 import { resolveCommand } from '../lib/process/resolve-command.ts';
 import type { Assembled } from '../lib/supervisor/assembly.ts';
@@ -101,7 +107,10 @@ function instructions(
     // The launcher still has the word `run` in front.
     skip: commandIndex + 1,
     variables,
-    openFiles: openFileChange(facts.openFileLimits(request.launcher.pid), limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency)),
+    openFiles: openFileChange(
+      facts.openFileLimits(request.launcher.pid),
+      limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency),
+    ),
     environmentFile,
     prefix,
     notices: run.init.notGoverned === null ? [] : [`${definition.name}: ${run.init.notGoverned}`],

@@ -42,7 +42,9 @@ export interface PortsInput {
 
 export function createPorts(input: PortsInput): SupervisorPorts {
   const { tempRoot } = input;
-  const totals = readHostTotals(tempRoot, (error) => input.log.warn({ err: error }, 'the totals of the host could not be read'));
+  const totals = readHostTotals(tempRoot, (error) =>
+    input.log.warn({ err: error }, 'the totals of the host could not be read'),
+  );
   input.root.add('host totals', () => totals.close(), 1_000);
   return {
     clock: input.clock,
@@ -85,7 +87,10 @@ export function createPorts(input: PortsInput): SupervisorPorts {
 
 /** `[0-9a-z]{10}`: short, because it is part of socket paths, which hold 107 bytes. */
 function newRunId(): string {
-  return BigInt(`0x${randomBytes(8).toString('hex')}`).toString(36).padStart(13, '0').slice(-10);
+  return BigInt(`0x${randomBytes(8).toString('hex')}`)
+    .toString(36)
+    .padStart(13, '0')
+    .slice(-10);
 }
 
 async function removeOwn(directory: string, root: string): ReturnType<TempDirPort['remove']> {

@@ -19,5 +19,12 @@ export function restoreDefinition(entry: LedgerEntry, config: Config): ToolDefin
 }
 
 function isDefinition(value: unknown): value is ToolDefinition {
-  return typeof value === 'object' && value !== null && 'limits' in value && 'name' in value && 'recovery' in value && 'graceMs' in value;
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'limits' in value &&
+    'name' in value &&
+    'recovery' in value &&
+    'graceMs' in value
+  );
 }

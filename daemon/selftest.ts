@@ -9,5 +9,6 @@ export function selftest(report: HostReport, log: Log): void {
     if (enforcement !== 'none' && enforcement !== 'observed') continue;
     log.warn({ resource, enforcement, enforcedBy, toGetMore }, `${resource} is not enforced by more than looking`);
   }
-  if (!report.native.available) log.warn({ detail: report.native.detail }, 'native calls are missing: some limits are less exact');
+  if (!report.native.available)
+    log.warn({ detail: report.native.detail }, 'native calls are missing: some limits are less exact');
 }

@@ -13,7 +13,10 @@ export function prepareStateDir(stateDir: string): void {
     const found = lstatSync(stateDir);
     const uid = process.getuid?.();
     if (uid !== undefined && found.isDirectory() && found.uid !== uid) {
-      throw new GovernorError('state_dir', `the state directory ${stateDir} belongs to user ${found.uid}, not to ${uid}; choose another with --state-dir`);
+      throw new GovernorError(
+        'state_dir',
+        `the state directory ${stateDir} belongs to user ${found.uid}, not to ${uid}; choose another with --state-dir`,
+      );
     }
     chmodSync(stateDir, 0o700);
     const probe = join(stateDir, '.probe');
@@ -22,8 +25,18 @@ export function prepareStateDir(stateDir: string): void {
   } catch (error) {
     if (error instanceof GovernorError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
-    const why = { EROFS: 'the file system is read-only', ENOSPC: 'the disk is full', EACCES: 'permission denied', ENOTDIR: 'a part of the path is not a directory' }[code ?? ''] ?? message;
-    throw new GovernorError('state_dir', `the state directory ${stateDir} cannot be written: ${why}; choose another with --state-dir`, { cause: error });
+    const why =
+      {
+        EROFS: 'the file system is read-only',
+        ENOSPC: 'the disk is full',
+        EACCES: 'permission denied',
+        ENOTDIR: 'a part of the path is not a directory',
+      }[code ?? ''] ?? message;
+    throw new GovernorError(
+      'state_dir',
+      `the state directory ${stateDir} cannot be written: ${why}; choose another with --state-dir`,
+      { cause: error },
+    );
   }
 }
 

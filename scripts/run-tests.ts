@@ -17,7 +17,10 @@ if (files.length === 0) {
 }
 
 const args = ['--reporter=tap', '--allow-incomplete-coverage', '--coverage-report=text-summary', ...files];
-const tap = spawn(join(root, '../node_modules/.bin/tap'), args, { cwd: join(root, '..'), stdio: ['ignore', 'pipe', 'inherit'] });
+const tap = spawn(join(root, '../node_modules/.bin/tap'), args, {
+  cwd: join(root, '..'),
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skips: string[] = [];
 const failures: string[] = [];
@@ -27,7 +30,8 @@ for await (const line of createInterface({ input: tap.stdout })) {
   const match = /^(\s*)(not ok|ok) \d+(?: - (.*?))?(?: # (.*))?$/.exec(line);
   if (match === null) {
     if (inFailure > 0 && inFailure-- > 0) console.log(line);
-    else if (/^\s*#\s*(Statements|Branches|Functions|Lines|time=)|^(Statements|Branches|Functions|Lines)/.test(line)) console.log(line.trim());
+    else if (/^\s*#\s*(Statements|Branches|Functions|Lines|time=)|^(Statements|Branches|Functions|Lines)/.test(line))
+      console.log(line.trim());
     continue;
   }
   const [, indent = '', verdict, name = '', directive = ''] = match;

@@ -9,7 +9,11 @@ import type { AuditReader, AuditVerification } from './dependencies.ts';
  * @param flush makes what is still queued readable first
  * @param head where this daemon's own writer knows the chain to end: a log and a head that were rolled back together show
  */
-export function createAuditReader(stateDir: string, flush: () => Promise<unknown>, head: () => Head | null = () => null): AuditReader {
+export function createAuditReader(
+  stateDir: string,
+  flush: () => Promise<unknown>,
+  head: () => Head | null = () => null,
+): AuditReader {
   let verifying: Promise<AuditVerification> | null = null;
   return {
     async list({ since, until, after, ...query }) {
@@ -30,7 +34,11 @@ export function createAuditReader(stateDir: string, flush: () => Promise<unknown
   };
 }
 
-async function verify(stateDir: string, flush: () => Promise<unknown>, head: () => Head | null): Promise<AuditVerification> {
+async function verify(
+  stateDir: string,
+  flush: () => Promise<unknown>,
+  head: () => Head | null,
+): Promise<AuditVerification> {
   await flush();
   const expected = head();
   const report = await verifyAudit(stateDir, expected === null ? {} : { expected });

@@ -47,14 +47,82 @@ export interface CleanupReport {
 }
 
 export type AuditRecord =
-  | { readonly kind: 'daemon'; readonly event: 'start' | 'stop' | 'reconcile' | 'config_reload' | 'audit_repair'; readonly detail: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'lifecycle'; readonly tool: string; readonly run?: string; readonly from: string; readonly to: string; readonly event: string; readonly detail?: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'stage'; readonly tool: string; readonly run: string; readonly resource: Resource; readonly from: Stage; readonly to: Stage; readonly usage: number; readonly limit: number; readonly ratio: number; readonly cause: string; readonly dryRun: boolean }
-  | { readonly kind: 'action'; readonly tool: string; readonly run: string; readonly resource: Resource; readonly stage: Stage; readonly action: Action; readonly outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run'; readonly detail?: string }
-  | { readonly kind: 'intent'; readonly tool: string; readonly run: string; readonly action: 'kill' | 'terminate' | 'delete_temp' | 'remove_containment' | 'destroy_sockets'; readonly reason: EndReason; readonly target: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'outcome'; readonly tool: string; readonly run: string; readonly action: 'kill' | 'terminate' | 'delete_temp' | 'remove_containment' | 'destroy_sockets'; readonly ok: boolean; readonly detail: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'cleanup'; readonly tool: string; readonly run: string; readonly reason: EndReason; readonly report: CleanupReport }
-  | { readonly kind: 'limits'; readonly tool: string; readonly run?: string; readonly resource: Resource; readonly before: number | null; readonly after: number | null; readonly by: string; readonly reason?: string }
-  | { readonly kind: 'recovery'; readonly tool: string; readonly strategy: string; readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset'; readonly detail?: Readonly<Record<string, unknown>> };
+  | {
+      readonly kind: 'daemon';
+      readonly event: 'start' | 'stop' | 'reconcile' | 'config_reload' | 'audit_repair';
+      readonly detail: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'lifecycle';
+      readonly tool: string;
+      readonly run?: string;
+      readonly from: string;
+      readonly to: string;
+      readonly event: string;
+      readonly detail?: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'stage';
+      readonly tool: string;
+      readonly run: string;
+      readonly resource: Resource;
+      readonly from: Stage;
+      readonly to: Stage;
+      readonly usage: number;
+      readonly limit: number;
+      readonly ratio: number;
+      readonly cause: string;
+      readonly dryRun: boolean;
+    }
+  | {
+      readonly kind: 'action';
+      readonly tool: string;
+      readonly run: string;
+      readonly resource: Resource;
+      readonly stage: Stage;
+      readonly action: Action;
+      readonly outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run';
+      readonly detail?: string;
+    }
+  | {
+      readonly kind: 'intent';
+      readonly tool: string;
+      readonly run: string;
+      readonly action: 'kill' | 'terminate' | 'delete_temp' | 'remove_containment' | 'destroy_sockets';
+      readonly reason: EndReason;
+      readonly target: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'outcome';
+      readonly tool: string;
+      readonly run: string;
+      readonly action: 'kill' | 'terminate' | 'delete_temp' | 'remove_containment' | 'destroy_sockets';
+      readonly ok: boolean;
+      readonly detail: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'cleanup';
+      readonly tool: string;
+      readonly run: string;
+      readonly reason: EndReason;
+      readonly report: CleanupReport;
+    }
+  | {
+      readonly kind: 'limits';
+      readonly tool: string;
+      readonly run?: string;
+      readonly resource: Resource;
+      readonly before: number | null;
+      readonly after: number | null;
+      readonly by: string;
+      readonly reason?: string;
+    }
+  | {
+      readonly kind: 'recovery';
+      readonly tool: string;
+      readonly strategy: string;
+      readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset';
+      readonly detail?: Readonly<Record<string, unknown>>;
+    };
 
 export type AuditKind = AuditRecord['kind'];

@@ -29,7 +29,13 @@ export interface CadenceInput {
   readonly untilRuntimeStageMs: number | null;
 }
 
-const STAGE_INTERVAL_MS: Readonly<Record<Stage, number>> = { normal: Infinity, warning: 500, throttled: 250, cleanup: 100, emergency: 100 };
+const STAGE_INTERVAL_MS: Readonly<Record<Stage, number>> = {
+  normal: Infinity,
+  warning: 500,
+  throttled: 250,
+  cleanup: 100,
+  emergency: 100,
+};
 /** Looks between now and the emergency stage at the present growth: enough for the holds of every stage on the way. */
 const LOOKS_ON_THE_WAY = 12;
 /** A run that has just begun may grow at any rate; its growth is not known yet. */

@@ -24,7 +24,8 @@ export class CpuWindow {
     // One point from before the window's start stays, so that the window is always covered.
     while (points.length > 1 && (points[1]?.atMs ?? Infinity) <= atMs - this.#windowMs) points.shift();
     const first = points[0];
-    const rate = first === undefined || atMs <= first.atMs ? null : ((cpuTimeMs - first.cpuTimeMs) / (atMs - first.atMs)) * 100;
+    const rate =
+      first === undefined || atMs <= first.atMs ? null : ((cpuTimeMs - first.cpuTimeMs) / (atMs - first.atMs)) * 100;
     const newest = points[points.length - 1];
     if (newest === undefined || atMs - newest.atMs >= this.#spacingMs) points.push({ atMs, cpuTimeMs });
     return rate;

@@ -6,7 +6,12 @@ import { StdioTransport } from './stdio-transport.ts';
 import type { ToolStdio } from './stdio-transport.ts';
 
 export interface Handshake {
-  readonly server: { readonly name: string; readonly version: string; readonly protocol: string; readonly tools: readonly string[] };
+  readonly server: {
+    readonly name: string;
+    readonly version: string;
+    readonly protocol: string;
+    readonly tools: readonly string[];
+  };
   close(): Promise<void>;
 }
 
@@ -40,7 +45,11 @@ export async function handshake(stdio: ToolStdio, options: HandshakeOptions): Pr
     };
   } catch (error) {
     await client.close();
-    throw new GovernorError('launch_failed', `the MCP handshake failed: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new GovernorError(
+      'launch_failed',
+      `the MCP handshake failed: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }
 

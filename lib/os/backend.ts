@@ -16,7 +16,15 @@ import type { Reading } from '../core/usage.ts';
  */
 export type BackendId = 'cgroup2' | 'cgroup2-scope' | 'cgroup1' | 'cgroup2-bare' | 'pidns' | 'procfs' | 'portable';
 
-export const BACKEND_IDS: readonly BackendId[] = ['cgroup2', 'cgroup2-scope', 'cgroup1', 'cgroup2-bare', 'pidns', 'procfs', 'portable'];
+export const BACKEND_IDS: readonly BackendId[] = [
+  'cgroup2',
+  'cgroup2-scope',
+  'cgroup1',
+  'cgroup2-bare',
+  'pidns',
+  'procfs',
+  'portable',
+];
 
 /** How a limit is held on this host. */
 export type Enforcement = 'kernel' | 'polled' | 'observed' | 'none';

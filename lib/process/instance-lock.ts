@@ -17,12 +17,17 @@ export interface InstanceLock {
 }
 
 /** @throws GovernorError daemon_running (naming the other), state_dir (cannot be used) */
-export async function acquireInstanceLock(stateDir: string, self: ProcessIdentity, facts: ProcessFacts): Promise<InstanceLock> {
+export async function acquireInstanceLock(
+  stateDir: string,
+  self: ProcessIdentity,
+  facts: ProcessFacts,
+): Promise<InstanceLock> {
   const file = join(stateDir, 'daemon.pid');
   try {
     mkdirSync(stateDir, { recursive: true, mode: 0o700 });
     const held = process.platform === 'linux' ? await bindAbstract(stateDir) : takeFile(file, facts);
-    if (held === null) throw new GovernorError('daemon_running', `another daemon${describeHolder(file)} uses ${stateDir}`);
+    if (held === null)
+      throw new GovernorError('daemon_running', `another daemon${describeHolder(file)} uses ${stateDir}`);
     writeFileSync(file, `${self.pid} ${self.startTicks}\n`, { mode: 0o600 });
     return {
       release() {
@@ -32,15 +37,22 @@ export async function acquireInstanceLock(stateDir: string, self: ProcessIdentit
     };
   } catch (error) {
     if (error instanceof GovernorError) throw error;
-    throw new GovernorError('state_dir', `cannot use the state directory ${stateDir}: ${(error as Error).message}`, { cause: error });
+    throw new GovernorError('state_dir', `cannot use the state directory ${stateDir}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
 async function bindAbstract(stateDir: string): Promise<(() => void) | null> {
-  const name = createHash('sha256').update(`${process.getuid?.() ?? 0}:${realpathSync(stateDir)}`).digest('hex').slice(0, 40);
+  const name = createHash('sha256')
+    .update(`${process.getuid?.() ?? 0}:${realpathSync(stateDir)}`)
+    .digest('hex')
+    .slice(0, 40);
   const server = createServer((socket) => socket.destroy());
   const bound = await new Promise<boolean>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(false) : reject(error)));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(false) : reject(error),
+    );
     server.listen({ path: `\0governor-${name}` }, () => resolve(true));
   });
   if (!bound) return null;

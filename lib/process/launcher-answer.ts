@@ -39,7 +39,9 @@ export function needsEnvironmentFile(environment: readonly string[]): boolean {
 
 /** The environment for the file: as it was, with the additions, NUL-separated as in /proc/PID/environ. */
 export function environmentText(environment: readonly string[], variables: Readonly<Record<string, string>>): string {
-  const kept = environment.filter((entry) => !Object.hasOwn(variables, entry.slice(0, Math.max(0, entry.indexOf('=')))));
+  const kept = environment.filter(
+    (entry) => !Object.hasOwn(variables, entry.slice(0, Math.max(0, entry.indexOf('=')))),
+  );
   return [...kept, ...Object.entries(variables).map(([name, value]) => `${name}=${value}`)].join('\0');
 }
 

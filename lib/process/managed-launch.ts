@@ -12,7 +12,8 @@ import { exitInfo } from './exit.ts';
 import type { ExitInfo } from './exit.ts';
 
 // `read` fails at end of file: a daemon that dies before opening the gate leaves nothing behind.
-const GATE = 'IFS= read -r _g_limit <&3 || exit 125; exec 3<&-; case $_g_limit in "") ;; *) ulimit -n "$_g_limit" ;; esac; exec "$@"';
+const GATE =
+  'IFS= read -r _g_limit <&3 || exit 125; exec 3<&-; case $_g_limit in "") ;; *) ulimit -n "$_g_limit" ;; esac; exec "$@"';
 
 export interface ManagedLaunch {
   readonly command: string;
@@ -38,20 +39,26 @@ export interface ManagedProcess {
 
 /** @throws GovernorError launch_failed when the shell itself cannot start (no memory, no processes, no such cwd) */
 export async function launchManaged(request: ManagedLaunch): Promise<ManagedProcess> {
-  const child: ChildProcess = spawn('/bin/sh', ['-c', GATE, 'governor-gate', ...request.prefix, request.command, ...request.args], {
-    cwd: request.cwd,
-    env: request.environment,
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-    // A session of its own: a Ctrl-C at the daemon's terminal must reach the tool in order, through its cleanup.
-    detached: true,
-  });
+  const child: ChildProcess = spawn(
+    '/bin/sh',
+    ['-c', GATE, 'governor-gate', ...request.prefix, request.command, ...request.args],
+    {
+      cwd: request.cwd,
+      env: request.environment,
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+      // A session of its own: a Ctrl-C at the daemon's terminal must reach the tool in order, through its cleanup.
+      detached: true,
+    },
+  );
   const exited = new Promise<ExitInfo>((resolve) => {
     child.once('exit', (code, signal) => resolve(exitInfo(code, signal)));
   });
   try {
     await once(child, 'spawn');
   } catch (error) {
-    throw new GovernorError('launch_failed', `cannot start in ${request.cwd}: ${(error as Error).message}`, { cause: error });
+    throw new GovernorError('launch_failed', `cannot start in ${request.cwd}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
   const [stdin, stdout, stderr, gate] = child.stdio;
   if (child.pid === undefined || stdin == null || stdout == null || stderr == null || gate == null) {

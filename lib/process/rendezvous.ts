@@ -5,7 +5,20 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../core/identity.ts';
@@ -51,7 +64,11 @@ export class Rendezvous {
     rmSync(doorbell, { force: true });
     execFileSync('mkfifo', ['-m', '600', doorbell]);
     // Read-write, so that the FIFO never reports end of file between two launchers.
-    this.#socket = new Socket({ fd: openSync(doorbell, constants.O_RDWR | constants.O_NONBLOCK), readable: true, writable: false });
+    this.#socket = new Socket({
+      fd: openSync(doorbell, constants.O_RDWR | constants.O_NONBLOCK),
+      readable: true,
+      writable: false,
+    });
     this.#socket.setEncoding('latin1');
     this.#socket.on('data', (text: string) => this.#ring(text));
     this.#socket.on('error', (error) => options.onRefused(`doorbell: ${error.message}`));
@@ -71,7 +88,8 @@ export class Rendezvous {
     this.#socket.destroy();
     // Of launchers that died before they could ring.
     for (const pid of waitingLaunchers(this.#options.directory)) {
-      if (this.#options.facts.identity(pid) === null) rmSync(join(this.#options.directory, 'pending', String(pid)), { force: true });
+      if (this.#options.facts.identity(pid) === null)
+        rmSync(join(this.#options.directory, 'pending', String(pid)), { force: true });
     }
   }
 
@@ -165,5 +183,7 @@ function forgetEnvironments(directory: string): void {
 export function waitingLaunchers(directory: string): readonly number[] {
   const pending = join(directory, 'pending');
   if (!existsSync(pending)) return [];
-  return readdirSync(pending).filter((name) => /^\d{1,10}$/.test(name)).map(Number);
+  return readdirSync(pending)
+    .filter((name) => /^\d{1,10}$/.test(name))
+    .map(Number);
 }

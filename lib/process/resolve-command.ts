@@ -12,7 +12,9 @@ export function resolveCommand(command: string, cwd: string, path: string | unde
   if (command === '') throw new GovernorError('command_not_found', 'the command is empty');
   const candidates = command.includes('/')
     ? [isAbsolute(command) ? command : join(cwd, command)]
-    : (path ?? '/usr/local/bin:/usr/bin:/bin').split(':').map((folder) => join(folder === '' ? cwd : isAbsolute(folder) ? folder : join(cwd, folder), command));
+    : (path ?? '/usr/local/bin:/usr/bin:/bin')
+        .split(':')
+        .map((folder) => join(folder === '' ? cwd : isAbsolute(folder) ? folder : join(cwd, folder), command));
   let refused: string | null = null;
   for (const candidate of candidates) {
     const verdict = judge(candidate);

@@ -59,7 +59,11 @@ export async function terminate(target: Target, options: TerminateOptions): Prom
   return killUntilEmpty(target, options, done);
 }
 
-async function politely(target: Target, options: TerminateOptions, startedMs: number): Promise<'end_of_input' | 'signal' | null> {
+async function politely(
+  target: Target,
+  options: TerminateOptions,
+  startedMs: number,
+): Promise<'end_of_input' | 'signal' | null> {
   if (target.endInput !== null) {
     target.endInput();
     if (await emptyWithin(target, options.graceMs / 2, options)) return 'end_of_input';

@@ -12,7 +12,11 @@ export interface ToolTable {
   add(definition: ToolDefinition): Tool;
 }
 
-export async function applyDefinitions(registry: ToolTable, definitions: readonly ToolDefinition[], ports: SupervisorPorts): Promise<ReloadOutcome> {
+export async function applyDefinitions(
+  registry: ToolTable,
+  definitions: readonly ToolDefinition[],
+  ports: SupervisorPorts,
+): Promise<ReloadOutcome> {
   const wanted = new Map(definitions.map((definition) => [definition.name, definition]));
   const outcome = { changed: [] as string[], added: [] as string[], removed: [] as string[], notes: [] as string[] };
   for (const tool of registry.live.values()) {
@@ -26,7 +30,9 @@ export async function applyDefinitions(registry: ToolTable, definitions: readonl
       outcome.added.push(definition.name);
       start(registry.add(definition), ports);
     } else if (tool.definition.origin !== 'file') {
-      outcome.notes.push(`${definition.name}: a tool of this name is registered by ${tool.definition.origin}; the entry of the file is left out until that is gone`);
+      outcome.notes.push(
+        `${definition.name}: a tool of this name is registered by ${tool.definition.origin}; the entry of the file is left out until that is gone`,
+      );
     } else if (await change(tool, definition, outcome.notes, ports)) {
       outcome.changed.push(definition.name);
     }
@@ -35,7 +41,12 @@ export async function applyDefinitions(registry: ToolTable, definitions: readonl
   return outcome;
 }
 
-async function change(tool: Tool, definition: ToolDefinition, notes: string[], ports: SupervisorPorts): Promise<boolean> {
+async function change(
+  tool: Tool,
+  definition: ToolDefinition,
+  notes: string[],
+  ports: SupervisorPorts,
+): Promise<boolean> {
   const before = tool.written;
   const newLimits = (held: ResolvedLimits): ResolvedLimits => reloaded(held, before.limits, definition.limits);
   tool.written = definition;
@@ -47,12 +58,16 @@ async function change(tool: Tool, definition: ToolDefinition, notes: string[], p
   }
   for (const { run } of tool.runs.values()) await setRunLimits(run, newLimits(run.limits), 'config reload', ports);
   if ([...tool.runs.values()].some(({ run }) => changesBacking(run.limits, definition.limits))) {
-    notes.push(`${tool.name}: temp_storage moves to its new backing with its next start (governor restart ${tool.name})`);
+    notes.push(
+      `${tool.name}: temp_storage moves to its new backing with its next start (governor restart ${tool.name})`,
+    );
   }
   const launch = ({ command, args, env, cwd, readiness, ladder, graceMs, dryRun }: ToolDefinition): string =>
     JSON.stringify([command, args, env, cwd, readiness, ladder, graceMs, dryRun]);
   if (tool.runs.size > 0 && launch(before) !== launch(definition)) {
-    notes.push(`${tool.name}: limits hold now; what else changed holds from its next start (governor restart ${tool.name})`);
+    notes.push(
+      `${tool.name}: limits hold now; what else changed holds from its next start (governor restart ${tool.name})`,
+    );
   }
   return true;
 }
@@ -74,7 +89,8 @@ function reloaded(held: ResolvedLimits, before: ResolvedLimits, next: ResolvedLi
 
 /** But for the place in the file. */
 function same(a: unknown, b: unknown): boolean {
-  const text = (value: unknown): string => JSON.stringify(value, (key, part: unknown) => (key === 'source' ? (part as Source).from : part));
+  const text = (value: unknown): string =>
+    JSON.stringify(value, (key, part: unknown) => (key === 'source' ? (part as Source).from : part));
   return text(a) === text(b);
 }
 

@@ -80,7 +80,15 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     // A dry run is held by nothing: a kernel cap would act where Governor promised not to.
     const limits = notGoverned === null && !definition.dryRun ? definition.limits : NO_LIMITS;
     const tempDir = await ports.tempDirs.create(runId, limits);
-    releaseTemp({ scope, run: runId, tool: definition.name, tempDir, tempRoot: ports.tempDirs.root, ending: () => ending, ports });
+    releaseTemp({
+      scope,
+      run: runId,
+      tool: definition.name,
+      tempDir,
+      tempRoot: ports.tempDirs.root,
+      ending: () => ending,
+      ports,
+    });
     const containment = await ports.backend.create({ runId, tool: definition.name, limits, tempDir });
     entry = { ...entry, containment: containment.record };
     progress('contained');
@@ -125,7 +133,9 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     await scope.close('launch_failed');
     throw error instanceof GovernorError
       ? error
-      : new GovernorError('launch_failed', `${definition.name} could not be contained: ${(error as Error).message}`, { cause: error });
+      : new GovernorError('launch_failed', `${definition.name} could not be contained: ${(error as Error).message}`, {
+          cause: error,
+        });
   }
 }
 
@@ -133,12 +143,16 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
 export function addProcess(assembled: Assembled): void {
   const { run, ending } = assembled;
   run.init.scope.add('2 process', () => ending.terminate(), PROCESS_DEADLINE_MS);
-  run.init.scope.add('1 connection', async () => {
-    // The session's own end; a direct run's connection belongs to its client.
-    if (run.connection === null) return 'none held';
-    await run.connection.close();
-    return undefined;
-  }, STEP_DEADLINE_MS);
+  run.init.scope.add(
+    '1 connection',
+    async () => {
+      // The session's own end; a direct run's connection belongs to its client.
+      if (run.connection === null) return 'none held';
+      await run.connection.close();
+      return undefined;
+    },
+    STEP_DEADLINE_MS,
+  );
   run.init.scope.add('0 brakes', () => run.init.containment.brakes.lift(), STEP_DEADLINE_MS);
 }
 
@@ -160,12 +174,22 @@ export function addRelease(release: Release & { readonly containment: Containmen
   releaseContainment(release.scope, release.containment);
 }
 
-function releaseLedger({ scope, run, ending, progress, ports }: Pick<Release, 'scope' | 'run' | 'ending' | 'progress' | 'ports'>): void {
-  scope.add('ledger entry', () => {
-    // What may still live stays on record: the next daemon must find it too.
-    if (ending()?.survived === true) progress('unproven');
-    else ports.ledger.remove(run);
-  }, STEP_DEADLINE_MS);
+function releaseLedger({
+  scope,
+  run,
+  ending,
+  progress,
+  ports,
+}: Pick<Release, 'scope' | 'run' | 'ending' | 'progress' | 'ports'>): void {
+  scope.add(
+    'ledger entry',
+    () => {
+      // What may still live stays on record: the next daemon must find it too.
+      if (ending()?.survived === true) progress('unproven');
+      else ports.ledger.remove(run);
+    },
+    STEP_DEADLINE_MS,
+  );
 }
 
 function releaseTemp(release: Omit<Release, 'progress'>): void {
@@ -182,7 +206,14 @@ async function removeContainment(containment: Containment): Promise<void> {
   containment.close();
 }
 
-async function removeTempDir({ tool, run, tempDir, tempRoot, ending, ports }: Omit<Release, 'progress'>): Promise<string> {
+async function removeTempDir({
+  tool,
+  run,
+  tempDir,
+  tempRoot,
+  ending,
+  ports,
+}: Omit<Release, 'progress'>): Promise<string> {
   const reason = ending()?.request?.reason ?? 'launch_failed';
   ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason, target: { directory: tempDir } });
   const { files, bytes, left, note } = await ports.tempDirs.remove(tempDir, tempRoot);

@@ -19,19 +19,36 @@ export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, po
 }
 
 /** @param by who asked, for the audit */
-export async function setRunLimits(run: Run, wanted: ResolvedLimits, by: string, ports: SupervisorPorts): Promise<void> {
+export async function setRunLimits(
+  run: Run,
+  wanted: ResolvedLimits,
+  by: string,
+  ports: SupervisorPorts,
+): Promise<void> {
   const limits = { ...wanted, temp_storage: onItsBacking(run.limits.temp_storage, wanted.temp_storage) };
   for (const resource of RESOURCES) {
     const before = run.limits[resource]?.limit ?? null;
     const after = limits[resource]?.limit ?? null;
     if (before === after) continue;
     const reason = limits[resource]?.reason;
-    ports.recorder.record({ kind: 'limits', tool: run.tool, run: run.id, resource, before, after, by, ...(reason === undefined ? {} : { reason }) });
+    ports.recorder.record({
+      kind: 'limits',
+      tool: run.tool,
+      run: run.id,
+      resource,
+      before,
+      after,
+      by,
+      ...(reason === undefined ? {} : { reason }),
+    });
   }
   run.limits = limits;
   run.capsPending = !run.capsFit();
   if (run.capsPending) {
-    ports.log.info({ tool: run.tool, run: run.id }, 'usage is above a lowered limit: the ladder acts first, the kernel cap follows');
+    ports.log.info(
+      { tool: run.tool, run: run.id },
+      'usage is above a lowered limit: the ladder acts first, the kernel cap follows',
+    );
     return;
   }
   run.outcomes = await run.init.containment.limits.apply(run.enforced);
@@ -53,7 +70,10 @@ function onItsBacking(before: ResolvedLimit | null, wanted: ResolvedLimit | null
 function refuseUnlimitedTmpfs(tool: Tool, patch: LimitPatch): void {
   const held = [tool.definition.limits, ...[...tool.runs.values()].map(({ run }) => run.limits)];
   if (patch.temp_storage !== null || !held.some(({ temp_storage }) => temp_storage?.backing === 'tmpfs')) return;
-  throw new GovernorError('invalid_limit', `${tool.name}: temp_storage: backing: tmpfs is not possible without a limit; give it a larger one`);
+  throw new GovernorError(
+    'invalid_limit',
+    `${tool.name}: temp_storage: backing: tmpfs is not possible without a limit; give it a larger one`,
+  );
 }
 
 function patched(limits: ResolvedLimits, patch: LimitPatch, source: Source): ResolvedLimits {
@@ -67,9 +87,11 @@ function patched(limits: ResolvedLimits, patch: LimitPatch, source: Source): Res
 }
 
 function withLimit(resource: Resource, value: number, before: ResolvedLimit | null, source: Source): ResolvedLimit {
-  if (before === null) return { resource, limit: value, thresholds: DEFAULT_THRESHOLDS, actions: DEFAULT_ACTIONS[resource], source };
+  if (before === null)
+    return { resource, limit: value, thresholds: DEFAULT_THRESHOLDS, actions: DEFAULT_ACTIONS[resource], source };
   const { reason: _former, ...kept } = before;
   // Inodes keep their proportion to the bytes.
-  const inodes = before.inodes === undefined ? {} : { inodes: Math.max(1, Math.round((before.inodes * value) / before.limit)) };
+  const inodes =
+    before.inodes === undefined ? {} : { inodes: Math.max(1, Math.round((before.inodes * value) / before.limit)) };
   return { ...kept, limit: value, source, ...inodes };
 }

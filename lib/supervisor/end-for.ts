@@ -11,7 +11,11 @@ const OOM_END: EndRequest = {
   graceMs: 0,
 };
 
-export function endFor(run: Run, finding: Exclude<Finding, { kind: 'decisions' | 'failed' }>, graceMs: number): EndRequest {
+export function endFor(
+  run: Run,
+  finding: Exclude<Finding, { kind: 'decisions' | 'failed' }>,
+  graceMs: number,
+): EndRequest {
   switch (finding.kind) {
     case 'empty':
       return run.oomKilled ? OOM_END : { reason: 'exited', message: 'ended by itself', graceMs: 0 };

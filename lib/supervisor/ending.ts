@@ -89,11 +89,18 @@ export class Ending {
         run: run.id,
         action: request.graceMs > 0 ? 'terminate' : 'kill',
         ok: how !== 'survived',
-        detail: { how, rounds, killMs: round(this.termination.killMs), graceMs: round(this.termination.graceMs), proven: this.termination.proven },
+        detail: {
+          how,
+          rounds,
+          killMs: round(this.termination.killMs),
+          graceMs: round(this.termination.graceMs),
+          proven: this.termination.proven,
+        },
       });
     }
     if (how !== 'survived') this.#sayWhy();
-    if (how === 'survived') throw new Error(`${membership.members().length} processes are still alive after ${rounds} rounds of SIGKILL`);
+    if (how === 'survived')
+      throw new Error(`${membership.members().length} processes are still alive after ${rounds} rounds of SIGKILL`);
     return how;
   }
 
@@ -103,7 +110,11 @@ export class Ending {
     const held = this.#attempt('what it holds could not be read', () => run.inventory(), {});
     const { leader } = run;
     if (leader !== null && request.reason !== 'exited') {
-      run.lastWord ??= this.#attempt('its stderr could not be opened', () => this.#ports.lastWord.open(leader.pid), null);
+      run.lastWord ??= this.#attempt(
+        'its stderr could not be opened',
+        () => this.#ports.lastWord.open(leader.pid),
+        null,
+      );
     }
     const closed: ScopeReport = await run.init.scope.close(request.reason);
     const { survived } = this;
@@ -133,7 +144,8 @@ export class Ending {
     this.#attempt(
       'its stderr could not be written',
       () => {
-        if (request !== null && request.reason !== 'exited') lastWord?.write(`governor: ${run.tool}: ${request.message}`);
+        if (request !== null && request.reason !== 'exited')
+          lastWord?.write(`governor: ${run.tool}: ${request.message}`);
         lastWord?.close();
       },
       undefined,
@@ -169,7 +181,12 @@ export class Ending {
   /** What could not be released, from the steps that failed; empty when all is gone. */
   #left(steps: readonly CleanupStep[], survived: boolean): Inventory {
     const left: Record<string, number> = {};
-    if (survived) left['processes'] = this.#attempt('its processes could not be counted', () => this.#run.init.containment.membership.members().length, 1);
+    if (survived)
+      left['processes'] = this.#attempt(
+        'its processes could not be counted',
+        () => this.#run.init.containment.membership.members().length,
+        1,
+      );
     for (const step of steps) {
       if (step.outcome === 'ok' || step.outcome === 'skipped') continue;
       if (step.label.startsWith('3')) left['cgroups'] = this.#run.init.containment.record.directories.length;

@@ -137,7 +137,10 @@ export class Monitor {
       watched.still = still;
       this.#options.onSample(run);
       // What ends uses less and less: that is no recovery.
-      const told = populated && (run.state === 'running' || run.state === 'starting') ? decisions : decisions.filter(({ kind }) => kind !== 'leave');
+      const told =
+        populated && (run.state === 'running' || run.state === 'starting')
+          ? decisions
+          : decisions.filter(({ kind }) => kind !== 'leave');
       if (told.length > 0) this.#options.onFinding(run, { kind: 'decisions', decisions: told });
       if (!still && !watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
     } catch (error) {
@@ -232,7 +235,9 @@ function uncappedMemory(run: Run): { usageBytes: number; limitBytes: number } | 
   const limit = run.limits.memory;
   const reading = run.last?.readings.memory;
   const held = run.outcomes.some((outcome) => outcome.resource === 'memory' && outcome.enforcement === 'kernel');
-  return held || limit === null || reading?.kind !== 'measured' ? null : { usageBytes: reading.value, limitBytes: limit.limit };
+  return held || limit === null || reading?.kind !== 'measured'
+    ? null
+    : { usageBytes: reading.value, limitBytes: limit.limit };
 }
 
 function untilRuntimeStage(run: Run): number | null {

@@ -20,7 +20,10 @@ export interface Log {
 export interface LedgerPort {
   write(entry: LedgerEntry): void;
   remove(runId: string): void;
-  readAll(): { readonly entries: readonly LedgerEntry[]; readonly problems: readonly { readonly file: string; readonly message: string }[] };
+  readAll(): {
+    readonly entries: readonly LedgerEntry[];
+    readonly problems: readonly { readonly file: string; readonly message: string }[];
+  };
 }
 
 export interface TempDirPort {
@@ -37,7 +40,12 @@ export interface TempDirPort {
   remove(
     directory: string,
     root: string,
-  ): Promise<{ readonly files: number; readonly bytes: number; readonly left: readonly string[]; readonly note: string | null }>;
+  ): Promise<{
+    readonly files: number;
+    readonly bytes: number;
+    readonly left: readonly string[];
+    readonly note: string | null;
+  }>;
 }
 
 /** The tool's stderr, opened before a stop and written after it. */
@@ -48,7 +56,9 @@ export interface LastWordPort {
 /** Pressure notices to the tool, in systemd's MEMORY_PRESSURE_WATCH form. */
 export interface PressurePort {
   /** Listens at `path`; variables for the tool's environment. */
-  open(path: string): Promise<{ readonly variables: Readonly<Record<string, string>>; notify(message: string): number; close(): void }>;
+  open(
+    path: string,
+  ): Promise<{ readonly variables: Readonly<Record<string, string>>; notify(message: string): number; close(): void }>;
 }
 
 /** What an MCP server told in its handshake. */
@@ -67,12 +77,17 @@ export interface Connection {
 
 export interface ConnectPort {
   /** Handshake and tools/list over the tool's stdio. @throws GovernorError not_ready-like with the reason */
-  connect(process: ManagedProcess, options: { readonly timeoutMs: number; readonly onProtocolError: (message: string) => void }): Promise<Connection>;
+  connect(
+    process: ManagedProcess,
+    options: { readonly timeoutMs: number; readonly onProtocolError: (message: string) => void },
+  ): Promise<Connection>;
 }
 
 /** Closes sockets in CLOSE_WAIT of these processes; resolves to what was closed. */
 export interface StaleSocketPort {
-  destroy(sockets: readonly { readonly local: string; readonly remote: string }[]): Promise<{ readonly closed: number; readonly refused: string | null }>;
+  destroy(
+    sockets: readonly { readonly local: string; readonly remote: string }[],
+  ): Promise<{ readonly closed: number; readonly refused: string | null }>;
 }
 
 export interface SupervisorPorts {

@@ -47,7 +47,10 @@ export async function reconcile(options: ReconcileOptions): Promise<() => Promis
       await settle(entry, account, options);
     } catch (error) {
       account.failed.push(`${entry.tool}/${entry.runId}`);
-      ports.log.error({ tool: entry.tool, run: entry.runId, err: error }, 'a run of an earlier daemon could not be settled');
+      ports.log.error(
+        { tool: entry.tool, run: entry.runId, err: error },
+        'a run of an earlier daemon could not be settled',
+      );
     }
   }
   const damaged = problems.map(({ file, message }) => `${file}: ${message}`);
@@ -100,26 +103,45 @@ async function settle(entry: LedgerEntry, account: Account, options: ReconcileOp
 }
 
 /** Its launcher may be in some of the groups already. It moves on when it is answered. */
-function isInterrupted({ mode, step, leader }: LedgerEntry, containment: Containment, waiting: ReadonlySet<number>): boolean {
-  const launching = step === 'intended' || step === 'temp_dir' || step === 'contained' || (leader !== null && waiting.has(leader.pid));
-  return mode === 'direct' && launching && waiting.size > 0 && containment.membership.members().every(({ pid }) => waiting.has(pid));
+function isInterrupted(
+  { mode, step, leader }: LedgerEntry,
+  containment: Containment,
+  waiting: ReadonlySet<number>,
+): boolean {
+  const launching =
+    step === 'intended' || step === 'temp_dir' || step === 'contained' || (leader !== null && waiting.has(leader.pid));
+  return (
+    mode === 'direct' &&
+    launching &&
+    waiting.size > 0 &&
+    containment.membership.members().every(({ pid }) => waiting.has(pid))
+  );
 }
 
 function whyEnded(containment: Containment, deadClient: ProcessIdentity | undefined): readonly [EndReason, string] {
   if (containment.membership.members().length === 0) return ['exited', 'ended by itself while no daemon ran'];
-  if (deadClient !== undefined) return ['client_died', `stopped: its client (process ${deadClient.pid}) died while no daemon ran`];
+  if (deadClient !== undefined)
+    return ['client_died', `stopped: its client (process ${deadClient.pid}) died while no daemon ran`];
   return ['daemon_crash', 'stopped: the daemon that held it has died'];
 }
 
-async function findContainment(entry: LedgerEntry, { ports, restoreDefinition }: ReconcileOptions): Promise<Containment | null> {
+async function findContainment(
+  entry: LedgerEntry,
+  { ports, restoreDefinition }: ReconcileOptions,
+): Promise<Containment | null> {
   const record = entry.containment as ContainmentRecord | null;
   if (record === null) return null;
   const backend = record.backend === ports.backend.id ? ports.backend : await ports.backendFor(record.backend);
-  if (backend === null) throw new Error(`its containment is of the kind ${record.backend}, which is not usable here now`);
+  if (backend === null)
+    throw new Error(`its containment is of the kind ${record.backend}, which is not usable here now`);
   return backend.adopt(record, restoreDefinition(entry).limits, entry.tempDir);
 }
 
-async function rebuild(entry: LedgerEntry, containment: Containment, { ports, restoreDefinition }: ReconcileOptions): Promise<Assembled> {
+async function rebuild(
+  entry: LedgerEntry,
+  containment: Containment,
+  { ports, restoreDefinition }: ReconcileOptions,
+): Promise<Assembled> {
   const definition = restoreDefinition(entry);
   const scope = new Scope({ label: `run ${entry.runId}`, monotonicMs: () => ports.clock.monotonicMs() });
   let current = entry;
@@ -148,7 +170,17 @@ async function rebuild(entry: LedgerEntry, containment: Containment, { ports, re
     ports,
   );
   const ending = new Ending(run, ports);
-  addRelease({ scope, run: entry.runId, tool: entry.tool, tempDir: entry.tempDir, tempRoot: entry.tempRoot, containment, ending: () => ending, progress, ports });
+  addRelease({
+    scope,
+    run: entry.runId,
+    tool: entry.tool,
+    tempDir: entry.tempDir,
+    tempRoot: entry.tempRoot,
+    containment,
+    ending: () => ending,
+    progress,
+    ports,
+  });
   const pressure = await ports.pressure.open(`${entry.tempDir}.sock`);
   scope.add('pressure channel', () => pressure.close(), 1_000);
   run.notifyPressure = (message) => pressure.notify(message);

@@ -14,7 +14,14 @@ const STABLE_MS = 60_000;
 const BACKOFF = { initialMs: 1_000, factor: 2, maxMs: 60_000 } as const;
 const FAILURES_KEPT = 100;
 /** Ends that nobody asked for. */
-const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>(['exited', 'limit', 'oom_kill', 'not_ready', 'launch_failed', 'daemon_crash']);
+const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>([
+  'exited',
+  'limit',
+  'oom_kill',
+  'not_ready',
+  'launch_failed',
+  'daemon_crash',
+]);
 
 export class Recovery {
   readonly #definition: () => ToolDefinition;
@@ -71,7 +78,12 @@ export class Recovery {
     }
     this.countFailure();
     if (budgetExceeded(this.#failuresMs, this.#now(), recovery)) {
-      this.#record('gave_up', { failures: this.#failuresMs.length, budget: recovery.budget, windowMs: recovery.windowMs, reason });
+      this.#record('gave_up', {
+        failures: this.#failuresMs.length,
+        budget: recovery.budget,
+        windowMs: recovery.windowMs,
+        reason,
+      });
       return 'gave_up';
     }
     const delayMs = nextDelayMs(this.#attempts, BACKOFF, this.#ports.random01());

@@ -107,11 +107,20 @@ export class Registry implements Governor {
   /** @throws GovernorError tool_exists, too_many_tools, shutting_down */
   add(definition: ToolDefinition): Tool {
     this.#refuseWhenClosing();
-    if (this.#tools.has(definition.name)) throw new GovernorError('tool_exists', `a tool named ${definition.name} is registered already`);
-    if (this.#tools.size >= TOOLS_MAX) throw new GovernorError('too_many_tools', `${TOOLS_MAX} tools are registered; unregister some`);
+    if (this.#tools.has(definition.name))
+      throw new GovernorError('tool_exists', `a tool named ${definition.name} is registered already`);
+    if (this.#tools.size >= TOOLS_MAX)
+      throw new GovernorError('too_many_tools', `${TOOLS_MAX} tools are registered; unregister some`);
     const tool = new Tool(definition, this.#context);
     this.#tools.set(definition.name, tool);
-    this.#ports.recorder.record({ kind: 'lifecycle', tool: definition.name, from: 'unknown', to: 'registered', event: 'registered', detail: { origin: definition.origin } });
+    this.#ports.recorder.record({
+      kind: 'lifecycle',
+      tool: definition.name,
+      from: 'unknown',
+      to: 'registered',
+      event: 'registered',
+      detail: { origin: definition.origin },
+    });
     return tool;
   }
 
@@ -122,7 +131,11 @@ export class Registry implements Governor {
   async activate(name: string, options: { readonly context: string | null }): Promise<RunView> {
     this.#refuseWhenClosing();
     const tool = this.#find(name);
-    if (tool.definition.origin === 'run') throw new GovernorError('not_managed', `${name} is started by its client with governor run; the daemon cannot start it`);
+    if (tool.definition.origin === 'run')
+      throw new GovernorError(
+        'not_managed',
+        `${name} is started by its client with governor run; the daemon cannot start it`,
+      );
     return runView(await tool.activate(options.context), this.#ports);
   }
 
@@ -143,8 +156,13 @@ export class Registry implements Governor {
 
   async restart(name: string, runId?: string): Promise<ToolView> {
     const tool = this.#find(name);
-    if (tool.definition.origin === 'run') throw new GovernorError('not_managed', `${name} is started by its client; stop it and its client will start it again`);
-    if (runId !== undefined && !tool.runs.has(runId)) throw new GovernorError('unknown_run', `${name} has no run ${runId}`);
+    if (tool.definition.origin === 'run')
+      throw new GovernorError(
+        'not_managed',
+        `${name} is started by its client; stop it and its client will start it again`,
+      );
+    if (runId !== undefined && !tool.runs.has(runId))
+      throw new GovernorError('unknown_run', `${name} has no run ${runId}`);
     tool.recovery.reset();
     if (tool.state === 'failed') await tool.cleanup();
     if (tool.runs.size > 0) await tool.stop('restart', 'stopped to be restarted', runId);
@@ -155,7 +173,9 @@ export class Registry implements Governor {
   async cleanup(name: string): Promise<ToolView> {
     const tool = this.#find(name);
     await tool.cleanup();
-    return this.#tools.has(name) ? toolView(tool, this.#ports) : { ...toolView(tool, this.#ports), state: 'unregistering' };
+    return this.#tools.has(name)
+      ? toolView(tool, this.#ports)
+      : { ...toolView(tool, this.#ports), state: 'unregistering' };
   }
 
   async setLimits(name: string, patch: LimitPatch, by: string): Promise<ToolView> {
@@ -174,20 +194,27 @@ export class Registry implements Governor {
   }
 
   processes(name: string) {
-    return this.#liveRuns(name).flatMap((run) => run.init.containment.inspect.processes().map((view) => ({ ...view, run: run.id })));
+    return this.#liveRuns(name).flatMap((run) =>
+      run.init.containment.inspect.processes().map((view) => ({ ...view, run: run.id })),
+    );
   }
 
   sockets(name: string) {
-    return this.#liveRuns(name).flatMap((run) => run.init.containment.inspect.sockets().map((view) => ({ ...view, run: run.id })));
+    return this.#liveRuns(name).flatMap((run) =>
+      run.init.containment.inspect.sockets().map((view) => ({ ...view, run: run.id })),
+    );
   }
 
   files(name: string) {
-    return this.#liveRuns(name).flatMap((run) => run.init.containment.inspect.files().map((view) => ({ ...view, run: run.id })));
+    return this.#liveRuns(name).flatMap((run) =>
+      run.init.containment.inspect.files().map((view) => ({ ...view, run: run.id })),
+    );
   }
 
   logs(name: string, lines: number): readonly string[] {
     const tool = this.#find(name);
-    if (tool.definition.origin === 'run') throw new GovernorError('not_managed', `the stderr of ${name} belongs to its client; Governor never sees it`);
+    if (tool.definition.origin === 'run')
+      throw new GovernorError('not_managed', `the stderr of ${name} belongs to its client; Governor never sees it`);
     return tool.logs.last(lines);
   }
 
@@ -203,7 +230,11 @@ export class Registry implements Governor {
   async endContext(id: string): Promise<void> {
     const runs = this.#allRuns().filter((run) => run.init.context === id);
     if (runs.length === 0) throw new GovernorError('unknown_context', `no run belongs to a context ${id}`);
-    await Promise.all(runs.map(async (run) => this.#tools.get(run.tool)?.stop('context_ended', `stopped: its context ${id} ended`, run.id)));
+    await Promise.all(
+      runs.map(async (run) =>
+        this.#tools.get(run.tool)?.stop('context_ended', `stopped: its context ${id} ended`, run.id),
+      ),
+    );
   }
 
   host(): HostReport {
@@ -223,7 +254,9 @@ export class Registry implements Governor {
   autostart(): void {
     for (const tool of this.#tools.values()) {
       if (!tool.definition.autostart || tool.definition.origin === 'run' || tool.state !== 'registered') continue;
-      tool.activate(null).catch((error: unknown) => this.#ports.log.warn({ tool: tool.name, err: error }, 'did not start'));
+      tool
+        .activate(null)
+        .catch((error: unknown) => this.#ports.log.warn({ tool: tool.name, err: error }, 'did not start'));
     }
   }
 
@@ -236,7 +269,9 @@ export class Registry implements Governor {
     const concerns = (run: Run): boolean => which === 'all' || run.init.mode === 'managed';
     const tools = [...this.#tools.values()];
     await Promise.all(
-      tools.map((tool) => tool.shutDown({ reason, message: 'stopped: Governor shuts down', graceMs: tool.definition.graceMs }, concerns)),
+      tools.map((tool) =>
+        tool.shutDown({ reason, message: 'stopped: Governor shuts down', graceMs: tool.definition.graceMs }, concerns),
+      ),
     );
     for (const tool of this.#tools.values()) tool.abandon();
     this.#monitor.close();
@@ -280,7 +315,8 @@ export class Registry implements Governor {
     run.capsPending = false;
     run.init.containment.limits.apply(run.enforced).then(
       (outcomes) => (run.outcomes = outcomes),
-      (error: unknown) => this.#ports.log.error({ tool: run.tool, run: run.id, err: error }, 'the kernel refused a limit'),
+      (error: unknown) =>
+        this.#ports.log.error({ tool: run.tool, run: run.id, err: error }, 'the kernel refused a limit'),
     );
   }
 }

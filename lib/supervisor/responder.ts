@@ -28,7 +28,10 @@ export function createResponder(ports: SupervisorPorts): Responder {
       if (decision.kind === 'leave') return liftBrakes(run, decision.resource, decision.to, ports);
       const limit = run.limits[decision.resource];
       if (limit === null) return;
-      const plan = planResponse(decision, limit, (action) => can(run, action), { dryRun: run.init.definition.dryRun, mode: run.init.mode });
+      const plan = planResponse(decision, limit, (action) => can(run, action), {
+        dryRun: run.init.definition.dryRun,
+        mode: run.init.mode,
+      });
       let acted = false;
       for (const step of plan.steps) {
         const outcome = await carryOut(run, decision, step, end, ports);
@@ -81,7 +84,16 @@ async function carryOut(
 ): Promise<'done' | 'wait' | 'enough' | 'nothing'> {
   const { resource, to: stage } = decision;
   const record = (outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run', detail?: string): void =>
-    ports.recorder.record({ kind: 'action', tool: run.tool, run: run.id, resource, stage, action: step.action, outcome, ...(detail === undefined ? {} : { detail }) });
+    ports.recorder.record({
+      kind: 'action',
+      tool: run.tool,
+      run: run.id,
+      resource,
+      stage,
+      action: step.action,
+      outcome,
+      ...(detail === undefined ? {} : { detail }),
+    });
   if (step.status !== 'do') {
     record(step.status, step.status === 'unsupported' ? step.reason : undefined);
     return 'nothing';
@@ -138,7 +150,16 @@ function confirm(run: Run, decision: Entering): Confirmation {
 
 async function act(run: Run, decision: Entering, action: Action): Promise<string | undefined> {
   if (action === 'notify') {
-    const listeners = run.notifyPressure?.(JSON.stringify({ resource: decision.resource, stage: decision.to, usage: decision.usage, limit: decision.limit, ratio: decision.ratio })) ?? 0;
+    const listeners =
+      run.notifyPressure?.(
+        JSON.stringify({
+          resource: decision.resource,
+          stage: decision.to,
+          usage: decision.usage,
+          limit: decision.limit,
+          ratio: decision.ratio,
+        }),
+      ) ?? 0;
     return `${listeners} listeners`;
   }
   await run.init.containment.brakes.set(action as Brake, run.limits);
@@ -150,11 +171,27 @@ async function act(run: Run, decision: Entering, action: Action): Promise<string
 async function destroyStaleSockets(run: Run, ports: SupervisorPorts): Promise<number> {
   const stale = run.init.containment.inspect
     .sockets()
-    .flatMap(({ state, local, remote }) => (state === 'CLOSE_WAIT' && local !== null && remote !== null ? [{ local, remote }] : []));
+    .flatMap(({ state, local, remote }) =>
+      state === 'CLOSE_WAIT' && local !== null && remote !== null ? [{ local, remote }] : [],
+    );
   if (stale.length === 0) return 0;
-  ports.recorder.record({ kind: 'intent', tool: run.tool, run: run.id, action: 'destroy_sockets', reason: 'limit', target: { sockets: stale.length } });
+  ports.recorder.record({
+    kind: 'intent',
+    tool: run.tool,
+    run: run.id,
+    action: 'destroy_sockets',
+    reason: 'limit',
+    target: { sockets: stale.length },
+  });
   const { closed, refused } = await ports.staleSockets.destroy(stale);
-  ports.recorder.record({ kind: 'outcome', tool: run.tool, run: run.id, action: 'destroy_sockets', ok: refused === null, detail: { closed, refused } });
+  ports.recorder.record({
+    kind: 'outcome',
+    tool: run.tool,
+    run: run.id,
+    action: 'destroy_sockets',
+    ok: refused === null,
+    detail: { closed, refused },
+  });
   if (refused !== null) throw new Error(refused);
   return closed;
 }
@@ -167,7 +204,11 @@ async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: Sup
   const set = all.filter((action) => !kept.includes(action));
   if (set.length === 0) return;
   if (set.length === all.length) run.brakes.delete(resource);
-  else run.brakes.set(resource, all.filter((action) => kept.includes(action)));
+  else
+    run.brakes.set(
+      resource,
+      all.filter((action) => kept.includes(action)),
+    );
   const stillWanted = new Set([...run.brakes.values()].flat());
   for (const action of set) {
     if (stillWanted.has(action)) continue;

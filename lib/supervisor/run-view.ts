@@ -40,7 +40,11 @@ export function runView(run: Run, ports: SupervisorPorts): RunView {
   };
 }
 
-export function limitViews(limits: ResolvedLimits, outcomes: readonly LimitOutcome[], notGoverned: string | null): LimitView[] {
+export function limitViews(
+  limits: ResolvedLimits,
+  outcomes: readonly LimitOutcome[],
+  notGoverned: string | null,
+): LimitView[] {
   return RESOURCES.map((resource) => {
     const limit = limits[resource];
     const outcome = outcomes.find((candidate) => candidate.resource === resource);
@@ -62,7 +66,12 @@ export function limitViews(limits: ResolvedLimits, outcomes: readonly LimitOutco
 }
 
 /** Without a limit there is nothing to enforce; the deadline of a runtime limit is the daemon's. */
-export function enforcementOf(resource: Resource, limits: ResolvedLimits, outcomes: readonly LimitOutcome[], notGoverned: string | null): Enforcement {
+export function enforcementOf(
+  resource: Resource,
+  limits: ResolvedLimits,
+  outcomes: readonly LimitOutcome[],
+  notGoverned: string | null,
+): Enforcement {
   if (notGoverned !== null) return 'none';
   if (limits[resource] === null) return 'observed';
   if (resource === 'runtime') return 'polled';

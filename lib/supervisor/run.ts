@@ -196,7 +196,8 @@ export class Run {
     add('file_handles', sample.fileHandles);
     add('sockets', sample.sockets);
     add('temp_bytes', sample.tempStorage);
-    if (sample.tempStorage.kind === 'measured' && sample.tempStorage.inodes !== undefined) inventory['temp_files'] = sample.tempStorage.inodes;
+    if (sample.tempStorage.kind === 'measured' && sample.tempStorage.inodes !== undefined)
+      inventory['temp_files'] = sample.tempStorage.inodes;
     inventory['cgroups'] = this.init.containment.record.directories.length;
     return inventory;
   }

@@ -38,10 +38,15 @@ export async function startDirect(
     addProcess(assembled);
     progress('running', request.launcher);
     run.state = 'running';
-    if (!request.go(assembled)) throw new GovernorError('launch_failed', 'the launcher ended before the tool could start');
+    if (!request.go(assembled))
+      throw new GovernorError('launch_failed', 'the launcher ended before the tool could start');
     return assembled;
   } catch (error) {
-    await hooks.onFailed(assembled, { reason: 'launch_failed', message: `could not be started: ${messageOf(error)}`, graceMs: 0 });
+    await hooks.onFailed(assembled, {
+      reason: 'launch_failed',
+      message: `could not be started: ${messageOf(error)}`,
+      graceMs: 0,
+    });
     throw error;
   }
 }
@@ -67,7 +72,12 @@ export interface ManagedHooks extends StartHooks {
 }
 
 /** Resolves when the tool is ready: its handshake is done and its tools are listed, or it lives where none is asked for. */
-export async function startManaged(definition: ToolDefinition, context: string | null, ports: SupervisorPorts, hooks: ManagedHooks): Promise<Assembled> {
+export async function startManaged(
+  definition: ToolDefinition,
+  context: string | null,
+  ports: SupervisorPorts,
+  hooks: ManagedHooks,
+): Promise<Assembled> {
   const cwd = definition.cwd ?? ports.defaultCwd;
   const environment = { ...ports.baseEnvironment, ...definition.env };
   ports.resolveCommand(definition.command, cwd, environment['PATH']);
@@ -80,7 +90,11 @@ export async function startManaged(definition: ToolDefinition, context: string |
     if (run.state === 'starting') run.state = 'running';
     return assembled;
   } catch (error) {
-    await hooks.onFailed(assembled, { reason: 'not_ready', message: `did not become ready: ${messageOf(error)}`, graceMs: 0 });
+    await hooks.onFailed(assembled, {
+      reason: 'not_ready',
+      message: `did not become ready: ${messageOf(error)}`,
+      graceMs: 0,
+    });
     throw error;
   }
 }
@@ -98,7 +112,13 @@ async function putIn(
   hooks: ManagedHooks,
 ): Promise<void> {
   const { run, prefix, progress, variables } = assembled;
-  const child = await ports.launch({ command: definition.command, args: definition.args, cwd, environment: { ...environment, ...variables }, prefix });
+  const child = await ports.launch({
+    command: definition.command,
+    args: definition.args,
+    cwd,
+    environment: { ...environment, ...variables },
+    prefix,
+  });
   run.process = child;
   // Until it is in its containment, this is all that ends it.
   run.init.scope.add('gate', () => void child.closeGate(), GATE_DEADLINE_MS);

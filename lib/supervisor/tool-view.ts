@@ -77,7 +77,12 @@ function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], cloc
     ...first,
     ...(unread === undefined
       ? { usage: views.reduce((sum, view) => sum + (view.usage ?? 0), 0), quality: worst(views) }
-      : { usage: null, quality: unread.quality, at: null, ...(unread.unsupported === undefined ? {} : { unsupported: unread.unsupported }) }),
+      : {
+          usage: null,
+          quality: unread.quality,
+          at: null,
+          ...(unread.unsupported === undefined ? {} : { unsupported: unread.unsupported }),
+        }),
     ratio: ratios.length === 0 ? null : Math.max(...ratios),
     stage: views.reduce<Stage>((stage, view) => higher(stage, view.stage), 'normal'),
   };
@@ -86,5 +91,7 @@ function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], cloc
 const QUALITY_ORDER: readonly ResourceUsageView['quality'][] = ['cgroup', 'exact', 'pss', 'rss-sum', 'estimate'];
 
 function worst(views: readonly ResourceUsageView[]): ResourceUsageView['quality'] {
-  return views.map((view) => view.quality).reduce((a, b) => (QUALITY_ORDER.indexOf(a) >= QUALITY_ORDER.indexOf(b) ? a : b));
+  return views
+    .map((view) => view.quality)
+    .reduce((a, b) => (QUALITY_ORDER.indexOf(a) >= QUALITY_ORDER.indexOf(b) ? a : b));
 }

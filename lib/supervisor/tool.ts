@@ -68,7 +68,9 @@ export class Tool {
     this.definition = definition;
     this.written = definition;
     this.#context = context;
-    this.#mailbox = new Mailbox((error) => context.ports.log.error({ tool: definition.name, err: error }, 'a decision could not be carried out'));
+    this.#mailbox = new Mailbox((error) =>
+      context.ports.log.error({ tool: definition.name, err: error }, 'a decision could not be carried out'),
+    );
     this.#unproven = new UnprovenWatch({
       ports: context.ports,
       runs: () => this.runs.values(),
@@ -78,7 +80,12 @@ export class Tool {
         this.#unregisterIfAdHoc();
       },
     });
-    this.recovery = new Recovery(() => this.definition, context.ports, context.failuresOf(definition.name), () => this.#recover());
+    this.recovery = new Recovery(
+      () => this.definition,
+      context.ports,
+      context.failuresOf(definition.name),
+      () => this.#recover(),
+    );
   }
 
   /** CPU time of all runs in this daemon, milliseconds, never falling; null while nothing was measured. */
@@ -104,7 +111,10 @@ export class Tool {
       this.#dispatch('launch_failed');
       this.#unregisterIfAdHoc();
       const { budget, windowMs } = this.definition.recovery;
-      throw new GovernorError('breaker_open', `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait until they are past`);
+      throw new GovernorError(
+        'breaker_open',
+        `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait until they are past`,
+      );
     }
     return this.#followed(this.#startDirect(request, definition));
   }
@@ -135,8 +145,14 @@ export class Tool {
   }
 
   /** Ends the run, or all runs; resolves when each is proven ended or `unproven`. */
-  async stop(reason: EndReason, message: string, runId?: string, graceMs: number = this.definition.graceMs): Promise<void> {
-    if (runId !== undefined && !this.runs.has(runId)) throw new GovernorError('unknown_run', `${this.name} has no run ${runId}`);
+  async stop(
+    reason: EndReason,
+    message: string,
+    runId?: string,
+    graceMs: number = this.definition.graceMs,
+  ): Promise<void> {
+    if (runId !== undefined && !this.runs.has(runId))
+      throw new GovernorError('unknown_run', `${this.name} has no run ${runId}`);
     if (runId === undefined) this.#dispatch('deactivate_requested');
     await this.#endRuns({ reason, message, graceMs }, runId);
     if (runId === undefined) await Promise.all(this.#underWay);
@@ -171,7 +187,8 @@ export class Tool {
   /** No more time to be polite, for ends under way. */
   hurry(): void {
     for (const { run, ending } of this.runs.values()) {
-      if (run.state === 'stopping') void ending.begin({ reason: 'shutdown', message: 'stopped: Governor shuts down', graceMs: 0 });
+      if (run.state === 'stopping')
+        void ending.begin({ reason: 'shutdown', message: 'stopped: Governor shuts down', graceMs: 0 });
     }
   }
 
@@ -180,7 +197,9 @@ export class Tool {
     this.#final = { request, concerns };
     this.recovery.cancel();
     const endAll = (): Promise<unknown> =>
-      Promise.allSettled([...this.runs.values()].filter(({ run }) => concerns(run)).map((assembled) => this.#end(assembled, request)));
+      Promise.allSettled(
+        [...this.runs.values()].filter(({ run }) => concerns(run)).map((assembled) => this.#end(assembled, request)),
+      );
     await endAll();
     await Promise.allSettled(this.#starts);
     await endAll();
@@ -206,7 +225,11 @@ export class Tool {
   #admit(): void {
     if (this.state === 'failed' && this.recovery.breakerMayClose()) this.#dispatch('reset_requested');
     for (const { run } of this.runs.values()) {
-      if (run.state === 'unproven') throw new GovernorError('tool_unproven', `${this.name}: run ${run.id} is not proven to be stopped; see governor ls ${this.name}`);
+      if (run.state === 'unproven')
+        throw new GovernorError(
+          'tool_unproven',
+          `${this.name}: run ${run.id} is not proven to be stopped; see governor ls ${this.name}`,
+        );
     }
     this.#dispatch('activate_requested');
   }
@@ -284,7 +307,8 @@ export class Tool {
     const final = this.#final;
     // Not in the middle of its start, which goes on adding what the end has to release.
     if (final?.concerns(assembled.run) === true) setImmediate(() => void this.#end(assembled, final.request));
-    else if (this.state === 'deactivating' || this.state === 'unregistering') setImmediate(() => void this.#end(assembled, this.#overtaken()));
+    else if (this.state === 'deactivating' || this.state === 'unregistering')
+      setImmediate(() => void this.#end(assembled, this.#overtaken()));
   }
 
   async #endRuns(request: EndRequest, runId?: string): Promise<void> {
@@ -301,7 +325,10 @@ export class Tool {
       progress('stopping');
     } catch (error) {
       // Whatever the disk says: ENOSPC, EDQUOT, EROFS, EIO.
-      this.#context.ports.log.error({ tool: this.name, run: run.id, err: error }, 'the ledger cannot be written: the stop goes on without it');
+      this.#context.ports.log.error(
+        { tool: this.name, run: run.id, err: error },
+        'the ledger cannot be written: the stop goes on without it',
+      );
     }
   }
 
@@ -368,18 +395,30 @@ export class Tool {
 
   /** `run` without an entry in the file: the tool goes with its last run. */
   #unregisterIfAdHoc(): void {
-    if (this.definition.origin === 'run' && this.#idle() && this.state === 'registered') this.#dispatch('unregister_requested');
+    if (this.definition.origin === 'run' && this.#idle() && this.state === 'registered')
+      this.#dispatch('unregister_requested');
   }
 
   #dispatch(event: ToolEvent, runId?: string): void {
     const from = this.#gone ? 'gone' : this.state;
     const cell = transition(from, event);
     if ('ignore' in cell) return;
-    if ('refuse' in cell) throw new GovernorError(cell.refuse, `${this.name} is ${from}: ${event.replaceAll('_', ' ')} is not possible now`);
+    if ('refuse' in cell)
+      throw new GovernorError(
+        cell.refuse,
+        `${this.name} is ${from}: ${event.replaceAll('_', ' ')} is not possible now`,
+      );
     this.#gone = cell.to === 'gone';
     this.state = cell.to === 'gone' ? 'unregistering' : cell.to;
     if (from !== cell.to) {
-      this.#context.ports.recorder.record({ kind: 'lifecycle', tool: this.name, ...(runId === undefined ? {} : { run: runId }), from, to: cell.to, event });
+      this.#context.ports.recorder.record({
+        kind: 'lifecycle',
+        tool: this.name,
+        ...(runId === undefined ? {} : { run: runId }),
+        from,
+        to: cell.to,
+        event,
+      });
     }
     for (const effect of cell.effects) this.#perform(effect);
   }

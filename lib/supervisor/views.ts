@@ -88,7 +88,12 @@ export interface ToolView {
   readonly limits: readonly LimitView[];
   readonly lastEnd: EndView | null;
   /** Managed tools: what the handshake told. */
-  readonly server: { readonly name: string; readonly version: string; readonly protocol: string; readonly tools: readonly string[] } | null;
+  readonly server: {
+    readonly name: string;
+    readonly version: string;
+    readonly protocol: string;
+    readonly tools: readonly string[];
+  } | null;
   readonly recovery: { readonly strategy: string; readonly attempts: number; readonly nextAttemptAt: string | null };
 }
 
@@ -97,7 +102,11 @@ export interface UsageView {
   readonly state: ToolState;
   readonly at: string;
   readonly resources: readonly ResourceUsageView[];
-  readonly runs: readonly { readonly run: string; readonly at: string; readonly resources: readonly ResourceUsageView[] }[];
+  readonly runs: readonly {
+    readonly run: string;
+    readonly at: string;
+    readonly resources: readonly ResourceUsageView[];
+  }[];
 }
 
 export interface ContextView {

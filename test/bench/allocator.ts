@@ -56,13 +56,33 @@ async function series(bench: Bench, daemon: RunningDaemon, rounds: number, stopp
   const aim = first?.enforcement === 'kernel' ? { most: AIM_PERCENT, of: 'max' as const } : undefined;
   if (peaks.length > 0) bench.figure(`${name}: peak`, '% of the limit', peaks, aim);
   else bench.notMeasured(`${name}: peak of a group`, 'there is none: see touched');
-  bench.figure(`${name}: touched at death`, 'MiB', outcomes.map(({ touched }) => touched / MIB));
-  bench.figure(`${name}: overshoot`, 'MiB', outcomes.map(({ overshootMib }) => overshootMib));
-  bench.figure(`${name}: latency`, 'ms', outcomes.flatMap(({ latencyMs }) => latencyMs ?? []));
-  bench.figure(`${name}: speed of the program`, 'MiB/s', outcomes.map(({ speedMibPerSecond }) => speedMibPerSecond));
+  bench.figure(
+    `${name}: touched at death`,
+    'MiB',
+    outcomes.map(({ touched }) => touched / MIB),
+  );
+  bench.figure(
+    `${name}: overshoot`,
+    'MiB',
+    outcomes.map(({ overshootMib }) => overshootMib),
+  );
+  bench.figure(
+    `${name}: latency`,
+    'ms',
+    outcomes.flatMap(({ latencyMs }) => latencyMs ?? []),
+  );
+  bench.figure(
+    `${name}: speed of the program`,
+    'MiB/s',
+    outcomes.map(({ speedMibPerSecond }) => speedMibPerSecond),
+  );
   const ends = new Map<string, number>();
   for (const { how } of outcomes) ends.set(how, (ends.get(how) ?? 0) + 1);
-  bench.check(`${name}: none got through to ${CAP_MIB} MiB`, outcomes.every(({ touched }) => touched < CAP_MIB * MIB), [...ends].map(([how, count]) => `${count} × ${how}`).join(', '));
+  bench.check(
+    `${name}: none got through to ${CAP_MIB} MiB`,
+    outcomes.every(({ touched }) => touched < CAP_MIB * MIB),
+    [...ends].map(([how, count]) => `${count} × ${how}`).join(', '),
+  );
 }
 
 async function oneRound(daemon: RunningDaemon, stopped: boolean, round: number): Promise<Outcome> {
@@ -87,7 +107,7 @@ async function oneRound(daemon: RunningDaemon, stopped: boolean, round: number):
   const mark = openPeak(tool.pid ?? 0);
   let peak: number | null = mark === null ? null : 0;
   try {
-    for (const untilMs = performance.now() + 20_000; !over && performance.now() < untilMs; ) {
+    for (const untilMs = performance.now() + 20_000; !over && performance.now() < untilMs;) {
       if (mark !== null) peak = Math.max(peak ?? 0, mark.read() ?? 0);
       if (heard.lines().includes('full')) break;
       await pause(1);
@@ -108,8 +128,13 @@ function describe([code, signal]: readonly [number | null, NodeJS.Signals | null
 }
 
 /** `touched MiB seconds` lines: how far, when the limit was crossed, how fast. */
-function readLines(lines: readonly string[], lastMs: number): Pick<Outcome, 'touched' | 'overshootMib' | 'latencyMs' | 'speedMibPerSecond'> {
-  const points = lines.filter((line) => line.startsWith('touched ')).map((line) => line.split(' ').slice(1).map(Number) as [number, number]);
+function readLines(
+  lines: readonly string[],
+  lastMs: number,
+): Pick<Outcome, 'touched' | 'overshootMib' | 'latencyMs' | 'speedMibPerSecond'> {
+  const points = lines
+    .filter((line) => line.startsWith('touched '))
+    .map((line) => line.split(' ').slice(1).map(Number) as [number, number]);
   const [mib, seconds] = points.at(-1) ?? [0, 0];
   const crossed = points.find(([reached]) => reached >= LIMIT_MIB);
   return {
@@ -120,9 +145,12 @@ function readLines(lines: readonly string[], lastMs: number): Pick<Outcome, 'tou
   };
 }
 
-function enforcementOf(view: unknown): string {
-  const limits = JSON.stringify(view);
-  return /"resource":"memory"[^}]*?"enforcement":"(\w+)"/.exec(limits)?.[1] ?? 'unknown';
+function enforcementOf(view: {
+  readonly runs?: readonly {
+    readonly limits: readonly { readonly resource: string; readonly enforcement: string }[];
+  }[];
+}): string {
+  return view.runs?.[0]?.limits.find(({ resource }) => resource === 'memory')?.enforcement ?? 'unknown';
 }
 
 /** The high-water mark of the process's memory group; null when it is in none of Governor's. */
@@ -131,7 +159,12 @@ function openPeak(pid: number): { read(): number | null; close(): void } | null 
   for (const line of groups) {
     const [, controllers = '', path = ''] = line.split(':');
     if (!path.includes('governor')) continue;
-    const file = controllers === 'memory' ? `/sys/fs/cgroup/memory${path}/memory.max_usage_in_bytes` : controllers === '' ? `/sys/fs/cgroup${path}/memory.peak` : null;
+    const file =
+      controllers === 'memory'
+        ? `/sys/fs/cgroup/memory${path}/memory.max_usage_in_bytes`
+        : controllers === ''
+          ? `/sys/fs/cgroup${path}/memory.peak`
+          : null;
     const fd = file === null ? null : tryOpen(file);
     if (fd === null) continue;
     const buffer = Buffer.alloc(64);

@@ -55,7 +55,11 @@ async function idleCost(bench: Bench): Promise<void> {
   byStat.push(((statCpuMs(daemon.pid) - first) / (performance.now() - began)) * 100);
   bench.figure(`CPU at ${count} idle tools`, '% of one core', exact, { most: AIM_SHARE, of: 'median' });
   bench.figure('the same by utime + stime, all windows together', '% of one core', byStat);
-  bench.figure('CPU per tool and second', 'µs', exact.map((share) => (share * 10_000) / count));
+  bench.figure(
+    'CPU per tool and second',
+    'µs',
+    exact.map((share) => (share * 10_000) / count),
+  );
   bench.figure(`RSS at ${count} idle tools`, 'MB', rss, { most: AIM_RSS_MB, of: 'max' });
   bench.figure('RSS before the first tool', 'MB', [unloaded]);
   bench.figure(`open files at ${count} idle tools`, 'count', [openFiles(daemon.pid)]);
@@ -137,7 +141,13 @@ async function registerAndUnregister(daemon: RunningDaemon, agent: Agent, from: 
 }
 
 async function call(socketPath: string, agent: Agent, method: string, path: string, body?: object): Promise<number> {
-  const asked = request({ socketPath, agent, method, path, headers: body === undefined ? {} : { 'content-type': 'application/json' } });
+  const asked = request({
+    socketPath,
+    agent,
+    method,
+    path,
+    headers: body === undefined ? {} : { 'content-type': 'application/json' },
+  });
   asked.end(body === undefined ? undefined : JSON.stringify(body));
   const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage];
   response.resume();
@@ -152,7 +162,9 @@ async function onceThrough(daemon: RunningDaemon): Promise<void> {
 }
 
 async function emptyNodeMb(): Promise<number> {
-  const node = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000)'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const node = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000)'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   await once(node.stdout, 'data');
   await pause(1_000);
   const mb = rssMb(node.pid ?? 0);

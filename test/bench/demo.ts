@@ -42,36 +42,71 @@ async function main(): Promise<void> {
     autostart: false,
     ladder: { cpu_warm_up: '1s' },
     // Who is to reach the emergency stage must not be cleaned up on the way.
-    actions: { [resource]: { ...(resource === 'cpu' ? cpu : { throttled: ['notify'] }), ...(jump && resource !== 'runtime' ? { cleanup: [] } : {}) } },
+    actions: {
+      [resource]: {
+        ...(resource === 'cpu' ? cpu : { throttled: ['notify'] }),
+        ...(jump && resource !== 'runtime' ? { cleanup: [] } : {}),
+      },
+    },
   });
-  const tools = Object.fromEntries(CLIMBS.flatMap(({ resource }) => [[`demo-${resource}`, tool(resource, false)], [`jump-${resource}`, tool(resource, true)]]));
+  const tools = Object.fromEntries(
+    CLIMBS.flatMap(({ resource }) => [
+      [`demo-${resource}`, tool(resource, false)],
+      [`jump-${resource}`, tool(resource, true)],
+    ]),
+  );
   const daemon = await startDaemon(scope, { config: { daemon: { sample_interval: '200ms' }, tools } });
   const results = await Promise.all(CLIMBS.flatMap((one) => [climb(daemon, one, 'demo'), climb(daemon, one, 'jump')]));
   console.log(results.join('\n'));
 }
 
-async function climb(daemon: RunningDaemon, { resource, word, limit, levels }: Climb, kind: 'demo' | 'jump'): Promise<string> {
+async function climb(
+  daemon: RunningDaemon,
+  { resource, word, limit, levels }: Climb,
+  kind: 'demo' | 'jump',
+): Promise<string> {
   const name = `${kind}-${resource}`;
-  const flags = ['run', '--name', name, `--${resource.replace('_', '-')}`, limit, ...(resource === 'runtime' && kind === 'jump' ? ['--grace', '1m'] : [])];
+  const flags = [
+    'run',
+    '--name',
+    name,
+    `--${resource.replace('_', '-')}`,
+    limit,
+    ...(resource === 'runtime' && kind === 'jump' ? ['--grace', '1m'] : []),
+  ];
   const stubborn = resource === 'runtime' && kind === 'jump' ? ['--stubborn'] : [];
-  const child = spawn(LAUNCHER, [...flags, '--', ...fixtureCommand('stairs', stubborn)], { env: { ...daemon.env, ...fixtureEnvironment(newMarker()) }, stdio: ['pipe', 'ignore', 'pipe'] });
+  const child = spawn(LAUNCHER, [...flags, '--', ...fixtureCommand('stairs', stubborn)], {
+    env: { ...daemon.env, ...fixtureEnvironment(newMarker()) },
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   child.stdin.on('error', () => undefined);
-  const ended = new Promise<string>((resolve) => child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `${signal}, exit code ${signal === 'SIGKILL' ? 137 : 143}`)));
+  const ended = new Promise<string>((resolve) =>
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? `exit code ${code}` : `${signal}, exit code ${signal === 'SIGKILL' ? 137 : 143}`),
+    ),
+  );
   let over = false;
   void ended.then(() => (over = true));
-  await waitFor(`${name} to be active`, async () => (await daemon.call('GET', `/v1/tools/${name}`)).json?.state === 'active');
+  await waitFor(
+    `${name} to be active`,
+    async () => (await daemon.call('GET', `/v1/tools/${name}`)).json?.state === 'active',
+  );
   for (const level of kind === 'demo' ? levels.slice(0, 3) : levels.slice(3)) {
     if (word === null || over) break;
     child.stdin.write(`${word} ${level}\n`);
     await pause(word === 'cpu' ? 12_000 : 2_500);
   }
   const how = await ended;
-  await waitFor(`${name} to be cleaned up`, async () => (await auditOf(daemon, name)).some(({ kind: entry }) => entry === 'cleanup'));
+  await waitFor(`${name} to be cleaned up`, async () =>
+    (await auditOf(daemon, name)).some(({ kind: entry }) => entry === 'cleanup'),
+  );
   const entries = await auditOf(daemon, name);
   const stages = entries.filter((entry) => entry['kind'] === 'stage' && entry['resource'] === resource);
-  const path = stages.map((entry) => `${String(entry['to'])} at ${Math.round(Number(entry['ratio']) * 100)} %`).join(' → ');
+  const path = stages
+    .map((entry) => `${String(entry['to'])} at ${Math.round(Number(entry['ratio']) * 100)} %`)
+    .join(' → ');
   return `${resource.padEnd(13)} limit ${limit.padEnd(7)} ${path}\n${' '.repeat(14)}client saw: ${how}; last line on stderr: ${stderr.trim().split('\n').at(-1) ?? ''}`;
 }
 

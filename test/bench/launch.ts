@@ -44,11 +44,22 @@ await runBench(
     for (const [name, values] of times) bench.figure(name, 'ms', values);
     const median = (name: string): number => spread(times.get(name) ?? []).median;
     const governed = times.get('governor run') ?? [];
-    bench.figure('governor run over direct (median)', 'ms', governed.map((ms) => ms - median('direct')));
+    bench.figure(
+      'governor run over direct (median)',
+      'ms',
+      governed.map((ms) => ms - median('direct')),
+    );
     if (single !== undefined) {
       const over = governed.map((ms) => ms - median('joins one group by hand'));
-      bench.figure('governor run over joining one group by hand (median)', 'ms', over, { most: AIM_OVER_JOINING_MS, of: 'median' });
-      bench.figure('governor run over joining the same groups by hand (median)', 'ms', governed.map((ms) => ms - median('joins the same groups by hand')));
+      bench.figure('governor run over joining one group by hand (median)', 'ms', over, {
+        most: AIM_OVER_JOINING_MS,
+        of: 'median',
+      });
+      bench.figure(
+        'governor run over joining the same groups by hand (median)',
+        'ms',
+        governed.map((ms) => ms - median('joins the same groups by hand')),
+      );
     }
     await residents(bench, daemon.env);
   },
@@ -114,13 +125,23 @@ async function groupsOfARun(bench: Bench, env: Readonly<Record<string, string>>)
 }
 
 function unifiedRoot(): string | null {
-  const line = readFileSync('/proc/mounts', 'utf8').split('\n').find((mount) => mount.split(' ')[2] === 'cgroup2');
+  const line = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .find((mount) => mount.split(' ')[2] === 'cgroup2');
   return line?.split(' ')[1] ?? null;
 }
 
 /** The tool's parent must be whoever ran `governor run`: nothing stays in between, nothing beside it. */
 async function residents(bench: Bench, env: Readonly<Record<string, string>>): Promise<void> {
-  const { stdout } = await runCommand(LAUNCHER, ['run', '--', 'sh', '-c', 'echo $$ $PPID; cat /proc/$$/task/$$/children'], { env });
+  const { stdout } = await runCommand(
+    LAUNCHER,
+    ['run', '--', 'sh', '-c', 'echo $$ $PPID; cat /proc/$$/task/$$/children'],
+    { env },
+  );
   const parent = Number(stdout.split(/\s+/)[1]);
-  bench.check('no process stays between the client and the tool', parent === process.pid, `parent of the tool: ${parent === process.pid ? 'the client' : parent}`);
+  bench.check(
+    'no process stays between the client and the tool',
+    parent === process.pid,
+    `parent of the tool: ${parent === process.pid ? 'the client' : parent}`,
+  );
 }

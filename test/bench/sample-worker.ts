@@ -47,7 +47,11 @@ const ways: Readonly<Record<string, Way>> = {
     let last = reader.sample(pids, performance.now(), false);
     return {
       round: (nowMs) => void (last = reader.sample(pids, nowMs, false)),
-      totals: () => ({ fileHandles: valueOf(last.fileHandles), sockets: valueOf(last.sockets), tasks: valueOf(last.tasks) }),
+      totals: () => ({
+        fileHandles: valueOf(last.fileHandles),
+        sockets: valueOf(last.sockets),
+        tasks: valueOf(last.tasks),
+      }),
       close: async () => {
         reader.close();
         rmSync(tempDir, { recursive: true });
@@ -61,15 +65,36 @@ const ways: Readonly<Record<string, Way>> = {
   judge: async (pids) => {
     const limits = limitsOnAll();
     const settings = { ...DEFAULT_LADDER, cpuWarmUpMs: 0 };
-    const tools = pids.map((pid) => ({ records: new RecordBuilder(String(pid), performance.now(), 2), memory: initialMemory(performance.now()), cpuMs: 0 }));
+    const tools = pids.map((pid) => ({
+      records: new RecordBuilder(String(pid), performance.now(), 2),
+      memory: initialMemory(performance.now()),
+      cpuMs: 0,
+    }));
     let decisions = 0;
     return {
       round(nowMs) {
         for (const tool of tools) {
-          const reading = (value: number) => ({ kind: 'measured' as const, value, quality: 'cgroup' as const, atMs: nowMs });
+          const reading = (value: number) => ({
+            kind: 'measured' as const,
+            value,
+            quality: 'cgroup' as const,
+            atMs: nowMs,
+          });
           tool.cpuMs += 0.01;
           const [memory, few, none] = [reading(1e6), reading(20), reading(0)];
-          const sample = { atMs: nowMs, populated: true, memory, cpuTimeMs: reading(tool.cpuMs), fileHandles: few, sockets: reading(3), tempStorage: none, tasks: reading(1), oomKills: 0, cpuThrottledMs: 0, memoryStallMs: 0 };
+          const sample = {
+            atMs: nowMs,
+            populated: true,
+            memory,
+            cpuTimeMs: reading(tool.cpuMs),
+            fileHandles: few,
+            sockets: reading(3),
+            tempStorage: none,
+            tasks: reading(1),
+            oomKills: 0,
+            cpuThrottledMs: 0,
+            memoryStallMs: 0,
+          };
           const verdict = decide(tool.memory, tool.records.build(sample, false), limits, settings, nowMs);
           tool.memory = verdict.memory;
           decisions += verdict.decisions.length;
@@ -117,7 +142,14 @@ async function groupTotals(id: 'cgroup1' | 'cgroup2', pids: readonly number[]): 
     const layout =
       id === 'cgroup1'
         ? openGroup1({ cookie: record.cookie, tempDir: tmpdir(), directories: record.directories })
-        : openGroup2({ backend: id, directory: first?.path ?? '', inode: first?.inode ?? 0, cookie: record.cookie, tempDir: tmpdir(), mover: null });
+        : openGroup2({
+            backend: id,
+            directory: first?.path ?? '',
+            inode: first?.inode ?? 0,
+            cookie: record.cookie,
+            tempDir: tmpdir(),
+            mover: null,
+          });
     if (layout === null) throw new Error('no group');
     layout.memory?.apply(limitsOnAll()).catch(() => undefined);
     return [layout];
@@ -135,14 +167,18 @@ async function groupTotals(id: 'cgroup1' | 'cgroup2', pids: readonly number[]): 
     },
     totals: () => ({ tasks }),
     close: async () => {
-      for (const { memory, cpu, tasks: counted, stall } of layouts) for (const part of [memory, cpu, counted, stall]) part?.close();
+      for (const { memory, cpu, tasks: counted, stall } of layouts)
+        for (const part of [memory, cpu, counted, stall]) part?.close();
       await close();
     },
   };
 }
 
 /** One run a process, as the daemon makes them; the processes go back to where they came from at the end. */
-async function containments(id: BackendId, pids: readonly number[]): Promise<{ readonly runs: readonly Containment[]; readonly close: () => Promise<void> }> {
+async function containments(
+  id: BackendId,
+  pids: readonly number[],
+): Promise<{ readonly runs: readonly Containment[]; readonly close: () => Promise<void> }> {
   const tempRoot = mkdtempSync(join(tmpdir(), 'governor-test-'));
   const { backend } = await selectBackend({ forced: id, instance: `test-bench-${process.pid}`, tempRoot });
   const runs: Containment[] = [];

@@ -50,12 +50,23 @@ await runBench(
       exporter(bench, rounds, count),
     ]);
     const [floorUs, exporterUs] = results.slice(-2);
-    const means = [...ways.map(([, label], n) => ({ what: label, mean: results[n] ?? null })), { what: 'floor in C', mean: floorUs ?? null }, { what: 'process-exporter', mean: exporterUs ?? null }];
-    bench.table('means', means.map(({ what, mean: us }) => ({ what, 'µs per process and sample': us ?? 'not measured' })));
+    const means = [
+      ...ways.map(([, label], n) => ({ what: label, mean: results[n] ?? null })),
+      { what: 'floor in C', mean: floorUs ?? null },
+      { what: 'process-exporter', mean: exporterUs ?? null },
+    ];
+    bench.table(
+      'means',
+      means.map(({ what, mean: us }) => ({ what, 'µs per process and sample': us ?? 'not measured' })),
+    );
     const own = Object.keys(governor).flatMap((_, n) => results[n] ?? []);
     const peers = [results[ways.findIndex(([way]) => way === 'pidusage')], exporterUs].filter((us) => us != null);
     const detail = `dearest ${short(Math.max(...own))} µs; peers ${peers.map(short).join(' and ')} µs`;
-    bench.check('every way of Governor costs less than each peer', peers.every((us) => Math.max(...own) < us), detail);
+    bench.check(
+      'every way of Governor costs less than each peer',
+      peers.every((us) => Math.max(...own) < us),
+      detail,
+    );
   },
 );
 
@@ -79,7 +90,10 @@ function mean(values: readonly number[]): number {
 }
 
 async function idleProcesses(bench: Bench, count: number): Promise<readonly number[]> {
-  const child = spawn(program('idle'), [`--count=${count}`], { env: { ...process.env, FIXTURE_LIFE_MS: '900000' }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program('idle'), [`--count=${count}`], {
+    env: { ...process.env, FIXTURE_LIFE_MS: '900000' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   // Its children die with it.
   bench.teardown(() => void child.kill('SIGKILL'));
   const { pids } = await listen(child.stdout, 'idle').said('ready', 60_000);
@@ -88,7 +102,11 @@ async function idleProcesses(bench: Bench, count: number): Promise<readonly numb
 
 async function work(bench: Bench, way: string, rounds: number, count: number): Promise<WorkerResult> {
   const pids = await idleProcesses(bench, count);
-  const worker = spawn(process.execPath, ['--max-semi-space-size=1', join(import.meta.dirname, 'sample-worker.js'), way, String(rounds), String(EVERY_MS)], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const worker = spawn(
+    process.execPath,
+    ['--max-semi-space-size=1', join(import.meta.dirname, 'sample-worker.js'), way, String(rounds), String(EVERY_MS)],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  );
   bench.teardown(() => void worker.kill('SIGKILL'));
   worker.stdin.end(JSON.stringify(pids));
   let stdout = '';
@@ -104,7 +122,9 @@ async function work(bench: Bench, way: string, rounds: number, count: number): P
 async function floor(bench: Bench, rounds: number, count: number): Promise<number> {
   const label = 'floor in C (the same reads on kept-open files)';
   const pids = await idleProcesses(bench, count);
-  const child = spawn(program('sample-floor'), [`--rounds=${rounds}`, `--every-ms=${EVERY_MS}`, '--temp=/tmp', '-'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(program('sample-floor'), [`--rounds=${rounds}`, `--every-ms=${EVERY_MS}`, '--temp=/tmp', '-'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   bench.teardown(() => void child.kill('SIGKILL'));
   child.stdin.end(pids.join(' '));
   let stdout = '';

@@ -23,8 +23,14 @@ t.test('12,000 times registered and unregistered', async (t) => {
   const after = await resources(daemon);
   // Garbage waits for its collection, so the lowest look counts.
   const lowest = Math.min(...usedBytes.slice(2));
-  t.ok(lowest < 90 * MIB, `${usedBytes.map((bytes) => Math.round(bytes / MIB)).join(', ')} MiB of heap in use after each round`);
-  t.ok(after.rssBytes < 260 * MIB, `${Math.round(after.rssBytes / MIB)} MiB, ${Math.round(before.rssBytes / MIB)} MiB before`);
+  t.ok(
+    lowest < 90 * MIB,
+    `${usedBytes.map((bytes) => Math.round(bytes / MIB)).join(', ')} MiB of heap in use after each round`,
+  );
+  t.ok(
+    after.rssBytes < 260 * MIB,
+    `${Math.round(after.rssBytes / MIB)} MiB, ${Math.round(before.rssBytes / MIB)} MiB before`,
+  );
   t.ok(after.fds <= before.fds + 2, `${after.fds} descriptors, ${before.fds} before`);
 });
 
@@ -35,7 +41,10 @@ t.test('10,000 tools at once', async (t) => {
   await round(call, 100, 'warm');
   const before = await resources(daemon);
   const names = Array.from({ length: 10_000 }, (_, index) => `tool ${index}`);
-  const refused = await inTurns(names, async (name) => (await call('POST', '/v1/tools', { name, command: 'true' })).status !== 201);
+  const refused = await inTurns(
+    names,
+    async (name) => (await call('POST', '/v1/tools', { name, command: 'true' })).status !== 201,
+  );
   t.equal(refused, 0, 'every one is taken');
   const listed = JSON.parse((await call('GET', '/v1/tools')).text) as { tools: { name: string }[] };
   t.equal(listed.tools.length, 10_000);
@@ -47,8 +56,17 @@ t.test('10,000 tools at once', async (t) => {
   const all = await daemon.cli(['ls']);
   t.equal(all.stdout.split('\n').filter((line) => line.startsWith('tool ')).length, 10_000, 'and so does governor ls');
   const full = await resources(daemon);
-  t.ok(full.rssBytes < 700 * MIB, `${Math.round(full.rssBytes / MIB)} MiB with all of them, their list and their metrics`);
-  t.equal(await inTurns(names, async (name) => (await call('DELETE', `/v1/tools/${encodeURIComponent(name)}`)).status !== 204), 0);
+  t.ok(
+    full.rssBytes < 700 * MIB,
+    `${Math.round(full.rssBytes / MIB)} MiB with all of them, their list and their metrics`,
+  );
+  t.equal(
+    await inTurns(
+      names,
+      async (name) => (await call('DELETE', `/v1/tools/${encodeURIComponent(name)}`)).status !== 204,
+    ),
+    0,
+  );
   t.same((JSON.parse((await call('GET', '/v1/tools')).text) as { tools: unknown[] }).tools, []);
   t.notMatch((await call('GET', '/metrics')).text, /tool="tool \d/, 'no series is left');
   const after = await resources(daemon);
@@ -74,8 +92,14 @@ t.test('200 cycles with a process each leave nothing open', async (t) => {
   const before = await resources(daemon);
   for (let index = 0; index < 200; index += 1) await cycle(`c${index}`);
   const after = await resources(daemon);
-  t.ok(after.fds <= before.fds + 2, `${after.fds} descriptors after 200 cycles, ${before.fds} before: ${descriptors(daemon).join(' ')}`);
-  t.ok(after.rssBytes < before.rssBytes + 40 * MIB, `${Math.round(after.rssBytes / MIB)} MiB, ${Math.round(before.rssBytes / MIB)} MiB before`);
+  t.ok(
+    after.fds <= before.fds + 2,
+    `${after.fds} descriptors after 200 cycles, ${before.fds} before: ${descriptors(daemon).join(' ')}`,
+  );
+  t.ok(
+    after.rssBytes < before.rssBytes + 40 * MIB,
+    `${Math.round(after.rssBytes / MIB)} MiB, ${Math.round(before.rssBytes / MIB)} MiB before`,
+  );
   t.same(readdirSync(join(daemon.stateDir, 'ledger')), [], 'no ledger entry is left');
   t.same(children(daemon.pid), [], 'no child is left, nor a zombie');
 });
@@ -83,8 +107,15 @@ t.test('200 cycles with a process each leave nothing open', async (t) => {
 t.test('40 direct runs, eight at a time, leave nothing open', async (t) => {
   const daemon = await startDaemon(t, { config: { daemon: { sample_interval: '100ms' } } });
   const batch = async (): Promise<void> => {
-    const outcomes = await Promise.all(Array.from({ length: 8 }, () => runCommand(LAUNCHER, ['run', '--name', 'same', '--', 'sh', '-c', 'exit 3'], { env: daemon.env })));
-    t.same(outcomes.map(({ code }) => code), Array.from({ length: 8 }, () => 3));
+    const outcomes = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        runCommand(LAUNCHER, ['run', '--name', 'same', '--', 'sh', '-c', 'exit 3'], { env: daemon.env }),
+      ),
+    );
+    t.same(
+      outcomes.map(({ code }) => code),
+      Array.from({ length: 8 }, () => 3),
+    );
     await waitFor('all to be over', async () => (await daemon.call('GET', '/v1/tools')).json.tools.length === 0);
   };
   await batch();
@@ -94,7 +125,11 @@ t.test('40 direct runs, eight at a time, leave nothing open', async (t) => {
   t.ok(after.fds <= before.fds + 2, `${after.fds} descriptors, ${before.fds} before: ${descriptors(daemon).join(' ')}`);
 });
 
-type Call = (method: string, path: string, body?: unknown) => Promise<{ readonly status: number; readonly text: string }>;
+type Call = (
+  method: string,
+  path: string,
+  body?: unknown,
+) => Promise<{ readonly status: number; readonly text: string }>;
 
 async function round(call: Call, count: number, prefix: string): Promise<void> {
   const names = Array.from({ length: count }, (_, index) => `${prefix} ${index}`);
@@ -148,5 +183,7 @@ function descriptors(daemon: RunningDaemon): readonly string[] {
 }
 
 function children(pid: number): readonly string[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter((word) => word !== '');
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .split(' ')
+    .filter((word) => word !== '');
 }

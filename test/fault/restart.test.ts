@@ -3,9 +3,25 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { callUnix, cleanEnvironment, LAUNCHER, newStateDir, type Outcome, runCommand, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
+import {
+  callUnix,
+  cleanEnvironment,
+  LAUNCHER,
+  newStateDir,
+  type Outcome,
+  runCommand,
+  type RunningDaemon,
+  startDaemon,
+} from '../helpers/daemon.ts';
 import { fixtureCommand, newMarker, type RunningFixture, startProgram, type TestScope } from '../helpers/fixture.ts';
-import { formatSurvivor, identityOf, isAlive, killIdentity, killSurvivors, survivorsAfter } from '../helpers/survivors.ts';
+import {
+  formatSurvivor,
+  identityOf,
+  isAlive,
+  killIdentity,
+  killSurvivors,
+  survivorsAfter,
+} from '../helpers/survivors.ts';
 import { pause, waitFor } from '../helpers/wait-for.ts';
 import { leftovers, runsOf, standFor } from './stand.ts';
 
@@ -25,11 +41,17 @@ t.test('the client dies while no daemon runs', async (t) => {
   t.same((await survivorsAfter(orphan.marker, 5000)).map(formatSurvivor), [], 'the whole tree goes');
   const { entries } = (await second.call('GET', '/v1/audit?kind=cleanup&tool=orphan')).json;
   t.match(entries, [{ tool: 'orphan', reason: 'client_died' }], 'the audit tells why');
-  const reconciled = (await second.call('GET', '/v1/audit?kind=daemon')).json.entries.findLast((entry: { event: string }) => entry.event === 'reconcile');
+  const reconciled = (await second.call('GET', '/v1/audit?kind=daemon')).json.entries.findLast(
+    (entry: { event: string }) => entry.event === 'reconcile',
+  );
   t.match(reconciled.detail, { ended: [/^orphan\//], failed: [], damaged: [] });
   t.same(reconciled.detail.adopted.map((name: string) => name.split('/')[0]).toSorted(), ['detached', 'kept']);
   t.ok(isAlive(kept.identity), 'a run whose client lives goes on');
-  t.match(await toolOf(second, 'detached'), { state: 'active', runs: [{ detached: true, state: 'running' }] }, 'a detached one needs no client');
+  t.match(
+    await toolOf(second, 'detached'),
+    { state: 'active', runs: [{ detached: true, state: 'running' }] },
+    'a detached one needs no client',
+  );
   await second.stop('SIGINT');
   t.same((await survivorsAfter(kept.marker, 5000)).map(formatSurvivor), []);
   t.same((await survivorsAfter(detached.marker, 5000)).map(formatSurvivor), []);
@@ -42,7 +64,10 @@ t.test('--detach outlives its client under a living daemon', async (t) => {
   const bound = await startClient(t, daemon, 'bound', ['idle']);
   killIdentity(detached.identity);
   killIdentity(bound.identity);
-  await waitFor('the bound one to be stopped', async () => (await daemon.call('GET', '/v1/tools/bound')).status === 404);
+  await waitFor(
+    'the bound one to be stopped',
+    async () => (await daemon.call('GET', '/v1/tools/bound')).status === 404,
+  );
   t.match(await toolOf(daemon, 'detached'), { state: 'active' });
   t.equal((await daemon.cli(['stop', 'detached'])).code, 0);
   t.same((await survivorsAfter(detached.marker, 5000)).map(formatSurvivor), []);
@@ -51,22 +76,39 @@ t.test('--detach outlives its client under a living daemon', async (t) => {
 t.test('an adopted run keeps its id, its history and its limits', async (t) => {
   const stateDir = newStateDir(t);
   const first = await startDaemon(t, { stateDir, config: CONFIG });
-  const client = await startClient(t, first, 'leak', ['leak-memory', '--rate-mb=30', '--cap-mb=400'], ['--memory', '200MiB', '--grace', '100ms']);
+  const client = await startClient(
+    t,
+    first,
+    'leak',
+    ['leak-memory', '--rate-mb=30', '--cap-mb=400'],
+    ['--memory', '200MiB', '--grace', '100ms'],
+  );
   const before = await toolOf(first, 'leak');
   const run = before.runs[0].id as string;
   await killDaemon(first);
   const second = await startDaemon(t, { stateDir, config: CONFIG });
   const after = await toolOf(second, 'leak');
-  t.match(after, { state: 'active', runs: [{ id: run, startedAt: before.runs[0].startedAt, pid: before.runs[0].pid, tempDir: before.runs[0].tempDir }] });
+  t.match(after, {
+    state: 'active',
+    runs: [{ id: run, startedAt: before.runs[0].startedAt, pid: before.runs[0].pid, tempDir: before.runs[0].tempDir }],
+  });
   t.same(limitsOf(after), limitsOf(before), 'with where each limit came from');
   const ending = await client.ended;
   t.match(`${ending.code ?? ending.signal}`, /^(143|137|SIGTERM|SIGKILL)$/, 'the leak is stopped by the second daemon');
   const entries = await waitFor('its cleanup', async () => {
-    const found = (await second.call('GET', `/v1/audit?run=${run}&limit=1000`)).json.entries as { daemon: string; kind: string; reason?: string; to?: string }[];
+    const found = (await second.call('GET', `/v1/audit?run=${run}&limit=1000`)).json.entries as {
+      daemon: string;
+      kind: string;
+      reason?: string;
+      to?: string;
+    }[];
     return found.some(({ kind }) => kind === 'cleanup') ? found : null;
   });
   t.equal(new Set(entries.map(({ daemon }) => daemon)).size, 2, 'the history of the run spans both daemons');
-  t.match(entries.find(({ kind }) => kind === 'cleanup'), { reason: 'limit' });
+  t.match(
+    entries.find(({ kind }) => kind === 'cleanup'),
+    { reason: 'limit' },
+  );
   t.ok(entries.some(({ kind, to }) => kind === 'stage' && to === 'cleanup'));
   t.same((await survivorsAfter(client.marker, 5000)).map(formatSurvivor), []);
   t.equal((await second.call('GET', '/v1/audit/verify')).json.ok, true, 'the audit of both is one chain');
@@ -103,16 +145,22 @@ t.test('SIGKILL of the daemon at any point of twenty launches', async (t) => {
   for (const afterMs of [40, 80, 120, 180, 300]) {
     const marker = newMarker();
     t.equal((await governor('ensure-daemon')).code, 0);
-    const clients = Array.from({ length: 20 }, (_, index) => startTool(t, env, `tool ${index}`, ['sleep', '60'], marker));
+    const clients = Array.from({ length: 20 }, (_, index) =>
+      startTool(t, env, `tool ${index}`, ['sleep', '60'], marker),
+    );
     await pause(afterMs);
     const killed = identityOf(Number.parseInt(readFileSync(join(stateDir, 'daemon.pid'), 'utf8'), 10));
     t.ok(killed !== null && killIdentity(killed), `after ${afterMs} ms`);
     // Launchers that come after that start the next daemon themselves; those that had asked wait for one.
     t.equal((await governor('ensure-daemon')).code, 0);
-    const living = (): readonly RunningFixture[] => clients.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+    const living = (): readonly RunningFixture[] =>
+      clients.filter(({ child }) => child.exitCode === null && child.signalCode === null);
     await waitFor('each launcher to have become its tool', async () => {
       const active = (await tools()).filter(({ state }) => state === 'active').length;
-      return active === living().length && living().every(({ pid }) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep'));
+      return (
+        active === living().length &&
+        living().every(({ pid }) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep'))
+      );
     });
     t.equal(living().length, 20, 'no launch is lost');
     t.same(readdirSync(join(stateDir, 'launch/pending')), [], 'no request is left');
@@ -146,12 +194,17 @@ t.test('a launcher that is killed while it waits leaves nothing', async (t) => {
   const daemon = await startDaemon(t, { stateDir, config: CONFIG });
   const marker = newMarker();
   for (let round = 0; round < 10; round += 1) {
-    const launchers = Array.from({ length: 4 }, (_, index) => startTool(t, daemon.env, `killed ${index}`, ['sleep', '60'], marker));
+    const launchers = Array.from({ length: 4 }, (_, index) =>
+      startTool(t, daemon.env, `killed ${index}`, ['sleep', '60'], marker),
+    );
     await pause(round * 6);
     for (const { child } of launchers) child.kill('SIGKILL');
     await Promise.all(launchers.map(({ ended }) => ended));
   }
-  await waitFor('the daemon to have noticed', async () => (await daemon.call('GET', '/v1/tools')).json.tools.length === 0);
+  await waitFor(
+    'the daemon to have noticed',
+    async () => (await daemon.call('GET', '/v1/tools')).json.tools.length === 0,
+  );
   t.match(await daemon.cli(['run', '--', 'sh', '-c', 'exit 5']), { code: 5 }, 'the daemon goes on');
   t.same((await survivorsAfter(marker, 5000)).map(formatSurvivor), []);
   await daemon.stop();
@@ -172,8 +225,18 @@ async function startClient(
   return client;
 }
 
-function startTool(t: TestScope, env: Readonly<Record<string, string>>, name: string, command: readonly string[], marker: string): RunningFixture {
-  return startProgram(t, [LAUNCHER, 'run', '--name', name, '--grace', '100ms', '--', ...command], { detached: true, env, marker });
+function startTool(
+  t: TestScope,
+  env: Readonly<Record<string, string>>,
+  name: string,
+  command: readonly string[],
+  marker: string,
+): RunningFixture {
+  return startProgram(t, [LAUNCHER, 'run', '--name', name, '--grace', '100ms', '--', ...command], {
+    detached: true,
+    env,
+    marker,
+  });
 }
 
 async function killDaemon(daemon: RunningDaemon): Promise<void> {
@@ -187,6 +250,8 @@ async function toolOf(daemon: RunningDaemon, name: string): Promise<any> {
   return (await daemon.call('GET', `/v1/tools/${name}`)).json;
 }
 
-function limitsOf(tool: { limits: readonly { resource: string; limit: number | null; source: unknown }[] }): readonly unknown[] {
+function limitsOf(tool: {
+  limits: readonly { resource: string; limit: number | null; source: unknown }[];
+}): readonly unknown[] {
   return tool.limits.map(({ resource, limit, source }) => [resource, limit, source]);
 }

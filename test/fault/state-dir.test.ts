@@ -1,12 +1,33 @@
 /** What can be wrong with the place where the daemon keeps its state: said in one clear line, or lived with. */
 
 import { spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { addressOf, callUnix, cleanEnvironment, LAUNCHER, newStateDir, type Outcome, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
+import {
+  addressOf,
+  callUnix,
+  cleanEnvironment,
+  LAUNCHER,
+  newStateDir,
+  type Outcome,
+  type RunningDaemon,
+  startDaemon,
+} from '../helpers/daemon.ts';
 import { fixtureCommand, type RunningFixture, startProgram, type TestScope } from '../helpers/fixture.ts';
 import { formatSurvivor, isAlive, survivorsAfter } from '../helpers/survivors.ts';
 import { patience, waitFor } from '../helpers/wait-for.ts';
@@ -26,12 +47,19 @@ t.test('six daemons started at once on one state directory: one lives', async (t
   const env = { ...cleanEnvironment(), GOVERNOR_STATE_DIR: stateDir, GOVERNOR_LISTEN: '127.0.0.1:0' };
   const daemons = Array.from({ length: 6 }, () => spawn(LAUNCHER, ['daemon'], { env, stdio: 'ignore' }));
   t.teardown(() => daemons.forEach((child) => child.kill('SIGKILL')));
-  const over = (): number => daemons.filter(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null).length;
+  const over = (): number =>
+    daemons.filter(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null).length;
   await waitFor('all but one to end', () => over() === 5, { timeoutMs: 30_000 });
-  await waitFor('the one to be ready', async () => (await callUnix(join(stateDir, 'governor.sock'), 'GET', '/readyz')).status === 200);
+  await waitFor(
+    'the one to be ready',
+    async () => (await callUnix(join(stateDir, 'governor.sock'), 'GET', '/readyz')).status === 200,
+  );
   const winner = daemons.find(({ exitCode }) => exitCode === null);
   t.match(readFileSync(join(stateDir, 'daemon.pid'), 'utf8'), `${winner?.pid ?? 0} `);
-  t.ok(daemons.every(({ exitCode }) => exitCode !== 0), 'the others say that they failed');
+  t.ok(
+    daemons.every(({ exitCode }) => exitCode !== 0),
+    'the others say that they failed',
+  );
   winner?.kill('SIGINT');
   await waitFor('the last one to end', () => over() === 6);
 });
@@ -42,13 +70,21 @@ t.test('the port is taken', async (t) => {
   t.teardown(() => void server.close());
   const { port } = server.address() as { port: number };
   const stateDir = newStateDir(t);
-  refusedWith(t, await startRefused(t, { GOVERNOR_STATE_DIR: stateDir, GOVERNOR_LISTEN: `127.0.0.1:${port}` }), new RegExp(`127\\.0\\.0\\.1:${port}: another program listens there`));
+  refusedWith(
+    t,
+    await startRefused(t, { GOVERNOR_STATE_DIR: stateDir, GOVERNOR_LISTEN: `127.0.0.1:${port}` }),
+    new RegExp(`127\\.0\\.0\\.1:${port}: another program listens there`),
+  );
   t.ok((await startDaemon(t, { stateDir })).pid > 0, 'the next one finds no lock and no socket in its way');
 });
 
 t.test('a state directory whose socket path is too long', async (t) => {
   const stateDir = join(newStateDir(t), 'x'.repeat(120));
-  refusedWith(t, await startRefused(t, { GOVERNOR_STATE_DIR: stateDir }), /the socket path .* has \d+ bytes, the system allows 107; choose a shorter --state-dir/);
+  refusedWith(
+    t,
+    await startRefused(t, { GOVERNOR_STATE_DIR: stateDir }),
+    /the socket path .* has \d+ bytes, the system allows 107; choose a shorter --state-dir/,
+  );
   t.notOk(existsSync(stateDir), 'and nothing is made');
 });
 
@@ -67,7 +103,11 @@ t.test('a read-only state directory', async (t) => {
   const mounted = mountTmpfs(t, 'size=1m');
   if (mounted.skip !== null) return t.comment(`skipped: ${mounted.skip}`);
   spawnSync('mount', ['-o', 'remount,ro', mounted.path]);
-  refusedWith(t, await startRefused(t, { GOVERNOR_STATE_DIR: mounted.path }), /cannot be written: the file system is read-only; choose another with --state-dir/);
+  refusedWith(
+    t,
+    await startRefused(t, { GOVERNOR_STATE_DIR: mounted.path }),
+    /cannot be written: the file system is read-only; choose another with --state-dir/,
+  );
   const run = await runToEnd(['run', '--', 'true'], { GOVERNOR_STATE_DIR: mounted.path });
   t.equal(run.code, 125, 'governor run says so too');
   t.match(run.stderr, /^governor: .*read-only[^\n]*\n$/i);
@@ -77,7 +117,11 @@ t.test('a full state directory', async (t) => {
   const mounted = mountTmpfs(t, 'size=64k');
   if (mounted.skip !== null) return t.comment(`skipped: ${mounted.skip}`);
   fill(mounted.path);
-  refusedWith(t, await startRefused(t, { GOVERNOR_STATE_DIR: mounted.path }), /cannot be written: the disk is full; choose another with --state-dir/);
+  refusedWith(
+    t,
+    await startRefused(t, { GOVERNOR_STATE_DIR: mounted.path }),
+    /cannot be written: the disk is full; choose another with --state-dir/,
+  );
 });
 
 t.test('a state directory that fills up while tools run: supervision goes on and says so', async (t) => {
@@ -86,8 +130,24 @@ t.test('a state directory that fills up while tools run: supervision goes on and
   const stateDir = mounted.path;
   const daemon = await startDaemon(t, { stateDir, config: CONFIG });
   const calm = await startIn(t, daemon, 'calm', fixtureCommand('idle'));
-  const leak = await startIn(t, daemon, 'leak', fixtureCommand('open-files', ['--count=20']), '--file-handles', '100', '--grace', '100ms');
-  const orphan = await startIn(t, daemon, 'orphan', fixtureCommand('leaky-tree', [process.execPath, '--stubborn']), '--grace', '100ms');
+  const leak = await startIn(
+    t,
+    daemon,
+    'leak',
+    fixtureCommand('open-files', ['--count=20']),
+    '--file-handles',
+    '100',
+    '--grace',
+    '100ms',
+  );
+  const orphan = await startIn(
+    t,
+    daemon,
+    'orphan',
+    fixtureCommand('leaky-tree', [process.execPath, '--stubborn']),
+    '--grace',
+    '100ms',
+  );
   const filler = fill(stateDir);
   t.match((await daemon.call('GET', '/v1/tools/calm')).json, { state: 'active' });
   // Each kind of end, on a disk that takes no byte.
@@ -103,8 +163,14 @@ t.test('a state directory that fills up while tools run: supervision goes on and
   t.match(refused.stderr, /^governor: .*(ENOSPC|no space|full)[^\n]*\n$/i);
   rmSync(filler);
   await waitFor('the audit to be written again', () => /"the audit log is written again"/.test(daemon.output()));
-  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup')).json as { entries: { tool: string; reason: string }[] };
-  t.same(entries.map(({ tool, reason }) => `${tool} ${reason}`).toSorted(), ['calm requested', 'leak limit', 'orphan client_died'], 'what happened meanwhile is on record');
+  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup')).json as {
+    entries: { tool: string; reason: string }[];
+  };
+  t.same(
+    entries.map(({ tool, reason }) => `${tool} ${reason}`).toSorted(),
+    ['calm requested', 'leak limit', 'orphan client_died'],
+    'what happened meanwhile is on record',
+  );
   t.match((await daemon.call('GET', '/v1/audit/verify')).json, { ok: true });
   t.equal((await daemon.cli(['run', '--', 'true'])).code, 0, 'launches go on');
   await daemon.stop();
@@ -125,7 +191,10 @@ t.test('damaged files in the state directory', async (t) => {
   other(text.slice(0, text.length / 2), 'bbbbbbbbbb');
   other(JSON.stringify({ ...JSON.parse(text), version: 99, runId: 'cccccccccc' }), 'cccccccccc');
   other('\u0000'.repeat(100), 'dddddddddd');
-  other(JSON.stringify({ ...JSON.parse(text), runId: 'eeeeeeeeee', tempDir: '/etc', tempRoot: '/', containment: null }), 'eeeeeeeeee');
+  other(
+    JSON.stringify({ ...JSON.parse(text), runId: 'eeeeeeeeee', tempDir: '/etc', tempRoot: '/', containment: null }),
+    'eeeeeeeeee',
+  );
   other(JSON.stringify({ ...JSON.parse(text), runId: '../../x' }), 'ffffffffff');
   writeFileSync(join(ledger, 'gggggggggg.json.new'), 'half');
   const audit = readdirSync(join(stateDir, 'audit')).find((name) => name.endsWith('.jsonl')) ?? '';
@@ -134,10 +203,14 @@ t.test('damaged files in the state directory', async (t) => {
   t.match((await second.call('GET', '/v1/tools/kept')).json, { state: 'active' }, 'the entry that is whole is adopted');
   t.ok(isAlive(kept.identity));
   t.ok(existsSync('/etc/passwd'), 'no directory is deleted because a ledger entry names it');
-  const reconciled = (await second.call('GET', '/v1/audit?kind=daemon')).json.entries.findLast((one: { event: string }) => one.event === 'reconcile');
+  const reconciled = (await second.call('GET', '/v1/audit?kind=daemon')).json.entries.findLast(
+    (one: { event: string }) => one.event === 'reconcile',
+  );
   t.equal(reconciled.detail.damaged.length, 5, JSON.stringify(reconciled.detail));
   t.match(reconciled.detail, { adopted: [/^kept\//], failed: [/eeeeeeeeee/] });
-  const repair = (await second.call('GET', '/v1/audit?kind=daemon')).json.entries.find((one: { event: string }) => one.event === 'audit_repair');
+  const repair = (await second.call('GET', '/v1/audit?kind=daemon')).json.entries.find(
+    (one: { event: string }) => one.event === 'audit_repair',
+  );
   t.match(repair.detail, { problem: 'torn_line' }, 'a torn audit line is repaired and said');
   t.match((await second.call('GET', '/v1/audit/verify')).json, { ok: true });
   rmSync(join(ledger, 'eeeeeeeeee.json'), { force: true });
@@ -148,9 +221,16 @@ t.test('changed and missing audit lines are found, and the daemon still starts',
   const stateDir = newStateDir(t);
   const first = await startDaemon(t, { stateDir });
   await first.cli(['run', '--', 'true']);
-  await waitFor('the run to be over', async () => (await first.call('GET', '/v1/audit?kind=cleanup')).json.entries.length === 1);
+  await waitFor(
+    'the run to be over',
+    async () => (await first.call('GET', '/v1/audit?kind=cleanup')).json.entries.length === 1,
+  );
   await first.stop();
-  const file = join(stateDir, 'audit', readdirSync(join(stateDir, 'audit')).find((name) => name.endsWith('.jsonl')) ?? '');
+  const file = join(
+    stateDir,
+    'audit',
+    readdirSync(join(stateDir, 'audit')).find((name) => name.endsWith('.jsonl')) ?? '',
+  );
   const text = readFileSync(file, 'utf8');
   writeFileSync(file, text.replace('"reason":"exited"', '"reason":"oom_kill"'));
   const second = await startDaemon(t, { stateDir });
@@ -166,10 +246,18 @@ t.test('changed and missing audit lines are found, and the daemon still starts',
 t.test('a token file that is empty, a directory, or open to others', async (t) => {
   const stateDir = newStateDir(t);
   writeFileSync(join(stateDir, 'token'), '\n');
-  refusedWith(t, await startRefused(t, { GOVERNOR_STATE_DIR: stateDir, GOVERNOR_LISTEN: '127.0.0.1:0' }), /token holds no token .*delete it/);
+  refusedWith(
+    t,
+    await startRefused(t, { GOVERNOR_STATE_DIR: stateDir, GOVERNOR_LISTEN: '127.0.0.1:0' }),
+    /token holds no token .*delete it/,
+  );
   rmSync(join(stateDir, 'token'));
   mkdirSync(join(stateDir, 'token'));
-  refusedWith(t, await startRefused(t, { GOVERNOR_STATE_DIR: stateDir, GOVERNOR_LISTEN: '127.0.0.1:0' }), /the token file .*token cannot be used: EISDIR/);
+  refusedWith(
+    t,
+    await startRefused(t, { GOVERNOR_STATE_DIR: stateDir, GOVERNOR_LISTEN: '127.0.0.1:0' }),
+    /the token file .*token cannot be used: EISDIR/,
+  );
   rmSync(join(stateDir, 'token'), { recursive: true });
   writeFileSync(join(stateDir, 'token'), 'a-token-of-my-own-choice\n');
   chmodSync(join(stateDir, 'token'), 0o644);
@@ -184,9 +272,15 @@ t.test('the audit key is lost or damaged', async (t) => {
   await (await startDaemon(t, { stateDir })).stop();
   writeFileSync(join(stateDir, 'audit.key'), 'no key');
   const daemon = await startDaemon(t, { stateDir });
-  const repair = (await daemon.call('GET', '/v1/audit?kind=daemon')).json.entries.find((one: { event: string }) => one.event === 'audit_repair');
+  const repair = (await daemon.call('GET', '/v1/audit?kind=daemon')).json.entries.find(
+    (one: { event: string }) => one.event === 'audit_repair',
+  );
   t.match(repair.detail, { problem: 'key_invalid' });
-  t.match((await daemon.call('GET', '/v1/audit/verify')).json, { ok: false }, 'old lines cannot be vouched for any more, which is said');
+  t.match(
+    (await daemon.call('GET', '/v1/audit/verify')).json,
+    { ok: false },
+    'old lines cannot be vouched for any more, which is said',
+  );
 });
 
 async function startIn(
@@ -228,7 +322,10 @@ function runToEnd(args: readonly string[], env: Readonly<Record<string, string>>
 function refusedWith(t: Test, outcome: Outcome, line: RegExp): void {
   t.equal(outcome.signal, null, 'it ended by itself');
   t.notOk(outcome.code === 0, `exit code ${outcome.code ?? 'none'}`);
-  const lines = outcome.stderr.trimEnd().split('\n').filter((text) => !text.startsWith('{'));
+  const lines = outcome.stderr
+    .trimEnd()
+    .split('\n')
+    .filter((text) => !text.startsWith('{'));
   t.equal(lines.length, 1, `one line for people: ${outcome.stderr}`);
   t.match(lines[0], line);
   t.match(lines[0], /^governor: /);
@@ -243,7 +340,9 @@ function fill(directory: string): string {
 
 function mountTmpfs(t: TestScope, options: string): { readonly path: string; readonly skip: string | null } {
   const path = mkdtempSync(join(tmpdir(), 'gov-test-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `${options},mode=0700`, 'tmpfs', path], { encoding: 'utf8' });
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `${options},mode=0700`, 'tmpfs', path], {
+    encoding: 'utf8',
+  });
   t.teardown(() => {
     if (mounted.status === 0) spawnSync('umount', ['-l', path]);
     rmSync(path, { recursive: true, force: true });

@@ -4,7 +4,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { LAUNCHER, type RunningDaemon } from '../helpers/daemon.ts';
-import { fixtureCommand, fixtureEnvironment, newMarker, type RunningFixture, startProgram } from '../helpers/fixture.ts';
+import {
+  fixtureCommand,
+  fixtureEnvironment,
+  newMarker,
+  type RunningFixture,
+  startProgram,
+} from '../helpers/fixture.ts';
 import { formatSurvivor, killIdentity, killSurvivors, survivors, survivorsAfter } from '../helpers/survivors.ts';
 import { patience, waitFor } from '../helpers/wait-for.ts';
 import { leftovers, newStandDir, runsOf, type Stand, startOn } from './stand.ts';
@@ -81,7 +87,9 @@ export async function stopsOn(t: Test, stand: Stand): Promise<void> {
     daemon = await startOn(t, stand, { stateDir });
     await allGone(t, stand, [...orphaned, ...managed]);
     const adopted = (await daemon.call('GET', '/v1/tools')).json.tools as { name: string; state: string }[];
-    const lasting = direct.filter((one) => !orphaned.includes(one) && !LEADERLESS.has(one.name) && !mayHide(stand, one.name));
+    const lasting = direct.filter(
+      (one) => !orphaned.includes(one) && !LEADERLESS.has(one.name) && !mayHide(stand, one.name),
+    );
     for (const { tool, name } of lasting) {
       t.equal(adopted.find((found) => found.name === tool)?.state, 'active', `${name} goes on under the new daemon`);
     }
@@ -113,7 +121,12 @@ async function startDirect(t: Test, stand: Stand, daemon: RunningDaemon): Promis
     const command = [LAUNCHER, 'run', '--name', tool, '--grace', GRACE, '--', ...fixtureCommand(fixture, args)];
     const layers = ['sh', '-c', '"$@"; exit $?', 'npx', 'sh', '-c', '"$@"; exit $?', 'sh'];
     // A session of its own, as a desktop program has: this process is no client then.
-    const client = startProgram(t, [...stand.as, ...layers, ...command], { detached: true, env: daemon.env, marker, lifeMs: mayHide(stand, name) ? HIDDEN_LIFE_MS : LIFE_MS });
+    const client = startProgram(t, [...stand.as, ...layers, ...command], {
+      detached: true,
+      env: daemon.env,
+      marker,
+      lifeMs: mayHide(stand, name) ? HIDDEN_LIFE_MS : LIFE_MS,
+    });
     return { name, tool, marker, client };
   });
   await Promise.all(started.map(({ name, client }) => saidReady(name, client)));
@@ -141,12 +154,21 @@ async function startManaged(t: Test, stand: Stand, daemon: RunningDaemon): Promi
       const marker = newMarker();
       t.teardown(() => killSurvivors(marker));
       const file = join(heard, String(serial));
-      const variables = Object.entries(fixtureEnvironment(marker, mayHide(stand, name) ? HIDDEN_LIFE_MS : LIFE_MS)).map((pair) => pair.join('='));
+      const variables = Object.entries(fixtureEnvironment(marker, mayHide(stand, name) ? HIDDEN_LIFE_MS : LIFE_MS)).map(
+        (pair) => pair.join('='),
+      );
       const body = {
         name: tool,
         command: 'sh',
         // The marker's name is of the kind that a definition may not set.
-        args: ['-c', 'file=$1; shift; exec env "$@" >"$file"', 'sh', file, ...variables, ...fixtureCommand(fixture, args)],
+        args: [
+          '-c',
+          'file=$1; shift; exec env "$@" >"$file"',
+          'sh',
+          file,
+          ...variables,
+          ...fixtureCommand(fixture, args),
+        ],
         readiness: 'none',
         grace: GRACE,
         recovery: { strategy: 'stop' },
@@ -161,7 +183,13 @@ async function startManaged(t: Test, stand: Stand, daemon: RunningDaemon): Promi
   );
 }
 
-async function stopOne(t: Test, stand: Stand, daemon: RunningDaemon, { name, tool, client }: Started, byCommand: boolean): Promise<void> {
+async function stopOne(
+  t: Test,
+  stand: Stand,
+  daemon: RunningDaemon,
+  { name, tool, client }: Started,
+  byCommand: boolean,
+): Promise<void> {
   if (byCommand) return void t.equal((await daemon.cli(['stop', tool])).code, 0, `governor stop ${name}`);
   const answer = await daemon.call('POST', `/v1/tools/${encodeURIComponent(tool)}/deactivate`, {});
   const over = (LEADERLESS.has(name) || mayHide(stand, name)) && client !== null && answer.status === 404;
@@ -174,13 +202,17 @@ function killClients(started: readonly Started[]): void {
 
 async function nothingRuns(daemon: RunningDaemon): Promise<void> {
   await waitFor('every run to be over', async () => {
-    const { tools } = (await daemon.call('GET', '/v1/tools')).json as { tools: { runs: readonly unknown[]; state: string }[] };
+    const { tools } = (await daemon.call('GET', '/v1/tools')).json as {
+      tools: { runs: readonly unknown[]; state: string }[];
+    };
     return tools.every(({ state }) => state === 'registered');
   });
 }
 
 async function endReasons(daemon: RunningDaemon, started: readonly Started[]): Promise<readonly string[]> {
-  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup&limit=1000')).json as { entries: { tool: string; reason: string }[] };
+  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup&limit=1000')).json as {
+    entries: { tool: string; reason: string }[];
+  };
   return started.map(({ tool }) => entries.find((entry) => entry.tool === tool)?.reason ?? 'none');
 }
 
@@ -204,7 +236,11 @@ async function proofs(t: Test, stand: Stand, daemon: RunningDaemon): Promise<voi
     entries: { tool: string; report: { proven: boolean } }[];
   };
   t.ok(entries.length >= PROGRAM_NAMES.length * 2, `${entries.length} cleanups`);
-  t.same(entries.filter(({ report }) => report.proven !== stand.exact).map(({ tool }) => tool), [], `proven: ${stand.exact}`);
+  t.same(
+    entries.filter(({ report }) => report.proven !== stand.exact).map(({ tool }) => tool),
+    [],
+    `proven: ${stand.exact}`,
+  );
 }
 
 function noLeftovers(t: Test, stand: Stand, stateDir: string): void {

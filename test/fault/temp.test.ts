@@ -25,17 +25,27 @@ for (const stand of [standFor('cgroup2'), standFor('cgroup1'), standFor('procfs'
     t.ok(hidden >= 24 * MIB && hidden < 26 * MIB, `unlinked files that are open are counted: ${hidden}`);
     t.ok((await usage(daemon, 'links', 1)) < 4 * MIB, 'what links lead to is not counted');
     const directories = await Promise.all(['many', 'unlinked', 'links'].map((name) => tempDir(daemon, name)));
-    await Promise.all(['many', 'unlinked', 'links'].map((name) => daemon.call('POST', `/v1/tools/${name}/deactivate`, {})));
+    await Promise.all(
+      ['many', 'unlinked', 'links'].map((name) => daemon.call('POST', `/v1/tools/${name}/deactivate`, {})),
+    );
     await Promise.all([many, unlinked, links].map(({ ended }) => ended));
     await waitFor('the tools to be over', async () => (await daemon.call('GET', '/v1/tools')).json.tools.length === 0);
-    t.same(directories.filter((directory) => existsSync(directory)), [], 'every directory is gone, those without permission too');
+    t.same(
+      directories.filter((directory) => existsSync(directory)),
+      [],
+      'every directory is gone, those without permission too',
+    );
     t.same(listing(target), before, 'targets of links are as they were');
     const reports = await cleanups(daemon);
     t.same(Object.keys(reports).toSorted(), ['links', 'many', 'unlinked']);
     t.ok((reports['many']?.held['temp_files'] ?? 0) >= 3000, 'the report tells how much was held');
     t.ok((reports['unlinked']?.reclaimed['temp_bytes'] ?? 0) >= 24 * MIB);
     for (const [tool, report] of Object.entries(reports)) {
-      t.match(report.steps.find(({ label }) => label.startsWith('5')), { outcome: 'ok' }, `${tool}: ${JSON.stringify(report.steps)}`);
+      t.match(
+        report.steps.find(({ label }) => label.startsWith('5')),
+        { outcome: 'ok' },
+        `${tool}: ${JSON.stringify(report.steps)}`,
+      );
       t.same(report.left, {}, tool);
     }
   });
@@ -46,7 +56,20 @@ t.test('a temporary directory that the tool replaced by a link', async (t) => {
   const daemon = await startOn(t, stand, { stateDir: newStandDir(t, stand) });
   const target = precious(t);
   const before = listing(target);
-  const tool = startProgram(t, [LAUNCHER, 'run', '--name', 'swap', '--', 'sh', '-c', `rmdir "$TMPDIR" && ln -s ${target} "$TMPDIR" && echo ready && exec cat`], { env: daemon.env, detached: true });
+  const tool = startProgram(
+    t,
+    [
+      LAUNCHER,
+      'run',
+      '--name',
+      'swap',
+      '--',
+      'sh',
+      '-c',
+      `rmdir "$TMPDIR" && ln -s ${target} "$TMPDIR" && echo ready && exec cat`,
+    ],
+    { env: daemon.env, detached: true },
+  );
   await tool.said('ready');
   const directory = await tempDir(daemon, 'swap');
   t.equal((await daemon.cli(['stop', 'swap'])).code, 0);
@@ -73,7 +96,13 @@ function listing(directory: string): readonly unknown[] {
   });
 }
 
-async function start(t: TestScope, stand: Stand, daemon: RunningDaemon, name: string, [fixture = '', ...args]: readonly string[]): Promise<RunningFixture> {
+async function start(
+  t: TestScope,
+  stand: Stand,
+  daemon: RunningDaemon,
+  name: string,
+  [fixture = '', ...args]: readonly string[],
+): Promise<RunningFixture> {
   const words = [...stand.as, LAUNCHER, 'run', '--name', name, '--grace', '2s', '--', ...fixtureCommand(fixture, args)];
   const tool = startProgram(t, words, { env: daemon.env, detached: true });
   await tool.said('ready');
@@ -83,7 +112,9 @@ async function start(t: TestScope, stand: Stand, daemon: RunningDaemon, name: st
 /** As soon as it is at least so much: the directory is walked piece by piece. */
 async function usage(daemon: RunningDaemon, name: string, atLeast: number): Promise<number> {
   return waitFor(`the temp usage of ${name}`, async () => {
-    const { resources } = (await daemon.call('GET', `/v1/tools/${name}/usage`)).json as { resources: { resource: string; usage: number | null }[] };
+    const { resources } = (await daemon.call('GET', `/v1/tools/${name}/usage`)).json as {
+      resources: { resource: string; usage: number | null }[];
+    };
     const found = resources.find(({ resource }) => resource === 'temp_storage')?.usage ?? 0;
     return found >= atLeast && found;
   });
@@ -101,6 +132,8 @@ interface Report {
 }
 
 async function cleanups(daemon: RunningDaemon): Promise<Readonly<Record<string, Report>>> {
-  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup')).json as { entries: { tool: string; report: Report }[] };
+  const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup')).json as {
+    entries: { tool: string; report: Report }[];
+  };
   return Object.fromEntries(entries.map(({ tool, report }) => [tool, report]));
 }

@@ -75,7 +75,8 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     openPressure: new Set<string>(),
     destroyed: [] as { local: string; remote: string }[],
     staleSockets: { closed: 0, refused: null as string | null },
-    recordsOf: <K extends AuditKind>(kind: K) => world.records.filter((record): record is Extract<AuditRecord, { kind: K }> => record.kind === kind),
+    recordsOf: <K extends AuditKind>(kind: K) =>
+      world.records.filter((record): record is Extract<AuditRecord, { kind: K }> => record.kind === kind),
     get tree(): FakeTree {
       const tree = world.trees.at(-1);
       if (tree === undefined) throw new Error('there is no containment yet');
@@ -117,7 +118,8 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
       async remove(directory, root) {
         points.say('temp dir deleted');
         await points.pass('tempDirs.remove');
-        if (!directory.startsWith(`${root}/`)) throw new GovernorError('internal', `${directory} is not a run's own temp directory`);
+        if (!directory.startsWith(`${root}/`))
+          throw new GovernorError('internal', `${directory} is not a run's own temp directory`);
         const left = world.stubbornFiles.get(directory) ?? [];
         if (left.length === 0) world.tempDirs.delete(directory);
         return { files: 2, bytes: 2048, left, note: null };
@@ -204,7 +206,14 @@ export function limited(limits: Partial<Record<Resource, number>>, extra: Partia
     ...Object.fromEntries(
       pairs.map(([resource, limit]) => [
         resource,
-        { resource, limit, thresholds: DEFAULT_THRESHOLDS, actions: DEFAULT_ACTIONS[resource], source: { from: 'built-in', detail: 'test' }, ...extra },
+        {
+          resource,
+          limit,
+          thresholds: DEFAULT_THRESHOLDS,
+          actions: DEFAULT_ACTIONS[resource],
+          source: { from: 'built-in', detail: 'test' },
+          ...extra,
+        },
       ]),
     ),
   };

@@ -58,7 +58,11 @@ export class FakeTree implements Containment {
   readonly #watchers = new Set<() => void>();
 
   constructor(cookie: string, processes: FakeProcesses, points: FailPoints) {
-    this.record = { backend: 'cgroup2', directories: [{ hierarchy: 'unified', path: `/groups/${cookie}`, inode: 7 }], cookie };
+    this.record = {
+      backend: 'cgroup2',
+      directories: [{ hierarchy: 'unified', path: `/groups/${cookie}`, inode: 7 }],
+      cookie,
+    };
     this.#processes = processes;
     this.#points = points;
   }
@@ -83,7 +87,8 @@ export class FakeTree implements Containment {
     sample: (nowMs: number, fresh = false): RunSample => {
       this.#points.now(fresh ? 'fresh sample' : 'sample');
       const found = { ...this.holds, ...(fresh ? this.fresh : {}) };
-      const reading = (amount: Amount): Reading => (typeof amount === 'number' ? measured(amount, 'cgroup', nowMs) : amount);
+      const reading = (amount: Amount): Reading =>
+        typeof amount === 'number' ? measured(amount, 'cgroup', nowMs) : amount;
       return {
         atMs: nowMs,
         populated: this.#living().length > 0,

@@ -74,13 +74,26 @@ t.test('bad input is refused with a stable code, and nothing of it stays', async
   t.equal((await send('POST', '/v1/tools', body({ name: 'known', command: 'cat', readiness: 'none' }))).status, 201);
   for (const [method, path, text, status, code] of cases) {
     const answer = await send(method, path, text);
-    t.match({ status: answer.status, code: answer.code }, { status, code }, `${method} ${path.slice(0, 60)} ${(text ?? '').slice(0, 60)}: ${answer.text.slice(0, 200)}`);
+    t.match(
+      { status: answer.status, code: answer.code },
+      { status, code },
+      `${method} ${path.slice(0, 60)} ${(text ?? '').slice(0, 60)}: ${answer.text.slice(0, 200)}`,
+    );
   }
   t.equal((await send('POST', '/v1/tools', 'name=a', 'application/x-www-form-urlencoded')).status, 415);
   t.equal((await send('POST', '/v1/tools', '{"name":"a","command":"true"}', 'text/plain')).status, 415);
   const { tools } = (await daemon.call('GET', '/v1/tools')).json as { tools: { name: string }[] };
-  t.same(tools.map(({ name }) => name), ['known'], 'nothing was made');
-  t.same((await daemon.call('GET', '/v1/tools/known')).json.limits.find(({ resource }: { resource: string }) => resource === 'memory').limit !== null, true);
+  t.same(
+    tools.map(({ name }) => name),
+    ['known'],
+    'nothing was made',
+  );
+  t.same(
+    (await daemon.call('GET', '/v1/tools/known')).json.limits.find(
+      ({ resource }: { resource: string }) => resource === 'memory',
+    ).limit !== null,
+    true,
+  );
 });
 
 t.test('requests that are too large, too slow or no HTTP', async (t) => {
@@ -88,18 +101,60 @@ t.test('requests that are too large, too slow or no HTTP', async (t) => {
   const send = sender(daemon);
   const { url, token } = addressOf(daemon);
   const { hostname, port, host } = new URL(url);
-  const huge = await send('POST', '/v1/tools', JSON.stringify({ name: 'a', command: 'true', args: ['x'.repeat(2 ** 21)] }));
+  const huge = await send(
+    'POST',
+    '/v1/tools',
+    JSON.stringify({ name: 'a', command: 'true', args: ['x'.repeat(2 ** 21)] }),
+  );
   t.match({ status: huge.status, code: huge.code }, { status: 413, code: 'too_large' });
   const speak = (lines: readonly string[]): Promise<string> => rawRequest(hostname, Number(port), lines.join('\r\n'));
   const authorization = `Authorization: Bearer ${token}`;
-  t.match(await speak(['GET /v1/tools HTTP/1.1', `Host: ${host}`, `X-Long: ${'x'.repeat(40_000)}`, '', '']), /^HTTP\/1\.1 431 /);
+  t.match(
+    await speak(['GET /v1/tools HTTP/1.1', `Host: ${host}`, `X-Long: ${'x'.repeat(40_000)}`, '', '']),
+    /^HTTP\/1\.1 431 /,
+  );
   t.match(await speak(['this is not HTTP', '', '']), /^HTTP\/1\.1 400 /);
-  t.match(await speak(['GET /v1/tools HTTP/1.1', authorization, 'Connection: close', '', '']), /^HTTP\/1\.1 400 /, 'without Host');
-  for (const foreign of ['evil.example', `evil.example:${port}`, '127.0.0.1:1', `127.0.0.1.evil.example:${port}`, `evil.example@127.0.0.1:${port}`]) {
-    t.match(await speak(['GET /v1/tools HTTP/1.1', `Host: ${foreign}`, authorization, 'Connection: close', '', '']), /^HTTP\/1\.1 4(00|03) /, `Host ${foreign}`);
+  t.match(
+    await speak(['GET /v1/tools HTTP/1.1', authorization, 'Connection: close', '', '']),
+    /^HTTP\/1\.1 400 /,
+    'without Host',
+  );
+  for (const foreign of [
+    'evil.example',
+    `evil.example:${port}`,
+    '127.0.0.1:1',
+    `127.0.0.1.evil.example:${port}`,
+    `evil.example@127.0.0.1:${port}`,
+  ]) {
+    t.match(
+      await speak(['GET /v1/tools HTTP/1.1', `Host: ${foreign}`, authorization, 'Connection: close', '', '']),
+      /^HTTP\/1\.1 4(00|03) /,
+      `Host ${foreign}`,
+    );
   }
-  for (const own of [host, `localhost:${port}`]) t.match(await speak(['GET /v1/tools HTTP/1.1', `Host: ${own}`, authorization, 'Connection: close', '', '']), /^HTTP\/1\.1 200 /, `Host ${own}`);
-  t.match(await speak(['POST /v1/tools HTTP/1.1', `Host: ${host}`, authorization, 'Content-Type: application/json', 'Content-Length: 5', 'Transfer-Encoding: chunked', 'Connection: close', '', '0', '', '']), /^HTTP\/1\.1 400 /, 'two lengths');
+  for (const own of [host, `localhost:${port}`])
+    t.match(
+      await speak(['GET /v1/tools HTTP/1.1', `Host: ${own}`, authorization, 'Connection: close', '', '']),
+      /^HTTP\/1\.1 200 /,
+      `Host ${own}`,
+    );
+  t.match(
+    await speak([
+      'POST /v1/tools HTTP/1.1',
+      `Host: ${host}`,
+      authorization,
+      'Content-Type: application/json',
+      'Content-Length: 5',
+      'Transfer-Encoding: chunked',
+      'Connection: close',
+      '',
+      '0',
+      '',
+      '',
+    ]),
+    /^HTTP\/1\.1 400 /,
+    'two lengths',
+  );
   const halves = Array.from({ length: 50 }, () => connect(Number(port), hostname).on('error', () => undefined));
   for (const half of halves) half.write('POST /v1/tools HTTP/1.1\r\nHost: ');
   t.equal((await send('GET', '/v1/tools')).status, 200, 'half requests hold nobody up');
@@ -129,11 +184,27 @@ t.test('an event stream resumes with Last-Event-ID without loss', async (t) => {
   const second = await openEvents(t, daemon, last);
   await happen(5);
   await waitFor('the live events', () => second.tools().filter((tool) => tool === 'tool 30').length > 1);
-  await waitFor('them on the one that was never cut', () => whole.tools().filter((tool) => tool === 'tool 30').length > 1);
+  await waitFor(
+    'them on the one that was never cut',
+    () => whole.tools().filter((tool) => tool === 'tool 30').length > 1,
+  );
   const ids = [...first.events(), ...second.events()].map(({ id }) => Number(id.split('.').at(-1)));
-  t.same(ids, ids.map((_, index) => (ids[0] ?? 0) + index), 'no event is missing, none comes twice');
-  t.same(second.events().map(({ data }) => data), whole.events().slice(-second.events().length).map(({ data }) => data), 'and they are the same');
-  const header = await fetch(`${addressOf(daemon).url}/v1/events`, { headers: { authorization: `Bearer ${addressOf(daemon).token}`, 'last-event-id': 'other-daemon.7' } });
+  t.same(
+    ids,
+    ids.map((_, index) => (ids[0] ?? 0) + index),
+    'no event is missing, none comes twice',
+  );
+  t.same(
+    second.events().map(({ data }) => data),
+    whole
+      .events()
+      .slice(-second.events().length)
+      .map(({ data }) => data),
+    'and they are the same',
+  );
+  const header = await fetch(`${addressOf(daemon).url}/v1/events`, {
+    headers: { authorization: `Bearer ${addressOf(daemon).token}`, 'last-event-id': 'other-daemon.7' },
+  });
   const reader = header.body?.getReader();
   let text = '';
   while (!text.includes(': live')) text += Buffer.from((await reader?.read())?.value ?? []).toString();
@@ -143,29 +214,52 @@ t.test('an event stream resumes with Last-Event-ID without loss', async (t) => {
 
 t.test('the OpenAPI document and the routes that are served are the same', async (t) => {
   const daemon = await startDaemon(t);
-  const document = (await daemon.call('GET', '/openapi.json')).json as { openapi: string; paths: Record<string, Record<string, unknown>> };
+  const document = (await daemon.call('GET', '/openapi.json')).json as {
+    openapi: string;
+    paths: Record<string, Record<string, unknown>>;
+  };
   t.match(document.openapi, /^3\.1\./);
   const send = sender(daemon);
-  const documented = Object.entries(document.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })));
+  const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })),
+  );
   t.ok(documented.length >= 25, `${documented.length} operations`);
   for (const { method, path } of documented) {
     const filled = path.replaceAll(/\{[^}]+\}/g, 'unknown');
     if (path === '/v1/events' || path === '/v1/daemon/stop') continue;
     const { code } = await send(method, filled, method === 'GET' || method === 'DELETE' ? undefined : '{"unknown":1}');
-    const served = path === '/docs/{file}' ? code === 'not_found' : code !== 'not_found' && code !== 'method_not_allowed';
+    const served =
+      path === '/docs/{file}' ? code === 'not_found' : code !== 'not_found' && code !== 'method_not_allowed';
     t.ok(served, `${method} ${path}: ${code}`);
   }
   for (const path of Object.keys(document.paths)) {
-    const { headers } = await fetch(`${addressOf(daemon).url}${path.replaceAll(/\{[^}]+\}/g, 'unknown')}`, { method: 'PUT', headers: { authorization: `Bearer ${addressOf(daemon).token}` } });
-    const allowed = (headers.get('allow') ?? '').split(', ').filter((method) => method !== 'HEAD').toSorted();
-    t.same(allowed, Object.keys(document.paths[path] ?? {}).map((method) => method.toUpperCase()).toSorted(), `${path} is served with what is documented`);
+    const { headers } = await fetch(`${addressOf(daemon).url}${path.replaceAll(/\{[^}]+\}/g, 'unknown')}`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${addressOf(daemon).token}` },
+    });
+    const allowed = (headers.get('allow') ?? '')
+      .split(', ')
+      .filter((method) => method !== 'HEAD')
+      .toSorted();
+    t.same(
+      allowed,
+      Object.keys(document.paths[path] ?? {})
+        .map((method) => method.toUpperCase())
+        .toSorted(),
+      `${path} is served with what is documented`,
+    );
   }
 });
 
-function sender(daemon: RunningDaemon): (method: string, path: string, body?: string, type?: string) => Promise<Problem> {
+function sender(
+  daemon: RunningDaemon,
+): (method: string, path: string, body?: string, type?: string) => Promise<Problem> {
   const { url, token } = addressOf(daemon);
   return async (method, path, body, type = 'application/json') => {
-    const headers: Record<string, string> = { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': type }) };
+    const headers: Record<string, string> = {
+      authorization: `Bearer ${token}`,
+      ...(body === undefined ? {} : { 'content-type': type }),
+    };
     const answer = await fetch(`${url}${path}`, { method, headers, ...(body === undefined ? {} : { body }) });
     const text = await answer.text();
     const isProblem = answer.headers.get('content-type')?.startsWith('application/problem+json') === true;
@@ -201,7 +295,10 @@ async function openEvents(t: TestScope, daemon: RunningDaemon, lastEventId: stri
   const { url, token } = addressOf(daemon);
   const abort = new AbortController();
   t.teardown(() => abort.abort());
-  const headers = { authorization: `Bearer ${token}`, ...(lastEventId === null ? {} : { 'last-event-id': lastEventId }) };
+  const headers = {
+    authorization: `Bearer ${token}`,
+    ...(lastEventId === null ? {} : { 'last-event-id': lastEventId }),
+  };
   const answer = await fetch(`${url}/v1/events`, { headers, signal: abort.signal });
   let text = '';
   const read = async (): Promise<void> => {
@@ -212,5 +309,9 @@ async function openEvents(t: TestScope, daemon: RunningDaemon, lastEventId: stri
   await waitFor('the stream to be live', () => text.includes(': live\n\n'));
   const events = (): { id: string; data: string }[] =>
     [...text.matchAll(/^id: (\S+)\nevent: \S+\ndata: (.*)\n\n/gm)].map(([, id = '', data = '']) => ({ id, data }));
-  return { events, tools: () => events().map(({ data }) => String((JSON.parse(data) as { tool: unknown }).tool)), close: () => abort.abort() };
+  return {
+    events,
+    tools: () => events().map(({ data }) => String((JSON.parse(data) as { tool: unknown }).tool)),
+    close: () => abort.abort(),
+  };
 }

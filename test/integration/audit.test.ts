@@ -22,17 +22,42 @@ interface Entry {
 
 t.test('a run from its start to its cleanup', async (t) => {
   const daemon = await startDaemon(t, { config: { daemon: { sample_interval: '100ms' } } });
-  const tool = startProgram(t, [LAUNCHER, 'run', '--name', 'stubborn', '--grace', '100ms', '--', ...fixtureCommand('ignore-term')], { env: daemon.env, detached: true });
+  const tool = startProgram(
+    t,
+    [LAUNCHER, 'run', '--name', 'stubborn', '--grace', '100ms', '--', ...fixtureCommand('ignore-term')],
+    { env: daemon.env, detached: true },
+  );
   await tool.said('ready');
   const run = (await daemon.call('GET', '/v1/tools/stubborn')).json.runs[0].id as string;
   t.equal((await daemon.cli(['stop', 'stubborn'])).code, 0);
   const entries = await entriesOf(daemon, `/v1/audit?run=${run}&limit=1000`);
-  const place = (kind: string, action?: string): number => entries.findIndex((entry) => entry.kind === kind && (action === undefined || entry.action === action));
-  const order = [place('lifecycle'), place('intent', 'terminate'), place('outcome', 'terminate'), place('intent', 'delete_temp'), place('outcome', 'delete_temp'), place('cleanup')];
-  t.ok(order.every((index) => index >= 0), `each step is there: ${order.join(' ')}`);
-  t.same(order.toSorted((a, b) => a - b), order, 'in the order of the cleanup, each intent before its outcome');
-  t.match(entries.find(({ kind, action }) => kind === 'intent' && action === 'terminate'), { reason: 'requested', target: { pids: [tool.pid] } });
-  t.match(entries.at(order[5] ?? 0), { reason: 'requested', report: { proven: true, left: {}, held: { processes: 1 } } });
+  const place = (kind: string, action?: string): number =>
+    entries.findIndex((entry) => entry.kind === kind && (action === undefined || entry.action === action));
+  const order = [
+    place('lifecycle'),
+    place('intent', 'terminate'),
+    place('outcome', 'terminate'),
+    place('intent', 'delete_temp'),
+    place('outcome', 'delete_temp'),
+    place('cleanup'),
+  ];
+  t.ok(
+    order.every((index) => index >= 0),
+    `each step is there: ${order.join(' ')}`,
+  );
+  t.same(
+    order.toSorted((a, b) => a - b),
+    order,
+    'in the order of the cleanup, each intent before its outcome',
+  );
+  t.match(
+    entries.find(({ kind, action }) => kind === 'intent' && action === 'terminate'),
+    { reason: 'requested', target: { pids: [tool.pid] } },
+  );
+  t.match(entries.at(order[5] ?? 0), {
+    reason: 'requested',
+    report: { proven: true, left: {}, held: { processes: 1 } },
+  });
   for (const entry of entries) t.match(entry, { run, daemon: /^[0-9a-f]{12}$/, at: /^\d{4}-\d\d-\d\dT.*Z$/ });
   const shown = await daemon.cli(['audit', 'show', '--tool', 'stubborn', '--json']);
   t.equal(shown.code, 0, shown.stderr);
@@ -63,26 +88,39 @@ t.test('rotation, retention and restarts keep one chain', async (t) => {
   t.ok((await entriesOf(last, '/v1/audit?kind=retention&limit=1000')).length > 0, 'what was let go is on record');
   const pages: Entry[] = [];
   for (let after: number | null = 0; after !== null;) {
-    const page = (await last.call('GET', `/v1/audit?limit=97&after=${after}`)).json as { entries: Entry[]; next: number | null };
+    const page = (await last.call('GET', `/v1/audit?limit=97&after=${after}`)).json as {
+      entries: Entry[];
+      next: number | null;
+    };
     pages.push(...page.entries);
     after = page.next;
   }
   const seqs = pages.map(({ seq }) => seq);
-  t.same(seqs, seqs.map((_, index) => (seqs[0] ?? 0) + index), 'page by page, none is missing and none comes twice');
+  t.same(
+    seqs,
+    seqs.map((_, index) => (seqs[0] ?? 0) + index),
+    'page by page, none is missing and none comes twice',
+  );
 });
 
 t.test('governor audit verify finds what was done to the log', async (t) => {
   const stateDir = newStateDir(t);
   const daemon = await startDaemon(t, { stateDir });
-  for (let index = 0; index < 20; index += 1) await daemon.call('POST', '/v1/tools', { name: `tool ${index}`, command: 'true' });
+  for (let index = 0; index < 20; index += 1)
+    await daemon.call('POST', '/v1/tools', { name: `tool ${index}`, command: 'true' });
   await daemon.stop();
   t.match(await verify(stateDir), { code: 0 }, 'as it is, also without a daemon');
   const [file = ''] = auditFiles(stateDir);
-  const original = readFileSync(join(stateDir, 'audit', file), 'utf8').trimEnd().split('\n');
+  const original = readFileSync(join(stateDir, 'audit', file), 'utf8')
+    .trimEnd()
+    .split('\n');
   const other = newStateDir(t);
   await (await startDaemon(t, { stateDir: other })).stop();
-  const foreign = readFileSync(join(other, 'audit', auditFiles(other)[0] ?? ''), 'utf8').trimEnd().split('\n');
-  const swap = (lines: readonly string[], a: number, b: number): string[] => lines.map((line, index) => lines[index === a ? b : index === b ? a : index] ?? line);
+  const foreign = readFileSync(join(other, 'audit', auditFiles(other)[0] ?? ''), 'utf8')
+    .trimEnd()
+    .split('\n');
+  const swap = (lines: readonly string[], a: number, b: number): string[] =>
+    lines.map((line, index) => lines[index === a ? b : index === b ? a : index] ?? line);
   const cases: readonly [string, readonly string[], RegExp][] = [
     ['a changed word', original.with(7, (original[7] ?? '').replace('registered', 'unregistere')), /:8: changed/],
     ['a changed time', original.with(7, (original[7] ?? '').replace(/"at":"\d{4}/, '"at":"1999')), /:8: changed/],
@@ -93,7 +131,11 @@ t.test('governor audit verify finds what was done to the log', async (t) => {
     ['a recomputed tail', [...original.slice(0, 7), ...recomputed(original.slice(7))], /:8: changed/],
     ['the last lines cut off', original.slice(0, -3), /cut_off/],
     ['all lines cut off', [], /cut_off|missing/],
-    ['half a line at the end', [...original.slice(0, -1), (original.at(-1) ?? '').slice(0, 40)], /torn|malformed|cut_off/],
+    [
+      'half a line at the end',
+      [...original.slice(0, -1), (original.at(-1) ?? '').slice(0, 40)],
+      /torn|malformed|cut_off/,
+    ],
     ['a line that is no entry', original.toSpliced(7, 0, 'hello'), /:8: malformed/],
   ];
   for (const [what, lines, finding] of cases) {
@@ -112,7 +154,9 @@ function recomputed(lines: readonly string[]): readonly string[] {
   let previous = '0'.repeat(64);
   return lines.map((line) => {
     const mac = previous.replaceAll('0', 'a').split('').toReversed().join('');
-    const text = line.replace(/"prev":"[0-9a-f]+"/, `"prev":"${previous}"`).replace(/"mac":"[0-9a-f]+"/, `"mac":"${mac}"`);
+    const text = line
+      .replace(/"prev":"[0-9a-f]+"/, `"prev":"${previous}"`)
+      .replace(/"mac":"[0-9a-f]+"/, `"mac":"${mac}"`);
     previous = mac;
     return text;
   });
@@ -128,13 +172,16 @@ function copyOf(t: TestScope, stateDir: string): string {
   mkdirSync(join(copy, 'audit'));
   for (const name of auditFiles(stateDir)) copyFileSync(join(stateDir, 'audit', name), join(copy, 'audit', name));
   for (const entry of readdirSync(stateDir, { withFileTypes: true })) {
-    if (entry.isFile() && /audit|head/.test(entry.name)) copyFileSync(join(stateDir, entry.name), join(copy, entry.name));
+    if (entry.isFile() && /audit|head/.test(entry.name))
+      copyFileSync(join(stateDir, entry.name), join(copy, entry.name));
   }
   return copy;
 }
 
 function auditFiles(stateDir: string): readonly string[] {
-  return readdirSync(join(stateDir, 'audit')).filter((name) => name.endsWith('.jsonl')).toSorted();
+  return readdirSync(join(stateDir, 'audit'))
+    .filter((name) => name.endsWith('.jsonl'))
+    .toSorted();
 }
 
 async function entriesOf(daemon: RunningDaemon, path: string): Promise<readonly Entry[]> {

@@ -16,8 +16,28 @@ const ADDED = ['GOVERNOR_PRESSURE', 'GOVERNOR_RUN', 'GOVERNOR_TOOL', 'MEMORY_PRE
 
 t.test('arguments, environment, descriptors, signals and session are those of a plain start', async (t) => {
   const daemon = await startDaemon(t);
-  const report = fixtureCommand('report-start', ['a b', '', "it's", '"q"', '--', '-n', 'ünï', 'two\nlines', '*', '$HOME']);
-  const env = { ...daemon.env, 'odd.name': 'kept', 'BASH_FUNC_f%%': '() {  echo "x\n y"\n}', VALUE: 'mine', line: 'mine', fd: '7', EMPTY: '', PWD: process.cwd() };
+  const report = fixtureCommand('report-start', [
+    'a b',
+    '',
+    "it's",
+    '"q"',
+    '--',
+    '-n',
+    'ünï',
+    'two\nlines',
+    '*',
+    '$HOME',
+  ]);
+  const env = {
+    ...daemon.env,
+    'odd.name': 'kept',
+    'BASH_FUNC_f%%': '() {  echo "x\n y"\n}',
+    VALUE: 'mine',
+    line: 'mine',
+    fd: '7',
+    EMPTY: '',
+    PWD: process.cwd(),
+  };
   const extra = openSync('/dev/null', 'r');
   const start = (command: string, args: readonly string[]): Promise<Record<string, unknown>> =>
     new Promise((resolve, reject) => {
@@ -34,9 +54,21 @@ t.test('arguments, environment, descriptors, signals and session are those of a 
   closeSync(extra);
   const environmentOf = (document: Record<string, unknown>): string[] => (document['env'] as string[]).toSorted();
   const isAdded = (entry: string): boolean => ADDED.some((name) => entry.startsWith(`${name}=`));
-  t.same(environmentOf(governed).filter(isAdded).map((entry) => entry.split('=', 1)[0]), ADDED, 'what is promised is there');
-  t.same(environmentOf(governed).filter((entry) => !isAdded(entry)), environmentOf(plain), 'every other variable, the odd ones too, is as it was');
-  for (const key of Object.keys(plain).filter((name) => !['env', 'pid', 'rlimits', 'startTime', 'cgroup'].includes(name))) {
+  t.same(
+    environmentOf(governed)
+      .filter(isAdded)
+      .map((entry) => entry.split('=', 1)[0]),
+    ADDED,
+    'what is promised is there',
+  );
+  t.same(
+    environmentOf(governed).filter((entry) => !isAdded(entry)),
+    environmentOf(plain),
+    'every other variable, the odd ones too, is as it was',
+  );
+  for (const key of Object.keys(plain).filter(
+    (name) => !['env', 'pid', 'rlimits', 'startTime', 'cgroup'].includes(name),
+  )) {
     t.same(withoutInodes(governed[key]), withoutInodes(plain[key]), key);
   }
 });
@@ -44,7 +76,10 @@ t.test('arguments, environment, descriptors, signals and session are those of a 
 t.test('stdio passes byte for byte, and the exit code with it', async (t) => {
   const daemon = await startDaemon(t);
   const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7919) % 256));
-  const child = spawn(LAUNCHER, ['run', '--', 'sh', '-c', 'cat; echo to stderr >&2; exit 42'], { env: daemon.env, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(LAUNCHER, ['run', '--', 'sh', '-c', 'cat; echo to stderr >&2; exit 42'], {
+    env: daemon.env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const parts: Buffer[] = [];
   let stderr = '';
   child.stdout.on('data', (part: Buffer) => parts.push(part));
@@ -92,7 +127,11 @@ t.test('what cannot run is refused with one line and the code of the contract', 
     t.equal(outcome.stderr.trimEnd().split('\n').length, 1, 'one line');
     t.equal(outcome.stdout, '');
   }
-  t.equal((await daemon.cli(['run', '--', join(folder, 'script')])).code, 9, 'a script without #! runs as it does from a shell');
+  t.equal(
+    (await daemon.cli(['run', '--', join(folder, 'script')])).code,
+    9,
+    'a script without #! runs as it does from a shell',
+  );
   t.equal((await daemon.call('GET', '/v1/tools')).json.length ?? 0, 0, 'nothing of it is left');
 });
 
@@ -100,14 +139,19 @@ t.test('names with spaces, quotes and UTF-8 are kept as they are', async (t) => 
   const daemon = await startDaemon(t);
   for (const name of ['my tool', `it's "quoted"`.replace(/"/g, "'"), 'wérkzeug (1)', 'a+b@c:d']) {
     const marker = newMarker();
-    const child = spawn(LAUNCHER, ['run', '--name', name, '--', ...fixtureCommand('idle')], { env: { ...daemon.env, ...fixtureEnvironment(marker) }, stdio: ['pipe', 'ignore', 'ignore'] });
+    const child = spawn(LAUNCHER, ['run', '--name', name, '--', ...fixtureCommand('idle')], {
+      env: { ...daemon.env, ...fixtureEnvironment(marker) },
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
     const tool = await waitFor(name, async () => {
       const answer = await daemon.call('GET', `/v1/tools/${encodeURIComponent(name)}`);
       return answer.status === 200 && answer.json.state === 'active' ? answer.json : null;
     });
     t.equal(tool.name, name);
     t.equal((await daemon.cli(['stop', name])).code, 0);
-    await new Promise((resolve) => (child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve(null)));
+    await new Promise((resolve) =>
+      child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve(null),
+    );
     t.same(await survivorsAfter(marker, 2000), []);
   }
 });
@@ -120,7 +164,17 @@ t.test('the daemon starts by itself; of ten starts at once one wins and ten tool
     await runCommand(LAUNCHER, ['daemon', 'stop', '--all'], { env });
     await runCommand('rm', ['-rf', stateDir]);
   });
-  const outcomes = await Promise.all(Array.from({ length: 10 }, (_, index) => runCommand(LAUNCHER, ['run', '--', 'sh', '-c', `echo ${index}; exit ${index}`], { env })));
-  t.same(outcomes.map(({ code }) => code), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  t.same(outcomes.map(({ stdout }) => stdout.trim()), ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+  const outcomes = await Promise.all(
+    Array.from({ length: 10 }, (_, index) =>
+      runCommand(LAUNCHER, ['run', '--', 'sh', '-c', `echo ${index}; exit ${index}`], { env }),
+    ),
+  );
+  t.same(
+    outcomes.map(({ code }) => code),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+  );
+  t.same(
+    outcomes.map(({ stdout }) => stdout.trim()),
+    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
+  );
 });

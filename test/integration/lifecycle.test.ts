@@ -1,23 +1,16 @@
 /** The life of tools over REST, with real processes: every way in and out, also in the middle of a start. */
 
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { auditOf } from '../helpers/audit.ts';
-import { type Answer, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
-import { fixtureCommand, lacksFixture, newMarker } from '../helpers/fixture.ts';
+import { type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
+import { lacksFixture, newMarker } from '../helpers/fixture.ts';
+import { define, register } from '../helpers/registered.ts';
 import { runStairs, usageOf } from '../helpers/stairs.ts';
 import { lacks } from '../helpers/skip.ts';
-import { killSurvivors, survivors, survivorsAfter } from '../helpers/survivors.ts';
+import { survivors, survivorsAfter } from '../helpers/survivors.ts';
 import { patience, waitFor } from '../helpers/wait-for.ts';
 
 const skip = lacks('linux');
-
-interface Registered {
-  readonly name: string;
-  readonly path: string;
-  readonly marker: string;
-}
 
 t.test('lifecycle', { skip, timeout: patience(110_000) }, async (t) => {
   const daemon = await startDaemon(t, { config: { daemon: { sample_interval: '100ms' } } });
@@ -26,9 +19,6 @@ t.test('lifecycle', { skip, timeout: patience(110_000) }, async (t) => {
   await t.test('unregistered while it starts', (t) => whileStarting(t, daemon, 'unregister'));
   await t.test('deactivated while it starts', (t) => whileStarting(t, daemon, 'deactivate'));
   await t.test('restart', (t) => restart(t, daemon));
-  await t.test('never ready', (t) => neverReady(t, daemon));
-  await t.test('crash loop', (t) => crashLoop(t, daemon));
-  await t.test('cannot be started', (t) => cannotStart(t, daemon));
   await t.test('two runs of one tool', { skip: lacksFixture('stairs') }, (t) => twins(t, daemon));
   await t.test('contexts', { skip: lacksFixture('stairs') }, (t) => contexts(t, daemon));
   t.notMatch(
@@ -185,81 +175,6 @@ async function restart(t: Test, daemon: RunningDaemon): Promise<void> {
   t.same(survivors(marker), []);
 }
 
-async function neverReady(t: Test, daemon: RunningDaemon): Promise<void> {
-  const { path, marker } = await register(t, daemon, 'never ready', 'mcp-echo', {
-    args: ['--never-initialize', '--ignore-eof'],
-    ready_timeout: '1s',
-    recovery: { strategy: 'stop' },
-  });
-  const answer = await daemon.call('POST', `${path}/activate`);
-  t.match(answer, { status: 500, json: { code: 'launch_failed', detail: /handshake/ } });
-  t.same(survivors(marker), [], 'what did not become ready is not left behind');
-  t.match((await daemon.call('GET', path)).json, {
-    state: 'registered',
-    lastEnd: { reason: 'not_ready', message: /did not become ready: .*handshake/ },
-  });
-
-  const fast = await register(t, daemon, 'ends at once', 'exit-fast', { recovery: { strategy: 'stop' } });
-  const gone = await daemon.call('POST', `${fast.path}/activate`);
-  t.match(gone, { status: 500, json: { code: 'launch_failed' } });
-  t.match((await daemon.call('GET', fast.path)).json, { state: 'registered', lastEnd: { reason: 'not_ready' } });
-}
-
-/** Back-off, then the breaker; someone resets it. */
-async function crashLoop(t: Test, daemon: RunningDaemon): Promise<void> {
-  const { name, path } = await register(t, daemon, 'crash loop', 'exit-fast', {
-    args: ['7'],
-    readiness: 'none',
-    recovery: { strategy: 'restart', budget: '2/10m' },
-  });
-  await daemon.call('POST', `${path}/activate`);
-  const waiting = await waitFor('the back-off', async () => {
-    const { json } = await daemon.call('GET', path);
-    return json.state === 'recovering' && json;
-  });
-  t.match(waiting, {
-    recovery: { strategy: 'restart', attempts: 1, nextAttemptAt: /^20/ },
-    lastEnd: { reason: 'exited', exit: { code: 7 } },
-  });
-  await waitFor('the breaker', async () => (await daemon.call('GET', path)).json.state === 'failed', {
-    timeoutMs: 20_000,
-  });
-  t.same(
-    (await auditOf(daemon, name, 'recovery'))
-      .map(({ outcome }) => outcome as string)
-      .filter((outcome) => outcome !== 'succeeded'),
-    ['scheduled', 'scheduled', 'gave_up'],
-  );
-  t.equal((await daemon.call('GET', `${path}/runs`)).json.runs.length, 3, 'three runs: two more than the first');
-  t.match(await daemon.call('POST', `${path}/activate`), { status: 409, json: { code: 'breaker_open' } });
-  t.match((await daemon.cli(['ls'])).stdout, /crash loop +failed .*held back after repeated failures/);
-  t.match((await daemon.call('GET', '/metrics')).text, /governor_tool_state\{tool="crash loop",state="failed"\} 1/);
-  t.match(await daemon.call('POST', `${path}/cleanup`), {
-    status: 200,
-    json: { state: 'registered', recovery: { attempts: 0 } },
-  });
-  t.match((await auditOf(daemon, name, 'recovery')).at(-1), { outcome: 'reset' });
-  t.equal((await daemon.call('POST', `${path}/activate`)).status, 200, 'it may be tried again');
-  t.equal((await daemon.call('DELETE', path)).status, 204, 'and taken out while it is about to be tried again');
-}
-
-async function cannotStart(t: Test, daemon: RunningDaemon): Promise<void> {
-  const plain = join(daemon.stateDir, 'plain');
-  writeFileSync(plain, 'text');
-  for (const [what, command, code] of [
-    ['absent', 'no-such-command-here', 'command_not_found'],
-    ['plain file', plain, 'command_not_executable'],
-    ['folder', '/', 'command_not_executable'],
-  ] as const) {
-    const name = `cannot start: ${what}`;
-    const path = `/v1/tools/${encodeURIComponent(name)}`;
-    t.equal((await daemon.call('POST', '/v1/tools', { name, command, recovery: { strategy: 'stop' } })).status, 201);
-    t.match(await daemon.call('POST', `${path}/activate`), { status: 422, json: { code } }, command);
-    t.match((await daemon.call('GET', path)).json, { state: 'registered', runs: [] });
-    t.equal((await daemon.call('DELETE', path)).status, 204);
-  }
-}
-
 /** A tool's usage is the sum over its runs, its ratio the highest of them. */
 async function twins(t: Test, daemon: RunningDaemon): Promise<void> {
   const runs = [1, 2].map(() => runStairs(t, daemon, 'twins', { flags: ['--tasks', '20'] }));
@@ -321,37 +236,4 @@ async function contexts(t: Test, daemon: RunningDaemon): Promise<void> {
   t.match(await daemon.call('DELETE', '/v1/contexts/alpha'), { status: 404, json: { code: 'unknown_context' } });
   t.equal((await daemon.call('DELETE', '/v1/contexts/beta')).status, 204);
   await other.ended;
-}
-
-async function register(
-  t: Test,
-  daemon: RunningDaemon,
-  name: string,
-  fixture: string,
-  more: Readonly<Record<string, unknown>> = {},
-): Promise<Registered> {
-  const marker = newMarker();
-  t.teardown(() => killSurvivors(marker));
-  const { args = [], ...rest } = more;
-  const answer = await define(daemon, name, fixture, args as readonly string[], marker, rest);
-  t.equal(answer.status, 201, answer.text);
-  return { name, path: `/v1/tools/${encodeURIComponent(name)}`, marker };
-}
-
-function define(
-  daemon: RunningDaemon,
-  name: string,
-  fixture: string,
-  args: readonly string[],
-  marker: string,
-  more: Readonly<Record<string, unknown>> = {},
-): Promise<Answer> {
-  const [command, ...words] = fixtureCommand(fixture, args);
-  return daemon.call('POST', '/v1/tools', {
-    name,
-    command,
-    args: words,
-    env: { FIXTURE_MARKER: marker, FIXTURE_LIFE_MS: String(patience(60_000)) },
-    ...more,
-  });
 }

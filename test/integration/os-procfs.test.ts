@@ -24,7 +24,7 @@ t.teardown(() => backend.close());
 
 t.test('known loads on every resource', { skip }, async (t) => {
   const run = await createRun(t, backend);
-  t.match(run.usage.sample(performance.now()), { populated: false });
+  t.match(run.usage.sample(performance.now(), true), { populated: false });
   const loads = [
     await startContained(t, run, 'open-files', { args: ['--count=30'] }),
     await startContained(t, run, 'open-sockets', { args: ['--count=6', '--kind=tcp'] }),
@@ -81,7 +81,7 @@ t.test('views for people', { skip }, async (t) => {
   );
   const reading = await createRun(t, backend);
   const path = join(reading.tempDir, 'gone\nfile');
-  const code = `const fs = require('fs'); fs.openSync(process.argv[1], 'w'); fs.opendirSync('/usr'); console.log('ready'); setTimeout(() => {}, 60000)`;
+  const code = `const fs = require('fs'); fs.openSync(process.argv[1], 'w'); globalThis.kept = fs.opendirSync('/usr'); console.log('ready'); setTimeout(() => {}, 60000)`;
   const opener = await startContained(t, reading, '', { command: [process.execPath, '-e', code, path] });
   await opener.said('ready');
   unlinkSync(path);

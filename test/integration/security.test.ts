@@ -38,25 +38,49 @@ t.test('not one secret in state, answers, metrics or output', async (t) => {
   const config = {
     daemon: { log_level: 'debug', sample_interval: '100ms' },
     tools: {
-      'from file': { command: 'sh', args: stubborn, env: { API_KEY: fileSecret, FROM_DAEMON: '${DAEMON_SECRET}', SAID: secret('Stderr') }, readiness: 'none' },
+      'from file': {
+        command: 'sh',
+        args: stubborn,
+        env: { API_KEY: fileSecret, FROM_DAEMON: '${DAEMON_SECRET}', SAID: secret('Stderr') },
+        readiness: 'none',
+      },
       // What is no MCP is complained about, without being quoted.
-      garbage: { command: 'sh', args: ['-c', 'echo "{\\"token\\":\\"$SAID\\""; exit 1'], env: { SAID: secret('Stdout') }, ready_timeout: '2s', recovery: { strategy: 'stop' } },
+      garbage: {
+        command: 'sh',
+        args: ['-c', 'echo "{\\"token\\":\\"$SAID\\""; exit 1'],
+        env: { SAID: secret('Stdout') },
+        ready_timeout: '2s',
+        recovery: { strategy: 'stop' },
+      },
     },
   };
   const daemon = await startDaemon(t, { config, env: { DAEMON_SECRET: daemonSecret } });
   // The configuration is the user's own file and may hold what it likes.
   writeFileSync(join(daemon.stateDir, 'limits.yaml'), '');
   const events = eavesdrop(t, daemon);
-  await waitFor('the tool of the file', async () => (await daemon.call('GET', '/v1/tools/from%20file')).json.state === 'active');
+  await waitFor(
+    'the tool of the file',
+    async () => (await daemon.call('GET', '/v1/tools/from%20file')).json.state === 'active',
+  );
   await registered(daemon);
   await direct(t, daemon);
   await mistakes(daemon);
-  await waitFor('the garbage to have failed', async () => (await daemon.call('GET', '/v1/tools/garbage')).json.lastEnd !== null);
+  await waitFor(
+    'the garbage to have failed',
+    async () => (await daemon.call('GET', '/v1/tools/garbage')).json.lastEnd !== null,
+  );
   const answers = await everyAnswer(daemon);
   t.ok(all.size >= 30, `${all.size} secrets were in play`);
-  for (const [where, text] of [...answers, ...stateFiles(daemon.stateDir), ['events', events.text()], ['output', daemon.output()]] as const) nothingIn(t, where, text);
+  for (const [where, text] of [
+    ...answers,
+    ...stateFiles(daemon.stateDir),
+    ['events', events.text()],
+    ['output', daemon.output()],
+  ] as const)
+    nothingIn(t, where, text);
   await daemon.stop();
-  for (const [where, text] of [...stateFiles(daemon.stateDir), ['output', daemon.output()]] as const) nothingIn(t, `${where} at the end`, text);
+  for (const [where, text] of [...stateFiles(daemon.stateDir), ['output', daemon.output()]] as const)
+    nothingIn(t, `${where} at the end`, text);
   const shown = answers.find(([where]) => where === 'GET /v1/tools')?.[1] ?? '';
   t.match(shown, /--key=/, 'arguments are shown, masked');
 });
@@ -65,14 +89,16 @@ t.test('the state directory and what is in it are closed to others', async (t) =
   const daemon = await startDaemon(t);
   await daemon.cli(['run', '--', 'true']);
   t.equal(statSync(daemon.stateDir).mode & 0o777, 0o700);
-  for (const [path] of stateFiles(daemon.stateDir)) t.equal(statSync(join(daemon.stateDir, path)).mode & 0o077, 0, path);
+  for (const [path] of stateFiles(daemon.stateDir))
+    t.equal(statSync(join(daemon.stateDir, path)).mode & 0o077, 0, path);
   t.equal(statSync(join(daemon.stateDir, 'governor.sock')).mode & 0o077, 0);
 });
 
 t.test('over TCP: token, Host and Origin', async (t) => {
   const daemon = await startDaemon(t);
   const { url, token } = addressOf(daemon);
-  const status = async (path: string, headers: Readonly<Record<string, string>> = {}): Promise<number> => (await fetch(`${url}${path}`, { headers })).status;
+  const status = async (path: string, headers: Readonly<Record<string, string>> = {}): Promise<number> =>
+    (await fetch(`${url}${path}`, { headers })).status;
   const bearer = { authorization: `Bearer ${token}` };
   t.equal(await status('/v1/tools'), 401, 'no token');
   t.equal(await status('/v1/tools', { authorization: 'Bearer wrong-token-of-some-length' }), 401);
@@ -87,11 +113,18 @@ t.test('over TCP: token, Host and Origin', async (t) => {
   const refused = await fetch(`${url}/v1/tools`);
   t.match(refused.headers.get('www-authenticate'), /^Bearer/);
   t.match(refused.headers.get('content-type'), /^application\/problem\+json/);
-  for (const path of ['/v1/events', '/v1/audit', '/v1/host', '/v1/tools/x/logs', '/v1/nothing', '/nothing']) t.equal(await status(path), 401, `${path} tells nothing without a token`);
+  for (const path of ['/v1/events', '/v1/audit', '/v1/host', '/v1/tools/x/logs', '/v1/nothing', '/nothing'])
+    t.equal(await status(path), 401, `${path} tells nothing without a token`);
 });
 
 async function registered(daemon: RunningDaemon): Promise<void> {
-  const body = { name: 'registered', command: 'sh', args: ['-c', 'exec cat', 'sh', ...MASKED_ARGUMENTS()], env: { SECRET: secret('Body') }, readiness: 'none' };
+  const body = {
+    name: 'registered',
+    command: 'sh',
+    args: ['-c', 'exec cat', 'sh', ...MASKED_ARGUMENTS()],
+    env: { SECRET: secret('Body') },
+    readiness: 'none',
+  };
   expect(201, await daemon.call('POST', '/v1/tools', body));
   expect(200, await daemon.call('POST', '/v1/tools/registered/activate', {}));
   expect(200, await daemon.call('POST', '/v1/tools/registered/restart', {}));
@@ -99,12 +132,21 @@ async function registered(daemon: RunningDaemon): Promise<void> {
 
 async function direct(t: TestScope, daemon: RunningDaemon): Promise<void> {
   // A name that no shell passes on makes the daemon hand the environment over in a file.
-  const env = { ...daemon.env, OPENAI_API_KEY: secret('Env'), 'odd.name': secret('OddEnv'), SAID: secret('DirectStderr') };
+  const env = {
+    ...daemon.env,
+    OPENAI_API_KEY: secret('Env'),
+    'odd.name': secret('OddEnv'),
+    SAID: secret('DirectStderr'),
+  };
   const tool = fixtureCommand('idle', [`--marker=${newMarker()}`]);
   const words = ['sh', '-c', 'echo "$SAID" >&2; shift; exec "$@"', 'sh', 'x', ...tool];
   const client = startProgram(t, [LAUNCHER, 'run', '--name', 'direct', '--', ...words], { env, detached: true });
   await client.said('ready');
-  const second = startProgram(t, [LAUNCHER, 'run', '--name', 'arguments', '--', 'sh', '-c', 'echo ready; exec cat', 'sh', ...MASKED_ARGUMENTS()], { env: daemon.env, detached: true });
+  const second = startProgram(
+    t,
+    [LAUNCHER, 'run', '--name', 'arguments', '--', 'sh', '-c', 'echo ready; exec cat', 'sh', ...MASKED_ARGUMENTS()],
+    { env: daemon.env, detached: true },
+  );
   await second.said('ready');
   await daemon.cli(['run', '--', 'no-such-command', ...MASKED_ARGUMENTS()]);
   await daemon.cli(['run', '--memory', '1MB', '--', 'true', ...MASKED_ARGUMENTS()]);
@@ -113,7 +155,12 @@ async function direct(t: TestScope, daemon: RunningDaemon): Promise<void> {
 /** What is refused is not repeated. */
 async function mistakes(daemon: RunningDaemon): Promise<void> {
   const { url, token } = addressOf(daemon);
-  const post = (body: string): Promise<Response> => fetch(`${url}/v1/tools`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body });
+  const post = (body: string): Promise<Response> =>
+    fetch(`${url}/v1/tools`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body,
+    });
   const bodies = [
     `{"name":"x","command":"sh","env":{"KEY":"${secret('Malformed')}"`,
     JSON.stringify({ name: 'x', command: 'sh', env: { 'BAD=NAME': secret('BadName') } }),
@@ -128,26 +175,55 @@ async function mistakes(daemon: RunningDaemon): Promise<void> {
     if (answer.status < 400) throw new Error(`accepted: ${body}`);
     for (const value of all.keys()) if (text.includes(value)) throw new Error(`repeated in ${text}`);
   }
-  await fetch(`${url}/v1/tools?token=${secret('UrlToken')}`, { headers: { authorization: `Bearer ${secret('WrongBearer')}` } });
+  await fetch(`${url}/v1/tools?token=${secret('UrlToken')}`, {
+    headers: { authorization: `Bearer ${secret('WrongBearer')}` },
+  });
 }
 
 async function everyAnswer(daemon: RunningDaemon): Promise<readonly (readonly [string, string])[]> {
-  const paths = ['/v1/tools', '/v1/usage', '/v1/contexts', '/v1/host', '/v1/audit?limit=1000', '/v1/audit/verify', '/openapi.json', '/metrics', '/', '/healthz'];
-  const { tools } = (await daemon.call('GET', '/v1/tools')).json as { tools: { name: string; runs: { id: string }[] }[] };
+  const paths = [
+    '/v1/tools',
+    '/v1/usage',
+    '/v1/contexts',
+    '/v1/host',
+    '/v1/audit?limit=1000',
+    '/v1/audit/verify',
+    '/openapi.json',
+    '/metrics',
+    '/',
+    '/healthz',
+  ];
+  const { tools } = (await daemon.call('GET', '/v1/tools')).json as {
+    tools: { name: string; runs: { id: string }[] }[];
+  };
   for (const { name, runs } of tools) {
     const base = `/v1/tools/${encodeURIComponent(name)}`;
-    paths.push(base, `${base}/usage`, `${base}/runs`, `${base}/processes`, `${base}/sockets`, `${base}/files`, ...runs.map(({ id }) => `/v1/runs/${id}`));
+    paths.push(
+      base,
+      `${base}/usage`,
+      `${base}/runs`,
+      `${base}/processes`,
+      `${base}/sockets`,
+      `${base}/files`,
+      ...runs.map(({ id }) => `/v1/runs/${id}`),
+    );
   }
-  const answers = await Promise.all(paths.map(async (path) => [`GET ${path}`, (await daemon.call('GET', path)).text] as const));
+  const answers = await Promise.all(
+    paths.map(async (path) => [`GET ${path}`, (await daemon.call('GET', path)).text] as const),
+  );
   const commands = [['ls'], ['ls', '-v'], ['ls', '--json'], ['usage'], ['audit', 'show'], ['doctor']];
-  const outputs = await Promise.all(commands.map(async (words) => [`governor ${words.join(' ')}`, JSON.stringify(await daemon.cli(words))] as const));
+  const outputs = await Promise.all(
+    commands.map(async (words) => [`governor ${words.join(' ')}`, JSON.stringify(await daemon.cli(words))] as const),
+  );
   return [...answers, ...outputs];
 }
 
 /** Path below the state directory, and content. */
 function stateFiles(stateDir: string): readonly (readonly [string, string])[] {
   return (readdirSync(stateDir, { recursive: true }) as string[])
-    .filter((path) => path !== 'limits.yaml' && statSync(join(stateDir, path), { throwIfNoEntry: false })?.isFile() === true)
+    .filter(
+      (path) => path !== 'limits.yaml' && statSync(join(stateDir, path), { throwIfNoEntry: false })?.isFile() === true,
+    )
     .map((path) => [path, readFileSync(join(stateDir, path), 'latin1')] as const);
 }
 
@@ -157,7 +233,10 @@ function eavesdrop(t: TestScope, daemon: RunningDaemon): { text(): string } {
   t.teardown(() => abort.abort());
   let text = '';
   const listen = async (): Promise<void> => {
-    const answer = await fetch(`${url}/v1/events?last_event_id=0`, { headers: { authorization: `Bearer ${token}` }, signal: abort.signal });
+    const answer = await fetch(`${url}/v1/events?last_event_id=0`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal: abort.signal,
+    });
     for await (const part of answer.body ?? []) text += Buffer.from(part).toString();
   };
   // Ends with the test, or with the daemon.
@@ -166,7 +245,9 @@ function eavesdrop(t: TestScope, daemon: RunningDaemon): { text(): string } {
 }
 
 function nothingIn(t: { notOk(found: unknown, message: string): unknown }, where: string, text: string): void {
-  const found = [...all].filter(([value]) => text.includes(value) || text.includes(Buffer.from(value).toString('base64'))).map(([, kind]) => kind);
+  const found = [...all]
+    .filter(([value]) => text.includes(value) || text.includes(Buffer.from(value).toString('base64')))
+    .map(([, kind]) => kind);
   t.notOk(found.length > 0, `${where}: ${found.join(', ')}`);
 }
 

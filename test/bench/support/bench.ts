@@ -68,7 +68,8 @@ export async function runBench(name: string, definition: string, work: (bench: B
   const cleanups: (() => void | Promise<void>)[] = [];
   const before = load();
   const bench: Bench = {
-    rounds: (usual) => (parameters['rounds'] = options.rounds ?? (options.quick ? Math.max(3, Math.ceil(usual / 5)) : usual)),
+    rounds: (usual) =>
+      (parameters['rounds'] = options.rounds ?? (options.quick ? Math.max(3, Math.ceil(usual / 5)) : usual)),
     pick: (usual, quick) => (options.quick ? quick : usual),
     parameter: (key, value) => void (parameters[key] = value),
     figure(what, unit, values, aim) {
@@ -89,7 +90,8 @@ export async function runBench(name: string, definition: string, work: (bench: B
       await Promise.resolve(cleanup()).catch((error: unknown) => bench.say(`cleaning up: ${String(error)}`));
     }
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => void clean().then(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => void clean().then(() => process.exit(130)));
   let failed: string | null = null;
   try {
     await work(bench);
@@ -125,11 +127,21 @@ interface Options {
 
 function readOptions(): Options {
   const { values, positionals } = parseArgs({
-    options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, rounds: { type: 'string' }, save: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      json: { type: 'boolean' },
+      quick: { type: 'boolean' },
+      rounds: { type: 'string' },
+      save: { type: 'string' },
+      help: { type: 'boolean' },
+    },
     allowPositionals: true,
   });
   const rounds = values.rounds === undefined ? null : Number(values.rounds);
-  if (values.help === true || positionals.length > 0 || (rounds !== null && !(Number.isSafeInteger(rounds) && rounds > 0))) {
+  if (
+    values.help === true ||
+    positionals.length > 0 ||
+    (rounds !== null && !(Number.isSafeInteger(rounds) && rounds > 0))
+  ) {
     process.stderr.write('options: [--json] [--quick] [--rounds=N] [--save=FILE]\n');
     process.exit(values.help === true ? 0 : 2);
   }
@@ -149,7 +161,9 @@ function text(result: BenchResult): string {
     ...wrap(result.definition),
     '',
     `host: ${host.kernel}, ${host.cores} × ${host.cpu}, ${host.memoryGib} GiB, Node ${host.node}, ${host.user}; cgroups ${host.cgroups}`,
-    `load: ${short(result.load.before)} before, ${short(result.load.after)} after; ${Object.entries(result.parameters).map(([key, value]) => `${key} ${value}`).join(', ')}`,
+    `load: ${short(result.load.before)} before, ${short(result.load.after)} after; ${Object.entries(result.parameters)
+      .map(([key, value]) => `${key} ${value}`)
+      .join(', ')}`,
   ];
   if (result.figures.length > 0) {
     const rows = result.figures.map(({ what, unit, spread: s, aim, met }) => ({
@@ -167,7 +181,8 @@ function text(result: BenchResult): string {
   }
   for (const [name, rows] of Object.entries(result.tables)) lines.push('', `## ${name}`, ...table(rows));
   if (result.checks.length > 0) lines.push('');
-  for (const { what, held, detail } of result.checks) lines.push(`${held ? 'yes' : 'NO '}  ${what}${detail === '' ? '' : `: ${detail}`}`);
+  for (const { what, held, detail } of result.checks)
+    lines.push(`${held ? 'yes' : 'NO '}  ${what}${detail === '' ? '' : `: ${detail}`}`);
   if (result.notMeasured.length > 0) lines.push('', 'Not measured:');
   for (const { what, reason } of result.notMeasured) lines.push(`- ${what}: ${reason}`);
   if (result.failed !== null) lines.push('', `FAILED: ${result.failed}`);
@@ -176,10 +191,24 @@ function text(result: BenchResult): string {
 
 function table(rows: readonly Readonly<Record<string, unknown>>[]): readonly string[] {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const cell = (value: unknown): string => (value === undefined ? '' : typeof value === 'number' ? short(value) : typeof value === 'string' ? value : JSON.stringify(value));
+  const cell = (value: unknown): string =>
+    value === undefined
+      ? ''
+      : typeof value === 'number'
+        ? short(value)
+        : typeof value === 'string'
+          ? value
+          : JSON.stringify(value);
   const grid = [columns, ...rows.map((row) => columns.map((column) => cell(row[column])))];
   const widths = columns.map((_, index) => Math.max(...grid.map((line) => (line[index] as string).length)));
-  return grid.map((line) => line.map((value, index) => (index === 0 ? value.padEnd(widths[index] as number) : value.padStart(widths[index] as number))).join('  ').trimEnd());
+  return grid.map((line) =>
+    line
+      .map((value, index) =>
+        index === 0 ? value.padEnd(widths[index] as number) : value.padStart(widths[index] as number),
+      )
+      .join('  ')
+      .trimEnd(),
+  );
 }
 
 function wrap(paragraph: string): readonly string[] {

@@ -4,7 +4,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 /** @returns milliseconds; resolves after the program has ended */
-export async function firstByteMs(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+export async function firstByteMs(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<number> {
   const startedMs = performance.now();
   const child = spawn(command, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   let stderr = '';

@@ -35,7 +35,9 @@ export function load(): number {
 
 function cgroupMounts(): string {
   const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
-  const version1 = mounts.filter((line) => line.split(' ')[2] === 'cgroup').map((line) => line.split(' ')[1]?.split('/').at(-1));
+  const version1 = mounts
+    .filter((line) => line.split(' ')[2] === 'cgroup')
+    .map((line) => line.split(' ')[1]?.split('/').at(-1));
   const version2 = mounts.find((line) => line.split(' ')[2] === 'cgroup2')?.split(' ')[1];
   return `v1: ${version1.length === 0 ? 'none' : version1.join(' ')}; v2: ${version2 ?? 'none'}`;
 }

@@ -13,7 +13,8 @@ export interface Spread {
 export function spread(values: readonly number[]): Spread {
   if (values.length === 0) throw new Error('nothing was measured');
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number;
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number;
   return {
     count: sorted.length,
     min: sorted[0] as number,

@@ -27,5 +27,8 @@ t.test('one sentence for each resource', async (t) => {
 });
 
 t.test('every resource has its unit', async (t) => {
-  t.same(RESOURCES.map((resource) => formatAmount(resource, 2_048)), ['2 KiB', '2048 %', '2048', '2048', '2s', '2 KiB', '2048']);
+  t.same(
+    RESOURCES.map((resource) => formatAmount(resource, 2_048)),
+    ['2 KiB', '2048 %', '2048', '2048', '2s', '2 KiB', '2048'],
+  );
 });

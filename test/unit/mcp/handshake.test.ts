@@ -38,7 +38,11 @@ t.test('a server tells its name, its protocol and its tools', async (t) => {
   await close();
   await close();
   end();
-  t.same(await ended, { code: 0, signal: null }, 'closing the session did not end the process: the end of its input did');
+  t.same(
+    await ended,
+    { code: 0, signal: null },
+    'closing the session did not end the process: the end of its input did',
+  );
 });
 
 t.test('lines that are no messages do not stand in the way', async (t) => {
@@ -93,11 +97,19 @@ t.test('answers of another kind', async (t) => {
   const serverInfo = { name: 'odd', version: '0' };
   const ok = { result: { protocolVersion: 'ASKED', capabilities: { tools: {} }, serverInfo } };
 
-  t.match((await meetCommand(t, answering({ result: { ...ok.result, capabilities: {} } }), 20_000).met).server, { name: 'odd', tools: [] }, 'a server without tools is ready too');
+  t.match(
+    (await meetCommand(t, answering({ result: { ...ok.result, capabilities: {} } }), 20_000).met).server,
+    { name: 'odd', tools: [] },
+    'a server without tools is ready too',
+  );
   const refusals: readonly (readonly [name: string, command: readonly string[], message: RegExp])[] = [
     ['an error', answering({ error: { code: -32_000, message: 'no licence' } }), /no licence/],
     ['a protocol of its own', answering({ result: { ...ok.result, protocolVersion: '1999-01-01' } }), /1999-01-01/],
-    ['no tools after all', answering(ok, { error: { code: -32_603, message: 'database is locked' } }), /database is locked/],
+    [
+      'no tools after all',
+      answering(ok, { error: { code: -32_603, message: 'database is locked' } }),
+      /database is locked/,
+    ],
     ['tools without form', answering(ok, { result: { tools: 'none' } }), /handshake failed: /],
   ];
   for (const [name, command, message] of refusals) {

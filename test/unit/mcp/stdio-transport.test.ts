@@ -48,7 +48,16 @@ t.test('half a line is no message, also at the end of the output', async (t) => 
 
 t.test('a line that is no message is passed over, the next one is heard', async (t) => {
   const { heard, say, closed } = await opened();
-  await say('Server listening on stdio\n', '{"jsonrpc":\n', '\u0000\u0001\n', '[]\n', '{"jsonrpc":"1.0","id":1}\n', '\n', Uint8Array.of(0xff, 0xfe, 0x0a), ping(7));
+  await say(
+    'Server listening on stdio\n',
+    '{"jsonrpc":\n',
+    '\u0000\u0001\n',
+    '[]\n',
+    '{"jsonrpc":"1.0","id":1}\n',
+    '\n',
+    Uint8Array.of(0xff, 0xfe, 0x0a),
+    ping(7),
+  );
   t.match(heard, [{ id: 7 }]);
   t.equal(closed(), 0);
 });
@@ -79,7 +88,9 @@ t.test('the end of the output ends the conversation once', async (t) => {
   await settled();
   await transport.close();
   t.equal(closed(), 1);
-  await t.rejects(transport.send({ jsonrpc: '2.0', method: 'ping', id: 1 }), { message: 'the tool has closed its output' });
+  await t.rejects(transport.send({ jsonrpc: '2.0', method: 'ping', id: 1 }), {
+    message: 'the tool has closed its output',
+  });
 });
 
 t.test('sends a line each, in order', async (t) => {

@@ -31,7 +31,10 @@ async function run(
 }
 
 t.test('the words in front of a command', async (t) => {
-  t.notOk(unshareWords(PLAIN).some((word) => word.includes('\n')), 'a launcher takes one instruction a line');
+  t.notOk(
+    unshareWords(PLAIN).some((word) => word.includes('\n')),
+    'a launcher takes one instruction a line',
+  );
   t.same(unshareOptions(PLAIN), ['unshare', '--pid', '--fork', '--kill-child', '--']);
   t.same(unshareOptions({ user: true, mountProc: true, forwardSignals: true, defaultSignal: false }), [
     'unshare',

@@ -1,5 +1,11 @@
 import t from 'tap';
-import { answerDie, answerGo, environmentText, needsEnvironmentFile, openFileChange } from '../../../lib/process/launcher-answer.ts';
+import {
+  answerDie,
+  answerGo,
+  environmentText,
+  needsEnvironmentFile,
+  openFileChange,
+} from '../../../lib/process/launcher-answer.ts';
 
 t.test('instructions come in the order in which they must be carried out', async (t) => {
   t.same(
@@ -11,7 +17,19 @@ t.test('instructions come in the order in which they must be carried out', async
       prefix: ['unshare', '--pid', '--'],
       notices: ['hello'],
     }),
-    ['skip 3', 'set TMPDIR=/tmp/a b', 'set GOVERNOR_RUN=x', 'soft 100', 'hard 150', 'environment /run/env', 'say hello', 'prefix --', 'prefix --pid', 'prefix unshare', 'go'],
+    [
+      'skip 3',
+      'set TMPDIR=/tmp/a b',
+      'set GOVERNOR_RUN=x',
+      'soft 100',
+      'hard 150',
+      'environment /run/env',
+      'say hello',
+      'prefix --',
+      'prefix --pid',
+      'prefix unshare',
+      'go',
+    ],
   );
   t.same(answerDie(127, 'x: command not found'), ['die 127 x: command not found']);
 });

@@ -29,7 +29,10 @@ t.test('an entry comes back as it was written, the newest text only', async (t) 
   const ledger = new Ledger(directory);
   ledger.write(ENTRY);
   ledger.write({ ...ENTRY, step: 'running', leader: { pid: 7, startTicks: 99 } });
-  t.same(new Ledger(directory).readAll(), { entries: [{ ...ENTRY, step: 'running', leader: { pid: 7, startTicks: 99 } }], problems: [] });
+  t.same(new Ledger(directory).readAll(), {
+    entries: [{ ...ENTRY, step: 'running', leader: { pid: 7, startTicks: 99 } }],
+    problems: [],
+  });
   ledger.remove(ENTRY.runId);
   ledger.remove(ENTRY.runId);
   t.same(ledger.readAll(), { entries: [], problems: [] });
@@ -51,7 +54,12 @@ t.test('a damaged entry is set aside and said; the others stay', async (t) => {
   for (const [name, text] of Object.entries(damaged)) writeFileSync(join(directory, name), text);
   const { entries, problems } = ledger.readAll();
   t.same(entries, [ENTRY]);
-  t.same(problems.map(({ file }) => file.split('/').at(-1)).toSorted(), Object.keys(damaged).map((name) => `${name}.damaged`).toSorted());
+  t.same(
+    problems.map(({ file }) => file.split('/').at(-1)).toSorted(),
+    Object.keys(damaged)
+      .map((name) => `${name}.damaged`)
+      .toSorted(),
+  );
   t.ok(problems.every(({ message }) => message.length > 0));
   t.same(ledger.readAll().problems, [], 'said once');
   t.equal(readdirSync(directory).length, 1 + Object.keys(damaged).length, 'nothing is thrown away');

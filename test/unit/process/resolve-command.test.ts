@@ -5,7 +5,10 @@ import { GovernorError } from '../../../lib/core/errors.ts';
 import { resolveCommand } from '../../../lib/process/resolve-command.ts';
 
 t.test('as execvp looks commands up', async (t) => {
-  const directory = t.testdir({ bin: { tool: '#!/bin/sh\n', plain: 'text', folder: {} }, other: { tool: '#!/bin/sh\n' } });
+  const directory = t.testdir({
+    bin: { tool: '#!/bin/sh\n', plain: 'text', folder: {} },
+    other: { tool: '#!/bin/sh\n' },
+  });
   chmodSync(join(directory, 'bin/tool'), 0o755);
   chmodSync(join(directory, 'other/tool'), 0o755);
   const path = `${join(directory, 'bin')}:${join(directory, 'other')}`;
@@ -22,8 +25,18 @@ t.test('as execvp looks commands up', async (t) => {
   t.equal(refusal('absent'), 'command_not_found: absent: command not found');
   t.equal(refusal('./absent'), 'command_not_found: ./absent: command not found');
   t.equal(refusal(''), 'command_not_found: the command is empty');
-  t.equal(refusal('./bin/folder'), `command_not_executable: cannot run ${join(directory, 'bin/folder')}: is a directory`);
-  t.equal(refusal('./bin/plain'), `command_not_executable: cannot run ${join(directory, 'bin/plain')}: permission denied`);
-  t.equal(refusal('plain'), `command_not_executable: cannot run ${join(directory, 'bin/plain')}: permission denied`, 'found in PATH, not executable');
+  t.equal(
+    refusal('./bin/folder'),
+    `command_not_executable: cannot run ${join(directory, 'bin/folder')}: is a directory`,
+  );
+  t.equal(
+    refusal('./bin/plain'),
+    `command_not_executable: cannot run ${join(directory, 'bin/plain')}: permission denied`,
+  );
+  t.equal(
+    refusal('plain'),
+    `command_not_executable: cannot run ${join(directory, 'bin/plain')}: permission denied`,
+    'found in PATH, not executable',
+  );
   t.equal(refusal('x'.repeat(5000)), `command_not_found: ${'x'.repeat(5000)}: command not found`);
 });

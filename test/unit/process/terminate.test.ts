@@ -37,7 +37,12 @@ function scripted({ endsOn, hasInput = true, exact = true }: Script): { target: 
   return { target, log };
 }
 
-const options = { graceMs: 40, killTimeoutMs: 200, hurry: new AbortController().signal, monotonicMs: () => performance.now() };
+const options = {
+  graceMs: 40,
+  killTimeoutMs: 200,
+  hurry: new AbortController().signal,
+  monotonicMs: () => performance.now(),
+};
 
 t.test('goes only as far as it must', async (t) => {
   const cases: readonly [Script, string, readonly string[], boolean][] = [

@@ -5,7 +5,8 @@ import { stand } from '../../helpers/fake-registry.ts';
 import { fakeDefinition } from '../../helpers/fake-views.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 
-const entry = (name: string, overrides: Partial<ToolDefinition> = {}): ToolDefinition => fakeDefinition(name, { origin: 'file', limits: limited({ memory: 1_000 }), ...overrides });
+const entry = (name: string, overrides: Partial<ToolDefinition> = {}): ToolDefinition =>
+  fakeDefinition(name, { origin: 'file', limits: limited({ memory: 1_000 }), ...overrides });
 
 t.test('what is new comes, what is gone goes, what is the same stays untouched', async (t) => {
   const scene = stand(t);
@@ -13,17 +14,32 @@ t.test('what is new comes, what is gone goes, what is the same stays untouched',
   const stays = await scene.registry.activate('stays', { context: null });
   const goes = await scene.registry.activate('goes', { context: null });
   const changes = await scene.registry.activate('changes', { context: null });
-  scene.define([entry('stays'), entry('changes', { limits: limited({ memory: 2_000 }) }), entry('new', { autostart: true }), entry('later')]);
+  scene.define([
+    entry('stays'),
+    entry('changes', { limits: limited({ memory: 2_000 }) }),
+    entry('new', { autostart: true }),
+    entry('later'),
+  ]);
   const outcome = await scene.registry.reload();
   t.same(outcome, { changed: ['changes'], added: ['new', 'later'], removed: ['goes'], notes: [] });
   t.match(scene.recordsOf('daemon'), [{ event: 'config_reload', detail: outcome }]);
   t.match(scene.registry.run(goes.id), { state: 'ended', end: { reason: 'unregistered' } });
   t.match(scene.registry.run(stays.id), { state: 'running' });
   t.match(scene.registry.run(changes.id), { state: 'running' }, 'changed limits need no new start');
-  t.match(scene.recordsOf('limits'), [{ tool: 'changes', run: changes.id, before: 1_000, after: 2_000, by: 'config reload' }]);
+  t.match(scene.recordsOf('limits'), [
+    { tool: 'changes', run: changes.id, before: 1_000, after: 2_000, by: 'config reload' },
+  ]);
   t.match(scene.trees[2]?.applied, { memory: { limit: 2_000 } });
   await scene.time.pass(10);
-  t.same(scene.registry.tools().map(({ name, state }) => [name, state]), [['stays', 'active'], ['changes', 'active'], ['new', 'active'], ['later', 'registered']]);
+  t.same(
+    scene.registry.tools().map(({ name, state }) => [name, state]),
+    [
+      ['stays', 'active'],
+      ['changes', 'active'],
+      ['new', 'active'],
+      ['later', 'registered'],
+    ],
+  );
 });
 
 t.test('what holds only from the next start is said, where there is a run', async (t) => {
@@ -50,31 +66,52 @@ t.test('a change of the recovery holds at once and needs no note', async (t) => 
   t.equal(scene.registry.tool('tool').state, 'registered');
 });
 
-t.test('tools of the API and of clients are not the file\'s to change', async (t) => {
+t.test("tools of the API and of clients are not the file's to change", async (t) => {
   const scene = stand(t);
   scene.tool('api', { origin: 'api' });
   await scene.launch('direct');
   scene.define([entry('direct'), entry('api', { command: 'other' })]);
   const { added, removed, notes } = await scene.registry.reload();
   t.same([added, removed], [[], []]);
-  t.match(notes, [/^direct: a tool of this name is registered by run; the entry of the file is left out/, /^api: .* registered by api/]);
+  t.match(notes, [
+    /^direct: a tool of this name is registered by run; the entry of the file is left out/,
+    /^api: .* registered by api/,
+  ]);
   t.equal(scene.registry.tool('api').command[0], 'node');
   scene.define([]);
   t.same((await scene.registry.reload()).removed, []);
 });
 
-t.test('what a client gave as a flag, or someone set by hand, is stronger than the file, also after a reload', async (t) => {
-  const scene = stand(t);
-  scene.tool('tool', entry('tool', { limits: limited({ memory: 1_000, tasks: 100, sockets: 10 }) }));
-  await scene.launch('tool', { limits: { ...limited({ memory: 5_000 }, { source: { from: 'flag', detail: '--memory' } }), tasks: limited({ tasks: 100 }).tasks } });
-  await scene.registry.setLimits('tool', { sockets: 20 }, 'me');
-  scene.records.length = 0;
-  scene.define([entry('tool', { limits: limited({ memory: 10, tasks: 50, sockets: 5 }) })]);
-  t.same((await scene.registry.reload()).changed, ['tool']);
-  t.match(scene.tree.applied, { memory: { limit: 5_000 }, tasks: { limit: 50 }, sockets: { limit: 20 } });
-  t.match(scene.recordsOf('limits'), [{ resource: 'tasks', before: 100, after: 50, by: 'config reload' }]);
-  t.match(scene.registry.tool('tool').limits.filter(({ limit }) => limit !== null).map(({ resource, limit }) => [resource, limit]), [['memory', 10], ['sockets', 20], ['tasks', 50]]);
-});
+t.test(
+  'what a client gave as a flag, or someone set by hand, is stronger than the file, also after a reload',
+  async (t) => {
+    const scene = stand(t);
+    scene.tool('tool', entry('tool', { limits: limited({ memory: 1_000, tasks: 100, sockets: 10 }) }));
+    await scene.launch('tool', {
+      limits: {
+        ...limited({ memory: 5_000 }, { source: { from: 'flag', detail: '--memory' } }),
+        tasks: limited({ tasks: 100 }).tasks,
+      },
+    });
+    await scene.registry.setLimits('tool', { sockets: 20 }, 'me');
+    scene.records.length = 0;
+    scene.define([entry('tool', { limits: limited({ memory: 10, tasks: 50, sockets: 5 }) })]);
+    t.same((await scene.registry.reload()).changed, ['tool']);
+    t.match(scene.tree.applied, { memory: { limit: 5_000 }, tasks: { limit: 50 }, sockets: { limit: 20 } });
+    t.match(scene.recordsOf('limits'), [{ resource: 'tasks', before: 100, after: 50, by: 'config reload' }]);
+    t.match(
+      scene.registry
+        .tool('tool')
+        .limits.filter(({ limit }) => limit !== null)
+        .map(({ resource, limit }) => [resource, limit]),
+      [
+        ['memory', 10],
+        ['sockets', 20],
+        ['tasks', 50],
+      ],
+    );
+  },
+);
 
 t.test('a limit that was lifted by hand stays lifted while the file says the same', async (t) => {
   const scene = stand(t);
@@ -90,7 +127,8 @@ t.test('a limit that was lifted by hand stays lifted while the file says the sam
 
 t.test('lines that moved are no change', async (t) => {
   const scene = stand(t);
-  const at = (detail: string) => entry('tool', { limits: limited({ memory: 1_000 }, { source: { from: 'file', detail } }) });
+  const at = (detail: string) =>
+    entry('tool', { limits: limited({ memory: 1_000 }, { source: { from: 'file', detail } }) });
   scene.tool('tool', at('limits.yaml:3:1'));
   scene.define([at('limits.yaml:9:1')]);
   t.same((await scene.registry.reload()).changed, []);

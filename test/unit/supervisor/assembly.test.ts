@@ -4,34 +4,61 @@ import { stand, type Stand } from '../../helpers/fake-registry.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { settled } from '../../helpers/manual-time.ts';
 
-
 /** Where it fails, and what had been acquired until then: each is released, in reverse, and nothing else. */
 const STEPS: readonly (readonly [point: string, released: readonly string[]])[] = [
   ['ledger.write intended', []],
   ['tempDirs.create', ['ledger: removed']],
   ['backend.create', ['temp dir deleted', 'ledger: removed']],
   ['pressure.open', ['containment removed', 'containment closed', 'temp dir deleted', 'ledger: removed']],
-  ['limits.apply', ['pressure channel closed', 'containment removed', 'containment closed', 'temp dir deleted', 'ledger: removed']],
+  [
+    'limits.apply',
+    ['pressure channel closed', 'containment removed', 'containment closed', 'temp dir deleted', 'ledger: removed'],
+  ],
 ];
 const MANAGED_ONLY: typeof STEPS = [
-  ['launch', ['pressure channel closed', 'containment removed', 'containment closed', 'temp dir deleted', 'ledger: removed']],
+  [
+    'launch',
+    ['pressure channel closed', 'containment removed', 'containment closed', 'temp dir deleted', 'ledger: removed'],
+  ],
 ];
-const RELEASES = ['pressure channel closed', 'containment removed', 'containment closed', 'temp dir deleted', 'ledger: removed', 'kill', 'SIGTERM'];
+const RELEASES = [
+  'pressure channel closed',
+  'containment removed',
+  'containment closed',
+  'temp dir deleted',
+  'ledger: removed',
+  'kill',
+  'SIGTERM',
+];
 
 function nothingLeft(t: Test, scene: Stand, point: string): void {
   t.equal(scene.ledger.size, 0, `${point}: no ledger entry`);
   t.equal(scene.tempDirs.size, 0, `${point}: no temp dir`);
   t.equal(scene.openPressure.size, 0, `${point}: no pressure channel`);
-  t.ok(scene.trees.every(({ removed, closed, watched }) => removed && closed && !watched), `${point}: no containment`);
-  t.ok(scene.launched.every(({ alive }) => !alive), `${point}: no process`);
+  t.ok(
+    scene.trees.every(({ removed, closed, watched }) => removed && closed && !watched),
+    `${point}: no containment`,
+  );
+  t.ok(
+    scene.launched.every(({ alive }) => !alive),
+    `${point}: no process`,
+  );
 }
 
 t.test('a direct start that fails half-way releases exactly what it had acquired', async (t) => {
   for (const [point, released] of STEPS) {
     const scene = stand(t);
     scene.points.fail(point, new Error('ENOSPC'), 1);
-    await t.rejects(scene.launch('tool'), { code: 'launch_failed', message: 'tool could not be contained: ENOSPC' }, point);
-    t.same(scene.points.log.filter((line) => RELEASES.includes(line)), released, point);
+    await t.rejects(
+      scene.launch('tool'),
+      { code: 'launch_failed', message: 'tool could not be contained: ENOSPC' },
+      point,
+    );
+    t.same(
+      scene.points.log.filter((line) => RELEASES.includes(line)),
+      released,
+      point,
+    );
     nothingLeft(t, scene, point);
     t.same(scene.registry.tools(), [], 'nor an ad-hoc tool');
     t.equal((await scene.launch('tool')).state, 'running', 'and the next one starts');
@@ -44,7 +71,11 @@ t.test('a managed start that fails half-way', async (t) => {
     const tool = scene.tool('tool', { recovery: { strategy: 'stop', budget: 1, windowMs: 1_000 } });
     scene.points.fail(point, new Error('ENOSPC'), 1);
     await t.rejects(tool.activate(null), /ENOSPC/, point);
-    t.same(scene.points.log.filter((line) => RELEASES.includes(line)), released, point);
+    t.same(
+      scene.points.log.filter((line) => RELEASES.includes(line)),
+      released,
+      point,
+    );
     nothingLeft(t, scene, point);
     t.equal(tool.state, 'registered', point);
     await tool.activate(null);
@@ -69,7 +100,10 @@ t.test('a managed process that cannot be moved in, or not be put on record, ends
     const tool = scene.tool('tool', { recovery: { strategy: 'stop', budget: 1, windowMs: 1_000 } });
     scene.points.fail(point, new Error('EBUSY'), 1);
     await t.rejects(tool.activate(null), { message: 'EBUSY' });
-    t.notOk(scene.points.log.some((line) => line.startsWith('gate opened')), `${point}: it never became the tool`);
+    t.notOk(
+      scene.points.log.some((line) => line.startsWith('gate opened')),
+      `${point}: it never became the tool`,
+    );
     nothingLeft(t, scene, point);
     t.equal(tool.state, 'registered', point);
     t.match(tool.lastEnd, { reason: 'not_ready', message: 'did not become ready: EBUSY' }, point);
@@ -104,7 +138,11 @@ t.test('a release that fails does not hide why the start failed', async (t) => {
 
 t.test('the ledger knows each step before what it announces, and no secret', async (t) => {
   const scene = stand(t);
-  const run = await scene.launch('tool', { command: 'server', args: ['--token=abcdef', '--port=1'], env: { SECRET: 'hush' } }, { context: 'chat', clients: [{ pid: 7, startTicks: 70 }] });
+  const run = await scene.launch(
+    'tool',
+    { command: 'server', args: ['--token=abcdef', '--port=1'], env: { SECRET: 'hush' } },
+    { context: 'chat', clients: [{ pid: 7, startTicks: 70 }] },
+  );
   t.same(scene.points.log.slice(0, 10), [
     'ledger: intended',
     'temp dir made',
@@ -147,14 +185,21 @@ t.test('what the tool is told', async (t) => {
       return true;
     },
   });
-  t.same(variables, { TMPDIR: `/temp-root/${run.id}`, GOVERNOR_RUN: run.id, GOVERNOR_TOOL: 'tool', MEMORY_PRESSURE_WATCH: `/temp-root/${run.id}.sock` });
+  t.same(variables, {
+    TMPDIR: `/temp-root/${run.id}`,
+    GOVERNOR_RUN: run.id,
+    GOVERNOR_TOOL: 'tool',
+    MEMORY_PRESSURE_WATCH: `/temp-root/${run.id}.sock`,
+  });
 });
 
 t.test('the gate is opened with the cap on open files at the emergency stage', async (t) => {
   const scene = stand(t);
   await scene.tool('limited', { limits: limited({ file_handles: 101 }) }).activate(null);
   await scene.tool('free', { limits: limited({}) }).activate(null);
-  await scene.tool('elsewhere', { limits: limited({ file_handles: 101 }), command: 'docker', args: ['run', 'image'] }).activate(null);
+  await scene
+    .tool('elsewhere', { limits: limited({ file_handles: 101 }), command: 'docker', args: ['run', 'image'] })
+    .activate(null);
   t.same(
     scene.points.log.filter((line) => line.startsWith('gate')),
     ['gate opened, open files 152', 'gate opened, open files as they are', 'gate opened, open files as they are'],

@@ -19,7 +19,10 @@ t.test('a changed limit holds at once, in the ladder and in the kernel, and is o
   const memory = view.limits.find(({ resource }) => resource === 'memory');
   t.match(memory, { limit: 500, source: { from: 'api', detail: 'token default' } });
   t.notOk('reason' in (memory ?? {}), 'the former reason was for the former limit');
-  t.match(view.runs[0]?.limits.find(({ resource }) => resource === 'tasks'), { limit: null, enforcement: 'observed' });
+  t.match(
+    view.runs[0]?.limits.find(({ resource }) => resource === 'tasks'),
+    { limit: null, enforcement: 'observed' },
+  );
 });
 
 t.test('the same limit again is no change', async (t) => {
@@ -55,7 +58,10 @@ t.test('lowered far below what is in use: flagged at the next sample', async (t)
   await scene.registry.setLimits('tool', { memory: 400 }, 'me');
   await scene.time.pass(200);
   t.match(scene.recordsOf('stage'), [{ resource: 'memory', to: 'emergency', limit: 400 }]);
-  t.match(run.end, { reason: 'limit', message: 'stopped: memory 700 B is 175 % of its limit of 400 B, stage emergency' });
+  t.match(run.end, {
+    reason: 'limit',
+    message: 'stopped: memory 700 B is 175 % of its limit of 400 B, stage emergency',
+  });
 });
 
 t.test('a kernel that refuses the later cap is said, and does not end the daemon', async (t) => {

@@ -7,7 +7,17 @@ import { settled } from '../../helpers/manual-time.ts';
 import type { Run } from '../../../lib/supervisor/run.ts';
 import type { CleanupReport } from '../../../lib/core/audit-record.ts';
 
-const ORDER = ['0 brakes', '1 connection', '2 process', 'monitor', 'gate', 'pressure channel', '3 memory, 4 CPU: containment', '5 temp storage', 'ledger entry'];
+const ORDER = [
+  '0 brakes',
+  '1 connection',
+  '2 process',
+  'monitor',
+  'gate',
+  'pressure channel',
+  '3 memory, 4 CPU: containment',
+  '5 temp storage',
+  'ledger entry',
+];
 
 async function managed(scene: Stand, overrides: Parameters<Stand['tool']>[1] = {}): Promise<Run> {
   const run = await scene.tool('tool', { readiness: 'mcp', ...overrides }).activate(null);
@@ -26,7 +36,10 @@ t.test('the steps run in the order of the design, and what they do with them', a
   const scene = stand(t);
   const run = await managed(scene);
   await scene.registry.deactivate('tool');
-  t.same(report(run).steps.map(({ label, outcome }) => [label, outcome]), ORDER.map((label) => [label, 'ok']));
+  t.same(
+    report(run).steps.map(({ label, outcome }) => [label, outcome]),
+    ORDER.map((label) => [label, 'ok']),
+  );
   t.same(scene.points.log, [
     'ledger: stopping',
     'stderr of 100 held',
@@ -47,9 +60,16 @@ t.test('intent comes before each irreversible step, its outcome after, the repor
   const scene = stand(t);
   const run = await managed(scene);
   await scene.registry.deactivate('tool');
-  const kinds = scene.records.flatMap((record) => ('action' in record ? [`${record.kind} ${record.action}`] : record.kind === 'cleanup' ? ['cleanup'] : []));
+  const kinds = scene.records.flatMap((record) =>
+    'action' in record ? [`${record.kind} ${record.action}`] : record.kind === 'cleanup' ? ['cleanup'] : [],
+  );
   t.same(kinds, ['intent terminate', 'outcome terminate', 'intent delete_temp', 'outcome delete_temp', 'cleanup']);
-  t.match(scene.recordsOf('intent')[0], { tool: 'tool', run: run.id, reason: 'requested', target: { pids: [100], processes: 1 } });
+  t.match(scene.recordsOf('intent')[0], {
+    tool: 'tool',
+    run: run.id,
+    reason: 'requested',
+    target: { pids: [100], processes: 1 },
+  });
   t.match(scene.recordsOf('intent')[1], { reason: 'requested', target: { directory: `${TEMP_ROOT}/${run.id}` } });
   t.match(scene.recordsOf('outcome')[0], { ok: true, detail: { how: 'signal', rounds: 0, proven: true } });
   t.same(scene.recordsOf('cleanup')[0]?.report, report(run), 'the audit has the same report');
@@ -64,11 +84,22 @@ t.test('held, reclaimed, left, and how long it took without the grace', async (t
   scene.tree.fork();
   await scene.registry.deactivate('tool');
   const { held, reclaimed, left, durationMs, graceMs, proven } = report(run);
-  t.same(held, { processes: 2, memory_bytes: 5_000, file_handles: 12, sockets: 4, temp_bytes: 900, temp_files: 6, cgroups: 1 });
+  t.same(held, {
+    processes: 2,
+    memory_bytes: 5_000,
+    file_handles: 12,
+    sockets: 4,
+    temp_bytes: 900,
+    temp_files: 6,
+    cgroups: 1,
+  });
   t.same(reclaimed, held);
   t.same(left, {});
   t.same([graceMs, durationMs, proven], [3_000, KILL_MS, true]);
-  t.same(scene.points.log.filter((line) => line === 'SIGTERM' || line === 'kill'), ['SIGTERM', 'kill']);
+  t.same(
+    scene.points.log.filter((line) => line === 'SIGTERM' || line === 'kill'),
+    ['SIGTERM', 'kill'],
+  );
 });
 
 t.test('what cannot be read is left out of what was held, never zero', async (t) => {
@@ -96,7 +127,9 @@ t.test('the first reason wins', async (t) => {
 
 t.test('a later request can only take the grace away', async (t) => {
   // The real order with real time, for the wait that is cut short.
-  const scene = stand(t, { terminate: (target, options) => terminate(target, { ...options, monotonicMs: () => performance.now() }) });
+  const scene = stand(t, {
+    terminate: (target, options) => terminate(target, { ...options, monotonicMs: () => performance.now() }),
+  });
   scene.processes.endsOn = 'kill';
   const run = await managed(scene, { graceMs: 600_000 });
   const ended = scene.registry.deactivate('tool');
@@ -121,7 +154,11 @@ t.test('a failed step never stops the later ones, and what is left is said', asy
     const run = await managed(scene);
     scene.points.fail(point, new Error('EIO'));
     await scene.registry.deactivate('tool');
-    t.same(report(run).steps.map(({ label, outcome, detail }) => [label, outcome, outcome === 'failed' ? detail : '']), ORDER.map((step) => [step, step === label ? 'failed' : 'ok', step === label ? 'EIO' : '']), point);
+    t.same(
+      report(run).steps.map(({ label, outcome, detail }) => [label, outcome, outcome === 'failed' ? detail : '']),
+      ORDER.map((step) => [step, step === label ? 'failed' : 'ok', step === label ? 'EIO' : '']),
+      point,
+    );
     t.same(report(run).left, left, point);
     t.equal(run.state, 'ended');
     t.notOk(scene.launched[0]?.alive);
@@ -135,7 +172,10 @@ t.test('a step that hangs is cut off at its deadline', async (t) => {
   const ended = scene.registry.deactivate('tool');
   await scene.time.pass(11_000);
   await ended;
-  t.match(report(run).steps.find(({ label }) => label === '1 connection'), { outcome: 'timed_out' });
+  t.match(
+    report(run).steps.find(({ label }) => label === '1 connection'),
+    { outcome: 'timed_out' },
+  );
   t.notOk(scene.launched[0]?.alive);
   t.equal(scene.ledger.size, 0);
 });
@@ -145,8 +185,14 @@ t.test('files that cannot be deleted are counted, and are a failure', async (t) 
   const run = await managed(scene);
   scene.stubbornFiles.set(`${TEMP_ROOT}/${run.id}`, ['a: EPERM', 'b: EPERM']);
   await scene.registry.deactivate('tool');
-  t.match(report(run).steps.find(({ label }) => label === '5 temp storage'), { outcome: 'failed', detail: 'could not delete 2 entries, the first is a: EPERM' });
-  t.match(scene.recordsOf('outcome').find(({ action }) => action === 'delete_temp'), { ok: false, detail: { left: ['a: EPERM', 'b: EPERM'] } });
+  t.match(
+    report(run).steps.find(({ label }) => label === '5 temp storage'),
+    { outcome: 'failed', detail: 'could not delete 2 entries, the first is a: EPERM' },
+  );
+  t.match(
+    scene.recordsOf('outcome').find(({ action }) => action === 'delete_temp'),
+    { ok: false, detail: { left: ['a: EPERM', 'b: EPERM'] } },
+  );
 });
 
 t.test('what only tells of an end does not keep it from coming', async (t) => {
@@ -181,7 +227,10 @@ t.test('a tool that ended by itself is told nothing, and needs no signal', async
   t.match(run.end, { reason: 'exited', exit: { code: 3 } });
   t.same(scene.lastWords, []);
   t.notOk(scene.points.log.some((line) => line === 'SIGTERM' || line === 'kill'));
-  t.same(scene.recordsOf('intent').map(({ action }) => action), ['delete_temp']);
+  t.same(
+    scene.recordsOf('intent').map(({ action }) => action),
+    ['delete_temp'],
+  );
   t.equal(report(run).proven, true);
 });
 

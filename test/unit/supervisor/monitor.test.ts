@@ -18,7 +18,11 @@ interface Scene extends FakeWorld {
   /** When each run was looked at. */
   readonly samples: { readonly run: string; readonly atMs: number }[];
   readonly passes: number[];
-  run(options?: { readonly limits?: ResolvedLimits; readonly clients?: readonly ProcessIdentity[]; readonly detached?: boolean }): Promise<{ readonly run: Run; readonly tree: FakeTree }>;
+  run(options?: {
+    readonly limits?: ResolvedLimits;
+    readonly clients?: readonly ProcessIdentity[];
+    readonly detached?: boolean;
+  }): Promise<{ readonly run: Run; readonly tree: FakeTree }>;
 }
 
 function scene(t: TestScope): Scene {
@@ -43,7 +47,14 @@ function scene(t: TestScope): Scene {
     samples,
     passes,
     async run({ limits = limited({}), clients = [], detached = false } = {}) {
-      const request = { definition: fakeDefinition('tool', { limits }), mode: 'direct', context: null, detached, clients, cwd: '/' } as const;
+      const request = {
+        definition: fakeDefinition('tool', { limits }),
+        mode: 'direct',
+        context: null,
+        detached,
+        clients,
+        cwd: '/',
+      } as const;
       const { run } = await assemble(request, world.ports);
       const tree = world.tree;
       run.leader = tree.fork().identity;
@@ -181,15 +192,26 @@ t.test('clients are looked at, once each, however many runs they have', async (t
     looks.push(identity.pid);
     return isAlive(identity);
   };
-  const runs = [await s.run({ clients: [alive.identity] }), await s.run({ clients: [alive.identity, mortal.identity] }), await s.run({ clients: [mortal.identity], detached: true })];
+  const runs = [
+    await s.run({ clients: [alive.identity] }),
+    await s.run({ clients: [alive.identity, mortal.identity] }),
+    await s.run({ clients: [mortal.identity], detached: true }),
+  ];
   for (const { run } of runs) s.monitor.add(run);
   await s.time.pass(5_000);
   looks.length = 0;
   await s.time.pass(1_000);
-  t.same(looks.filter((pid) => pid === alive.pid || pid === mortal.pid), [alive.pid, mortal.pid]);
+  t.same(
+    looks.filter((pid) => pid === alive.pid || pid === mortal.pid),
+    [alive.pid, mortal.pid],
+  );
   mortal.end();
   await s.time.pass(1_000);
-  t.match(s.findings, [{ run: runs[1]?.run.id, finding: { kind: 'client_gone', client: mortal.identity } }], 'the detached one does not mind');
+  t.match(
+    s.findings,
+    [{ run: runs[1]?.run.id, finding: { kind: 'client_gone', client: mortal.identity } }],
+    'the detached one does not mind',
+  );
 });
 
 t.test('an end is noticed once', async (t) => {
@@ -211,11 +233,18 @@ t.test('a leader that is gone while others live, and a detached one', async (t) 
     s.processes.get(run.leader?.pid ?? 0).end();
   }
   await s.time.pass(3_000);
-  t.same(s.findings.map(({ run, finding }) => [run, finding.kind]), [[one.run.id, 'leader_gone']]);
+  t.same(
+    s.findings.map(({ run, finding }) => [run, finding.kind]),
+    [[one.run.id, 'leader_gone']],
+  );
 });
 
 t.test('what ends uses less and less: no stage is left for that', async (t) => {
-  for (const [state, left] of [['running', true], ['starting', true], ['stopping', false]] as const) {
+  for (const [state, left] of [
+    ['running', true],
+    ['starting', true],
+    ['stopping', false],
+  ] as const) {
     const s = scene(t);
     const { run, tree } = await s.run({ limits: limited({ tasks: 100 }) });
     s.monitor.add(run);
@@ -224,7 +253,13 @@ t.test('what ends uses less and less: no stage is left for that', async (t) => {
     run.state = state;
     tree.holds.tasks = 1;
     await s.time.pass(3_000);
-    t.equal(s.findings.some(({ finding }) => finding.kind === 'decisions' && finding.decisions.some(({ kind }) => kind === 'leave')), left, state);
+    t.equal(
+      s.findings.some(
+        ({ finding }) => finding.kind === 'decisions' && finding.decisions.some(({ kind }) => kind === 'leave'),
+      ),
+      left,
+      state,
+    );
   }
 });
 

@@ -10,7 +10,11 @@ import { fakeDefinition } from '../../helpers/fake-views.ts';
 const ID = 'abcdefghij';
 
 /** What an earlier daemon has left: an entry, and the tree that it names. */
-function left(scene: Stand, overrides: Partial<LedgerEntry> = {}, definition: Partial<ToolDefinition> = {}): { readonly tree: FakeTree; readonly entry: LedgerEntry } {
+function left(
+  scene: Stand,
+  overrides: Partial<LedgerEntry> = {},
+  definition: Partial<ToolDefinition> = {},
+): { readonly tree: FakeTree; readonly entry: LedgerEntry } {
   const runId = overrides.runId ?? ID;
   const tree = new FakeTree(runId, scene.processes, scene.points);
   const leader = tree.fork();
@@ -31,7 +35,11 @@ function left(scene: Stand, overrides: Partial<LedgerEntry> = {}, definition: Pa
     tempDir: `${TEMP_ROOT}/${runId}`,
     tempRoot: TEMP_ROOT,
     containment: tree.record,
-    definition: fakeDefinition(overrides.tool ?? 'tool', { origin: 'run', limits: limited({ runtime: 60_000, tasks: 100 }), ...definition }),
+    definition: fakeDefinition(overrides.tool ?? 'tool', {
+      origin: 'run',
+      limits: limited({ runtime: 60_000, tasks: 100 }),
+      ...definition,
+    }),
     command: ['node', 'server.js'],
     cwd: '/home',
     ...overrides,
@@ -41,7 +49,12 @@ function left(scene: Stand, overrides: Partial<LedgerEntry> = {}, definition: Pa
 }
 
 async function settle(scene: Stand, waiting: readonly number[] = []): Promise<() => Promise<void>> {
-  return reconcile({ ports: scene.ports, registry: scene.registry, restoreDefinition: (entry) => entry.definition as ToolDefinition, waiting: new Set(waiting) });
+  return reconcile({
+    ports: scene.ports,
+    registry: scene.registry,
+    restoreDefinition: (entry) => entry.definition as ToolDefinition,
+    waiting: new Set(waiting),
+  });
 }
 
 const account = (scene: Stand): unknown => scene.recordsOf('daemon')[0]?.detail;
@@ -49,7 +62,9 @@ const NOTHING = { adopted: [], ended: [], cleaned: [], failed: [], interrupted: 
 
 t.test('nothing left: nothing to say', async (t) => {
   const scene = stand(t);
-  await (await settle(scene))();
+  await (
+    await settle(scene)
+  )();
   t.same(scene.records, []);
 });
 
@@ -59,7 +74,19 @@ t.test('a direct run whose leader and client live is adopted, with its time, its
   const { tree, entry } = left(scene, { clients: [client.identity] });
   await settle(scene);
   t.same(account(scene), { ...NOTHING, adopted: [`tool/${ID}`] });
-  t.match(scene.registry.tool('tool'), { state: 'active', runs: [{ id: ID, state: 'running', pid: entry.leader?.pid, context: 'chat', cwd: '/home', command: ['node', 'server.js'] }] });
+  t.match(scene.registry.tool('tool'), {
+    state: 'active',
+    runs: [
+      {
+        id: ID,
+        state: 'running',
+        pid: entry.leader?.pid,
+        context: 'chat',
+        cwd: '/home',
+        command: ['node', 'server.js'],
+      },
+    ],
+  });
   t.match(tree.applied, { runtime: { limit: 60_000 } });
   await scene.time.pass(1_000);
   const runtime = scene.registry.usageOf('tool').resources.find(({ resource }) => resource === 'runtime');
@@ -80,7 +107,17 @@ t.test('what is not adopted is ended and cleaned up after, each with its reason'
     process.end();
     return process.identity;
   };
-  const cases: Readonly<Record<string, { overrides(scene: Stand): Partial<LedgerEntry>; also?(tree: FakeTree, scene: Stand): void; reason: string; message: RegExp }>> = {
+  const cases: Readonly<
+    Record<
+      string,
+      {
+        overrides(scene: Stand): Partial<LedgerEntry>;
+        also?(tree: FakeTree, scene: Stand): void;
+        reason: string;
+        message: RegExp;
+      }
+    >
+  > = {
     'its client died': {
       overrides: (scene) => ({ clients: [scene.processes.start().identity, dead(scene)] }),
       reason: 'client_died',
@@ -102,10 +139,22 @@ t.test('what is not adopted is ended and cleaned up after, each with its reason'
       reason: 'exited',
       message: /^ended by itself while no daemon ran$/,
     },
-    'a managed one': { overrides: () => ({ mode: 'managed' }), reason: 'daemon_crash', message: /the daemon that held it has died/ },
-    'one that was being stopped': { overrides: () => ({ step: 'stopping' }), reason: 'daemon_crash', message: /has died/ },
+    'a managed one': {
+      overrides: () => ({ mode: 'managed' }),
+      reason: 'daemon_crash',
+      message: /the daemon that held it has died/,
+    },
+    'one that was being stopped': {
+      overrides: () => ({ step: 'stopping' }),
+      reason: 'daemon_crash',
+      message: /has died/,
+    },
     'one that was unproven': { overrides: () => ({ step: 'unproven' }), reason: 'daemon_crash', message: /has died/ },
-    'one that was only contained': { overrides: () => ({ step: 'contained', leader: null }), reason: 'daemon_crash', message: /has died/ },
+    'one that was only contained': {
+      overrides: () => ({ step: 'contained', leader: null }),
+      reason: 'daemon_crash',
+      message: /has died/,
+    },
   };
   for (const [name, { overrides, also, reason, message }] of Object.entries(cases)) {
     const scene = stand(t);
@@ -161,7 +210,11 @@ t.test('a containment that is gone, or never was', async (t) => {
   scene.earlier.clear();
   await settle(scene);
   t.same(account(scene), { ...NOTHING, cleaned: [`tool/${ID}`, 'tool/bbbbbbbbbb'] });
-  t.same(scene.points.log.filter((line) => line.startsWith('discarded')), ['discarded bbbbbbbbbb'], 'what a creation that was cut short may have left');
+  t.same(
+    scene.points.log.filter((line) => line.startsWith('discarded')),
+    ['discarded bbbbbbbbbb'],
+    'what a creation that was cut short may have left',
+  );
   t.equal(scene.ledger.size, 0);
 });
 

@@ -7,7 +7,13 @@ import { settled } from '../../helpers/manual-time.ts';
 
 t.test('names are unique, and unknown ones are refused everywhere', async (t) => {
   const { registry } = stand(t);
-  t.match(await registry.register(fakeDefinition('tool')), { name: 'tool', state: 'registered', origin: 'api', managed: true, runs: [] });
+  t.match(await registry.register(fakeDefinition('tool')), {
+    name: 'tool',
+    state: 'registered',
+    origin: 'api',
+    managed: true,
+    runs: [],
+  });
   t.throws(() => registry.add(fakeDefinition('tool')), isGovernorError('tool_exists'));
   const refusals: readonly (() => unknown)[] = [
     () => registry.tool('nobody'),
@@ -48,11 +54,20 @@ t.test('contexts gather runs over tools, and end together', async (t) => {
   const second = await scene.launch('two', {}, { context: 'chat' });
   await scene.launch('three');
   t.same(scene.registry.contexts(), [
-    { id: 'chat', runs: [{ tool: 'one', run: first.id }, { tool: 'two', run: second.id }] },
+    {
+      id: 'chat',
+      runs: [
+        { tool: 'one', run: first.id },
+        { tool: 'two', run: second.id },
+      ],
+    },
     { id: 'other', runs: [{ tool: 'one', run: other.id }] },
   ]);
   await scene.registry.endContext('chat');
-  t.match(scene.registry.run(first.id), { state: 'ended', end: { reason: 'context_ended', message: 'stopped: its context chat ended' } });
+  t.match(scene.registry.run(first.id), {
+    state: 'ended',
+    end: { reason: 'context_ended', message: 'stopped: its context chat ended' },
+  });
   t.match(scene.registry.run(second.id), { state: 'ended' });
   t.match(scene.registry.run(other.id), { state: 'running' });
 });
@@ -91,7 +106,16 @@ t.test('shutting down', async (t) => {
     await scene.launch('direct');
     await scene.registry.close('all');
     t.same(scene.ledger.size, 0);
-    t.match(scene.recordsOf('cleanup').map(({ tool, reason }) => [tool, reason]).toSorted(), [['direct', 'shutdown'], ['managed', 'shutdown']]);
+    t.match(
+      scene
+        .recordsOf('cleanup')
+        .map(({ tool, reason }) => [tool, reason])
+        .toSorted(),
+      [
+        ['direct', 'shutdown'],
+        ['managed', 'shutdown'],
+      ],
+    );
     t.equal(scene.time.pending, 0, 'no timer keeps the daemon');
     t.throws(() => scene.registry.add(fakeDefinition('late')), isGovernorError('shutting_down'));
     await t.rejects(scene.launch('late'), isGovernorError('shutting_down'));
@@ -105,7 +129,10 @@ t.test('shutting down', async (t) => {
     await scene.registry.activate('managed', { context: null });
     const direct = await scene.launch('direct', { limits: limited({ memory: 100 }) });
     await scene.registry.close('managed');
-    t.same([...scene.ledger.values()].map(({ runId, step }) => [runId, step]), [[direct.id, 'running']]);
+    t.same(
+      [...scene.ledger.values()].map(({ runId, step }) => [runId, step]),
+      [[direct.id, 'running']],
+    );
     t.ok(scene.processes.get(direct.leader?.pid ?? 0).alive);
     t.notOk(scene.trees[1]?.removed);
     t.match(scene.trees[1]?.applied, { memory: { limit: 100 } });
@@ -125,13 +152,16 @@ t.test('shutting down', async (t) => {
       gate();
       await over;
       await closed;
-      t.ok(scene.launched.every(({ alive }) => !alive), `${point}: nothing lives`);
+      t.ok(
+        scene.launched.every(({ alive }) => !alive),
+        `${point}: nothing lives`,
+      );
       t.equal(scene.ledger.size, 0, point);
       t.equal(scene.time.pending, 0, `${point}: no recovery is planned`);
     }
   });
 
-  t.test('while a client\'s tool is being started', async (t) => {
+  t.test("while a client's tool is being started", async (t) => {
     const scene = stand(t);
     const gate = scene.points.hold('attach');
     const started = scene.launch('tool');
@@ -173,7 +203,13 @@ t.test('the last lines of stderr, masked', async (t) => {
 t.test('usage: the sum over the runs, the highest ratio, and what is not read is not zero', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { limits: limited({ memory: 100, tasks: 10 }) });
-  t.match(scene.registry.usageOf('tool').resources[0], { resource: 'memory', usage: null, limit: 100, quality: 'gone', at: null });
+  t.match(scene.registry.usageOf('tool').resources[0], {
+    resource: 'memory',
+    usage: null,
+    limit: 100,
+    quality: 'gone',
+    at: null,
+  });
   await tool.activate(null);
   t.same(scene.registry.usageOf('tool').runs, [], 'not sampled yet');
   await tool.activate(null);
@@ -183,11 +219,21 @@ t.test('usage: the sum over the runs, the highest ratio, and what is not read is
   await scene.time.pass(1_000);
   const usage = scene.registry.usageOf('tool');
   const of = (name: string) => usage.resources.find(({ resource }) => resource === name);
-  t.match(of('memory'), { usage: 80, limit: 100, ratio: 0.5, quality: 'cgroup', enforcement: 'kernel', stage: 'normal' });
+  t.match(of('memory'), {
+    usage: 80,
+    limit: 100,
+    ratio: 0.5,
+    quality: 'cgroup',
+    enforcement: 'kernel',
+    stage: 'normal',
+  });
   t.match(of('tasks'), { usage: null, ratio: 0.4, quality: 'unsupported', unsupported: 'EACCES', at: null });
   t.match(of('sockets'), { limit: null, enforcement: 'observed', ratio: null });
   t.equal(usage.runs.length, 2);
-  t.same(scene.registry.usage().map(({ tool: name }) => name), ['tool']);
+  t.same(
+    scene.registry.usage().map(({ tool: name }) => name),
+    ['tool'],
+  );
 });
 
 t.test('ten thousand registrations come and go, one too many is refused', async (t) => {

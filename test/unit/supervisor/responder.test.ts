@@ -18,13 +18,26 @@ interface Scene extends Stand {
   actions(): readonly unknown[];
 }
 
-const LIMITS = limited({ memory: 100, cpu: 100, file_handles: 100, sockets: 100, runtime: 10_000, temp_storage: 100, tasks: 100 });
+const LIMITS = limited({
+  memory: 100,
+  cpu: 100,
+  file_handles: 100,
+  sockets: 100,
+  runtime: 10_000,
+  temp_storage: 100,
+  tasks: 100,
+});
 
 /** A run whose decisions the test makes; the monitor's own are far from any stage. */
-async function scene(t: TestScope, definition: Partial<ToolDefinition> = {}, mode: 'direct' | 'managed' = 'direct'): Promise<Scene> {
+async function scene(
+  t: TestScope,
+  definition: Partial<ToolDefinition> = {},
+  mode: 'direct' | 'managed' = 'direct',
+): Promise<Scene> {
   const made = stand(t);
   const overrides = { limits: LIMITS, ...definition };
-  const run = mode === 'direct' ? await made.launch('tool', overrides) : await made.tool('tool', overrides).activate(null);
+  const run =
+    mode === 'direct' ? await made.launch('tool', overrides) : await made.tool('tool', overrides).activate(null);
   const responder = createResponder(made.ports);
   const ends: { request: EndRequest; action: Action }[] = [];
   made.records.length = 0;
@@ -32,15 +45,29 @@ async function scene(t: TestScope, definition: Partial<ToolDefinition> = {}, mod
   return Object.assign(made, {
     run,
     ends,
-    respond: (decision: Decision) => responder.respond(run, decision, (request, action) => void ends.push({ request, action })),
-    actions: () => made.recordsOf('action').map(({ action, outcome, detail }) => (detail === undefined ? [action, outcome] : [action, outcome, detail])),
+    respond: (decision: Decision) =>
+      responder.respond(run, decision, (request, action) => void ends.push({ request, action })),
+    actions: () =>
+      made
+        .recordsOf('action')
+        .map(({ action, outcome, detail }) => (detail === undefined ? [action, outcome] : [action, outcome, detail])),
   });
 }
 
 type Entering = Extract<Decision, { kind: 'enter' | 'repeat' }>;
 
 function enter(resource: Resource, to: ThresholdStage, usage: number, more: Partial<Entering> = {}): Entering {
-  return { kind: 'enter', resource, from: 'normal', to, cause: 'samples', usage, limit: 100, ratio: usage / 100, ...more };
+  return {
+    kind: 'enter',
+    resource,
+    from: 'normal',
+    to,
+    cause: 'samples',
+    usage,
+    limit: 100,
+    ratio: usage / 100,
+    ...more,
+  };
 }
 
 function leave(resource: Resource, from: ThresholdStage, to: Stage, usage: number): Decision {
@@ -50,7 +77,10 @@ function leave(resource: Resource, from: ThresholdStage, to: Stage, usage: numbe
 t.test('warning tells the tool and does nothing else', async (t) => {
   const s = await scene(t);
   await s.respond(enter('memory', 'warning', 80));
-  t.same(s.notices.map((notice) => JSON.parse(notice)), [{ resource: 'memory', stage: 'warning', usage: 80, limit: 100, ratio: 0.8 }]);
+  t.same(
+    s.notices.map((notice) => JSON.parse(notice)),
+    [{ resource: 'memory', stage: 'warning', usage: 80, limit: 100, ratio: 0.8 }],
+  );
   t.match(s.records, [
     { kind: 'stage', resource: 'memory', from: 'normal', to: 'warning', usage: 80, cause: 'samples', dryRun: false },
     { kind: 'action', action: 'notify', outcome: 'done', detail: '1 listeners' },
@@ -88,15 +118,24 @@ t.test('what this host cannot do is recorded with its reason, and the rest is do
   const s = await scene(t);
   s.tree.unsupportedBrakes.set('cpu_quota', 'no cpu controller');
   await s.respond(enter('cpu', 'throttled', 95));
-  t.same(s.actions(), [['notify', 'done', '1 listeners'], ['cpu_quota', 'unsupported', 'no cpu controller'], ['nice', 'done']]);
+  t.same(s.actions(), [
+    ['notify', 'done', '1 listeners'],
+    ['cpu_quota', 'unsupported', 'no cpu controller'],
+    ['nice', 'done'],
+  ]);
   t.same([...s.tree.braked], ['nice']);
 });
 
 t.test('a brake that fails is recorded; the next action is still tried', async (t) => {
-  const s = await scene(t, { limits: limited({ cpu: 100 }, { actions: { ...DEFAULT_ACTIONS.cpu, throttled: ['cpu_quota', 'memory_high'] } }) });
+  const s = await scene(t, {
+    limits: limited({ cpu: 100 }, { actions: { ...DEFAULT_ACTIONS.cpu, throttled: ['cpu_quota', 'memory_high'] } }),
+  });
   s.points.fail('brakes.set', new Error('EINVAL'), 1);
   await s.respond(enter('cpu', 'throttled', 95));
-  t.same(s.actions(), [['cpu_quota', 'failed', 'EINVAL'], ['memory_high', 'done']]);
+  t.same(s.actions(), [
+    ['cpu_quota', 'failed', 'EINVAL'],
+    ['memory_high', 'done'],
+  ]);
   t.same(s.run.brakes.get('cpu'), ['memory_high'], 'what is not in force is not lifted later');
 });
 
@@ -106,7 +145,15 @@ t.test('cleanup reads again, then ends the run', async (t) => {
   await s.respond(enter('memory', 'cleanup', 110));
   t.same(s.actions().at(-1), ['recycle', 'done', 'read again: 120']);
   t.same(s.ends, [
-    { action: 'recycle', request: { reason: 'limit', resource: 'memory', message: 'stopped: memory 120 B is 120 % of its limit of 100 B, stage cleanup', graceMs: 5_000 } },
+    {
+      action: 'recycle',
+      request: {
+        reason: 'limit',
+        resource: 'memory',
+        message: 'stopped: memory 120 B is 120 % of its limit of 100 B, stage cleanup',
+        graceMs: 5_000,
+      },
+    },
   ]);
 });
 
@@ -117,12 +164,20 @@ t.test('a direct run is stopped where a managed one is recycled', async (t) => {
   t.match(s.ends, [{ action: 'stop', request: { graceMs: 5_000 } }]);
 });
 
-t.test('an emergency gives no grace, and names the limit\'s reason', async (t) => {
+t.test("an emergency gives no grace, and names the limit's reason", async (t) => {
   const s = await scene(t, { limits: limited({ tasks: 100 }, { reason: 'browsers fork' }) });
   s.tree.fresh = { tasks: 180 };
   await s.respond(enter('tasks', 'emergency', 160));
   t.same(s.ends, [
-    { action: 'kill', request: { reason: 'limit', resource: 'tasks', message: 'stopped: tasks 180 is 180 % of its limit of 100, stage emergency (limit because: browsers fork)', graceMs: 0 } },
+    {
+      action: 'kill',
+      request: {
+        reason: 'limit',
+        resource: 'tasks',
+        message: 'stopped: tasks 180 is 180 % of its limit of 100, stage emergency (limit because: browsers fork)',
+        graceMs: 0,
+      },
+    },
   ]);
 });
 
@@ -167,7 +222,9 @@ t.test('a throttle that lasted too long ends the run as long as it is still thro
   const s = await scene(t);
   s.tree.fresh = { memory: 91 };
   await s.respond(enter('memory', 'cleanup', 93, { cause: 'deadline', from: 'throttled' }));
-  t.match(s.ends, [{ request: { message: 'stopped: memory 91 B is 91 % of its limit of 100 B: throttled for too long' } }]);
+  t.match(s.ends, [
+    { request: { message: 'stopped: memory 91 B is 91 % of its limit of 100 B: throttled for too long' } },
+  ]);
   s.tree.fresh = { memory: 85 };
   await s.respond(enter('memory', 'cleanup', 93, { cause: 'stall', from: 'throttled' }));
   t.equal(s.ends.length, 1);
@@ -176,11 +233,16 @@ t.test('a throttle that lasted too long ends the run as long as it is still thro
   t.match(s.ends.at(-1), { request: { message: /stalled on memory while throttled$/ } });
 });
 
-t.test('the kernel\'s word is not read again', async (t) => {
+t.test("the kernel's word is not read again", async (t) => {
   const s = await scene(t);
   s.points.fail('fresh sample');
   await s.respond(enter('memory', 'emergency', 150, { cause: 'kernel' }));
-  t.match(s.ends, [{ action: 'kill', request: { reason: 'oom_kill', message: /^stopped: the kernel killed a process of it for lack of memory/ } }]);
+  t.match(s.ends, [
+    {
+      action: 'kill',
+      request: { reason: 'oom_kill', message: /^stopped: the kernel killed a process of it for lack of memory/ },
+    },
+  ]);
   t.same(s.actions().at(-1), ['kill', 'done', 'the kernel reported it']);
 });
 
@@ -189,7 +251,11 @@ t.test('dry run decides the same, says so, and does nothing', async (t) => {
   await s.respond(enter('memory', 'throttled', 92));
   await s.respond(enter('memory', 'emergency', 160));
   t.match(s.recordsOf('stage'), [{ dryRun: true }, { dryRun: true }]);
-  t.same(s.actions(), [['notify', 'dry_run'], ['memory_high', 'dry_run'], ['kill', 'dry_run']]);
+  t.same(s.actions(), [
+    ['notify', 'dry_run'],
+    ['memory_high', 'dry_run'],
+    ['kill', 'dry_run'],
+  ]);
   t.same(s.notices, []);
   t.same([...s.tree.braked], []);
   t.same(s.ends, []);
@@ -209,11 +275,20 @@ t.test('the client of something that runs elsewhere is told, never held or ended
 });
 
 t.test('stale sockets', async (t) => {
-  const socket = (state: string | null, local: string | null = '127.0.0.1:1', remote: string | null = '127.0.0.1:2') => ({ pid: 100, fd: 3, inode: 1, kind: 'tcp', state, local, remote });
+  const socket = (
+    state: string | null,
+    local: string | null = '127.0.0.1:1',
+    remote: string | null = '127.0.0.1:2',
+  ) => ({ pid: 100, fd: 3, inode: 1, kind: 'tcp', state, local, remote });
 
   t.test('are destroyed, and then the tool gets its quiet time', async (t) => {
     const s = await scene(t);
-    s.tree.openSockets = [socket('CLOSE_WAIT'), socket('ESTABLISHED'), socket(null, null, null), socket('CLOSE_WAIT', null)];
+    s.tree.openSockets = [
+      socket('CLOSE_WAIT'),
+      socket('ESTABLISHED'),
+      socket(null, null, null),
+      socket('CLOSE_WAIT', null),
+    ];
     s.staleSockets = { closed: 1, refused: null };
     await s.respond(enter('sockets', 'cleanup', 120));
     t.same(s.destroyed, [{ local: '127.0.0.1:1', remote: '127.0.0.1:2' }], 'only CLOSE_WAIT, only with both ends');
@@ -227,7 +302,10 @@ t.test('stale sockets', async (t) => {
     const s = await scene(t, {}, 'managed');
     s.tree.fresh = { sockets: 120 };
     await s.respond(enter('sockets', 'cleanup', 120, { kind: 'repeat', from: 'cleanup' }));
-    t.same(s.actions().slice(-2), [['destroy_stale_sockets', 'done', '0 sockets in CLOSE_WAIT closed'], ['recycle', 'done', 'read again: 120']]);
+    t.same(s.actions().slice(-2), [
+      ['destroy_stale_sockets', 'done', '0 sockets in CLOSE_WAIT closed'],
+      ['recycle', 'done', 'read again: 120'],
+    ]);
     t.match(s.ends, [{ action: 'recycle' }]);
     t.same(s.recordsOf('stage'), [], 'a repeat is no transition');
   });
@@ -238,12 +316,19 @@ t.test('stale sockets', async (t) => {
     s.staleSockets = { closed: 0, refused: 'needs CAP_NET_ADMIN' };
     s.tree.fresh = { sockets: 120 };
     await s.respond(enter('sockets', 'cleanup', 120));
-    t.same(s.actions().find((action) => (action as readonly unknown[])[0] === 'destroy_stale_sockets'), ['destroy_stale_sockets', 'failed', 'needs CAP_NET_ADMIN']);
+    t.same(
+      s.actions().find((action) => (action as readonly unknown[])[0] === 'destroy_stale_sockets'),
+      ['destroy_stale_sockets', 'failed', 'needs CAP_NET_ADMIN'],
+    );
     t.match(s.ends, [{ action: 'stop' }]);
   });
 
   t.test('through the ladder: destroyed, waited for, then recycled', async (t) => {
-    const s = await scene(t, { limits: limited({ sockets: 100 }), recovery: { strategy: 'stop', budget: 5, windowMs: 600_000 } }, 'managed');
+    const s = await scene(
+      t,
+      { limits: limited({ sockets: 100 }), recovery: { strategy: 'stop', budget: 5, windowMs: 600_000 } },
+      'managed',
+    );
     s.tree.openSockets = [socket('CLOSE_WAIT')];
     s.staleSockets = { closed: 1, refused: null };
     s.tree.holds.sockets = 120;

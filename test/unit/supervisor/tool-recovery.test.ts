@@ -13,7 +13,10 @@ async function crash(scene: Stand): Promise<void> {
   await scene.time.pass(50);
 }
 
-const outcomes = (scene: Stand): readonly unknown[] => scene.recordsOf('recovery').map(({ outcome, detail }) => [outcome, detail?.['attempt'] ?? null, detail?.['delayMs'] ?? null]);
+const outcomes = (scene: Stand): readonly unknown[] =>
+  scene
+    .recordsOf('recovery')
+    .map(({ outcome, detail }) => [outcome, detail?.['attempt'] ?? null, detail?.['delayMs'] ?? null]);
 
 t.test('a crash is answered with a back-off, and over the budget the breaker opens', async (t) => {
   const scene = stand(t);
@@ -21,7 +24,11 @@ t.test('a crash is answered with a back-off, and over the budget the breaker ope
   await tool.activate(null);
   await crash(scene);
   t.equal(tool.state, 'recovering');
-  t.equal(Date.parse(scene.registry.tool('tool').recovery.nextAttemptAt ?? '') - scene.clock.wallMs() > 900, true, 'it is said when');
+  t.equal(
+    Date.parse(scene.registry.tool('tool').recovery.nextAttemptAt ?? '') - scene.clock.wallMs() > 900,
+    true,
+    'it is said when',
+  );
   await scene.time.pass(900);
   t.equal(tool.state, 'recovering', 'not before its time');
   await scene.time.pass(100);
@@ -80,7 +87,12 @@ t.test('a run that lived a minute makes the back-off start anew', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { recovery: { ...RESTART, budget: 50 } });
   await tool.activate(null);
-  for (const [livedMs, attempt, delayMs] of [[100, 1, 1_000], [100, 2, 2_000], [61_000, 1, 1_000], [100, 2, 2_000]] as const) {
+  for (const [livedMs, attempt, delayMs] of [
+    [100, 1, 1_000],
+    [100, 2, 2_000],
+    [61_000, 1, 1_000],
+    [100, 2, 2_000],
+  ] as const) {
     await scene.time.pass(livedMs);
     await crash(scene);
     t.equal(tool.recovery.attempts, attempt, `after ${livedMs} ms`);
@@ -191,7 +203,7 @@ t.test('the breaker of direct runs counts emergency stops alone', async (t) => {
   t.equal((await scene.launch('tool', overrides)).state, 'running');
 });
 
-t.test('autostart starts what is to start, and a failure is the recovery\'s', async (t) => {
+t.test("autostart starts what is to start, and a failure is the recovery's", async (t) => {
   const scene = stand(t);
   scene.tool('first', { autostart: true });
   scene.tool('second', { autostart: false });
@@ -199,7 +211,14 @@ t.test('autostart starts what is to start, and a failure is the recovery\'s', as
   scene.tool('third', { autostart: true, origin: 'file' });
   scene.registry.autostart();
   await scene.time.pass(10);
-  t.same(scene.registry.tools().map(({ name, state }) => [name, state]), [['first', 'recovering'], ['second', 'registered'], ['third', 'active']]);
+  t.same(
+    scene.registry.tools().map(({ name, state }) => [name, state]),
+    [
+      ['first', 'recovering'],
+      ['second', 'registered'],
+      ['third', 'active'],
+    ],
+  );
   t.same(scene.complaints, ['did not start: no processes left']);
   await scene.time.pass(1_000);
   t.equal(scene.registry.tool('first').state, 'active');

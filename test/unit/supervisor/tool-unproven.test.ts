@@ -10,10 +10,17 @@ t.test('a stop that cannot be proven says so, keeps watching, and lets go when n
   await tool.stop('requested', 'stopped on request');
   t.equal(run.state, 'unproven');
   t.equal(tool.state, 'deactivating');
-  t.match(run.end, { reason: 'requested', exit: 'unknown', cleanup: { proven: false, left: { processes: 1, cgroups: 1 } } });
+  t.match(run.end, {
+    reason: 'requested',
+    exit: 'unknown',
+    cleanup: { proven: false, left: { processes: 1, cgroups: 1 } },
+  });
   t.equal(scene.ledger.get(run.id)?.step, 'unproven', 'the next daemon would find it');
   t.notOk(scene.tree.closed, 'it is looked at again later');
-  t.match(scene.recordsOf('outcome').find(({ action }) => action === 'terminate'), { ok: false, detail: { how: 'survived', proven: false } });
+  t.match(
+    scene.recordsOf('outcome').find(({ action }) => action === 'terminate'),
+    { ok: false, detail: { how: 'survived', proven: false } },
+  );
   await t.rejects(tool.activate(null), isGovernorError('tool_unproven'));
 
   scene.points.log.length = 0;
@@ -118,7 +125,10 @@ t.test('a kill that the system refuses is no success', async (t) => {
   await tool.stop('requested', 'x');
   t.equal(run.state, 'unproven');
   t.match(run.end?.cleanup, { proven: false, left: { processes: 1 } });
-  t.match(run.end?.cleanup?.steps.find(({ label }) => label === '2 process'), { outcome: 'failed', detail: 'EPERM' });
+  t.match(
+    run.end?.cleanup?.steps.find(({ label }) => label === '2 process'),
+    { outcome: 'failed', detail: 'EPERM' },
+  );
   t.equal(scene.ledger.get(run.id)?.step, 'unproven');
   await scene.time.pass(5_000);
   t.equal(tool.state, 'registered', 'killed at the second attempt');

@@ -4,7 +4,8 @@ import { isGovernorError } from '../../helpers/governor-error.ts';
 import { settled } from '../../helpers/manual-time.ts';
 import { SERVER } from '../../helpers/fake-ports.ts';
 
-const lifecycle = (scene: ReturnType<typeof stand>): readonly string[] => scene.recordsOf('lifecycle').map(({ from, to, event }) => `${event}: ${from} → ${to}`);
+const lifecycle = (scene: ReturnType<typeof stand>): readonly string[] =>
+  scene.recordsOf('lifecycle').map(({ from, to, event }) => `${event}: ${from} → ${to}`);
 
 t.test('a managed tool from start to stop: states, server, limits in force before the gate opens', async (t) => {
   const scene = stand(t);
@@ -13,10 +14,16 @@ t.test('a managed tool from start to stop: states, server, limits in force befor
   t.equal(tool.state, 'active');
   t.equal(run.state, 'running');
   t.same(tool.server, SERVER);
-  t.match(scene.registry.tool('tool'), { state: 'active', runs: [{ id: run.id, context: 'a context', mode: 'managed', pid: 100 }] });
+  t.match(scene.registry.tool('tool'), {
+    state: 'active',
+    runs: [{ id: run.id, context: 'a context', mode: 'managed', pid: 100 }],
+  });
   const { log } = scene.points;
   for (const before of ['ledger: intended', 'limits applied', 'attached', 'ledger: running']) {
-    t.ok(log.indexOf(before) < log.findIndex((line) => line.startsWith('gate opened')), `${before} comes before the gate`);
+    t.ok(
+      log.indexOf(before) < log.findIndex((line) => line.startsWith('gate opened')),
+      `${before} comes before the gate`,
+    );
     t.ok(log.includes(before));
   }
   t.equal(scene.ledger.get(run.id)?.step, 'running');
@@ -39,14 +46,22 @@ t.test('a managed tool from start to stop: states, server, limits in force befor
 
 t.test('what the monitor finds ends the run, each with its own reason', async (t) => {
   const scene = stand(t);
-  const ends = async (name: string, overrides: Parameters<typeof scene.launch>[2], happens: (run: { leader: number }) => void): Promise<unknown> => {
+  const ends = async (
+    name: string,
+    overrides: Parameters<typeof scene.launch>[2],
+    happens: (run: { leader: number }) => void,
+  ): Promise<unknown> => {
     const run = await scene.launch(name, {}, overrides);
     happens({ leader: run.leader?.pid ?? 0 });
     await scene.time.pass(2_000);
     return scene.registry.run(run.id).end;
   };
   const client = scene.processes.start();
-  t.match(await ends('empty', {}, ({ leader }) => scene.processes.get(leader).end()), { reason: 'exited', message: 'ended by itself', exit: 'unknown' });
+  t.match(await ends('empty', {}, ({ leader }) => scene.processes.get(leader).end()), {
+    reason: 'exited',
+    message: 'ended by itself',
+    exit: 'unknown',
+  });
   t.match(
     await ends('left behind', {}, ({ leader }) => {
       scene.tree.fork();

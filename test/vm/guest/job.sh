@@ -4,7 +4,7 @@
 # "VM_RESULT mode file status" after each file.
 cd /job || exit 99
 seconds=$(cat seconds)
-export TAP_TIMEOUT=$seconds GOVERNOR_FIXTURE_BIN=/job/fixture-bin GOVERNOR_TEST_PATIENCE=6
+export TAP_TIMEOUT=$seconds GOVERNOR_FIXTURE_BIN=/job/fixture-bin GOVERNOR_TEST_PATIENCE=8
 if [ -n "$(cat backends)" ]; then
   GOVERNOR_TEST_BACKENDS=$(cat backends)
   export GOVERNOR_TEST_BACKENDS

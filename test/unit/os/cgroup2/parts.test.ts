@@ -19,7 +19,11 @@ t.test('caps', async (t) => {
   t.equal(memoryCapBytes(limitsOf({ memory: 100, temp_storage: 10 }), true), 165);
   t.equal(memoryHighBytes(limitsOf({}), true), null);
   t.equal(memoryHighBytes(limitsOf({ memory: 100, temp_storage: 10 }), false), 100);
-  t.equal(memoryHighBytes(limitsOf({ memory: 100, temp_storage: 10 }), true), 115, 'files in memory do not stall the tool');
+  t.equal(
+    memoryHighBytes(limitsOf({ memory: 100, temp_storage: 10 }), true),
+    115,
+    'files in memory do not stall the tool',
+  );
   t.equal(tasksCap(limitsOf({ tasks: 1 })), 1);
   t.equal(tasksCap(limitsOf({ tasks: 1024 })), 1536);
   t.equal(tasksCap(limitsOf({})), null);
