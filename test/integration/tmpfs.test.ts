@@ -184,7 +184,12 @@ async function managed(t: Test, daemon: RunningDaemon): Promise<void> {
   t.equal((await daemon.call('POST', '/v1/tools/managed/activate', {})).status, 200);
   const { id, tempDir, pid } = await liveRun(daemon, 'managed');
   t.equal(sizeOf(tempDir), 60 * MIB);
-  t.ok(readFileSync(`/proc/${String(pid)}/environ`, 'utf8').includes(`TMPDIR=${tempDir}\0`));
+  // The environment is empty for the instant in which the gate becomes the tool.
+  t.ok(
+    await waitFor('its environment', () =>
+      readFileSync(`/proc/${String(pid)}/environ`, 'utf8').includes(`TMPDIR=${tempDir}\0`),
+    ),
+  );
   await ended(t, daemon, { name: 'managed', id, tempDir, how: ['stop', 'managed'] });
 }
 

@@ -1,32 +1,39 @@
 import t from 'tap';
-import { PassThrough } from 'node:stream';
+import { spawn } from 'node:child_process';
 import { handshake, type Handshake } from '../../../lib/mcp/handshake.ts';
-import { fixtureCommand, startProgram, type TestScope } from '../../helpers/fixture.ts';
+import { fixtureCommand, fixtureEnvironment, newMarker, type Ending, type TestScope } from '../../helpers/fixture.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
+import { killSurvivors } from '../../helpers/survivors.ts';
 import { patience } from '../../helpers/wait-for.ts';
 
 interface Met {
   readonly complaints: string[];
   readonly met: Promise<Handshake>;
-  readonly ended: Promise<unknown>;
+  readonly ended: Promise<Ending>;
   /** Its input and output are still held. */
   end(): void;
 }
 
 /** Meets the fixture mcp-echo with these faults. */
 function meet(t: TestScope, args: readonly string[], timeoutMs = 20_000): Met {
-  // Not through startFixture, which listens to stdout itself.
   return meetCommand(t, fixtureCommand('mcp-echo', args), timeoutMs);
 }
 
 function meetCommand(t: TestScope, command: readonly string[], timeoutMs: number): Met {
-  const { child, ended } = startProgram(t, command);
+  // Not by the helper for fixtures, which listens to stdout itself.
+  const marker = newMarker();
+  t.teardown(() => killSurvivors(marker));
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, { env: { ...process.env, ...fixtureEnvironment(marker) }, stdio: ['pipe', 'pipe', 'ignore'] });
+  const ended = new Promise<Ending>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
   const complaints: string[] = [];
   const met = handshake(
-    { stdin: child.stdin ?? new PassThrough(), stdout: child.stdout ?? new PassThrough() },
+    { stdin: child.stdin, stdout: child.stdout },
     { timeoutMs: patience(timeoutMs), version: '1.2.3', onProtocolError: (message) => void complaints.push(message) },
   );
-  return { complaints, met, ended, end: () => void child.stdin?.end() };
+  return { complaints, met, ended, end: () => void child.stdin.end() };
 }
 
 t.test('a server tells its name, its protocol and its tools', async (t) => {
@@ -61,10 +68,7 @@ t.test('what does not answer, or not as it should, is refused with the reason', 
     ['half a line', fixtureCommand('mcp-echo', ['--half-line']), /handshake failed: .*timed out/i],
     ['reads nothing, says nothing', ['sleep', '60'], /handshake failed: .*timed out/i],
   ];
-  for (const [name, command, message] of cases) {
-    const { met } = meetCommand(t, command, 500);
-    await t.rejects(met, { ...isGovernorError('launch_failed'), message }, name);
-  }
+  await Promise.all(cases.map(([name, command, message]) => t.rejects(meetCommand(t, command, 500).met, { ...isGovernorError('launch_failed'), message }, name)));
 });
 
 t.test('an output that ends at once, or in the middle, is not waited for', async (t) => {
@@ -74,11 +78,9 @@ t.test('an output that ends at once, or in the middle, is not waited for', async
     ['closes its output after initialize', fixtureCommand('mcp-echo', ['--close-stdout', '--ignore-eof'])],
     ['prints something else', ['sh', '-c', 'echo hello; echo world']],
   ];
-  for (const [name, command] of cases) {
-    // A timeout far beyond the test's own: it must not be what ends this.
-    const { met } = meetCommand(t, command, 600_000);
-    await t.rejects(met, { ...isGovernorError('launch_failed'), message: /^the MCP handshake failed: / }, name);
-  }
+  const refused = { ...isGovernorError('launch_failed'), message: /^the MCP handshake failed: / };
+  // A timeout far beyond the test's own: it must not be what ends this.
+  await Promise.all(cases.map(([name, command]) => t.rejects(meetCommand(t, command, 600_000).met, refused, name)));
 });
 
 t.test('answers of another kind', async (t) => {
@@ -112,9 +114,7 @@ t.test('answers of another kind', async (t) => {
     ],
     ['tools without form', answering(ok, { result: { tools: 'none' } }), /handshake failed: /],
   ];
-  for (const [name, command, message] of refusals) {
-    await t.rejects(meetCommand(t, command, 20_000).met, { ...isGovernorError('launch_failed'), message }, name);
-  }
+  await Promise.all(refusals.map(([name, command, message]) => t.rejects(meetCommand(t, command, 20_000).met, { ...isGovernorError('launch_failed'), message }, name)));
 });
 
 t.test('a tool that logs to its output complains a few times, not for ever', async (t) => {
