@@ -1,10 +1,13 @@
 import t from 'tap';
 import { spawn } from 'node:child_process';
 import { handshake, type Handshake } from '../../../lib/mcp/handshake.ts';
-import { fixtureCommand, fixtureEnvironment, newMarker, type Ending, type TestScope } from '../../helpers/fixture.ts';
+import { fixtureCommand, fixtureEnvironment, newMarker, type Ending } from '../../helpers/fixture.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { killSurvivors } from '../../helpers/survivors.ts';
 import { patience } from '../../helpers/wait-for.ts';
+
+const marker = newMarker();
+t.teardown(() => killSurvivors(marker));
 
 interface Met {
   readonly complaints: string[];
@@ -15,16 +18,17 @@ interface Met {
 }
 
 /** Meets the fixture mcp-echo with these faults. */
-function meet(t: TestScope, args: readonly string[], timeoutMs = 20_000): Met {
-  return meetCommand(t, fixtureCommand('mcp-echo', args), timeoutMs);
+function meet(args: readonly string[], timeoutMs = 20_000): Met {
+  return meetCommand(fixtureCommand('mcp-echo', args), timeoutMs);
 }
 
-function meetCommand(t: TestScope, command: readonly string[], timeoutMs: number): Met {
+function meetCommand(command: readonly string[], timeoutMs: number): Met {
   // Not by the helper for fixtures, which listens to stdout itself.
-  const marker = newMarker();
-  t.teardown(() => killSurvivors(marker));
   const [program = '', ...args] = command;
-  const child = spawn(program, args, { env: { ...process.env, ...fixtureEnvironment(marker) }, stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn(program, args, {
+    env: { ...process.env, ...fixtureEnvironment(marker) },
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
   const ended = new Promise<Ending>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });
@@ -37,7 +41,7 @@ function meetCommand(t: TestScope, command: readonly string[], timeoutMs: number
 }
 
 t.test('a server tells its name, its protocol and its tools', async (t) => {
-  const { met, complaints, ended, end } = meet(t, []);
+  const { met, complaints, ended, end } = meet([]);
   const { server, close } = await met;
   t.same(server.tools, ['echo', 'sleep', 'allocate', 'exit']);
   t.match(server, { name: 'mcp-echo', version: '1.0.0', protocol: /^\d{4}-\d\d-\d\d$/ });
@@ -53,12 +57,12 @@ t.test('a server tells its name, its protocol and its tools', async (t) => {
 });
 
 t.test('lines that are no messages do not stand in the way', async (t) => {
-  const { met } = meet(t, ['--garbage', '--initialize-ms=200']);
+  const { met } = meet(['--garbage', '--initialize-ms=200']);
   t.equal((await met).server.name, 'mcp-echo');
 });
 
 t.test('a server that takes its time', async (t) => {
-  const { met } = meet(t, ['--initialize-ms=300', '--notify-ms=20']);
+  const { met } = meet(['--initialize-ms=300', '--notify-ms=20']);
   t.equal((await met).server.name, 'mcp-echo');
 });
 
@@ -68,7 +72,11 @@ t.test('what does not answer, or not as it should, is refused with the reason', 
     ['half a line', fixtureCommand('mcp-echo', ['--half-line']), /handshake failed: .*timed out/i],
     ['reads nothing, says nothing', ['sleep', '60'], /handshake failed: .*timed out/i],
   ];
-  await Promise.all(cases.map(([name, command, message]) => t.rejects(meetCommand(t, command, 500).met, { ...isGovernorError('launch_failed'), message }, name)));
+  await Promise.all(
+    cases.map(([name, command, message]) =>
+      t.rejects(meetCommand(command, 500).met, { ...isGovernorError('launch_failed'), message }, name),
+    ),
+  );
 });
 
 t.test('an output that ends at once, or in the middle, is not waited for', async (t) => {
@@ -80,7 +88,7 @@ t.test('an output that ends at once, or in the middle, is not waited for', async
   ];
   const refused = { ...isGovernorError('launch_failed'), message: /^the MCP handshake failed: / };
   // A timeout far beyond the test's own: it must not be what ends this.
-  await Promise.all(cases.map(([name, command]) => t.rejects(meetCommand(t, command, 600_000).met, refused, name)));
+  await Promise.all(cases.map(([name, command]) => t.rejects(meetCommand(command, 600_000).met, refused, name)));
 });
 
 t.test('answers of another kind', async (t) => {
@@ -100,7 +108,7 @@ t.test('answers of another kind', async (t) => {
   const ok = { result: { protocolVersion: 'ASKED', capabilities: { tools: {} }, serverInfo } };
 
   t.match(
-    (await meetCommand(t, answering({ result: { ...ok.result, capabilities: {} } }), 20_000).met).server,
+    (await meetCommand(answering({ result: { ...ok.result, capabilities: {} } }), 20_000).met).server,
     { name: 'odd', tools: [] },
     'a server without tools is ready too',
   );
@@ -114,12 +122,16 @@ t.test('answers of another kind', async (t) => {
     ],
     ['tools without form', answering(ok, { result: { tools: 'none' } }), /handshake failed: /],
   ];
-  await Promise.all(refusals.map(([name, command, message]) => t.rejects(meetCommand(t, command, 20_000).met, { ...isGovernorError('launch_failed'), message }, name)));
+  await Promise.all(
+    refusals.map(([name, command, message]) =>
+      t.rejects(meetCommand(command, 20_000).met, { ...isGovernorError('launch_failed'), message }, name),
+    ),
+  );
 });
 
 t.test('a tool that logs to its output complains a few times, not for ever', async (t) => {
   const noise = ['sh', '-c', 'i=0; while [ $i -lt 200 ]; do echo \'{"jsonrpc":"1.0","id":1}\'; i=$((i+1)); done'];
-  const { met, complaints } = meetCommand(t, noise, 600_000);
+  const { met, complaints } = meetCommand(noise, 600_000);
   await t.rejects(met, isGovernorError('launch_failed'));
   t.ok(complaints.length >= 1 && complaints.length <= 5, `${complaints.length}`);
 });
