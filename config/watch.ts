@@ -4,7 +4,7 @@
  * symlink, a network file system.
  */
 
-import { unwatchFile, watch, watchFile } from 'node:fs';
+import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import { dirname } from 'node:path';
 import { decode, readConfigFile } from './read-file.ts';
@@ -50,7 +50,9 @@ export function watchConfig<T>(options: WatchOptions<T>): ConfigWatcher {
     timer.unref();
   };
 
-  watchFile(path, { interval: pollMs, persistent: false }, changed);
+  // Not watchFile(): what happens before its first look is never told.
+  const poll = setInterval(() => timer ?? changed(), pollMs);
+  poll.unref();
   const events = watchFolder(dirname(path), changed);
   return {
     get mode() {
@@ -59,7 +61,7 @@ export function watchConfig<T>(options: WatchOptions<T>): ConfigWatcher {
     close() {
       closed = true;
       if (timer !== null) clearTimeout(timer);
-      unwatchFile(path, changed);
+      clearInterval(poll);
       events.close();
     },
   };

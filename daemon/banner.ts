@@ -2,7 +2,9 @@
 
 import type { Config } from '../config/config.ts';
 import { formatListen } from '../config/listen.ts';
+import { GovernorError } from '../lib/core/errors.ts';
 import type { HostReport } from '../lib/os/backend.ts';
+import { resolveLocations } from './cli/locations.ts';
 import { tokenPath } from './token.ts';
 
 export interface BannerInput {
@@ -20,10 +22,7 @@ export function banner({ address, stateDir, config, report, json }: BannerInput)
     return `${JSON.stringify({ url, token, stateDir, backend: report.backend, tools: config.tools.map(({ name }) => name) })}\n`;
   const held = report.capabilities.map(({ resource, enforcement }) => `${resource} ${enforcement}`).join(', ');
   const command = process.env['GOVERNOR_COMMAND'] ?? 'governor';
-  const option =
-    process.env['GOVERNOR_STATE_DIR'] === stateDir || process.env['GOVERNOR_COMMAND'] === undefined
-      ? ''
-      : ` --state-dir ${stateDir}`;
+  const option = isFoundByItself(stateDir) ? '' : ` --state-dir ${shellWord(stateDir)}`;
   return `
 Governor is up at ${url}
   token        ${token}
@@ -33,9 +32,25 @@ Governor is up at ${url}
 Try, in another terminal:
   ${command} ls${option}
   ${command} usage${option}
-  curl -H "Authorization: Bearer $(cat ${token})" ${url}/v1/usage
+  curl -H "Authorization: Bearer $(cat ${shellWord(token)})" ${url}/v1/usage
 
 Ctrl-C stops every tool and leaves nothing behind.
 
 `;
+}
+
+/** A command without options, with this environment, comes here too. */
+function isFoundByItself(stateDir: string): boolean {
+  try {
+    const facts = { env: process.env, cwd: process.cwd(), platform: process.platform };
+    return resolveLocations({ config: null, stateDir: null, listen: null }, facts).stateDir === stateDir;
+  } catch (error) {
+    // state_dir: without an option there is no place for the state at all.
+    if (error instanceof GovernorError) return false;
+    throw error;
+  }
+}
+
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

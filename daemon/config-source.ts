@@ -55,10 +55,10 @@ export function createConfigSource(locations: Locations): ConfigSource {
 
 /** `$XDG_CONFIG_HOME/governor/limits.yaml`, where there is one. */
 function usersOwn(): string | null {
-  const home =
-    process.env['XDG_CONFIG_HOME'] ??
-    (process.env['HOME'] === undefined ? undefined : join(process.env['HOME'], '.config'));
-  if (home === undefined || home === '') return null;
-  const path = join(home, 'governor', 'limits.yaml');
+  const { XDG_CONFIG_HOME: given = '', HOME: home = '' } = process.env;
+  // As in locations.ts, rule 1: empty or relative counts as not set.
+  const folder = given.startsWith('/') ? given : home === '' ? null : join(home, '.config');
+  if (folder === null) return null;
+  const path = join(folder, 'governor', 'limits.yaml');
   return existsSync(path) ? path : null;
 }

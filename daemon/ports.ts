@@ -1,7 +1,7 @@
 /** Plugs the real rooms into the supervisor's interfaces. */
 
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { lstatSync, rmSync, unlinkSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../lib/core/clock.ts';
@@ -98,10 +98,14 @@ async function removeOwn(directory: string, root: string): ReturnType<TempDirPor
   if (!directory.startsWith(`${root}/`) || !/^[0-9a-z]{10}$/.test(directory.slice(root.length + 1))) {
     throw new GovernorError('internal', `${directory} is not a run's own temp directory`);
   }
+  const found = lstatSync(directory, { throwIfNoEntry: false });
+  // The tool put something else in its place. A link is removed, not followed.
+  const replaced = found !== undefined && !found.isDirectory();
+  if (replaced) unlinkSync(directory);
   const { files, bytes, left, note } = await removeRunDirectory(directory);
   // The pressure channel of a daemon that was killed: its socket lies beside the directory.
   rmSync(`${directory}.sock`, { force: true });
-  return { files, bytes, left: left.map(({ path, reason }) => `${path}: ${reason}`), note };
+  return { files: replaced ? 1 : files, bytes, left: left.map(({ path, reason }) => `${path}: ${reason}`), note };
 }
 
 /** Opens another backend once, for what an earlier daemon left in it. */

@@ -30,27 +30,28 @@ export function installShutdown(options: ShutdownOptions): Shutdown {
   const done = new Promise<number>((resolve) => (resolveDone = resolve));
   let begun = false;
   let signals = 0;
+  let deadline: NodeJS.Timeout | undefined;
 
+  const finish = (code: number): void => {
+    clearTimeout(deadline);
+    for (const [signal, listener] of listeners) process.off(signal, listener);
+    resolveDone(code);
+  };
   const begin = (mode: ShutdownMode): void => {
     if (begun) return;
     begun = true;
-    const deadline = setTimeout(() => resolveDone(1), HARD_DEADLINE_MS);
+    deadline = setTimeout(() => finish(1), HARD_DEADLINE_MS);
     options.close(mode).then(
       () => finish(0),
       () => finish(1),
     );
-    const finish = (code: number): void => {
-      clearTimeout(deadline);
-      for (const [signal, listener] of listeners) process.off(signal, listener);
-      resolveDone(code);
-    };
   };
   const onSignal = (signal: NodeJS.Signals, mode: ShutdownMode): void => {
     signals++;
     options.onSignal(signal, signals);
     if (signals === 1) begin(mode);
     else if (signals === 2) options.hurry();
-    else resolveDone(1);
+    else finish(1);
   };
   const listeners: readonly (readonly [NodeJS.Signals, () => void])[] = [
     ['SIGINT', () => onSignal('SIGINT', 'all')],

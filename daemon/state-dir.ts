@@ -1,18 +1,19 @@
 /** The state directory: made, private, writable, or refused with the reason; and the link that leads to the socket. */
 
-import { chmodSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GovernorError } from '../lib/core/errors.ts';
 import type { Locations } from './cli/locations.ts';
 import { SOCKET_NAME } from './cli/locations.ts';
+import { makePrivateDirectory } from './make-directory.ts';
 
 /** @throws GovernorError state_dir */
 export function prepareStateDir(stateDir: string): void {
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-    const found = lstatSync(stateDir);
+    makePrivateDirectory(stateDir);
+    const found = statSync(stateDir);
     const uid = process.getuid?.();
-    if (uid !== undefined && found.isDirectory() && found.uid !== uid) {
+    if (uid !== undefined && found.uid !== uid) {
       throw new GovernorError(
         'state_dir',
         `the state directory ${stateDir} belongs to user ${found.uid}, not to ${uid}; choose another with --state-dir`,
@@ -42,7 +43,7 @@ export function prepareStateDir(stateDir: string): void {
 
 /** The folder of the socket is made before it is bound. */
 export function prepareSocketDir(locations: Locations): void {
-  mkdirSync(dirname(locations.listenSocketPath), { recursive: true, mode: 0o700 });
+  makePrivateDirectory(dirname(locations.listenSocketPath));
 }
 
 /** A socket outside of the state directory is linked from there; see locations.ts, rule 3. @returns what undoes it */

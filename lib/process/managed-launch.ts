@@ -10,10 +10,22 @@ import type { Readable, Writable } from 'node:stream';
 import { GovernorError } from '../core/errors.ts';
 import { exitInfo } from './exit.ts';
 import type { ExitInfo } from './exit.ts';
+import { needsEnvironmentFile } from './launcher-answer.ts';
 
 // `read` fails at end of file: a daemon that dies before opening the gate leaves nothing behind.
-const GATE =
-  'IFS= read -r _g_limit <&3 || exit 125; exec 3<&-; case $_g_limit in "") ;; *) ulimit -n "$_g_limit" ;; esac; exec "$@"';
+const GATE = 'IFS= read -r _g_limit <&3 || exit 125; case $_g_limit in "") ;; *) ulimit -n "$_g_limit" ;; esac;';
+const BECOME_THE_TOOL = `${GATE} exec 3<&-; exec "$@"`;
+
+// dash drops variables whose names are no identifiers. The environment then comes through the gate too, as NUL-separated
+// text, and perl sets it: as words everyone on the host could read it.
+const SET_ENVIRONMENT = [
+  'open(my $gate, "<&=3") or die "governor: $!\\n";',
+  'local $/; my $all = <$gate>; close($gate);',
+  '%ENV = map { split /=/, $_, 2 } split /\\0/, $all;',
+  '{ exec { $ARGV[0] } @ARGV };',
+  'my $error = $! + 0; print STDERR "governor: $ARGV[0]: $!\\n"; exit($error == 2 ? 127 : 126)',
+].join(' ');
+const BECOME_IT_BY_PERL = `${GATE} exec perl -e '${SET_ENVIRONMENT}' "$@"`;
 
 export interface ManagedLaunch {
   readonly command: string;
@@ -39,9 +51,18 @@ export interface ManagedProcess {
 
 /** @throws GovernorError launch_failed when the shell itself cannot start (no memory, no processes, no such cwd) */
 export async function launchManaged(request: ManagedLaunch): Promise<ManagedProcess> {
+  const environment = Object.entries(request.environment).map(([name, value]) => `${name}=${value}`);
+  const byPerl = needsEnvironmentFile(environment);
   const child: ChildProcess = spawn(
     '/bin/sh',
-    ['-c', GATE, 'governor-gate', ...request.prefix, request.command, ...request.args],
+    [
+      '-c',
+      byPerl ? BECOME_IT_BY_PERL : BECOME_THE_TOOL,
+      'governor-gate',
+      ...request.prefix,
+      request.command,
+      ...request.args,
+    ],
     {
       cwd: request.cwd,
       env: request.environment,
@@ -73,7 +94,7 @@ export async function launchManaged(request: ManagedLaunch): Promise<ManagedProc
     stdout,
     stderr,
     exited,
-    openGate: (openFiles) => gateWriter.end(`${openFiles ?? ''}\n`),
+    openGate: (openFiles) => gateWriter.end(`${openFiles ?? ''}\n${byPerl ? environment.join('\0') : ''}`),
     closeGate: () => gateWriter.end(),
   };
 }

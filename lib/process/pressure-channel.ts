@@ -7,6 +7,7 @@
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
+import { GovernorError } from '../core/errors.ts';
 
 export interface PressureChannel {
   readonly variables: Readonly<Record<string, string>>;
@@ -19,9 +20,14 @@ export interface PressureChannel {
 const LISTENERS_MAX = 32;
 /** A listener that does not read is dropped. */
 const UNREAD_MAX_BYTES = 64 * 1024;
+/** unix(7), and sys/un.h of macOS. Of a longer path Node listens at the first bytes, where nobody looks. */
+const PATH_MAX_BYTES = process.platform === 'linux' ? 107 : 103;
 
 /** @param path of the socket, at most 107 bytes */
 export async function openPressureChannel(path: string): Promise<PressureChannel> {
+  if (Buffer.byteLength(path) > PATH_MAX_BYTES) {
+    throw new GovernorError('launch_failed', `the socket path ${path} is longer than ${PATH_MAX_BYTES} bytes`);
+  }
   const listeners = new Set<Socket>();
   const server = createServer((socket) => {
     if (listeners.size >= LISTENERS_MAX) return void socket.destroy();

@@ -75,7 +75,11 @@ export class Rendezvous {
     writeFileSync(join(directory, 'daemon'), `${options.self.pid} ${options.self.startTicks}\n`, { mode: 0o600 });
     forgetEnvironments(directory);
     for (const pid of waitingLaunchers(directory)) {
-      this.#serve(readFileSync(join(directory, 'pending', String(pid)), 'latin1').trim());
+      const pending = join(directory, 'pending', String(pid));
+      const line = readFileSync(pending, 'latin1').trim();
+      if (line.startsWith(`${pid} `)) this.#serve(line);
+      // A full disk takes the name of a request but not its text. Who still lives may be about to write it.
+      else if (options.facts.identity(pid) === null) rmSync(pending, { force: true });
     }
     this.caughtUp = new Promise((resolve) => (this.#onIdle = resolve));
     if (this.#underWay.size === 0) this.#onIdle();

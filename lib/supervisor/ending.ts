@@ -107,7 +107,8 @@ export class Ending {
   async #end(request: EndRequest): Promise<EndView> {
     const run = this.#run;
     const startedMs = this.#ports.clock.monotonicMs();
-    const held = this.#attempt('what it holds could not be read', () => run.inventory(), {});
+    // Who is to be killed at once is not counted first.
+    const held = this.#attempt('what it holds could not be read', () => run.inventory(request.graceMs > 0), {});
     const { leader } = run;
     if (leader !== null && request.reason !== 'exited') {
       run.lastWord ??= this.#attempt(

@@ -185,9 +185,12 @@ export class Run {
     });
   }
 
-  /** What the run holds right now, by kind; kinds that cannot be read are left out. */
-  inventory(): Inventory {
-    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), true);
+  /**
+   * What the run holds right now, by kind; kinds that cannot be read are left out.
+   * @param fresh look at everything anew, which may take 50 ms for a temp dir of many files
+   */
+  inventory(fresh: boolean): Inventory {
+    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), fresh);
     const inventory: Record<string, number> = { processes: this.init.containment.membership.members().length };
     const add = (kind: string, reading: { kind: string; value?: number; inodes?: number }): void => {
       if (reading.kind === 'measured' && reading.value !== undefined) inventory[kind] = reading.value;

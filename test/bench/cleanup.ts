@@ -122,7 +122,7 @@ async function stopOne(daemon: RunningDaemon, load: Load): Promise<Measured> {
     ...(load.polite ? ['--polite'] : []),
   ];
   const tool = spawn(LAUNCHER, ['run', ...flags, '--', ...command], {
-    env: { ...daemon.env, ...fixtureEnvironment(marker, 120_000) },
+    env: { ...daemon.env, ...fixtureEnvironment(marker, 600_000) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stderr = '';

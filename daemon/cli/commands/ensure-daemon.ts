@@ -9,7 +9,6 @@ import {
   closeSync,
   existsSync,
   fstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -25,6 +24,7 @@ import { createClient, type Client } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Locations } from '../locations.ts';
 import type { Session } from '../session.ts';
+import { makePrivateDirectory } from '../../make-directory.ts';
 
 /** A busy or emulated machine takes its time; a daemon that cannot start says so at once by ending. */
 const DEADLINE_MS = 60_000;
@@ -82,7 +82,7 @@ async function ready(client: Client, { connectSocketPaths }: Locations): Promise
 
 function makeStateDir(stateDir: string): void {
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    makePrivateDirectory(stateDir);
   } catch (error) {
     throw new GovernorError('state_dir', `cannot make the state directory ${stateDir}: ${messageOf(error)}`, {
       cause: error,

@@ -96,17 +96,26 @@ export async function removeGroup(directory: string, deadline: number): Promise<
   }
 }
 
-/** Removes a shared top directory if nobody uses it. */
+/** Removes a shared top directory if nobody uses it. The kernel lets go of the last group in it a moment later than it says. */
 export async function removeIfEmpty(directory: string): Promise<void> {
-  try {
-    await rmdir(directory);
-  } catch (error) {
-    const code = errnoOf(error) ?? '';
-    // EBUSY, ENOTEMPTY: runs or another instance are in it; ENOENT: removed already; EACCES, EPERM: made by another user.
-    if (['EBUSY', 'ENOTEMPTY', 'ENOENT', 'ENODEV', 'EACCES', 'EPERM'].includes(code)) return;
-    throw error;
+  for (let waitMs = 1; ; waitMs *= 2) {
+    try {
+      await rmdir(directory);
+      return;
+    } catch (error) {
+      const code = errnoOf(error) ?? '';
+      if (code === 'EBUSY' && waitMs <= LETTING_GO_MS && (await childGroups(directory)).length === 0) {
+        await sleep(waitMs);
+        continue;
+      }
+      // EBUSY, ENOTEMPTY: runs or another instance are in it; ENOENT: removed already; EACCES, EPERM: made by another user.
+      if (['EBUSY', 'ENOTEMPTY', 'ENOENT', 'ENODEV', 'EACCES', 'EPERM'].includes(code)) return;
+      throw error;
+    }
   }
 }
+
+const LETTING_GO_MS = 32;
 
 async function childGroups(directory: string): Promise<readonly string[]> {
   try {
