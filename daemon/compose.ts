@@ -5,10 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { Registry as MetricsRegistry } from 'prom-client';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
+import { restartNeeded } from '../config/restart-needed.ts';
 import { ALL_SCOPES } from './api/dependencies.ts';
 import { createApi } from './api/api.ts';
 import type { Clock } from '../lib/core/clock.ts';
-import { GovernorError } from '../lib/core/errors.ts';
+import { formatProblem, GovernorError } from '../lib/core/errors.ts';
 import { openAuditLog } from '../lib/observe/audit-log.ts';
 import { EventHub } from '../lib/observe/events.ts';
 import { createLogger } from '../lib/observe/logger.ts';
@@ -139,9 +140,17 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   const registry: Registry = new Registry({
     ports,
     loadDefinitions: () => {
-      const next = source.reload(metrics);
+      const next = source.reload({
+        onOutcome(problems) {
+          metrics.setConfigReload(problems === null);
+          if (problems === null) return;
+          const refused = problems.map(formatProblem);
+          recorder.record({ kind: 'daemon', event: 'config_reload', detail: { refused } });
+        },
+      });
+      const notes = restartNeeded(config.daemon, next.daemon);
       config = next;
-      return Promise.resolve(next.tools);
+      return Promise.resolve({ definitions: next.tools, notes });
     },
     events: hub,
     onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
@@ -154,7 +163,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
   const shutdown = installShutdown({
-    foreground: options.foreground,
+    terminal: options.foreground && process.stdin.isTTY,
     close: async (mode: ShutdownMode) => {
       state = 'stopping';
       rendezvous?.close();

@@ -15,8 +15,8 @@ import type { Locations } from './cli/locations.ts';
 export interface ConfigSource {
   /** @throws GovernorError invalid_config with every problem */
   load(): Config;
-  /** The same, and says to the metrics how it went. */
-  reload(metrics: { setConfigReload(successful: boolean): void }): Config;
+  /** The same, and tells how it went. */
+  reload(told: { onOutcome(problems: readonly Problem[] | null): void }): Config;
   /** null when there is no file to watch. */
   watch(onChange: () => void): ConfigWatcher | null;
 }
@@ -31,26 +31,21 @@ export function createConfigSource(locations: Locations): ConfigSource {
       env: process.env,
       listen: locations.listen,
     });
-  const load = (): Config => {
-    const result = read();
-    if (result.ok) return result.value;
-    throw new GovernorError('invalid_config', result.error.map(formatProblem).join('\n'), { problems: result.error });
-  };
   return {
-    load,
-    reload(metrics) {
-      try {
-        const config = load();
-        metrics.setConfigReload(true);
-        return config;
-      } catch (error) {
-        metrics.setConfigReload(false);
-        throw error;
-      }
+    load: () => valid(read()),
+    reload(told) {
+      const result = read();
+      told.onOutcome(result.ok ? null : result.error);
+      return valid(result);
     },
     // The contents are read again by the reload itself, which is the one way in for all that ask for it.
     watch: (onChange) => (path === null ? null : watchConfig({ path, load: read, onChange: () => onChange() })),
   };
+}
+
+function valid(result: Result<Config, readonly Problem[]>): Config {
+  if (result.ok) return result.value;
+  throw new GovernorError('invalid_config', result.error.map(formatProblem).join('\n'), { problems: result.error });
 }
 
 /** `$XDG_CONFIG_HOME/governor/limits.yaml`, where there is one. */

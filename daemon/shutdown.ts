@@ -11,7 +11,7 @@ export interface ShutdownOptions {
   hurry(): void;
   reload(): void;
   /** With a terminal, a hang-up means that the person has gone; without one it asks for a reload. */
-  readonly foreground: boolean;
+  readonly terminal: boolean;
   onSignal(signal: NodeJS.Signals, count: number): void;
 }
 
@@ -56,7 +56,7 @@ export function installShutdown(options: ShutdownOptions): Shutdown {
   const listeners: readonly (readonly [NodeJS.Signals, () => void])[] = [
     ['SIGINT', () => onSignal('SIGINT', 'all')],
     ['SIGTERM', () => onSignal('SIGTERM', 'managed')],
-    ['SIGHUP', () => (options.foreground ? onSignal('SIGHUP', 'all') : options.reload())],
+    ['SIGHUP', () => (options.terminal ? onSignal('SIGHUP', 'all') : options.reload())],
   ];
   for (const [signal, listener] of listeners) process.on(signal, listener);
   return { begin, done };

@@ -57,7 +57,7 @@ function judgeToken(
   const { access } = request;
   if (access === 'open' || (access === 'metrics' && settings.auth.metrics === 'none'))
     return { kind: 'allowed', by: 'anyone' };
-  if (settings.auth.api === 'none' && isLoopback(boundAddress))
+  if (access !== 'metrics' && settings.auth.api === 'none' && isLoopback(boundAddress))
     return { kind: 'allowed', by: 'loopback without token' };
   const scope = access === 'metrics' ? 'read' : access;
   const presented = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(request.authorization ?? '')?.[1];

@@ -2,7 +2,7 @@
 
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { RequestListener, Server } from 'node:http';
+import type { RequestListener, Server, ServerOptions } from 'node:http';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { formatListen } from '../../config/listen.ts';
@@ -12,9 +12,14 @@ import type { Listener } from './guard.ts';
 import { rawProblem } from './problems.ts';
 
 /** A whole request, headers and body, has to arrive in this time (slow clients hold a connection otherwise). */
-const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_TIMEOUT_MS = 5000;
+const NETWORK_TIMEOUTS: ServerOptions = {
+  requestTimeout: 30_000,
+  headersTimeout: 10_000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 5000,
+};
+/** Whoever may open the socket owns the daemon; a daemon that was held up must not blame its clients for it. */
+const LOCAL_TIMEOUTS: ServerOptions = { requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 5000 };
 /** Nothing moves on a connection: longer than any stop of a tool takes; event streams have their heartbeat. */
 const INACTIVITY_TIMEOUT_MS = 15 * 60_000;
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -40,13 +45,10 @@ export function createListeners(handle: RequestListener): Listeners {
   const accepted = new WeakMap<Socket, Listener>();
   const servers = new Set<Server>();
 
-  const serve = (identify: () => Listener | undefined): Server => {
+  const serve = (identify: () => Listener | undefined, timeouts: ServerOptions): Server => {
     const server = createServer(
       {
-        requestTimeout: REQUEST_TIMEOUT_MS,
-        headersTimeout: HEADERS_TIMEOUT_MS,
-        keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-        connectionsCheckingInterval: 5000,
+        ...timeouts,
         maxHeaderSize: MAX_HEADER_BYTES,
       },
       handle,
@@ -71,7 +73,7 @@ export function createListeners(handle: RequestListener): Listeners {
         );
       }
       await removeDeadSocket(path);
-      const server = serve(() => ({ kind: 'unix' }));
+      const server = serve(() => ({ kind: 'unix' }), LOCAL_TIMEOUTS);
       await bind(
         server,
         () => {
@@ -89,7 +91,7 @@ export function createListeners(handle: RequestListener): Listeners {
     },
     async listenTcp({ host, port }) {
       let bound: Listener | undefined;
-      const server = serve(() => bound);
+      const server = serve(() => bound, NETWORK_TIMEOUTS);
       await bind(
         server,
         () => server.listen({ host, port }),

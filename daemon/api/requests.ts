@@ -14,6 +14,11 @@ export const fileParams = z.object({ file: z.string() });
 
 export const logsQuery = z.strictObject({ lines: whole(1, 10_000, 'Newest lines to show; default 100').default(100) });
 
+export const runsQuery = z.strictObject({
+  state: z.enum(['live', 'ended']).describe('Only these; an unproven run counts as live').optional(),
+  limit: whole(1, 1000, 'At most this many runs; default 100').default(100),
+});
+
 /** `17`, or `daemon.17` as the stream writes it. */
 export const EVENT_ID = /^(?:[A-Za-z0-9_-]{1,64}\.)?[0-9]{1,15}$/;
 

@@ -84,10 +84,16 @@ function addDaemonCommands(program: Command, add: Add, act: Act): void {
 
 function addToolCommands(program: Command, add: Add, act: Act): void {
   addRunHelp(program);
-  const ls = add(program, 'ls', 'list the tools with their runs').alias('ps');
+  const ls = add(program, 'ls', 'list the tools with their runs, and what ended lately').alias('ps');
+  ls.argument('[name]', 'tool');
   ls.option('-v, --verbose', 'limits with origin and reason, usage, processes');
-  act(ls, async (session, { options }) =>
-    (await import('./commands/list.ts')).list(session, options['verbose'] === true),
+  ls.option('-a, --all', 'every ended run that is kept');
+  act(ls, async (session, { positional, options }) =>
+    (await import('./commands/list.ts')).list(session, {
+      name: optional(positional[0]),
+      verbose: options['verbose'] === true,
+      all: options['all'] === true,
+    }),
   );
   const usage = add(program, 'usage', 'usage against limits, for all tools or one').argument('[name]', 'tool');
   usage.option('-v, --verbose', 'every run by itself; why a reading is not there');

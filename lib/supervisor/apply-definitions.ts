@@ -7,18 +7,24 @@ import { changesBacking, setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Tool } from './tool.ts';
 
-export interface ToolTable {
+export interface LoadedDefinitions {
+  readonly definitions: readonly ToolDefinition[];
+  /** What else the file says, and when that takes effect. */
+  readonly notes: readonly string[];
+}
+
+export interface Applicable {
   readonly live: ReadonlyMap<string, Tool>;
   add(definition: ToolDefinition): Tool;
 }
 
 export async function applyDefinitions(
-  registry: ToolTable,
-  definitions: readonly ToolDefinition[],
+  registry: Applicable,
+  { definitions, notes }: LoadedDefinitions,
   ports: SupervisorPorts,
 ): Promise<ReloadOutcome> {
   const wanted = new Map(definitions.map((definition) => [definition.name, definition]));
-  const outcome = { changed: [] as string[], added: [] as string[], removed: [] as string[], notes: [] as string[] };
+  const outcome = { changed: [] as string[], added: [] as string[], removed: [] as string[], notes: [...notes] };
   for (const tool of registry.live.values()) {
     if (tool.definition.origin !== 'file' || wanted.has(tool.name)) continue;
     outcome.removed.push(tool.name);

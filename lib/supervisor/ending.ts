@@ -15,6 +15,8 @@ import type { EndView } from './views.ts';
 const KILL_TIMEOUT_MS = 30_000;
 
 export class Ending {
+  /** The reason stands on the tool's own stderr. */
+  said = false;
   readonly #run: Run;
   readonly #ports: SupervisorPorts;
   readonly #hurry = new AbortController();
@@ -146,7 +148,7 @@ export class Ending {
       'its stderr could not be written',
       () => {
         if (request !== null && request.reason !== 'exited')
-          lastWord?.write(`governor: ${run.tool}: ${request.message}`);
+          this.said = lastWord?.write(`governor: ${run.tool}: ${request.message}`) ?? this.said;
         lastWord?.close();
       },
       undefined,

@@ -41,8 +41,10 @@ export interface Governor {
   tools(): readonly ToolView[];
   tool(name: string): ToolView;
   run(id: string): RunView;
-  /** Live runs, then ended ones, newest first; at most 20 ended ones are kept. */
+  /** Live runs, then ended ones, newest first; at most 20 ended ones are kept. Also of a tool that is gone, for a while. */
   runs(name: string): readonly RunView[];
+  /** The same of all tools; of those that are gone, the newest 100. */
+  allRuns(): readonly RunView[];
   register(definition: ToolDefinition): Promise<ToolView>;
   unregister(name: string): Promise<void>;
   activate(name: string, options: { readonly context: string | null }): Promise<RunView>;

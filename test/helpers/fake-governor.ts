@@ -37,6 +37,7 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
   const events: EventView[] = [];
   const listeners = new Set<(event: EventView) => void>();
   const calls: string[] = [];
+  const gone: RunView[] = [];
   let nextRun = 0;
   let reloadOutcome: ReloadOutcome | GovernorError = { changed: [], added: [], removed: [], notes: [] };
   let broken: Error | null = null;
@@ -93,6 +94,14 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
       if (found === undefined) throw new GovernorError('unknown_run', `There is no run ${JSON.stringify(id)}`);
       return found;
     },
+    allRuns() {
+      const all = [...entries.values()];
+      return [
+        ...all.flatMap(live),
+        ...all.flatMap((entry) => entry.runs.filter((run) => run.state !== 'running').toReversed()),
+        ...gone,
+      ];
+    },
     runs(name) {
       const entry = find(name);
       return [...live(entry), ...entry.runs.filter((run) => run.state !== 'running').toReversed()];
@@ -105,7 +114,8 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
     },
     async unregister(name) {
       calls.push(`unregister ${name}`);
-      find(name);
+      const entry = find(name);
+      gone.unshift(...entry.runs.map(ended));
       entries.delete(name);
     },
     async activate(name, { context }) {

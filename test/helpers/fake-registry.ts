@@ -33,9 +33,10 @@ export function stand(t: TestScope, overrides: Omit<WorldOptions, 'clock'> = {})
   const world = fakeWorld({ ...overrides, clock: time });
   const forgotten: string[] = [];
   let definitions: readonly ToolDefinition[] = [];
+  let notes: readonly string[] = [];
   const registry = new Registry({
     ports: world.ports,
-    loadDefinitions: () => Promise.resolve(definitions),
+    loadDefinitions: () => Promise.resolve({ definitions, notes }),
     events: { subscribe: () => () => undefined },
     onPass: () => undefined,
     onSample: () => undefined,

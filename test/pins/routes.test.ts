@@ -19,6 +19,7 @@ GET /v1/audit/verify
 GET /v1/contexts
 GET /v1/events
 GET /v1/host
+GET /v1/runs
 GET /v1/runs/:id
 GET /v1/tools
 GET /v1/tools/:name

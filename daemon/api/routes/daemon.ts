@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { EventStreams } from '../event-stream.ts';
-import { auditQuery, EVENT_ID, eventsQuery, idParams, noQuery, stopBody } from '../requests.ts';
+import { auditQuery, EVENT_ID, eventsQuery, idParams, noQuery, runsQuery, stopBody } from '../requests.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
 import * as schemas from '../schemas/daemon.ts';
@@ -13,6 +13,21 @@ import { run, usage } from '../schemas/tool.ts';
 export function daemonRoutes(dependencies: ApiDependencies, streams: EventStreams): readonly Route[] {
   const { governor, version, stop } = dependencies;
   return [
+    route({
+      method: 'GET',
+      path: '/v1/runs',
+      access: 'read',
+      summary: 'Live runs, then ended ones, newest first; also of tools that are gone',
+      query: runsQuery,
+      answer: z.object({ runs: z.array(run) }),
+      errors: [],
+      handle: ({ query }) => ({
+        runs: governor
+          .allRuns()
+          .filter((view) => query.state === undefined || (query.state === 'ended') === (view.state === 'ended'))
+          .slice(0, query.limit),
+      }),
+    }),
     route({
       method: 'GET',
       path: '/v1/runs/{id}',

@@ -1,37 +1,98 @@
-/** `governor ls`: one line a tool; with -v everything there is to know of each. */
+/** `governor ls`: one line a tool, and what ended of those that are gone; with -v everything there is to know of each. */
 
 import { GovernorError } from '../../../lib/core/errors.ts';
-import type { ProcessView } from '../../../lib/os/backend.ts';
-import type { LimitView, RunView, ToolView, UsageView } from '../../../lib/supervisor/views.ts';
-import { createClient, segment, type Client } from '../client.ts';
+import type { RunView, ToolView } from '../../../lib/supervisor/views.ts';
+import { createClient, type Client } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
-import { printable } from '../text.ts';
-import {
-  ago,
-  commandText,
-  endText,
-  limitText,
-  liveRuns,
-  NOTHING,
-  ratioText,
-  readingText,
-  usageWithReason,
-} from '../values.ts';
-import { sourceText, stageActions, thresholds } from '../limit-text.ts';
+import { ago, endText, liveRuns, NOTHING } from '../values.ts';
 
-type ProcessOfRun = ProcessView & { readonly run: string };
+export interface ListOptions {
+  /** Only this tool. */
+  readonly name: string | null;
+  readonly verbose: boolean;
+  /** Every ended run that is kept, however long ago. */
+  readonly all: boolean;
+}
 
-export async function list(session: Session, verbose: boolean): Promise<ExitCode> {
+/** What a person sees without asking for more. */
+const ENDED_SHOWN = 5;
+const ENDED_WITHIN_MS = 60 * 60_000;
+const ENDED_KEPT = 1000;
+
+export async function list(session: Session, options: ListOptions): Promise<ExitCode> {
   const client = createClient(session.locations());
-  const reply = await client.get('/v1/tools');
-  const { tools } = reply.body as { readonly tools: readonly ToolView[] };
-  if (verbose) await listVerbosely(session, client, reply.text, tools);
-  else if (session.json) session.print(reply.text);
-  else if (tools.length === 0) session.print('No tools. Start one with: governor run -- COMMAND');
-  else session.print(...overview(session, tools));
+  const listed = await listedTools(client, options.name);
+  const ended = await endedRuns(client, listed.all, options.name);
+  if (listed.tools.length === 0 && ended.length === 0 && options.name !== null) {
+    throw new GovernorError(
+      'unknown_tool',
+      `There is no tool ${JSON.stringify(options.name)}, and none of that name ended lately`,
+    );
+  }
+  if (options.verbose) {
+    await (await import('./list-details.ts')).listDetails(session, client, listed.tools, ended);
+  } else if (session.json) {
+    session.print(JSON.stringify({ tools: listed.tools, ended }));
+  } else {
+    if (listed.tools.length > 0) session.print(...overview(session, listed.tools));
+    else if (options.name === null) session.print('No tools. Start one with: governor run -- COMMAND');
+    session.print(...endedLines(session, ended, options, listed.tools.length > 0));
+  }
   return EXIT.ok;
+}
+
+async function listedTools(
+  client: Client,
+  name: string | null,
+): Promise<{ readonly all: readonly ToolView[]; readonly tools: readonly ToolView[] }> {
+  const { tools: all } = (await client.get('/v1/tools')).body as { readonly tools: readonly ToolView[] };
+  return { all, tools: name === null ? all : all.filter((tool) => tool.name === name) };
+}
+
+/** Of tools that are listed no more: those of `governor run` go with their last run. */
+async function endedRuns(
+  client: Client,
+  listed: readonly ToolView[],
+  name: string | null,
+): Promise<readonly RunView[]> {
+  const names = new Set(listed.map((tool) => tool.name));
+  const { runs } = (await client.get(`/v1/runs?state=ended&limit=${ENDED_KEPT}`)).body as {
+    readonly runs: readonly RunView[];
+  };
+  return runs.filter(({ tool }) => !names.has(tool) && (name === null || tool === name));
+}
+
+const ENDED_COLUMNS: readonly Column[] = [
+  { title: 'ENDED', maxColumns: 40 },
+  { title: 'RUN' },
+  { title: 'AGO', align: 'right' },
+  { title: 'WHY', maxColumns: 120 },
+];
+
+function endedLines(
+  session: Session,
+  ended: readonly RunView[],
+  { name, all }: ListOptions,
+  below: boolean,
+): readonly string[] {
+  const nowMs = session.terminal.now();
+  const recent = ended.filter(({ endedAt }) => nowMs - Date.parse(endedAt ?? '') <= ENDED_WITHIN_MS);
+  const shown = all || name !== null ? ended : recent.slice(0, ENDED_SHOWN);
+  if (shown.length === 0) return [];
+  const rows = shown.map((run): readonly Cell[] => [
+    run.tool,
+    run.id,
+    ago(run.endedAt ?? run.startedAt, nowMs),
+    run.end === null ? NOTHING : endText(run.end),
+  ]);
+  const more = ended.length - shown.length;
+  return [
+    ...(below ? [''] : []),
+    ...renderTable(ENDED_COLUMNS, rows, session.style.dim),
+    ...(more === 0 ? [] : [session.style.dim(`${more} more: governor ls --all`)]),
+  ];
 }
 
 const COLUMNS: readonly Column[] = [
@@ -75,147 +136,4 @@ function note(tool: ToolView, live: readonly RunView[]): string {
     return `held back after repeated failures${tool.lastEnd === null ? '' : `: ${tool.lastEnd.message}`}`;
   if (tool.recovery.nextAttemptAt !== null) return `starts again at ${tool.recovery.nextAttemptAt}`;
   return live.length === 0 && tool.lastEnd !== null ? `ended: ${tool.lastEnd.message}` : '';
-}
-
-async function listVerbosely(
-  session: Session,
-  client: Client,
-  toolsText: string,
-  tools: readonly ToolView[],
-): Promise<void> {
-  const usageReply = await client.get('/v1/usage');
-  const processReplies = await processesOf(client, tools);
-  if (session.json) {
-    const documents = {
-      tools: JSON.parse(toolsText) as unknown,
-      usage: usageReply.body,
-      processes: Object.fromEntries(processReplies),
-    };
-    session.print(JSON.stringify(documents));
-    return;
-  }
-  const { usage } = usageReply.body as { readonly usage: readonly UsageView[] };
-  const processes = new Map(
-    processReplies.map(([name, body]) => [name, (body as { readonly processes: readonly ProcessOfRun[] }).processes]),
-  );
-  if (tools.length === 0) session.print('No tools. Start one with: governor run -- COMMAND');
-  tools.forEach((tool, index) => {
-    const ofTool = usage.find((view) => view.tool === tool.name) ?? null;
-    session.print(...(index === 0 ? [] : ['']), ...details(session, tool, ofTool, processes.get(tool.name) ?? []));
-  });
-}
-
-/** One after the other: there may be thousands of tools. */
-async function processesOf(
-  client: Client,
-  tools: readonly ToolView[],
-): Promise<readonly (readonly [string, unknown])[]> {
-  const replies: (readonly [string, unknown])[] = [];
-  for (const { name, runs } of tools) {
-    if (liveRuns(runs).length === 0) continue;
-    try {
-      replies.push([name, (await client.get(`/v1/tools/${segment(name)}/processes`)).body]);
-    } catch (error) {
-      // It ended since it was listed.
-      if (!(error instanceof GovernorError) || error.code !== 'unknown_tool') throw error;
-    }
-  }
-  return replies;
-}
-
-function details(
-  session: Session,
-  tool: ToolView,
-  usage: UsageView | null,
-  processes: readonly ProcessOfRun[],
-): readonly string[] {
-  const { style } = session;
-  const { server, recovery, lastEnd } = tool;
-  return [
-    `${style.bold(printable(tool.name))}  ${tool.state}, ${style.stage(tool.stage)(tool.stage)}`,
-    `  command   ${printable(commandText(tool.command))}`,
-    `  class     ${printable(tool.class)}   from ${tool.origin}${tool.managed ? ', owned by the daemon' : ''}`,
-    ...(server === null
-      ? []
-      : [
-          `  server    ${printable(`${server.name} ${server.version}, MCP ${server.protocol}, ${server.tools.length} tools`)}`,
-        ]),
-    `  recovery  ${recovery.strategy}, ${recovery.attempts} attempts${recovery.nextAttemptAt === null ? '' : `, next at ${recovery.nextAttemptAt}`}`,
-    ...(lastEnd === null ? [] : [`  last end  ${printable(endText(lastEnd))}`]),
-    ...indent(limitTable(session, tool.limits, usage)),
-    ...tool.runs.flatMap((run) =>
-      indent(
-        runDetails(
-          session,
-          run,
-          processes.filter((process) => process.run === run.id),
-        ),
-      ),
-    ),
-  ];
-}
-
-const LIMIT_COLUMNS: readonly Column[] = [
-  { title: 'LIMIT' },
-  { title: 'VALUE', align: 'right' },
-  { title: 'USED', maxColumns: 60 },
-  { title: '%', align: 'right' },
-  { title: 'ENFORCED' },
-  { title: 'FROM' },
-  { title: 'STAGES' },
-  { title: 'ACTIONS' },
-  { title: 'REASON' },
-];
-
-function limitTable(session: Session, limits: readonly LimitView[], usage: UsageView | null): readonly string[] {
-  const rows = limits.map((limit): readonly Cell[] => {
-    const used = usage?.resources.find(({ resource }) => resource === limit.resource);
-    return [
-      limit.resource,
-      limitText(limit),
-      used === undefined ? NOTHING : usageWithReason(used),
-      used === undefined ? NOTHING : { text: ratioText(used.ratio), paint: session.style.stage(used.stage) },
-      limit.limit === null ? NOTHING : (used?.enforcement ?? limit.enforcement),
-      sourceText(limit),
-      thresholds(limit),
-      stageActions(limit),
-      [limit.reason, limit.note].filter((part) => part !== undefined).join('; '),
-    ];
-  });
-  return renderTable(LIMIT_COLUMNS, rows, session.style.dim);
-}
-
-const PROCESS_COLUMNS: readonly Column[] = [
-  { title: 'PID', align: 'right' },
-  { title: 'PPID', align: 'right' },
-  { title: 'NAME' },
-  { title: 'STATE' },
-  { title: 'MEMORY', align: 'right' },
-  { title: 'CPU TIME', align: 'right' },
-  { title: 'FILES', align: 'right' },
-  { title: 'SOCKETS', align: 'right' },
-  { title: 'THREADS', align: 'right' },
-];
-
-function runDetails(session: Session, run: RunView, processes: readonly ProcessOfRun[]): readonly string[] {
-  const context = run.context === null ? '' : `, context ${run.context}`;
-  const governed = run.governed ? '' : `, not governed: ${run.notGovernedReason ?? 'its processes run elsewhere'}`;
-  const ended = run.end === null ? '' : `, ended: ${endText(run.end)}`;
-  const head = `run ${run.id}  ${run.state}, ${run.mode}, ${run.backend}, since ${run.startedAt}${context}${run.detached ? ', detached' : ''}${governed}${ended}`;
-  const rows = processes.map((process): readonly Cell[] => [
-    String(process.pid),
-    String(process.ppid),
-    process.name,
-    process.state,
-    readingText('memory', process.memory),
-    readingText('runtime', { kind: 'measured', value: process.cpuTimeMs, quality: 'exact', atMs: 0 }),
-    readingText('file_handles', process.fileHandles),
-    readingText('sockets', process.sockets),
-    String(process.threads),
-  ]);
-  return [printable(head), ...(rows.length === 0 ? [] : indent(renderTable(PROCESS_COLUMNS, rows, session.style.dim)))];
-}
-
-function indent(lines: readonly string[]): readonly string[] {
-  return lines.map((line) => `  ${line}`);
 }

@@ -37,13 +37,14 @@ t.test('the file that was named, read again each time', async (t) => {
   const configs = source(path);
   t.same(names(configs.load()), ['one']);
   writeFileSync(path, TWO);
-  const metrics: boolean[] = [];
-  t.same(names(configs.reload({ setConfigReload: (ok) => void metrics.push(ok) })), ['one', 'two']);
+  const outcomes: (number | null)[] = [];
+  const told = { onOutcome: (problems: readonly unknown[] | null) => void outcomes.push(problems?.length ?? null) };
+  t.same(names(configs.reload(told)), ['one', 'two']);
   writeFileSync(path, `${ONE}  three: { comand: node }\n`);
   const wrong = { ...isGovernorError('invalid_config'), message: new RegExp(`^${path}:4:`) };
-  t.throws(() => configs.reload({ setConfigReload: (ok) => void metrics.push(ok) }), wrong);
+  t.throws(() => configs.reload(told), wrong);
   t.throws(() => configs.load(), wrong);
-  t.same(metrics, [true, false]);
+  t.same(outcomes, [null, 2], 'no command, and a word that is none');
 });
 
 t.test('every problem is told at once, one line each', async (t) => {

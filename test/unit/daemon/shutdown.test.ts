@@ -15,7 +15,7 @@ interface Scene {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-function scene(t: Test, foreground = true): Scene {
+function scene(t: Test, terminal = true): Scene {
   const before = new Map(SIGNALS.map((signal) => [signal, new Set(process.listeners(signal))]));
   const added = (signal: (typeof SIGNALS)[number]) =>
     process.listeners(signal).filter((listener) => before.get(signal)?.has(listener) === false);
@@ -27,7 +27,7 @@ function scene(t: Test, foreground = true): Scene {
     fail = () => reject(new Error('a room did not close'));
   });
   const shutdown = installShutdown({
-    foreground,
+    terminal,
     close(mode) {
       log.push(`close ${mode}`);
       return work;

@@ -185,6 +185,23 @@ t.test('an ended run can be asked for after its tool has gone', async (t) => {
     await scene.registry.deactivate('tool');
   }
   for (const id of runs) t.match(scene.registry.run(id), { id, state: 'ended', pid: null, tool: 'tool' });
+  const newestFirst = runs.toReversed();
+  t.same(
+    scene.registry.runs('tool').map(({ id }) => id),
+    newestFirst,
+  );
+  const live = await scene.launch('tool');
+  t.same(
+    scene.registry.runs('tool').map(({ id }) => id),
+    [live.id, ...newestFirst],
+    'with those of the tool of the same name that came before',
+  );
+  await scene.launch('other');
+  await scene.registry.deactivate('other');
+  t.same(
+    scene.registry.allRuns().map(({ tool, state }) => `${tool} ${state}`),
+    ['tool running', 'other ended', 'tool ended', 'tool ended', 'tool ended'],
+  );
 });
 
 t.test('the last lines of stderr, masked', async (t) => {
@@ -197,7 +214,12 @@ t.test('the last lines of stderr, masked', async (t) => {
   t.equal(scene.registry.logs('tool', 10).length, 2, 'half a line is not a line');
   t.notMatch(scene.registry.logs('tool', 10).join(), /abcdefgh12345678/);
   await scene.registry.deactivate('tool');
-  t.match(scene.registry.logs('tool', 2), ['hal', 'governor: stopped on request']);
+  t.same(scene.registry.logs('tool', 1), ['hal'], 'the reason comes in from its stderr, where it was written');
+  t.same(scene.lastWords, ['governor: tool: stopped on request']);
+  await scene.registry.activate('tool', { context: null });
+  scene.points.fail('lastWord.open', new Error('EACCES'), 1);
+  await scene.registry.deactivate('tool');
+  t.same(scene.registry.logs('tool', 1), ['governor: tool: stopped on request'], 'where it could not be, it is added');
 });
 
 t.test('usage: the sum over the runs, the highest ratio, and what is not read is not zero', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { GovernorError } from '../../../lib/core/errors.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { limited } from '../../helpers/fake-ports.ts';
@@ -194,13 +195,53 @@ t.test('the breaker of direct runs counts emergency stops alone', async (t) => {
     await scene.launch('tool', overrides);
     scene.tree.holds.tasks = 400;
     await scene.time.pass(1_000);
-    t.same(scene.registry.tools(), [], 'stopped at once');
+    t.match(scene.registry.tools(), emergency === 0 ? [] : [{ state: 'failed', runs: [] }], 'stopped at once');
   }
   await t.rejects(scene.launch('tool', overrides), isGovernorError('breaker_open'));
   await t.rejects(scene.launch('tool', overrides), { message: /^tool had more than 1 emergency stops in 10m/ });
-  t.same(scene.registry.tools(), [], 'and leaves no entry');
+  t.match(scene.registry.tool('tool'), { state: 'failed', lastEnd: { reason: 'limit' } }, 'and it can be seen why');
   await scene.time.pass(600_000);
+  t.same(scene.registry.tools(), [], 'it goes when the window has passed');
   t.equal((await scene.launch('tool', overrides)).state, 'running');
+});
+
+t.test('someone closes the breaker of direct runs', async (t) => {
+  const scene = stand(t);
+  const overrides = { limits: limited({ tasks: 100 }), recovery: { ...RESTART, budget: 0 } };
+  for (const close of [
+    (name: string) => scene.registry.restart(name),
+    (name: string) => scene.registry.cleanup(name),
+  ]) {
+    await scene.launch('tool', overrides);
+    scene.tree.holds.tasks = 400;
+    await scene.time.pass(1_000);
+    await t.rejects(scene.launch('tool', overrides), isGovernorError('breaker_open'));
+    await close('tool');
+    t.same(scene.registry.tools(), []);
+  }
+  t.equal((await scene.launch('tool', overrides)).state, 'running');
+  await t.rejects(scene.registry.restart('tool'), isGovernorError('not_managed'));
+});
+
+t.test('a start of which nothing came: it is kept why, and a missing command is not tried again', async (t) => {
+  for (const [error, state] of [
+    [new GovernorError('command_not_found', 'tool: command not found'), 'registered'],
+    [new GovernorError('command_not_executable', 'cannot run tool'), 'registered'],
+    [new Error('EAGAIN'), 'recovering'],
+  ] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { recovery: RESTART });
+    scene.points.fail('resolveCommand', error, 1);
+    await t.rejects(tool.activate(null), error);
+    t.equal(tool.state, state);
+    t.match(scene.registry.tool('tool').lastEnd, {
+      reason: 'launch_failed',
+      message: `could not be started: ${error.message}`,
+      exit: 'unknown',
+      cleanup: null,
+    });
+    await scene.registry.deactivate('tool');
+  }
 });
 
 t.test("autostart starts what is to start, and a failure is the recovery's", async (t) => {

@@ -94,4 +94,5 @@ t.test('settings apply at the next request', async (t) => {
   t.equal((await overTcp(served, '/metrics', { token: null })).status, 401);
   api = 'none';
   t.equal((await overTcp(served, '/v1/tools', { token: null })).status, 200);
+  t.equal((await overTcp(served, '/metrics', { token: null })).status, 401, 'each has its own setting');
 });

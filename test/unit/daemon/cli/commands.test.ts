@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import t from 'tap';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
+import { fakeDefinition } from '../../../helpers/fake-views.ts';
 import { serve } from '../api/serve.ts';
 import type { Overrides, Served } from '../api/serve.ts';
 
@@ -35,6 +36,36 @@ t.test('ls', async (t) => {
   t.match((await cli(['ls'], { tty: true })).out, '\u001b[1mNAME', 'colours on a terminal');
 });
 
+t.test('ls of one tool, and of tools that are gone', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  t.notMatch((await cli(['ls', 'echo'])).out, 'naïve');
+  t.notMatch((await cli(['ls'])).out, 'ENDED');
+  await fake.activate('naïve tool', { context: null });
+  await fake.unregister('naïve tool');
+  const { out } = await cli(['ls']);
+  t.match(
+    out,
+    /^echo .*\n\nENDED +RUN +AGO +WHY\nnaïve tool +run0000002 +\S+ +stopped on request \(requested, signal SIGTERM\)/m,
+  );
+  t.match((await cli(['ls', 'naïve tool'])).out, /^ENDED +RUN.*\nnaïve tool +run0000002/);
+  t.match((await cli(['ls', '-v', 'naïve tool'])).out, /^naïve tool\n {2}run run0000002 {2}ended/);
+  t.match(JSON.parse((await cli(['ls', '--json'])).out), {
+    tools: [{ name: 'echo' }],
+    ended: [{ tool: 'naïve tool', end: { reason: 'requested' } }],
+  });
+  t.match(await cli(['ls', 'nobody']), { code: 1, out: '', err: /There is no tool "nobody"/ });
+  for (let count = 0; count < 7; count++) {
+    await fake.register({ ...fakeDefinition('passing'), origin: 'run' });
+    await fake.activate('passing', { context: null });
+    await fake.unregister('passing');
+  }
+  const recent = (await cli(['ls'])).out;
+  t.equal(recent.match(/^(passing|naïve)/gm)?.length, 5);
+  t.match(recent, /^3 more: governor ls --all$/m);
+  t.equal((await cli(['ls', '-a'])).out.match(/^(passing|naïve)/gm)?.length, 8);
+});
+
 t.test('NO_COLOR and TERM=dumb', async (t) => {
   const { cli, stateDir } = await daemon(t);
   for (const more of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
@@ -56,11 +87,12 @@ t.test('ls -v shows limits with their origin, usage with reasons, and processes'
   t.match(out, /^ {2}cpu +none .* – +–$/m);
   t.match(out, /n\/a \(.+\)/, 'a reading that is not there says why');
   t.match(out, /^ {4} *PID +PPID +NAME/m);
-  const { tools, usage, processes } = JSON.parse((await cli(['ls', '-v', '--json'])).out) as Record<
-    string,
-    Record<string, unknown>
-  >;
-  t.ok(tools?.['tools'] !== undefined && usage?.['usage'] !== undefined && processes?.['echo'] !== undefined);
+  t.match(JSON.parse((await cli(['ls', '-v', '--json'])).out), {
+    tools: [{ name: 'echo' }, { name: 'naïve tool' }],
+    ended: [],
+    usage: [{ tool: 'echo' }, { tool: 'naïve tool' }],
+    processes: { echo: { processes: [{}] } },
+  });
 });
 
 t.test('usage', async (t) => {

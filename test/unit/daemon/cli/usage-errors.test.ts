@@ -60,7 +60,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['lz', "governor: unknown command 'lz'"],
   ['--nonsense', "governor: unknown option '--nonsense'"],
   ['ls --nonsense', "governor: unknown option '--nonsense'"],
-  ['ls extra', "governor: too many arguments for 'ls'. Expected 0 arguments but got 1."],
+  ['ls a b', "governor: too many arguments for 'ls'. Expected 1 argument but got 2."],
   ['ls --state-dir', "governor: option '--state-dir <dir>' argument missing"],
   ['start', "governor: missing required argument 'name'"],
   ['start a b', "governor: too many arguments for 'start'. Expected 1 argument but got 2."],

@@ -1,0 +1,23 @@
+/** What of `daemon:` a running daemon cannot take up. */
+
+import type { DaemonConfig } from './config.ts';
+
+/** `auth` holds with the next request and `dry_run` for tools that are defined anew; these are built in at the start. */
+const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'dryRun'>, string>> = {
+  listen: 'listen',
+  backend: 'backend',
+  sampleIntervalMs: 'sample_interval',
+  audit: 'audit',
+  logLevel: 'log_level',
+  tempRoot: 'temp_root',
+};
+
+/** @returns one note a key that changed and holds only from the next start of the daemon */
+export function restartNeeded(before: DaemonConfig, after: DaemonConfig): readonly string[] {
+  return Object.entries(BUILT_IN)
+    .filter(([field]) => {
+      const key = field as keyof typeof BUILT_IN;
+      return JSON.stringify(before[key]) !== JSON.stringify(after[key]);
+    })
+    .map(([, key]) => `daemon.${key}: the new value holds from the next start of the daemon`);
+}

@@ -1,0 +1,24 @@
+import t from 'tap';
+import { daemonConfig } from '../../../config/config.ts';
+import type { DaemonFields } from '../../../config/daemon-schema.ts';
+import { restartNeeded } from '../../../config/restart-needed.ts';
+
+const config = (fields?: DaemonFields) => daemonConfig(fields, null, (path) => path);
+
+t.test('what a running daemon cannot take up is said by the key of the file', async (t) => {
+  const before = config();
+  t.same(restartNeeded(before, config()), []);
+  t.same(restartNeeded(before, config({ auth: { api: 'none' }, dry_run: true })), [], 'these hold without');
+  const after = config({
+    listen: { host: '127.0.0.1', port: 1 },
+    backend: 'procfs',
+    sample_interval: 500,
+    audit: { keep: 3 },
+    log_level: 'debug',
+    temp_root: '/var/tmp/governor',
+  });
+  t.same(
+    restartNeeded(before, after).map((note) => note.split(':')[0]),
+    ['listen', 'backend', 'sample_interval', 'audit', 'log_level', 'temp_root'].map((key) => `daemon.${key}`),
+  );
+});
