@@ -19,9 +19,8 @@ import type { SupervisorPorts } from './ports.ts';
 import { Recovery } from './recovery.ts';
 import type { Responder } from './responder.ts';
 import type { EndRequest, Run } from './run.ts';
-import { Starts } from './starts.ts';
-import { startDirect, startManaged } from './start.ts';
 import type { DirectStart } from './start.ts';
+import { Starter } from './starter.ts';
 import { ToolRuns } from './tool-runs.ts';
 import type { EndView, RunView } from './views.ts';
 import type { ServerInfo } from './ports.ts';
@@ -50,12 +49,9 @@ export class Tool {
   readonly #lifecycle: Lifecycle;
   readonly #runs: ToolRuns;
   readonly #unproven: UnprovenWatch;
-  readonly #starts = new Starts();
+  readonly #starter: Starter;
   /** An ad-hoc tool whose breaker is open goes when it closes. */
   #breakerTimer: NodeJS.Timeout | undefined;
-  /** Set when the daemon ends: what is still being started is ended at once. */
-  #final: { readonly request: EndRequest; readonly concerns: (run: Run) => boolean } | null = null;
-
   constructor(definition: ToolDefinition, context: ToolContext) {
     this.definition = definition;
     this.written = definition;
@@ -68,6 +64,15 @@ export class Tool {
       ports: context.ports,
       monitor: context.monitor,
       onEnded: (assembled, end, wasReady) => this.#ended(assembled, end, wasReady),
+    });
+    this.#starter = new Starter({
+      ports: context.ports,
+      monitor: context.monitor,
+      lifecycle: this.#lifecycle,
+      runs: this.#runs,
+      logs: this.logs,
+      definition: () => this.definition,
+      onFailed: (mode, reason, error) => this.#startFailed(mode, reason, error),
     });
     this.#unproven = new UnprovenWatch({
       ports: context.ports,
@@ -112,14 +117,14 @@ export class Tool {
   /** Starts a managed run; resolves when it is ready. @throws GovernorError when refused or failed */
   async activate(context: string | null): Promise<Run> {
     this.#admit();
-    return this.#starts.follow(this.#start(context));
+    return this.#start(context);
   }
 
   /** Puts a launcher under supervision; resolves when it was told to go on. */
   async adoptLauncher(request: DirectStart, definition = this.definition): Promise<Run> {
     if (!this.recovery.breakerMayClose()) throw this.#brokenOff();
     this.#admit();
-    return this.#starts.follow(this.#startDirect(request, definition));
+    return this.#starter.direct(request, definition);
   }
 
   #brokenOff(): GovernorError {
@@ -130,28 +135,10 @@ export class Tool {
     );
   }
 
-  async #startDirect(request: DirectStart, definition: ToolDefinition): Promise<Run> {
-    try {
-      const assembled = await this.#starts.during(() =>
-        startDirect(definition, request, this.#context.ports, {
-          onContained: (started) => this.#watch(started),
-          onFailed: (started, end) => this.#runs.end(started, end),
-        }),
-      );
-      this.#lifecycle.dispatch('run_started', assembled.run.id);
-      if (this.state !== 'active') await this.#runs.end(assembled, this.#overtaken());
-      return assembled.run;
-    } catch (error) {
-      this.#startFailed();
-      this.#unregisterIfAdHoc();
-      throw error;
-    }
-  }
-
   /** A run of an earlier daemon. */
   readopt(assembled: Assembled): void {
     this.#lifecycle.dispatch('activate_requested');
-    this.#watch(assembled);
+    this.#starter.watch(assembled);
     this.#lifecycle.dispatch('run_started', assembled.run.id);
   }
 
@@ -166,7 +153,7 @@ export class Tool {
       throw new GovernorError('unknown_run', `${this.name} has no run ${runId}`);
     if (runId === undefined) this.#lifecycle.dispatch('deactivate_requested');
     await this.#runs.endAll({ reason, message, graceMs }, ({ id }) => runId === undefined || id === runId);
-    if (runId === undefined) await this.#starts.followedToTheEnd();
+    if (runId === undefined) await this.#starter.settled();
   }
 
   /** Removes the tool for good, after its runs. */
@@ -177,7 +164,7 @@ export class Tool {
       message: 'stopped: the tool was unregistered',
       graceMs: this.definition.graceMs,
     });
-    await this.#starts.followedToTheEnd();
+    await this.#starter.settled();
   }
 
   /** Closes an open breaker and looks at unproven runs again. */
@@ -210,11 +197,8 @@ export class Tool {
 
   /** The daemon ends, and with it the runs that this concerns, also those whose start is under way. Never throws. */
   async shutDown(request: EndRequest, concerns: (run: Run) => boolean): Promise<void> {
-    this.#final = { request, concerns };
     this.recovery.cancel();
-    await this.#runs.endAll(request, concerns);
-    await this.#starts.settled();
-    await this.#runs.endAll(request, concerns);
+    await this.#starter.shutDown(request, concerns);
   }
 
   /** The daemon goes and leaves its direct runs alive: nothing is ended, nothing is written any more. */
@@ -248,58 +232,24 @@ export class Tool {
   }
 
   async #start(context: string | null): Promise<Run> {
-    let reason: EndReason = 'launch_failed';
-    try {
-      const assembled = await this.#starts.during(() =>
-        startManaged(this.definition, context, this.#context.ports, {
-          onContained: (started) => this.#watch(started),
-          onLogLine: (line) => this.logs.add(line),
-          onExit: (run) => this.#context.monitor.poke(run.id),
-          onFailed: async (started, request) => {
-            await this.#runs.end(started, request);
-            reason = started.ending.request?.reason ?? request.reason;
-          },
-        }),
-      );
-      this.#lifecycle.dispatch('run_started', assembled.run.id);
-      if (this.state !== 'active') {
-        reason = 'requested';
-        await this.#runs.end(assembled, this.#overtaken());
-        throw new GovernorError('illegal_state', `${this.name} was stopped while it was starting`);
-      }
-      this.server = assembled.run.connection?.server ?? null;
-      this.recovery.started();
-      return assembled.run;
-    } catch (error) {
-      if (reason === 'launch_failed') this.lastEnd = neverBegan(error);
-      // What somebody stopped is not started again.
-      if (this.state === 'deactivating' || this.state === 'unregistering' || this.#final !== null) reason = 'requested';
-      this.#startFailed();
-      if (!isLasting(error)) this.#considerRecovery(reason);
-      throw error;
-    }
+    const run = await this.#starter.managed(context);
+    this.server = run.connection?.server ?? null;
+    this.recovery.started();
+    return run;
   }
 
-  #overtaken(): EndRequest {
-    return { reason: 'requested', message: 'stopped while it was starting', graceMs: this.definition.graceMs };
-  }
-
-  #startFailed(): void {
+  #startFailed(mode: Run['init']['mode'], reason: EndReason, error: unknown): void {
+    if (mode === 'managed' && reason === 'launch_failed') this.lastEnd = neverBegan(error);
+    const stopped = this.state === 'deactivating' || this.state === 'unregistering' || this.#starter.isFinal;
     if (this.#idle()) this.#lifecycle.dispatch(this.state === 'active' ? 'last_run_ended' : 'launch_failed');
+    // What somebody stopped is not started again; what is missing is not there the next time either.
+    if (mode === 'managed' && !stopped && !isLasting(error)) this.#considerRecovery(reason);
+    this.#unregisterIfAdHoc();
   }
 
   /** No run, and none under way. */
   #idle(): boolean {
-    return this.runs.size === 0 && this.#starts.none;
-  }
-
-  #watch(assembled: Assembled): void {
-    this.#runs.watch(assembled);
-    const final = this.#final;
-    // Not in the middle of its start, which goes on adding what the end has to release.
-    if (final?.concerns(assembled.run) === true) setImmediate(() => void this.#runs.end(assembled, final.request));
-    else if (this.state === 'deactivating' || this.state === 'unregistering')
-      setImmediate(() => void this.#runs.end(assembled, this.#overtaken()));
+    return this.runs.size === 0 && this.#starter.idle;
   }
 
   #ended(assembled: Assembled, end: EndView, wasReady: boolean): void {
@@ -334,7 +284,7 @@ export class Tool {
   #recover(): void {
     if (this.state !== 'recovering') return;
     this.#lifecycle.dispatch('recovery_due');
-    this.#starts.follow(this.#start(null)).catch((error: unknown) => {
+    this.#start(null).catch((error: unknown) => {
       this.#context.ports.log.warn({ tool: this.name, err: error }, 'a restart failed');
     });
   }
@@ -372,7 +322,6 @@ function neverBegan(error: unknown): EndView {
   return { reason: 'launch_failed', message, exit: 'unknown', cleanup: null };
 }
 
-/** Trying again does not mend it. */
 function isLasting(error: unknown): boolean {
   return (
     error instanceof GovernorError && (error.code === 'command_not_found' || error.code === 'command_not_executable')

@@ -1,0 +1,161 @@
+/** Starts runs of one tool, beside its mailbox, and keeps account of the starts that are under way. */
+
+import type { EndReason } from '../core/audit-record.ts';
+import { GovernorError } from '../core/errors.ts';
+import type { Assembled } from './assembly.ts';
+import type { ToolDefinition } from './governor.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { LogRing } from './log-ring.ts';
+import type { Monitor } from './monitor.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { EndRequest, Run } from './run.ts';
+import { startDirect, startManaged } from './start.ts';
+import type { DirectStart } from './start.ts';
+import type { ToolRuns } from './tool-runs.ts';
+
+export interface StarterOptions {
+  readonly ports: SupervisorPorts;
+  readonly monitor: Monitor;
+  readonly lifecycle: Lifecycle;
+  readonly runs: ToolRuns;
+  readonly logs: LogRing;
+  definition(): ToolDefinition;
+  /** Told before the error is thrown on. @param reason `launch_failed`: not even a run came of it */
+  onFailed(mode: Run['init']['mode'], reason: EndReason, error: unknown): void;
+}
+
+export class Starter {
+  readonly #options: StarterOptions;
+  readonly #starts = new Set<Promise<unknown>>();
+  /** The same to their very end, what they have to end themselves included. */
+  readonly #followed = new Set<Promise<unknown>>();
+  /** Set when the daemon ends: what is still being started is ended at once. */
+  #final: { readonly request: EndRequest; readonly concerns: (run: Run) => boolean } | null = null;
+
+  constructor(options: StarterOptions) {
+    this.#options = options;
+  }
+
+  /** No start is under way. */
+  get idle(): boolean {
+    return this.#starts.size === 0;
+  }
+
+  /** What is started from now on is ended at once. */
+  get isFinal(): boolean {
+    return this.#final !== null;
+  }
+
+  /** Puts a launcher under supervision. @throws GovernorError when that fails */
+  direct(request: DirectStart, definition: ToolDefinition): Promise<Run> {
+    return this.#follow(this.#direct(request, definition));
+  }
+
+  /** Resolves when the tool is ready. @throws GovernorError when it does not get ready, or is stopped before it is */
+  managed(context: string | null): Promise<Run> {
+    return this.#follow(this.#managed(context));
+  }
+
+  /** From now on the run is looked after; one that was overtaken by a stop is ended. */
+  watch(assembled: Assembled): void {
+    const { runs } = this.#options;
+    runs.watch(assembled);
+    const final = this.#final;
+    // Not in the middle of its start, which goes on adding what the end has to release.
+    if (final?.concerns(assembled.run) === true) setImmediate(() => void runs.end(assembled, final.request));
+    else if (this.#isStopping()) setImmediate(() => void runs.end(assembled, this.#overtaken()));
+  }
+
+  /** The daemon ends: what of this tool it concerns is ended, also what is still being started. Never throws. */
+  async shutDown(request: EndRequest, concerns: (run: Run) => boolean): Promise<void> {
+    this.#final = { request, concerns };
+    await this.#options.runs.endAll(request, concerns);
+    await Promise.allSettled(this.#starts);
+    await this.#options.runs.endAll(request, concerns);
+  }
+
+  /** Resolves when the starts of now are over, and what they began is ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#followed);
+  }
+
+  async #direct(request: DirectStart, definition: ToolDefinition): Promise<Run> {
+    const { ports, runs, lifecycle, onFailed } = this.#options;
+    try {
+      const assembled = await this.#during(() =>
+        startDirect(definition, request, ports, {
+          onContained: (started) => this.watch(started),
+          onFailed: (started, end) => runs.end(started, end),
+        }),
+      );
+      lifecycle.dispatch('run_started', assembled.run.id);
+      if (lifecycle.state !== 'active') await runs.end(assembled, this.#overtaken());
+      return assembled.run;
+    } catch (error) {
+      onFailed('direct', 'launch_failed', error);
+      throw error;
+    }
+  }
+
+  async #managed(context: string | null): Promise<Run> {
+    const { ports, monitor, runs, lifecycle, logs, definition, onFailed } = this.#options;
+    let reason: EndReason = 'launch_failed';
+    try {
+      const assembled = await this.#during(() =>
+        startManaged(definition(), context, ports, {
+          onContained: (started) => this.watch(started),
+          onLogLine: (line) => logs.add(line),
+          onExit: (run) => monitor.poke(run.id),
+          onFailed: async (started, request) => {
+            await runs.end(started, request);
+            reason = started.ending.request?.reason ?? request.reason;
+          },
+        }),
+      );
+      lifecycle.dispatch('run_started', assembled.run.id);
+      if (lifecycle.state !== 'active') {
+        reason = 'requested';
+        await runs.end(assembled, this.#overtaken());
+        throw new GovernorError('illegal_state', `${assembled.run.tool} was stopped while it was starting`);
+      }
+      return assembled.run;
+    } catch (error) {
+      onFailed('managed', reason, error);
+      throw error;
+    }
+  }
+
+  #isStopping(): boolean {
+    const { state } = this.#options.lifecycle;
+    return state === 'deactivating' || state === 'unregistering';
+  }
+
+  #overtaken(): EndRequest {
+    return {
+      reason: 'requested',
+      message: 'stopped while it was starting',
+      graceMs: this.#options.definition().graceMs,
+    };
+  }
+
+  /** A start that is over, either way, counts no more. */
+  async #during<T>(start: () => Promise<T>): Promise<T> {
+    const started = start();
+    this.#starts.add(started);
+    try {
+      return await started;
+    } finally {
+      this.#starts.delete(started);
+    }
+  }
+
+  /** A stop waits for what it has overtaken. */
+  #follow<T>(start: Promise<T>): Promise<T> {
+    const over: Promise<unknown> = start.then(
+      () => this.#followed.delete(over),
+      () => this.#followed.delete(over),
+    );
+    this.#followed.add(over);
+    return start;
+  }
+}
