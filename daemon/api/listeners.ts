@@ -23,7 +23,7 @@ const LOCAL_TIMEOUTS: ServerOptions = { requestTimeout: 0, headersTimeout: 0, ke
 /** Nothing moves on a connection: longer than any stop of a tool takes; event streams have their heartbeat. */
 const INACTIVITY_TIMEOUT_MS = 15 * 60_000;
 const MAX_HEADER_BYTES = 16 * 1024;
-const MAX_CONNECTIONS = 512;
+const MAX_CONNECTIONS = 4096;
 /** sun_path of Linux holds 108 bytes with the closing zero, unix(7). */
 const MAX_SOCKET_PATH_BYTES = 107;
 

@@ -3,11 +3,12 @@
  * spawn the process itself and, at the end, kill only the direct child.
  */
 
-import { ReadBuffer, serializeMessage } from '@modelcontextprotocol/client';
+import { deserializeMessage, serializeMessage } from '@modelcontextprotocol/client';
 import type { JSONRPCMessage, Transport } from '@modelcontextprotocol/client';
 import type { Readable, Writable } from 'node:stream';
+import { LineReader } from './line-reader.ts';
 
-/** A message longer than this is no MCP message: 64 MiB. The reader's memory is bounded by it. */
+/** A line longer than this is no MCP message. The reader's memory is bounded by it. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 export interface ToolStdio {
@@ -20,7 +21,12 @@ export class StdioTransport implements Transport {
   onerror?: (error: Error) => void;
   onmessage?: (message: JSONRPCMessage) => void;
   readonly #stdio: ToolStdio;
-  readonly #buffer = new ReadBuffer({ maxBufferSize: MAX_MESSAGE_BYTES });
+  /** The SDK's ReadBuffer copies what it holds with each chunk: a line of 64 MiB would take it minutes. */
+  readonly #lines = new LineReader({
+    maxLineBytes: MAX_MESSAGE_BYTES,
+    onLine: (line) => this.#read(line),
+    onTooLong: () => this.onerror?.(new Error(`a line of more than ${MAX_MESSAGE_BYTES} bytes was dropped`)),
+  });
   #closed = false;
 
   constructor(stdio: ToolStdio) {
@@ -29,7 +35,9 @@ export class StdioTransport implements Transport {
 
   start(): Promise<void> {
     const { stdout, stdin } = this.#stdio;
-    stdout.on('data', (chunk: Buffer) => this.#read(chunk));
+    stdout.on('data', (chunk: Buffer) => {
+      if (!this.#closed) this.#lines.push(chunk);
+    });
     stdout.once('close', () => void this.close());
     stdout.once('end', () => void this.close());
     stdout.on('error', (error) => this.onerror?.(error));
@@ -48,31 +56,23 @@ export class StdioTransport implements Transport {
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     this.#closed = true;
-    this.#buffer.clear();
+    this.#lines.clear();
     // What the tool still prints is read and dropped, so that it never blocks on a full pipe.
     this.#stdio.stdout.resume();
     this.onclose?.();
     return Promise.resolve();
   }
 
-  #read(chunk: Buffer): void {
-    if (this.#closed) return;
+  #read(line: string): void {
+    // Log lines on stdout are no messages.
+    if (this.#closed || !line.trimStart().startsWith('{')) return;
+    let message: JSONRPCMessage;
     try {
-      this.#buffer.append(chunk);
+      message = deserializeMessage(line);
     } catch (error) {
       this.onerror?.(error as Error);
-      void this.close();
       return;
     }
-    for (;;) {
-      try {
-        const message = this.#buffer.readMessage();
-        if (message === null) return;
-        this.onmessage?.(message);
-      } catch (error) {
-        // A line that is no message (a log line on stdout): said, and the next one is read.
-        this.onerror?.(error as Error);
-      }
-    }
+    this.onmessage?.(message);
   }
 }
