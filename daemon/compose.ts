@@ -20,7 +20,7 @@ import { bootId } from '../lib/os/procfs/stat.ts';
 import { selectBackend } from '../lib/os/select.ts';
 import { acquireInstanceLock } from '../lib/process/instance-lock.ts';
 import { Ledger } from '../lib/process/ledger.ts';
-import { Rendezvous, waitingLaunchers } from '../lib/process/rendezvous.ts';
+import { Rendezvous, unansweredLaunchers } from '../lib/process/rendezvous.ts';
 import { Scope } from '../lib/scope/scope.ts';
 import { reconcile } from '../lib/supervisor/reconcile.ts';
 import { Registry } from '../lib/supervisor/registry.ts';
@@ -211,7 +211,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     event: 'start',
     detail: { version: governorVersion(), pid: process.pid, backend: backend.id, config: config.file },
   });
-  const waiting = new Set(waitingLaunchers(`${stateDir}/launch`));
+  const waiting = new Set(unansweredLaunchers(`${stateDir}/launch`));
   const afterwards = await reconcile({
     ports,
     registry,

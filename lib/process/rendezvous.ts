@@ -14,6 +14,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -61,8 +62,10 @@ export class Rendezvous {
     const { directory } = options;
     mkdirSync(join(directory, 'pending'), { recursive: true, mode: 0o700 });
     const doorbell = join(directory, 'doorbell');
-    rmSync(doorbell, { force: true });
-    execFileSync('mkfifo', ['-m', '600', doorbell]);
+    // Put in its place at once: a launcher that rings while there is none would make a plain file of that name.
+    rmSync(`${doorbell}.new`, { force: true });
+    execFileSync('mkfifo', ['-m', '600', `${doorbell}.new`]);
+    renameSync(`${doorbell}.new`, doorbell);
     // Read-write, so that the FIFO never reports end of file between two launchers.
     this.#socket = new Socket({
       fd: openSync(doorbell, constants.O_RDWR | constants.O_NONBLOCK),
@@ -74,9 +77,10 @@ export class Rendezvous {
     this.#socket.on('error', (error) => options.onRefused(`doorbell: ${error.message}`));
     writeFileSync(join(directory, 'daemon'), `${options.self.pid} ${options.self.startTicks}\n`, { mode: 0o600 });
     forgetEnvironments(directory);
+    putBack(directory);
     for (const pid of waitingLaunchers(directory)) {
       const pending = join(directory, 'pending', String(pid));
-      const line = readFileSync(pending, 'latin1').trim();
+      const line = readRequest(pending);
       if (line.startsWith(`${pid} `)) this.#serve(line);
       // A full disk takes the name of a request but not its text. Who still lives may be about to write it.
       else if (options.facts.identity(pid) === null) rmSync(pending, { force: true });
@@ -141,16 +145,25 @@ export class Rendezvous {
     });
   }
 
-  /** The request stays on disk until its answer is known: a daemon that dies before leaves it to the next one. */
+  /**
+   * The request stays on disk until it is answered: a daemon that dies before leaves it to the next one. It dies right
+   * after: then the next one finds that the launcher has become something else. Meanwhile it goes by another name, since
+   * the tool may be a launcher itself, with the same pid.
+   */
   #answerOnce(file: number, launcher: ProcessIdentity, pending: string): (lines: readonly string[]) => boolean {
     let answered = false;
     return (lines) => {
       if (answered) return false;
       answered = true;
-      rmSync(pending, { force: true });
-      this.#underWay.delete(launcher.pid);
-      if (this.#underWay.size === 0) this.#onIdle();
-      return this.#write(file, launcher, lines);
+      const aside = `${pending}${ASIDE}`;
+      try {
+        if (existsSync(pending)) renameSync(pending, aside);
+        return this.#write(file, launcher, lines);
+      } finally {
+        rmSync(aside, { force: true });
+        this.#underWay.delete(launcher.pid);
+        if (this.#underWay.size === 0) this.#onIdle();
+      }
     };
   }
 
@@ -190,4 +203,52 @@ export function waitingLaunchers(directory: string): readonly number[] {
   return readdirSync(pending)
     .filter((name) => /^\d{1,10}$/.test(name))
     .map(Number);
+}
+
+/**
+ * Of these, the processes that still hold the pipe which their request names. A daemon that dies right after an answer
+ * leaves the request of a process that has become its tool, or is gone.
+ * @param directory as in the options
+ */
+export function unansweredLaunchers(directory: string): readonly number[] {
+  putBack(directory);
+  return waitingLaunchers(directory).filter((pid) => {
+    const [, descriptor] = /^\d+ (\d{1,4})$/.exec(readRequest(join(directory, 'pending', String(pid)))) ?? [];
+    return descriptor !== undefined && isPipe(`/proc/${pid}/fd/${descriptor}`);
+  });
+}
+
+/** After the pid of a request that is being answered. */
+const ASIDE = '.answered';
+
+/** What an earlier daemon was about to answer when it died. */
+function putBack(directory: string): void {
+  const pending = join(directory, 'pending');
+  if (!existsSync(pending)) return;
+  for (const name of readdirSync(pending).filter((found) => found.endsWith(ASIDE))) {
+    const request = join(pending, name.slice(0, -ASIDE.length));
+    // Its process has asked again since: as another launcher.
+    if (existsSync(request)) rmSync(join(pending, name), { force: true });
+    else renameSync(join(pending, name), request);
+  }
+}
+
+/** Empty when its launcher has not written it yet, or has taken it back. */
+function readRequest(pending: string): string {
+  try {
+    return readFileSync(pending, 'latin1').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+function isPipe(path: string): boolean {
+  try {
+    return statSync(path).isFIFO();
+  } catch (error) {
+    // ENOENT: no such process or descriptor; ESRCH: it is just ending; EACCES: another user's.
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
 }

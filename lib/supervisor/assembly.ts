@@ -71,10 +71,10 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
   };
   const progress: Assembled['progress'] = (step, leader) => {
     entry = { ...entry, step, ...(leader === undefined ? {} : { leader }) };
-    ports.ledger.write(entry);
+    putOnRecord(entry, ports);
   };
   try {
-    ports.ledger.write(entry);
+    putOnRecord(entry, ports);
     let ending: Ending | null = null;
     releaseLedger({ scope, run: runId, ending: () => ending, progress, ports });
     // A dry run is held by nothing: a kernel cap would act where Governor promised not to.
@@ -136,6 +136,27 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
       : new GovernorError('launch_failed', `${definition.name} could not be contained: ${(error as Error).message}`, {
           cause: error,
         });
+  }
+}
+
+const REFUSALS: Readonly<Record<string, string>> = {
+  ENOSPC: 'its disk is full',
+  EDQUOT: 'its disk quota is used up',
+  EROFS: 'it is read-only',
+};
+
+/** Whoever asked for the tool hears what is wrong with the disk, and not only the number that the kernel has for it. */
+function putOnRecord(entry: LedgerEntry, ports: SupervisorPorts): void {
+  try {
+    ports.ledger.write(entry);
+  } catch (error) {
+    const why = REFUSALS[(error as NodeJS.ErrnoException).code ?? ''];
+    if (why === undefined) throw error;
+    throw new GovernorError(
+      'launch_failed',
+      `${entry.tool}: what starts is first put on record in the state directory, but ${why}`,
+      { cause: error },
+    );
   }
 }
 

@@ -172,7 +172,7 @@ async function destroyStaleSockets(run: Run, ports: SupervisorPorts): Promise<nu
   const stale = run.init.containment.inspect
     .sockets()
     .flatMap(({ state, local, remote }) =>
-      state === 'CLOSE_WAIT' && local !== null && remote !== null ? [{ local, remote }] : [],
+      state === 'CLOSE-WAIT' && local !== null && remote !== null ? [{ local, remote }] : [],
     );
   if (stale.length === 0) return 0;
   ports.recorder.record({

@@ -158,10 +158,16 @@ t.test('a state directory that fills up while tools run: supervision goes on and
   orphan.child.kill('SIGKILL');
   t.same((await survivorsAfter(orphan.marker, 10_000)).map(formatSurvivor), [], 'a dead client is noticed');
   t.match(daemon.output(), /"level":"error".*"the audit log cannot be written: entries wait"/);
+  // What the stopped ones held is free again, or has been taken by the audit: until nothing is.
+  const more = fill(stateDir, 'more');
   const refused = await daemon.cli(['run', '--', 'true']);
   t.equal(refused.code, 125, 'no launch that could not be put on record');
-  t.match(refused.stderr, /^governor: .*(ENOSPC|no space|full)[^\n]*\n$/i);
-  rmSync(filler);
+  t.equal(
+    refused.stderr,
+    `governor: cannot write to ${stateDir}/launch: the disk is full or read-only, or it belongs to somebody else\n`,
+  );
+  t.same(readdirSync(join(stateDir, 'launch/pending')), [], 'nor a request of it');
+  for (const file of [filler, more]) rmSync(file);
   await waitFor('the audit to be written again', () => /"the audit log is written again"/.test(daemon.output()));
   const { entries } = (await daemon.call('GET', '/v1/audit?kind=cleanup')).json as {
     entries: { tool: string; reason: string }[];
@@ -175,6 +181,28 @@ t.test('a state directory that fills up while tools run: supervision goes on and
   t.equal((await daemon.cli(['run', '--', 'true'])).code, 0, 'launches go on');
   await daemon.stop();
   t.same(readdirSync(join(stateDir, 'ledger')), []);
+});
+
+t.test('a disk with room for the request of a launcher and for nothing more', async (t) => {
+  const daemon = await startDaemon(t, { config: CONFIG });
+  const ledger = join(daemon.stateDir, 'ledger');
+  const mounted = mountTmpfs(t, 'size=16k', ledger);
+  if (mounted.skip !== null) return t.comment(`skipped: ${mounted.skip}`);
+  const filler = fill(ledger);
+  const refusal = 'what starts is first put on record in the state directory, but its disk is full';
+  const refused = await daemon.cli(['run', '--', 'true']);
+  t.match(refused, { code: 125, stderr: `governor: true: ${refusal}\n` });
+  const body = { name: 'managed', command: 'cat', readiness: 'none' };
+  t.equal((await daemon.call('POST', '/v1/tools', body)).status, 201);
+  t.match(await daemon.call('POST', '/v1/tools/managed/activate'), {
+    status: 500,
+    json: { code: 'launch_failed', detail: `managed: ${refusal}` },
+  });
+  t.same(children(daemon.pid), [], 'nothing was started');
+  rmSync(filler);
+  t.same(readdirSync(ledger), [], 'nor is anything on record');
+  t.equal((await daemon.cli(['run', '--', 'true'])).code, 0, 'launches go on');
+  await daemon.stop();
 });
 
 t.test('damaged files in the state directory', async (t) => {
@@ -331,15 +359,24 @@ function refusedWith(t: Test, outcome: Outcome, line: RegExp): void {
   t.match(lines[0], /^governor: /);
 }
 
+function children(pid: number): readonly string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .split(' ')
+    .filter((word) => word !== '');
+}
+
 /** One file that takes every byte that is left. @returns its path */
-function fill(directory: string): string {
-  const path = join(directory, 'filler');
+function fill(directory: string, name = 'filler'): string {
+  const path = join(directory, name);
   spawnSync('dd', ['if=/dev/zero', `of=${path}`, 'bs=4k'], { stdio: 'ignore' });
   return path;
 }
 
-function mountTmpfs(t: TestScope, options: string): { readonly path: string; readonly skip: string | null } {
-  const path = mkdtempSync(join(tmpdir(), 'gov-test-'));
+function mountTmpfs(
+  t: TestScope,
+  options: string,
+  path = mkdtempSync(join(tmpdir(), 'gov-test-')),
+): { readonly path: string; readonly skip: string | null } {
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `${options},mode=0700`, 'tmpfs', path], {
     encoding: 'utf8',
   });

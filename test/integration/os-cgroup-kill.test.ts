@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 
 import type { Containment } from '../../lib/os/backend.ts';
+import { withoutHeadStarts } from '../../lib/os/cgroup2/grace-period.ts';
 import { readCgroupMounts } from '../../lib/os/mounts.ts';
 import { isGovernorError } from '../helpers/governor-error.ts';
 import { cgroupBenches, emptied, endAll, limitsOf } from '../helpers/cgroup-backends.ts';
@@ -162,12 +163,16 @@ for (const bench of await cgroupBenches()) {
     const home = ownGroup();
     const self = identityOf(process.pid);
     if (self === null) throw new Error('no identity of this process');
-    const refused = moveInto(join(membershipOf(run), 'cgroup.procs'), process.pid);
+    const refused = await withoutHeadStarts(async () => moveInto(join(membershipOf(run), 'cgroup.procs'), process.pid));
     if (refused !== null) {
       t.pass(`out of a login session nobody but systemd can move this process: ${refused}`);
       return;
     }
     try {
+      t.ok(
+        run.membership.members().some(({ pid }) => pid === process.pid),
+        'it is in the group',
+      );
       await t.rejects(run.killer.kill(), /refused to kill/);
     } finally {
       writeFileSync(home, String(process.pid));

@@ -11,17 +11,37 @@ import { KernelWriteError, writeKernelFile } from '../kernel-file.ts';
 import { readCgroupMounts } from '../mounts.ts';
 
 let known: { readonly groups: string; readonly procs: string | null } | null = null;
+const underWay = new Set<Promise<void>>();
+let held = 0;
 
 /** Returns at once; a kernel that refuses only takes the head start away. */
 export function beginGracePeriod(): void {
+  if (held > 0) return;
   // Asked anew each time: somebody may have moved this process, and it must not be moved back.
   const groups = readFileSync('/proc/self/cgroup', 'latin1');
   if (known?.groups !== groups) known = { groups, procs: ownProcs() };
   if (known.procs === null) return;
-  writeKernelFile(known.procs, '0').catch((error: unknown) => {
-    // EACCES, EPERM, EROFS: not ours to write; EBUSY, ENOTSUP: the group hands controllers down; ENOENT, ENODEV: it is gone.
-    if (!(error instanceof KernelWriteError)) throw error;
-  });
+  const move = writeKernelFile(known.procs, '0')
+    .catch((error: unknown) => {
+      // EACCES, EPERM, EROFS: not ours to write; EBUSY, ENOTSUP: the group hands controllers down; ENOENT, ENODEV: it is gone.
+      if (!(error instanceof KernelWriteError)) throw error;
+    })
+    .finally(() => underWay.delete(move));
+  underWay.add(move);
+}
+
+/**
+ * Around a move of this process to another group. A head start takes its turn on a thread: one that was begun before the
+ * move and comes after it would take this process back.
+ */
+export async function withoutHeadStarts<T>(move: () => Promise<T>): Promise<T> {
+  held += 1;
+  try {
+    await Promise.all(underWay);
+    return await move();
+  } finally {
+    held -= 1;
+  }
 }
 
 function ownProcs(): string | null {

@@ -13,6 +13,7 @@ import { errnoOf, isDenied, isGone, KernelWriteError, writeKernelFile } from '..
 import type { Hierarchy } from '../mounts.ts';
 import { readStat } from '../procfs/stat.ts';
 import { ensureGroup, isWritable, readOrNull, removeIfEmpty } from './directory.ts';
+import { withoutHeadStarts } from './grace-period.ts';
 
 export const CONTROLLERS = ['memory', 'cpu', 'pids'] as const;
 
@@ -175,8 +176,9 @@ async function control(directory: string, text: string): Promise<void> {
 }
 
 async function move(pid: number, directory: string): Promise<boolean> {
+  const write = (): Promise<void> => writeKernelFile(join(directory, 'cgroup.procs'), String(pid));
   try {
-    await writeKernelFile(join(directory, 'cgroup.procs'), String(pid));
+    await (pid === process.pid ? withoutHeadStarts(write) : write());
     return true;
   } catch (error) {
     // ESRCH: ended meanwhile.

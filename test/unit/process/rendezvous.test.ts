@@ -7,11 +7,18 @@ import {
   openSync,
   closeSync,
   readdirSync,
+  rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Rendezvous, waitingLaunchers, type LaunchRequest } from '../../../lib/process/rendezvous.ts';
+import {
+  Rendezvous,
+  unansweredLaunchers,
+  waitingLaunchers,
+  type LaunchRequest,
+} from '../../../lib/process/rendezvous.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { LAUNCHER } from '../../helpers/daemon.ts';
 import { fixtureEnvironment, newMarker, type TestScope } from '../../helpers/fixture.ts';
@@ -288,6 +295,60 @@ t.test('a request that was never finished goes with its launcher', async (t) => 
   door.ring(`${writing.pid} 9\n`);
   (await requested(door)).answer(['go']);
   t.equal(await writing.ended, 0);
+});
+
+t.test('an earlier daemon died while it answered', async (t) => {
+  const stateDir = temporaryDirectory(t);
+  const directory = join(stateDir, 'launch');
+  const folder = join(directory, 'pending');
+  mkdirSync(folder, { recursive: true });
+  const unheard = await standIn();
+  const twice = await standIn();
+  // It was told and has become its tool: another program, without the pipe.
+  const tool = start('sleep', ['60', 'run'], environment);
+  t.teardown(() => tool.child.kill('SIGKILL'));
+  for (const { pid } of [unheard, twice, tool]) writeFileSync(join(folder, `${pid}.answered`), `${pid} 9\n`);
+  writeFileSync(join(folder, String(twice.pid)), `${twice.pid} 9\n`);
+  writeFileSync(join(folder, '1'), '');
+  t.same(
+    [...unansweredLaunchers(directory)].toSorted(),
+    [unheard, twice].map(({ pid }) => pid).toSorted(),
+    'a tool does not wait, nor who has not asked yet',
+  );
+  const door = open(t, stateDir);
+  t.same(
+    door.requests.map(({ launcher }) => launcher.pid).toSorted(),
+    [unheard, twice].map(({ pid }) => pid).toSorted(),
+  );
+  t.match(door.refused, [new RegExp(`^process ${tool.pid} is no launcher`)]);
+  for (const request of door.requests) request.answer(['go']);
+  t.same(await Promise.all([unheard.ended, twice.ended]), [0, 0]);
+  t.same(pending(door), ['1']);
+});
+
+t.test('there is a doorbell at every instant, while one daemon takes over from another', async (t) => {
+  const stateDir = temporaryDirectory(t);
+  const directory = join(stateDir, 'launch');
+  open(t, stateDir);
+  // As a launcher that rings makes it where none is.
+  const seen = start(
+    'sh',
+    ['-c', 'echo on; while [ -p "$0" ]; do :; done; echo gap', join(directory, 'doorbell')],
+    environment,
+  );
+  await waitFor('the look-out', () => seen.said() === 'on\n');
+  for (let count = 0; count < 20; count += 1) open(t, stateDir);
+  await pause(20);
+  t.equal(seen.said(), 'on\n');
+  seen.child.kill('SIGKILL');
+  await seen.ended;
+  rmSync(join(directory, 'doorbell'));
+  writeFileSync(join(directory, 'doorbell'), 'a ring that came when no daemon ran\n');
+  const door = open(t, stateDir);
+  t.ok(statSync(join(directory, 'doorbell')).isFIFO());
+  const waiting = launcher(stateDir, ['true']);
+  (await requested(door)).answer(['skip 1', 'go']);
+  t.equal(await waiting.ended, 0);
 });
 
 t.test('a launcher that has gone before its answer', async (t) => {

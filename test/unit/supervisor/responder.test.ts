@@ -284,10 +284,10 @@ t.test('stale sockets', async (t) => {
   t.test('are destroyed, and then the tool gets its quiet time', async (t) => {
     const s = await scene(t);
     s.tree.openSockets = [
-      socket('CLOSE_WAIT'),
+      socket('CLOSE-WAIT'),
       socket('ESTABLISHED'),
       socket(null, null, null),
-      socket('CLOSE_WAIT', null),
+      socket('CLOSE-WAIT', null),
     ];
     s.staleSockets = { closed: 1, refused: null };
     await s.respond(enter('sockets', 'cleanup', 120));
@@ -312,7 +312,7 @@ t.test('stale sockets', async (t) => {
 
   t.test('where they cannot be destroyed, that is said, and the next step is taken', async (t) => {
     const s = await scene(t);
-    s.tree.openSockets = [socket('CLOSE_WAIT')];
+    s.tree.openSockets = [socket('CLOSE-WAIT')];
     s.staleSockets = { closed: 0, refused: 'needs CAP_NET_ADMIN' };
     s.tree.fresh = { sockets: 120 };
     await s.respond(enter('sockets', 'cleanup', 120));
@@ -329,7 +329,7 @@ t.test('stale sockets', async (t) => {
       { limits: limited({ sockets: 100 }), recovery: { strategy: 'stop', budget: 5, windowMs: 600_000 } },
       'managed',
     );
-    s.tree.openSockets = [socket('CLOSE_WAIT')];
+    s.tree.openSockets = [socket('CLOSE-WAIT')];
     s.staleSockets = { closed: 1, refused: null };
     s.tree.holds.sockets = 120;
     await s.time.pass(3_000);
