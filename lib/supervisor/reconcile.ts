@@ -42,17 +42,24 @@ export async function reconcile(options: ReconcileOptions): Promise<() => Promis
   const { entries, problems } = ports.ledger.readAll();
   const account: Account = { adopted: [], ended: [], cleaned: [], failed: [], interrupted: [] };
   if (entries.length === 0 && problems.length === 0) return async () => undefined;
+  const failed = (entry: LedgerEntry, error: unknown): void => {
+    account.failed.push(`${entry.tool}/${entry.runId}`);
+    ports.log.error(
+      { tool: entry.tool, run: entry.runId, err: error },
+      'a run of an earlier daemon could not be settled',
+    );
+  };
+  // All that have to end end at the same time: each may take its grace, and nobody is answered before the last one.
+  const stops: Promise<void>[] = [];
   for (const entry of entries) {
     try {
-      await settle(entry, account, options);
+      const stop = await settle(entry, account, options);
+      if (stop !== null) stops.push(stop().catch((error: unknown) => failed(entry, error)));
     } catch (error) {
-      account.failed.push(`${entry.tool}/${entry.runId}`);
-      ports.log.error(
-        { tool: entry.tool, run: entry.runId, err: error },
-        'a run of an earlier daemon could not be settled',
-      );
+      failed(entry, error);
     }
   }
+  await Promise.all(stops);
   const damaged = problems.map(({ file, message }) => `${file}: ${message}`);
   const interrupted = account.interrupted.map(({ tool, runId }) => `${tool}/${runId}`);
   ports.recorder.record({ kind: 'daemon', event: 'reconcile', detail: { ...account, interrupted, damaged } });
@@ -72,7 +79,12 @@ async function cleanUp(entry: LedgerEntry, containment: Containment | null, port
   ports.ledger.remove(entry.runId);
 }
 
-async function settle(entry: LedgerEntry, account: Account, options: ReconcileOptions): Promise<void> {
+/** @returns what ends a run that cannot go on; null when there is nothing to end */
+async function settle(
+  entry: LedgerEntry,
+  account: Account,
+  options: ReconcileOptions,
+): Promise<(() => Promise<void>) | null> {
   const { ports } = options;
   const name = `${entry.tool}/${entry.runId}`;
   const containment = entry.bootId === ports.bootId ? await findContainment(entry, options) : null;
@@ -80,12 +92,12 @@ async function settle(entry: LedgerEntry, account: Account, options: ReconcileOp
     if (entry.containment === null) await ports.backend.discard(entry.runId);
     await cleanUp(entry, null, ports);
     account.cleaned.push(name);
-    return;
+    return null;
   }
   if (isInterrupted(entry, containment, options.waiting)) {
     containment.close();
     account.interrupted.push(entry);
-    return;
+    return null;
   }
   const assembled = await rebuild(entry, containment, options);
   const deadClient = entry.detached ? undefined : entry.clients.find((client) => !ports.facts.alive(client));
@@ -95,11 +107,11 @@ async function settle(entry: LedgerEntry, account: Account, options: ReconcileOp
   tool.readopt(assembled);
   if (adoptable) {
     account.adopted.push(name);
-    return;
+    return null;
   }
   account.ended.push(name);
   const [reason, message] = whyEnded(containment, deadClient);
-  await tool.stop(reason, message, entry.runId);
+  return () => tool.stop(reason, message, entry.runId);
 }
 
 /** Its launcher may be in some of the groups already. It moves on when it is answered. */

@@ -1,6 +1,6 @@
 /** Daemons that die, and the ones that come after them. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -187,6 +187,27 @@ t.test('a launcher that waits when no daemon runs is answered by the next one', 
   t.same(killed.lines(), [], 'the one that was killed is not started');
   await waitFor('no request to be left', () => readdirSync(join(stateDir, 'launch/pending')).length === 0);
   t.match(await second.cli(['run', '--', 'sh', '-c', 'exit 5']), { code: 5 }, 'launches go on');
+});
+
+t.test('a daemon that died right after an answer: its tool is adopted, and not launched again', async (t) => {
+  const stateDir = newStateDir(t);
+  const first = await startDaemon(t, { stateDir, config: CONFIG });
+  const told = await startClient(t, first, 'told', ['idle']);
+  const before = (await toolOf(first, 'told')).runs[0];
+  await killDaemon(first);
+  // As it lies there between the answer and the end of the request.
+  const pending = join(stateDir, 'launch/pending');
+  writeFileSync(join(pending, `${before.pid}.answered`), `${before.pid} 9\n`);
+  const second = await startDaemon(t, { stateDir, config: CONFIG });
+  t.match(await toolOf(second, 'told'), {
+    state: 'active',
+    runs: [{ id: before.id, pid: before.pid, state: 'running' }],
+  });
+  t.ok(existsSync(before.tempDir as string), 'what it works with is still there');
+  t.same(readdirSync(pending), []);
+  await second.stop('SIGINT');
+  t.same((await survivorsAfter(told.marker, 5000)).map(formatSurvivor), []);
+  t.same(leftovers(STAND, stateDir, runsOf(stateDir)), []);
 });
 
 t.test('a launcher that is killed while it waits leaves nothing', async (t) => {

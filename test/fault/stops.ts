@@ -85,13 +85,17 @@ export async function stopsOn(t: Test, stand: Stand): Promise<void> {
     await daemon.ended;
     killClients(orphaned);
     daemon = await startOn(t, stand, { stateDir });
+    const { failed, damaged } = await reconciled(daemon);
+    t.same([failed, damaged], [[], []], `every run is settled: ${daemon.output()}`);
     await allGone(t, stand, [...orphaned, ...managed]);
     const adopted = (await daemon.call('GET', '/v1/tools')).json.tools as { name: string; state: string }[];
     const lasting = direct.filter(
       (one) => !orphaned.includes(one) && !LEADERLESS.has(one.name) && !mayHide(stand, one.name),
     );
-    for (const { tool, name } of lasting) {
-      t.equal(adopted.find((found) => found.name === tool)?.state, 'active', `${name} goes on under the new daemon`);
+    const reasons = await endReasons(daemon, lasting);
+    for (const [index, { tool, name }] of lasting.entries()) {
+      const state = adopted.find((found) => found.name === tool)?.state;
+      t.equal(state, 'active', `${name} goes on under the new daemon; ended: ${reasons[index] ?? ''}`);
     }
     await daemon.stop('SIGINT');
     await allGone(t, stand, direct);
@@ -207,6 +211,13 @@ async function nothingRuns(daemon: RunningDaemon): Promise<void> {
     };
     return tools.every(({ state }) => state === 'registered');
   });
+}
+
+async function reconciled(daemon: RunningDaemon): Promise<Readonly<Record<'failed' | 'damaged', readonly string[]>>> {
+  const { entries } = (await daemon.call('GET', '/v1/audit?kind=daemon&limit=1000')).json as {
+    entries: { event: string; detail: Readonly<Record<'failed' | 'damaged', readonly string[]>> }[];
+  };
+  return entries.findLast(({ event }) => event === 'reconcile')?.detail ?? { failed: ['no word of it'], damaged: [] };
 }
 
 async function endReasons(daemon: RunningDaemon, started: readonly Started[]): Promise<readonly string[]> {

@@ -120,7 +120,7 @@ export async function startDaemon(t: TestScope, options: DaemonOptions = {}): Pr
     stop,
   };
   await waitFor('the daemon to be ready', async () => over || (await daemon.call('GET', '/readyz')).status === 200, {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
   });
   if (over) throw new Error(`the daemon ended at once: ${output}`);
   return daemon;
