@@ -4,12 +4,10 @@
  * A request passes: listener → guard (Host, Origin, token, scope) → body parser → schema → handler → schema of the answer.
  */
 
-import fastifyStatic from '@fastify/static';
 import Fastify from 'fastify';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify';
-import { serializerCompiler } from 'fastify-type-provider-zod';
-import type { z } from 'zod';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GovernorError } from '../../lib/core/errors.ts';
+import { checkFormOnly, COMPILERS } from './compilers.ts';
 import type { ApiDependencies, ApiLogger } from './dependencies.ts';
 import { createEventStreams } from './event-stream.ts';
 import type { EventStreams } from './event-stream.ts';
@@ -18,11 +16,10 @@ import type { Access } from './guard.ts';
 import { parseJsonBody } from './json-body.ts';
 import { createListeners } from './listeners.ts';
 import type { Listeners } from './listeners.ts';
-import { documentedSchema, registerOpenApi } from './openapi.ts';
 import { describeError, PROBLEM_TYPE } from './problems.ts';
-import { validate } from './requests.ts';
 import { methodsAt, routerPath } from './route.ts';
 import type { Route } from './route.ts';
+import { routeSchema } from './route-schema.ts';
 import { daemonRoutes } from './routes/daemon.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
@@ -33,22 +30,10 @@ export const BODY_LIMIT_BYTES = 1024 * 1024;
 const MAX_PARAMETER_CHARACTERS = 2048;
 const CLOSE_DEADLINE_MS = 2000;
 
-type Compilers = NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>;
-
-/** Given as factories and not by the two setters, so that Fastify's own compilers are not even loaded. */
-const COMPILERS = {
-  buildValidator:
-    () =>
-    ({ schema, httpPart }: { readonly schema: z.ZodType; readonly httpPart?: string }) =>
-    (data: unknown) =>
-      check(schema, data, httpPart),
-  buildSerializer: () => serializerCompiler,
-} as unknown as Compilers;
-
 export interface Api extends Pick<Listeners, 'listenUnix' | 'listenTcp'> {
   /** `GET /v1/tools`, …: what the router serves, HEAD left out. */
   readonly served: readonly string[];
-  openapi(): object;
+  openapi(): Promise<object>;
   /** Ends event streams, lets other requests end for at most 2 s, then breaks them off. */
   close(): Promise<void>;
 }
@@ -75,7 +60,10 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     frameworkErrors: (error, _request, reply) => void sendProblem(reply as FastifyReply, error, logger),
   });
   const listeners = createListeners((request, response) => app.routing(request, response));
-  const routes = allRoutes(app, dependencies, streams);
+  let document: Promise<object> | null = null;
+  const openapi = (): Promise<object> =>
+    (document ??= import('./openapi.ts').then((generator) => generator.openApiDocument(dependencies.version, routes)));
+  const routes = allRoutes(dependencies, streams, openapi);
   const served: string[] = [];
   let closing = false;
 
@@ -97,8 +85,6 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
   );
   app.setErrorHandler((error: FastifyError, _request, reply) => sendProblem(reply, error, logger));
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(request, reply, routes), logger));
-  registerOpenApi(app, dependencies.version, routes);
-  await app.register(fastifyStatic, { root: dependencies.docsDirectory, serve: false });
   for (const route of routes) register(app, route);
   await app.ready();
 
@@ -106,7 +92,7 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     served,
     listenUnix: listeners.listenUnix,
     listenTcp: listeners.listenTcp,
-    openapi: () => app.swagger(),
+    openapi,
     async close() {
       closing = true;
       streams.close();
@@ -116,13 +102,17 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
   };
 }
 
-function allRoutes(app: FastifyInstance, dependencies: ApiDependencies, streams: EventStreams): readonly Route[] {
+function allRoutes(
+  dependencies: ApiDependencies,
+  streams: EventStreams,
+  openapi: () => Promise<object>,
+): readonly Route[] {
   const routes: Route[] = [];
   routes.push(
     ...toolRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
-    ...pageRoutes(dependencies, { routes: () => routes, openapi: () => app.swagger() }),
+    ...pageRoutes(dependencies, { routes: () => routes, openapi }),
   );
   return routes;
 }
@@ -131,7 +121,7 @@ function register(app: FastifyInstance, route: Route): void {
   app.route({
     method: route.method,
     url: routerPath(route.path),
-    schema: documentedSchema(route),
+    schema: routeSchema(route),
     ...(route.body?.checked === false ? { validatorCompiler: checkFormOnly } : {}),
     config: { access: route.access, emptyBodyAllowed: route.body?.required === false },
     async handler(request, reply) {
@@ -143,30 +133,6 @@ function register(app: FastifyInstance, route: Route): void {
       return reply.send(answer);
     },
   });
-}
-
-/** For routes whose body is checked by the handler, as the configuration checks it. */
-function checkFormOnly({ schema, httpPart }: { readonly schema: unknown; readonly httpPart?: string }) {
-  return (data: unknown) =>
-    httpPart === 'body' && data !== null ? { value: data } : check(schema as z.ZodType, data, httpPart);
-}
-
-function check(schema: z.ZodType, data: unknown, httpPart: string | undefined): { value: unknown } | { error: Error } {
-  const part = httpPart === 'body' ? 'body' : httpPart === 'params' ? 'path' : 'query';
-  if (part === 'body' && data === null) {
-    return {
-      error: new GovernorError(
-        'invalid_request',
-        'A JSON body is needed: send an object as "Content-Type: application/json"',
-      ),
-    };
-  }
-  try {
-    return { value: validate(schema, data, part) };
-  } catch (error) {
-    if (error instanceof GovernorError) return { error };
-    throw error;
-  }
 }
 
 function guard(

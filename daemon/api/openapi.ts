@@ -1,79 +1,45 @@
-/** The OpenAPI 3.1 document, made from the same schemas that check requests and answers. */
+/**
+ * The OpenAPI 3.1 document, made from the same schemas that check requests and answers. Loaded when somebody asks for
+ * it: the generator and what it builds would be 5 MB of a daemon that may never be asked.
+ */
 
 import swagger from '@fastify/swagger';
-import type { FastifyInstance, FastifySchema } from 'fastify';
+import Fastify from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
-import { z } from 'zod';
-import type { ErrorCode } from '../../lib/core/errors.ts';
-import type { Access } from './guard.ts';
-import { PROBLEM_TYPE } from './problems.ts';
+import { COMPILERS } from './compilers.ts';
+import { routerPath } from './route.ts';
 import type { Route } from './route.ts';
-import { problem } from './schemas/daemon.ts';
+import { routeSchema } from './route-schema.ts';
 
 const DESCRIPTION = `Governor launches MCP tools under supervision and holds each one to its own limits.
 
 Errors are RFC 9457 problem documents with a stable \`code\`. Over the unix socket no token is needed; over TCP a bearer token
 with the scope that \`security\` names: \`read\`, \`control\` (start, stop, limit what is defined) or \`launch\` (define new commands).`;
 
-export function registerOpenApi(app: FastifyInstance, version: string, routes: readonly Route[]): void {
-  void app.register(swagger, {
+export async function openApiDocument(version: string, routes: readonly Route[]): Promise<object> {
+  // A router of its own that never answers: the generator reads the routes as they are added.
+  const app = Fastify({ logger: false, exposeHeadRoutes: false, schemaController: { compilersFactory: COMPILERS } });
+  await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'Governor', version, description: DESCRIPTION, license: { name: 'MIT', identifier: 'MIT' } },
       servers: [{ url: '/' }],
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
     },
-    exposeHeadRoutes: false,
     transform: createJsonSchemaTransform(TO_JSON_SCHEMA),
     transformObject: (document) => withoutUnused(withOptionalBodies(toComponents(document), routes)),
   });
+  for (const route of routes) {
+    app.route({ method: route.method, url: routerPath(route.path), schema: routeSchema(route), handler: unanswered });
+  }
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  return document;
 }
 
-/** What Fastify and the document generator want to know of a route. */
-export function documentedSchema(route: Route): FastifySchema {
-  const success = Object.fromEntries(route.statuses.map((status) => [status, answerSchema(route)]));
-  return {
-    summary: route.summary,
-    operationId: operationId(route),
-    tags: [tag(route.path)],
-    security: security(route.access),
-    ...(route.params === undefined ? {} : { params: route.params }),
-    ...(route.query === undefined ? {} : { querystring: route.query }),
-    ...(route.body === undefined ? {} : { body: route.body.schema }),
-    response: {
-      ...success,
-      default: {
-        description: errorDescription(route.errors),
-        content: { [PROBLEM_TYPE]: { schema: problem } },
-      },
-    },
-  };
-}
-
-function answerSchema({ answer, mediaType, summary }: Route): unknown {
-  if (answer === null) return z.undefined().describe('Done');
-  const bare = mediaType.split(';')[0] ?? mediaType;
-  return { description: summary, content: { [bare]: { schema: answer } } };
-}
-
-/** Roles beside a scheme are OpenAPI 3.1's own way to name needed rights. */
-function security(access: Access): readonly Readonly<Record<string, readonly string[]>>[] {
-  if (access === 'open') return [];
-  return access === 'metrics' ? [{}, { bearer: ['read'] }] : [{ bearer: [access] }];
-}
-
-function errorDescription(codes: readonly ErrorCode[]): string {
-  return codes.length === 0 ? 'Refused or failed' : `Refused or failed; codes of this route: ${codes.join(', ')}`;
-}
-
-function operationId({ method, path }: Route): string {
-  const words = path.split(/[/{}.]/).filter((word) => word !== '' && word !== 'v1');
-  return [method.toLowerCase(), ...words].join('_');
-}
-
-function tag(path: string): string {
-  const [first = '', second = ''] = path.split('/').filter((part) => part !== '');
-  return first === 'v1' ? second : 'service';
+function unanswered(): never {
+  throw new Error('this router is only read');
 }
 
 /** Own rules in place of the library's, which drop those branches of a union that are described by metadata alone. */

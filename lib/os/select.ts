@@ -11,7 +11,6 @@ import { isDenied } from './kernel-file.ts';
 import { type CgroupMounts, readCgroupMounts } from './mounts.ts';
 import { native } from './native.ts';
 import { PidnsBackend, probePidns } from './pidns/backend.ts';
-import { PortableBackend, probePortable } from './portable/backend.ts';
 import { ProcfsBackend, probeProcfs } from './procfs/backend.ts';
 import { bootId } from './procfs/stat.ts';
 import { openCgroup2Scope } from './systemd-scope/backend.ts';
@@ -111,7 +110,7 @@ function candidates(options: SelectOptions): readonly Candidate[] {
     'cgroup2-bare': async () => proven(await openCgroup2Bare(group), options.tempRoot),
     pidns: async () => openPidns(),
     procfs: async () => afterProbe(await probeProcfs(), () => new ProcfsBackend()),
-    portable: async () => afterProbe(await probePortable(), () => new PortableBackend()),
+    portable: openPortable,
   };
   return ORDER.map((id) => ({ id, open: openers[id] }));
 }
@@ -119,6 +118,12 @@ function candidates(options: SelectOptions): readonly Candidate[] {
 async function openPidns(): Promise<Result<OpenedBackend, string>> {
   const { unshare, reason } = await probePidns();
   return unshare === null ? err(reason) : ok({ backend: new PidnsBackend(unshare), detail: reason });
+}
+
+/** Loaded only where it comes to that: not on Linux, unless it is forced. */
+async function openPortable(): Promise<Result<OpenedBackend, string>> {
+  const { PortableBackend, probePortable } = await import('./portable/backend.ts');
+  return afterProbe(await probePortable(), () => new PortableBackend());
 }
 
 function afterProbe({ usable, reason }: BackendProbe, make: () => Backend): Result<OpenedBackend, string> {

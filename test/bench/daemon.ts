@@ -64,7 +64,9 @@ async function idleCost(bench: Bench): Promise<void> {
   bench.figure('RSS before the first tool', 'MB', [unloaded]);
   bench.figure(`open files at ${count} idle tools`, 'count', [openFiles(daemon.pid)]);
   const { json } = await daemon.call('GET', '/v1/tools');
-  const active = (json as readonly { state: string }[]).filter(({ state }) => state === 'active').length;
+  const active = (json as { readonly tools: readonly { state: string }[] }).tools.filter(
+    ({ state }) => state === 'active',
+  ).length;
   bench.check(`all ${count} tools were active at the end`, active === count, `${active}`);
   for (const tool of tools) tool.kill('SIGKILL');
   await daemon.stop();

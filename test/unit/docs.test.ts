@@ -78,7 +78,9 @@ t.test('metrics.md: the metrics that are pinned, with type and labels', async (t
 
 t.test('rest.md: the routes that are served, each with its scope', async (t) => {
   const { api } = await serve(t);
-  const { paths } = api.openapi() as { readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>> };
+  const { paths } = (await api.openapi()) as {
+    readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  };
   const served = Object.entries(paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, { security }]) => `${method.toUpperCase()} ${path} ${scopeOf(security)}`),
   );

@@ -1,6 +1,7 @@
 /** What is not under /v1: probes, metrics, the OpenAPI document, and a few plain pages. */
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { ApiDependencies } from '../dependencies.ts';
@@ -11,14 +12,13 @@ import type { Route } from '../route.ts';
 
 const HTML = 'text/html; charset=utf-8';
 const METRICS = 'text/plain; version=0.0.4; charset=utf-8';
+/** Of a document, since browsers save `text/markdown` instead of showing it. */
 const PLAIN = 'text/plain; charset=utf-8';
-/** As text, since browsers save `text/markdown` instead of showing it. */
-const PLAIN_FILE = { contentType: false, cacheControl: false, lastModified: false, etag: false } as const;
 const DOCUMENT = /^[A-Za-z0-9][A-Za-z0-9_-]*\.md$/;
 
 export interface PageSources {
   readonly routes: () => readonly Route[];
-  readonly openapi: () => object;
+  readonly openapi: () => Promise<object>;
 }
 
 export function pageRoutes(dependencies: ApiDependencies, sources: PageSources): readonly Route[] {
@@ -60,7 +60,7 @@ export function pageRoutes(dependencies: ApiDependencies, sources: PageSources):
       access: 'open',
       summary: 'This API as OpenAPI 3.1',
       answer: z.looseObject({ openapi: z.string() }),
-      handle: () => sources.openapi() as { openapi: string },
+      handle: async () => (await sources.openapi()) as { openapi: string },
     }),
     route({
       method: 'GET',
@@ -106,7 +106,7 @@ export function pageRoutes(dependencies: ApiDependencies, sources: PageSources):
             'not_found',
             `There is no document ${JSON.stringify(params.file.slice(0, 100))}; /docs lists them`,
           );
-        return reply.type(PLAIN).sendFile(params.file, docsDirectory, PLAIN_FILE);
+        return reply.type(PLAIN).send(await readFile(join(docsDirectory, params.file), 'utf8'));
       },
     }),
   ];

@@ -4,7 +4,7 @@
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectRoot } from '../../helpers/project-root.ts';
 import { hostFacts, type HostFacts, load } from './host.ts';
@@ -149,8 +149,8 @@ function readOptions(): Options {
 }
 
 function save(file: string, result: BenchResult): void {
-  const path = join(projectRoot, file);
-  mkdirSync(join(path, '..'), { recursive: true });
+  const path = resolve(projectRoot, file);
+  mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
 }
 

@@ -23,7 +23,7 @@ interface Document {
 
 t.test('every route that is served is in the document, and none beside', async (t) => {
   const served = await serve(t);
-  const document = served.api.openapi() as Document;
+  const document = (await served.api.openapi()) as Document;
   const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
   );
@@ -72,7 +72,7 @@ t.test('the document holds together', async (t) => {
 
 t.test('limits are documented in the notation of limits.yaml, short and long', async (t) => {
   const served = await serve(t);
-  const schemas = (served.api.openapi() as Document).components.schemas;
+  const schemas = ((await served.api.openapi()) as Document).components.schemas;
   const definition = schemas['ToolDefinitionInput'] as {
     properties: { limits: { properties: { memory: { anyOf: readonly { type: string }[] } } } };
   };
@@ -84,7 +84,7 @@ t.test('limits are documented in the notation of limits.yaml, short and long', a
 
 t.test('bodies that may be left out are documented so, and it is true', async (t) => {
   const served = await serve(t);
-  const document = served.api.openapi() as Document;
+  const document = (await served.api.openapi()) as Document;
   const required = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).flatMap(([method, { requestBody }]) =>
       requestBody?.required === true ? [`${method} ${path}`] : [],
