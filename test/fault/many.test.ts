@@ -160,7 +160,12 @@ function keptConnection(daemon: RunningDaemon): { readonly call: Call; readonly 
         response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }));
         response.on('error', reject);
       });
-      outgoing.on('error', reject);
+      outgoing.on('error', (error: NodeJS.ErrnoException) => {
+        // The daemon ends a connection that was idle for seconds; on a busy machine this end hears of it too late.
+        const tooLate = outgoing.reusedSocket && ['EPIPE', 'ECONNRESET'].includes(error.code ?? '');
+        if (tooLate) call(method, path, body).then(resolve, reject);
+        else reject(error);
+      });
       outgoing.end(body === undefined ? undefined : JSON.stringify(body));
     });
   return { call, end: () => agent.destroy() };

@@ -43,6 +43,11 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
 export const PROGRAM_NAMES = Object.keys(PROGRAMS);
 
 const GRACE = '200ms';
+/**
+ * Init reaps orphans when it gets to it; until then the kernel counts each as a task of the group. Of programs that hop 500
+ * times a second that is more than the default limit on a busy machine, and a stop for that is not what is looked at here.
+ */
+const TASKS = 20_000;
 const LIFE_MS = 90_000;
 /** Of what a scan may not find: it ends by itself soon. */
 const HIDDEN_LIFE_MS = 6000;
@@ -92,10 +97,10 @@ export async function stopsOn(t: Test, stand: Stand): Promise<void> {
     const lasting = direct.filter(
       (one) => !orphaned.includes(one) && !LEADERLESS.has(one.name) && !mayHide(stand, one.name),
     );
-    const reasons = await endReasons(daemon, lasting);
-    for (const [index, { tool, name }] of lasting.entries()) {
+    for (const { tool, name } of lasting) {
       const state = adopted.find((found) => found.name === tool)?.state;
-      t.equal(state, 'active', `${name} goes on under the new daemon; ended: ${reasons[index] ?? ''}`);
+      t.equal(state, 'active', `${name} goes on under the new daemon`);
+      if (state !== 'active') t.comment((await daemon.call('GET', `/v1/audit?tool=${encodeURIComponent(tool)}`)).text);
     }
     await daemon.stop('SIGINT');
     await allGone(t, stand, direct);
@@ -122,7 +127,18 @@ async function startDirect(t: Test, stand: Stand, daemon: RunningDaemon): Promis
     const { fixture, args } = program;
     const tool = `direct ${(serial += 1)}`;
     const marker = newMarker();
-    const command = [LAUNCHER, 'run', '--name', tool, '--grace', GRACE, '--', ...fixtureCommand(fixture, args)];
+    const command = [
+      LAUNCHER,
+      'run',
+      '--name',
+      tool,
+      '--grace',
+      GRACE,
+      '--tasks',
+      String(TASKS),
+      '--',
+      ...fixtureCommand(fixture, args),
+    ];
     const layers = ['sh', '-c', '"$@"; exit $?', 'npx', 'sh', '-c', '"$@"; exit $?', 'sh'];
     // A session of its own, as a desktop program has: this process is no client then.
     const client = startProgram(t, [...stand.as, ...layers, ...command], {
@@ -175,6 +191,7 @@ async function startManaged(t: Test, stand: Stand, daemon: RunningDaemon): Promi
         ],
         readiness: 'none',
         grace: GRACE,
+        limits: { tasks: TASKS },
         recovery: { strategy: 'stop' },
       };
       const created = await daemon.call('POST', '/v1/tools', body);
