@@ -45,7 +45,7 @@ done
 job=$(mktemp -d)
 trap 'rm -rf "$job"' EXIT
 # Guests in the background do not hear of a Ctrl-C.
-trap 'cat "$job"/*.pid 2>/dev/null | xargs -r kill; exit 130' INT TERM
+trap 'echo "suite.sh: interrupted" >&2; cat "$job"/*.pid 2>/dev/null | xargs -r kill; exit 130' INT TERM
 # shellcheck disable=SC2086 # package names hold no blanks
 node "$HERE/pack.mjs" "$job/job" "$BUILD" $PACKAGES
 cp "$HERE/guest/job.sh" "$job/job/run.sh"
