@@ -22,11 +22,13 @@ import {
   killSurvivors,
   survivorsAfter,
 } from '../helpers/survivors.ts';
-import { pause, waitFor } from '../helpers/wait-for.ts';
+import { patience, pause, waitFor } from '../helpers/wait-for.ts';
 import { leftovers, runsOf, standFor } from './stand.ts';
 
 const CONFIG = { daemon: { sample_interval: '100ms' } };
 const STAND = standFor('procfs');
+/** Longer than any test of it. */
+const SLEEP = ['sleep', String(patience(60))];
 
 t.test('the client dies while no daemon runs', async (t) => {
   const stateDir = newStateDir(t);
@@ -80,7 +82,7 @@ t.test('an adopted run keeps its id, its history and its limits', async (t) => {
     t,
     first,
     'leak',
-    ['leak-memory', '--rate-mb=30', '--cap-mb=400'],
+    ['leak-memory', `--rate-mb=${30 / patience(1)}`, '--cap-mb=400'],
     ['--memory', '200MiB', '--grace', '100ms'],
   );
   const before = await toolOf(first, 'leak');
@@ -145,9 +147,7 @@ t.test('SIGKILL of the daemon at any point of twenty launches', async (t) => {
   for (const afterMs of [40, 80, 120, 180, 300]) {
     const marker = newMarker();
     t.equal((await governor('ensure-daemon')).code, 0);
-    const clients = Array.from({ length: 20 }, (_, index) =>
-      startTool(t, env, `tool ${index}`, ['sleep', '60'], marker),
-    );
+    const clients = Array.from({ length: 20 }, (_, index) => startTool(t, env, `tool ${index}`, SLEEP, marker));
     await pause(afterMs);
     const killed = identityOf(Number.parseInt(readFileSync(join(stateDir, 'daemon.pid'), 'utf8'), 10));
     t.ok(killed !== null && killIdentity(killed), `after ${afterMs} ms`);
@@ -216,7 +216,7 @@ t.test('a launcher that is killed while it waits leaves nothing', async (t) => {
   const marker = newMarker();
   for (let round = 0; round < 10; round += 1) {
     const launchers = Array.from({ length: 4 }, (_, index) =>
-      startTool(t, daemon.env, `killed ${index}`, ['sleep', '60'], marker),
+      startTool(t, daemon.env, `killed ${index}`, SLEEP, marker),
     );
     await pause(round * 6);
     for (const { child } of launchers) child.kill('SIGKILL');

@@ -12,10 +12,14 @@ import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
 import type { Backend, BackendId, Containment } from '../../lib/os/backend.ts';
 import { NO_LIMITS } from '../../lib/core/limits.ts';
 import { selectBackend } from '../../lib/os/select.ts';
+import { isTmpfs } from '../../lib/os/tmpfs.ts';
 import type { TestScope } from './fixture.ts';
 import { waitFor } from './wait-for.ts';
 
 export const CGROUP_BACKENDS: readonly BackendId[] = ['cgroup2', 'cgroup1', 'cgroup2-scope', 'cgroup2-bare'];
+
+/** Where the benches' temp directories lie: on a disk, as the daemon's do, where there is one. */
+export const TEMP_PARENT = [tmpdir(), '/var/tmp'].find((path) => !isTmpfs(path)) ?? tmpdir();
 
 export interface Bench {
   readonly id: BackendId;
@@ -30,7 +34,7 @@ export type Run = Containment & { readonly tempDir: string };
 
 /** The backends that can be used here; a skipped test tells the reason of each other one. */
 export async function cgroupBenches(): Promise<readonly Bench[]> {
-  const tempRoot = mkdtempSync(join(tmpdir(), 'governor-test-'));
+  const tempRoot = mkdtempSync(join(TEMP_PARENT, 'governor-test-'));
   const benches: Bench[] = [];
   for (const id of CGROUP_BACKENDS) {
     const instance = `test-${id}-${process.pid}`;

@@ -1,11 +1,10 @@
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 
 import type { Reading } from '../../lib/core/usage.ts';
 import { isTmpfs } from '../../lib/os/tmpfs.ts';
-import { cgroupBenches, limitsOf } from '../helpers/cgroup-backends.ts';
+import { cgroupBenches, limitsOf, TEMP_PARENT } from '../helpers/cgroup-backends.ts';
 import { startGated } from '../helpers/gated.ts';
 import { pause, waitFor } from '../helpers/wait-for.ts';
 
@@ -71,7 +70,7 @@ for (const bench of await cgroupBenches()) {
     t.ok(temp >= 12 * MIB && temp < 13 * MIB, `temp storage ${temp}, unlinked files included`);
   });
 
-  const inMemory = isTmpfs(tmpdir()) && 'the temp directory is in memory: its files cannot be reclaimed';
+  const inMemory = isTmpfs(TEMP_PARENT) && 'the temp directory is in memory: its files cannot be reclaimed';
   t.test(`${bench.id}: page cache is no usage`, { skip: inMemory }, async (t) => {
     const run = await bench.create(t, limitsOf({ memory: 1024 * MIB }));
     const reader = startGated(t, 'page-cache-reader', { args: ['--mb=150'], env: { TMPDIR: run.tempDir } });

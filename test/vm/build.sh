@@ -10,9 +10,17 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 WORKDIR=$(work_directory "${1:-}")
 need busybox cpio apt-get dpkg-deb flock node
 
+kernel_package() {
+  apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends:/ {print $2; exit}'
+}
+
 add_kernel() {
   [ -s vmlinuz ] && [ -d kernel/lib/modules ] && return
-  package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ {print $2; exit}')
+  package=$(kernel_package)
+  if [ -z "$package" ] && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq >update.log 2>&1 || fail "apt-get update: $(tail -n 1 update.log)"
+    package=$(kernel_package)
+  fi
   [ -n "$package" ] || fail "apt knows no linux-image-cloud-amd64: run apt-get update"
   rm -rf kernel && mkdir kernel
   (cd kernel && apt-get download "$package" >download.log 2>&1) || fail "apt-get download $package: $(tail -n 1 kernel/download.log)"

@@ -4,7 +4,8 @@
 #
 # usage: run.sh WORKDIR JOBDIR [root|systemd]
 # VM_MEMORY (MiB), VM_CPUS, VM_TIMEOUT (s), VM_KERNEL_ARGS (governor_cgroup1 = pure v1, root guest only),
-# VM_ACCEL and VM_CPU (qemu's -accel and -cpu; the default is emulation, which runs everywhere)
+# VM_ACCEL and VM_CPU (qemu's -accel and -cpu; the default is emulation, which runs everywhere, of an old CPU: wide vector
+# instructions, which Node would use, are slow there), VM_PID_FILE (of the guest)
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/common.sh"
@@ -40,7 +41,8 @@ truncate -s 2G "$scratch/disk"
 mke2fs -q -F -t ext4 -O ^has_journal "$scratch/disk" >/dev/null
 
 # --foreground: who interrupts this script ends the guest with it.
-timeout --foreground "${VM_TIMEOUT:-600}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu "${VM_CPU:-max}" \
+timeout --foreground "${VM_TIMEOUT:-600}" qemu-system-x86_64 -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu "${VM_CPU:-Nehalem}" \
+  ${VM_PID_FILE:+-pidfile "$VM_PID_FILE"} \
   -smp "${VM_CPUS:-2}" -m "$memory" -nographic -nodefaults -no-reboot -serial stdio -monitor none \
   -drive file="$scratch/disk,if=none,id=disk,format=raw,cache=unsafe" -device nvme,drive=disk,serial=disk \
   -kernel "$WORKDIR/vmlinuz" -initrd "$scratch/initrd" \

@@ -9,8 +9,9 @@
 #   -p  a further package of node_modules to take along
 #   FILE like dist/test/integration/launch.test.js, from the project's directory, below BUILD; in the guests BUILD is dist
 # GOVERNOR_TEST_BACKENDS holds there too. VM_WORKDIR: where kernels and images are kept, default ~/.cache/governor-vm.
-# VM_FILE_TIMEOUT: seconds for one file, 280. The rest as in run.sh; VM_TIMEOUT is what one guest may take for all
-# of its files and modes.
+# VM_FILE_TIMEOUT: seconds for one file, 280. VM_PARALLEL: if set, all guests at once, each shown when it has ended. The
+# rest as in run.sh; VM_TIMEOUT is what one guest may take for all of its files and modes. VM_SKIPPED: why something that was
+# asked for is left out, for the summary.
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/common.sh"
@@ -43,7 +44,8 @@ done
 
 job=$(mktemp -d)
 trap 'rm -rf "$job"' EXIT
-trap 'exit 130' INT TERM
+# Guests in the background do not hear of a Ctrl-C.
+trap 'echo "suite.sh: interrupted" >&2; cat "$job"/*.pid 2>/dev/null | xargs -r kill; exit 130' INT TERM
 # shellcheck disable=SC2086 # package names hold no blanks
 node "$HERE/pack.mjs" "$job/job" "$BUILD" $PACKAGES
 cp "$HERE/guest/job.sh" "$job/job/run.sh"
@@ -57,26 +59,43 @@ if [ -f "$BUILD/test/helpers/compile.js" ]; then
 fi
 echo "# job: $(du -sm "$job/job" | cut -f1) MB"
 
-run_guest() {
+# Needs MODE arguments to do anything.
+run_guest() { # KIND KERNEL_ARGUMENTS [MODE…]
   guest=$1
   kernel_arguments=$2
   shift 2
   [ $# -gt 0 ] || return 0
-  printf '%s\n' "$@" >"$job/job/modes"
-  VM_KERNEL_ARGS="$kernel_arguments ${VM_KERNEL_ARGS:-}" "$HERE/run.sh" "$WORKDIR" "$job/job" "$guest" | tee -a "$job/log" || true
+  count=$((count + 1))
+  mkdir "$job/$count"
+  cp -a "$job/job" "$job/$count/job"
+  printf '%s\n' "$@" >"$job/$count/job/modes"
+  if [ -n "${VM_PARALLEL:-}" ]; then
+    boot_guest >"$job/$count.log" 2>&1 &
+  else
+    boot_guest 2>&1 | tee "$job/$count.log"
+  fi
 }
 
-: >"$job/log"
+# How it went is read from what it says.
+boot_guest() {
+  VM_PID_FILE="$job/$count.pid" VM_KERNEL_ARGS="$kernel_arguments ${VM_KERNEL_ARGS:-}" \
+    "$HERE/run.sh" "$WORKDIR" "$job/$count/job" "$guest" || true
+}
+
+count=0
 "$HERE/build.sh" "$WORKDIR"
+[ -z "$systemd" ] || "$HERE/build-systemd.sh" "$WORKDIR"
 # shellcheck disable=SC2086 # modes are words
-run_guest root '' $small
-# shellcheck disable=SC2086
-run_guest root governor_cgroup1 $version1
-if [ -n "$systemd" ]; then
-  "$HERE/build-systemd.sh" "$WORKDIR"
-  # shellcheck disable=SC2086
+{
+  run_guest root '' $small
+  run_guest root governor_cgroup1 $version1
   run_guest systemd '' $systemd
+}
+if [ -n "${VM_PARALLEL:-}" ]; then
+  wait
+  for number in $(seq "$count"); do cat "$job/$number.log"; done
 fi
+for number in $(seq "$count"); do cat "$job/$number.log"; done >"$job/log"
 # shellcheck disable=SC2086
 printf '%s\n' $small $version1 $systemd >"$job/modes"
 echo "# summary"

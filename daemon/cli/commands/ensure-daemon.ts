@@ -1,7 +1,8 @@
 /**
  * `governor ensure-daemon`: what the launcher calls when it finds no daemon. Of many that start at once, the one that
- * makes the start file starts the daemon and the others wait for it. The file only saves work: that there is one daemon is
- * seen to by the daemon's own lock, so a start file left by a crash delays nobody for long and can do no harm.
+ * makes the start file starts the daemon and the others wait for it. The launcher makes it before it calls, so that those
+ * who only wait need no Node: daemon/bin/governor holds to the same rules. The file only saves work: that there is one
+ * daemon is seen to by the daemon's own lock, so a start file left by a crash delays nobody for long and can do no harm.
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -17,6 +18,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GovernorError } from '../../../lib/core/errors.ts';
@@ -45,13 +47,14 @@ export async function ensureDaemon(session: Session): Promise<ExitCode> {
   const locations = session.locations();
   const client = createClient(locations);
   const deadline = performance.now() + DEADLINE_MS;
-  if (await ready(client, locations)) return EXIT.ok;
-  makeStateDir(locations.stateDir);
+  const startFile = join(locations.stateDir, START_NAME);
   let starting = null as Starting | null;
   let pollMs = FIRST_POLL_MS;
   try {
+    if (await ready(client, locations)) return EXIT.ok;
+    makeStateDir(locations.stateDir);
     while (!(await ready(client, locations))) {
-      if (starting === null && takeStartFile(locations.stateDir)) starting = startDaemon(session, locations);
+      if (starting === null && takeStartFile(startFile, locations.stateDir)) starting = startDaemon(session, locations);
       else if (starting?.ended() === true && !anotherDaemonLives(locations.stateDir, starting))
         throw startFailed(starting, locations);
       if (performance.now() > deadline) throw tooLate(starting, locations);
@@ -60,10 +63,9 @@ export async function ensureDaemon(session: Session): Promise<ExitCode> {
     }
     return EXIT.ok;
   } finally {
-    if (starting !== null) {
-      starting.release();
-      rmSync(join(locations.stateDir, START_NAME), { force: true });
-    }
+    const isOurs = starting !== null || holderOf(startFile) === process.ppid;
+    starting?.release();
+    if (isOurs) rmSync(startFile, { force: true });
   }
 }
 
@@ -91,10 +93,9 @@ function makeStateDir(stateDir: string): void {
 }
 
 /** True for the one that may start the daemon. */
-function takeStartFile(stateDir: string): boolean {
-  const file = join(stateDir, START_NAME);
+function takeStartFile(file: string, stateDir: string): boolean {
   try {
-    writeFileSync(file, `${process.pid}\n`, { flag: 'wx', mode: 0o600 });
+    writeFileSync(file, `${process.pid} ${Math.floor(uptime())}\n`, { flag: 'wx', mode: 0o600 });
     return true;
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') {
@@ -103,6 +104,7 @@ function takeStartFile(stateDir: string): boolean {
       });
     }
   }
+  if (holderOf(file) === process.ppid) return true;
   // Two that judge the same file stale may both start a daemon; its lock then lets one of them live.
   if (isAbandoned(file)) rmSync(file, { force: true });
   return false;
@@ -111,10 +113,21 @@ function takeStartFile(stateDir: string): boolean {
 function isAbandoned(file: string): boolean {
   try {
     const { mtimeMs } = statSync(file);
-    const pid = Number(readFileSync(file, 'utf8'));
-    return Date.now() - mtimeMs > START_FILE_STALE_MS || (pid > 0 && !isAlive(pid));
+    const pid = holderOf(file);
+    return Date.now() - mtimeMs > START_FILE_STALE_MS || (pid !== null && !isAlive(pid));
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** The process that made the start file, which holds `PID UPTIMESECONDS`; null: there is none, or it holds something else. */
+function holderOf(file: string): number | null {
+  try {
+    const pid = Number.parseInt(readFileSync(file, 'utf8'), 10);
+    return pid > 0 ? pid : null;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return null;
     throw error;
   }
 }
