@@ -42,6 +42,8 @@ await runBench(
         continue;
       }
       const rows: Record<string, unknown>[] = [];
+      // Named at once, so that what was seen is shown also when the bench cannot go on.
+      bench.table(`Governor, contained by ${backend}`, rows);
       const survived: string[] = [];
       for (const action of actions()) {
         for (const manner of ['polite', 'stubborn'] as const) {
@@ -65,7 +67,6 @@ await runBench(
             late.push(`${backend}: ${action.name}, ${manner}: ${Math.max(...times).toFixed(0)} ms`);
         }
       }
-      bench.table(`Governor, contained by ${backend}`, rows);
       bench.check(`${backend}: nobody survives, in every row`, survived.length === 0, survived.join('; '));
     }
     bench.check(`everybody is gone within grace + ${OVER_MS} ms`, late.length === 0, late.join('; '));
