@@ -1,5 +1,6 @@
 /** What is still alive after each way to stop. See README.md. */
 
+import { auditOf } from '../helpers/audit.ts';
 import { linuxBackends } from '../helpers/backends.ts';
 import { LAUNCHER, newStateDir, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
 import { newMarker } from '../helpers/fixture.ts';
@@ -201,7 +202,12 @@ async function oneStop(bench: Bench, { folder, backend, action, manner }: Stop):
     tool = await known(marker, null);
   } else {
     const words = [LAUNCHER, 'run', '--name', 'leaky', '--grace', `${GRACE_MS}ms`, '--', ...leakyCommand(manner)];
-    const started = await startClient(bench, words, folder, leakyEnvironment(daemon.env));
+    const started = await startClient(bench, words, folder, leakyEnvironment(daemon.env)).catch(
+      async (error: unknown) => {
+        const told = await auditOf(daemon, 'leaky');
+        throw new Error(`${String(error)}; audit: ${JSON.stringify(told).slice(0, 3000)}`);
+      },
+    );
     tool = started.tool;
     killClient = () => void started.client.kill('SIGKILL');
   }
