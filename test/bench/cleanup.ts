@@ -33,6 +33,7 @@ await runBench(
     const rounds = bench.rounds(5);
     const daemon = await startDaemon(bench);
     const classes: Record<string, unknown>[] = [];
+    bench.table('by class', classes);
     const all: Measured[] = [];
     for (const files of bench.pick<readonly number[]>(FILES, FILES.slice(0, 2))) {
       for (const mb of bench.pick<readonly number[]>(MEMORY_MB, MEMORY_MB)) {
@@ -74,7 +75,6 @@ await runBench(
         );
     }
     await withGrace(bench, daemon, rounds);
-    bench.table('by class', classes);
     bench.check(
       'nothing was left, in every round',
       all.every(({ left }) => left === 0),

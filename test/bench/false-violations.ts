@@ -36,6 +36,7 @@ await runBench(
       else bench.notMeasured(`backend ${id}`, reason);
     }
     const rows: Record<string, unknown>[] = [];
+    bench.table('by episode', rows);
     const total = { episodes: 0, toolMs: 0, falseOnes: 0, decisions: 0, missed: 0, controls: 0 };
     const unproven: string[] = [];
     for (const backend of usable) {
@@ -81,7 +82,6 @@ await runBench(
       total.missed === 0,
       `${total.controls - total.missed} of ${total.controls}`,
     );
-    bench.table('by episode', rows);
     bench.notMeasured(
       'a jump of the wall clock',
       'it would jump for the whole machine; the ladder reads only monotonic time',

@@ -1,5 +1,6 @@
 /** What is still alive after each way to stop. See README.md. */
 
+import { auditOf } from '../helpers/audit.ts';
 import { linuxBackends } from '../helpers/backends.ts';
 import { LAUNCHER, newStateDir, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
 import { newMarker } from '../helpers/fixture.ts';
@@ -42,6 +43,8 @@ await runBench(
         continue;
       }
       const rows: Record<string, unknown>[] = [];
+      // Named at once, so that what was seen is shown also when the bench cannot go on.
+      bench.table(`Governor, contained by ${backend}`, rows);
       const survived: string[] = [];
       for (const action of actions()) {
         for (const manner of ['polite', 'stubborn'] as const) {
@@ -65,7 +68,6 @@ await runBench(
             late.push(`${backend}: ${action.name}, ${manner}: ${Math.max(...times).toFixed(0)} ms`);
         }
       }
-      bench.table(`Governor, contained by ${backend}`, rows);
       bench.check(`${backend}: nobody survives, in every row`, survived.length === 0, survived.join('; '));
     }
     bench.check(`everybody is gone within grace + ${OVER_MS} ms`, late.length === 0, late.join('; '));
@@ -200,7 +202,12 @@ async function oneStop(bench: Bench, { folder, backend, action, manner }: Stop):
     tool = await known(marker, null);
   } else {
     const words = [LAUNCHER, 'run', '--name', 'leaky', '--grace', `${GRACE_MS}ms`, '--', ...leakyCommand(manner)];
-    const started = await startClient(bench, words, folder, leakyEnvironment(daemon.env));
+    const started = await startClient(bench, words, folder, leakyEnvironment(daemon.env)).catch(
+      async (error: unknown) => {
+        const told = await auditOf(daemon, 'leaky');
+        throw new Error(`${String(error)}; audit: ${JSON.stringify(told).slice(0, 3000)}`);
+      },
+    );
     tool = started.tool;
     killClient = () => void started.client.kill('SIGKILL');
   }

@@ -27,6 +27,7 @@ export interface Aim {
 
 export interface BenchResult {
   readonly bench: string;
+  readonly command: string;
   readonly definition: string;
   readonly at: string;
   readonly host: HostFacts;
@@ -101,6 +102,9 @@ export async function runBench(name: string, definition: string, work: (bench: B
   await clean();
   const result: BenchResult = {
     bench: name,
+    command: ['npm run', `bench:${name}`, ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(
+      ' ',
+    ),
     definition,
     at: new Date().toISOString(),
     host: hostFacts(),

@@ -81,21 +81,21 @@ export interface Left {
   readonly ms: number | null;
 }
 
-/** Looks closely until nobody is left or the time is over; then the whole of /proc is searched once more. */
+/**
+ * Looks closely until nobody is left or the time is over. Once those that are known are gone, the whole of /proc is
+ * searched: for others, and for threads of a killed process that take a moment longer than their leader.
+ */
 export async function leftAfter(tool: Leaky, startedMs: number, withinMs: number): Promise<Left> {
-  let ms: number | null = null;
   for (;;) {
-    const alive = tool.members.some(isAlive);
-    const nowMs = performance.now() - startedMs;
-    if (!alive) {
-      ms = nowMs;
-      break;
+    const ms = performance.now() - startedMs;
+    const over = ms > withinMs;
+    if (over || !tool.members.some(isAlive)) {
+      const left = survivors(tool.marker);
+      if (left.length === 0) return { names: [], ms };
+      if (over) return { names: left.map((one) => nameOf(one, tool.roles)), ms: null };
     }
-    if (nowMs > withinMs) break;
     await pause(2);
   }
-  const left = survivors(tool.marker);
-  return { names: left.map((one) => nameOf(one, tool.roles)), ms: left.length === 0 ? ms : null };
 }
 
 function nameOf({ pid, command }: Survivor, roles: ReadonlyMap<number, string>): string {
