@@ -163,7 +163,7 @@ function keptConnection(daemon: RunningDaemon): { readonly call: Call; readonly 
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         // The daemon ends a connection that was idle for seconds; on a busy machine this end hears of it too late.
         const tooLate = outgoing.reusedSocket && ['EPIPE', 'ECONNRESET'].includes(error.code ?? '');
-        if (tooLate) call(method, path, body).then(resolve, reject);
+        if (tooLate) resolve(call(method, path, body));
         else reject(error);
       });
       outgoing.end(body === undefined ? undefined : JSON.stringify(body));
