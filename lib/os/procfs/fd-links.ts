@@ -68,6 +68,14 @@ export class FdLinks {
     this.ownTicks = handle.stat.ownTicks;
   }
 
+  /** The process has closed them all. */
+  clear(): void {
+    this.sockets = [];
+    this.deleted = [];
+    this.count = -1;
+    this.#known = EMPTY;
+  }
+
   #kindOf(path: string, name: string): number | null {
     let target: string;
     try {

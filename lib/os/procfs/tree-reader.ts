@@ -123,7 +123,10 @@ export class TreeReader {
       if (this.#needsStat) {
         tasks += handle.stat.threads;
         if (this.#parts.cpu) this.#cpu.add(handle.pid, handle.stat);
-        if (handle.stat.dead) continue;
+        if (handle.stat.dead) {
+          this.#forgetLinks(handle);
+          continue;
+        }
         if (this.#parts.memory) this.#memory.add(handle);
       }
       alive += 1;
@@ -218,8 +221,14 @@ export class TreeReader {
     else this.#sockets.delete(inode);
   }
 
-  #drop(handle: ProcessHandle): void {
+  /** Of what has ended and is not reaped yet there is a pid, and nothing is open any more. */
+  #forgetLinks(handle: ProcessHandle): void {
     for (const inode of handle.links.sockets) this.#release(inode);
+    handle.links.clear();
+  }
+
+  #drop(handle: ProcessHandle): void {
+    this.#forgetLinks(handle);
     this.#memory.forget(handle);
     handle.close();
     this.#handles.delete(handle.pid);

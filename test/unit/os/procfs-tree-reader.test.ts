@@ -110,6 +110,20 @@ t.test('who ends while the tree is read is left out', { skip: lacks('linux') }, 
   );
 });
 
+t.test('what has ended holds nothing, also while nobody reaps it', { skip: lacks('linux') }, async (t) => {
+  const root = t.testdir({});
+  const reader = new TreeReader({ procRoot: root, tempDir: null, parts: ALL });
+  t.teardown(() => reader.close());
+  put(root, 10, { links: { 0: 'socket:[1]', 1: 'socket:[2]' } });
+  put(root, 11, { links: { 0: 'socket:[2]' } });
+  t.match(reader.sample([10, 11], 0, true), { fileHandles: { value: 3 }, sockets: { value: 2 } });
+  put(root, 10, { state: 'Z' });
+  t.match(reader.sample([10, 11], 1, false), { fileHandles: { value: 1 }, sockets: { value: 1 } });
+  t.match(reader.sample([10, 11], 2, true), { sockets: { value: 1 } }, 'let go once');
+  put(root, 11, { state: 'Z' });
+  t.match(reader.sample([10, 11], 3, false), { alive: 0, sockets: { value: 0 } });
+});
+
 t.test('PSS is read only near the limit', { skip: lacks('linux') }, async (t) => {
   const rollup = (kib: number): string =>
     `5600-7ff ---p 00000000 00:00 0 [rollup]\nRss: 9999 kB\nPss: ${kib * 2} kB\nPss_Anon: ${kib} kB\nPss_File: ${kib} kB\nPss_Shmem: 0 kB\nSwapPss: 8 kB\n`;
