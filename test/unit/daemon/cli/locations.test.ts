@@ -7,7 +7,7 @@ function at(
   env: Record<string, string>,
   flags: Partial<typeof NO_FLAGS | { stateDir: string; config: string; listen: string }> = {},
 ) {
-  return resolveLocations({ ...NO_FLAGS, ...flags }, { env, cwd: '/work/dir', platform: 'linux' });
+  return resolveLocations({ ...NO_FLAGS, ...flags }, { env, cwd: '/some/dir', platform: 'linux' });
 }
 
 t.test('the state directory, strongest first', async (t) => {
@@ -27,7 +27,7 @@ t.test('the state directory, strongest first', async (t) => {
     '/home/a/.local/state/governor',
     'a relative XDG path is ignored',
   );
-  t.equal(at({}, { stateDir: 'here' }).stateDir, '/work/dir/here', 'a relative path starts at the working directory');
+  t.equal(at({}, { stateDir: 'here' }).stateDir, '/some/dir/here', 'a relative path starts at the working directory');
   t.throws(() => at({}), {
     code: 'state_dir',
     message: /neither GOVERNOR_STATE_DIR, XDG_STATE_HOME nor HOME is set; give --state-dir/,
@@ -78,7 +78,7 @@ t.test('a socket path that the system cannot hold', async (t) => {
 
 t.test('configuration and address', async (t) => {
   const env = { HOME: '/h', GOVERNOR_CONFIG: 'limits.yaml', GOVERNOR_LISTEN: '127.0.0.1:1' };
-  t.match(at(env), { configPath: '/work/dir/limits.yaml', listen: '127.0.0.1:1' });
+  t.match(at(env), { configPath: '/some/dir/limits.yaml', listen: '127.0.0.1:1' });
   t.match(at(env, { config: '/etc/limits.yaml', listen: '127.0.0.1:2' }), {
     configPath: '/etc/limits.yaml',
     listen: '127.0.0.1:2',
