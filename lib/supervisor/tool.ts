@@ -294,8 +294,14 @@ export class Tool {
     if (this.definition.origin !== 'run' || !this.#idle() || this.state !== 'registered') return;
     if (this.recovery.breakerMayClose()) return this.#lifecycle.dispatch('unregister_requested');
     this.#lifecycle.dispatch('recovery_gave_up');
-    this.#breakerTimer = setTimeout(() => void this.cleanup(), this.definition.recovery.windowMs);
+    this.#breakerTimer = setTimeout(() => this.#closeBreaker(), this.definition.recovery.windowMs);
     this.#breakerTimer.unref();
+  }
+
+  #closeBreaker(): void {
+    this.cleanup().catch((error: unknown) =>
+      this.#context.ports.log.error({ tool: this.name, err: error }, 'the breaker could not be closed'),
+    );
   }
 
   #perform(effect: ToolEffect): void {
