@@ -27,6 +27,7 @@ export interface AssemblyRequest {
   readonly definition: ToolDefinition;
   readonly mode: 'direct' | 'managed';
   readonly context: string | null;
+  readonly onDemand?: boolean;
   readonly detached: boolean;
   readonly clients: readonly ProcessIdentity[];
   readonly cwd: string;
@@ -101,6 +102,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
         mode: request.mode,
         definition,
         context: request.context,
+        onDemand: request.onDemand ?? false,
         detached: request.detached,
         clients: request.clients,
         tempDir,

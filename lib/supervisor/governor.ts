@@ -19,6 +19,12 @@ export interface ToolDefinition {
   readonly readyTimeoutMs: number;
   /** `mcp`: ready when the handshake and the list of tools succeeded; `none`: ready when started. */
   readonly readiness: 'mcp' | 'none';
+  /** Who shares a process of it: all clients, those of one context, or none: a process for each request. */
+  readonly sharing: 'shared' | 'context' | 'call';
+  /** A process that nobody had anything open with for so long is put to sleep; null: never. */
+  readonly idleTimeoutMs: number | null;
+  /** How often an idle process is asked whether it still answers; null: never. */
+  readonly healthCheckMs: number | null;
   readonly dryRun: boolean;
   /** Start with the daemon (entries of the file). */
   readonly autostart: boolean;

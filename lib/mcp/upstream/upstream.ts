@@ -49,6 +49,8 @@ export interface Upstream {
   /** Resolves when it is ready. @throws GovernorError launch_failed with the reason, to every waiter */
   ready(): Promise<ServerDescription>;
   readonly holds: Holds;
+  /** Requests of different clients are not overlapped: what the server asked could not be told apart. */
+  readonly takesTurns: boolean;
   /** A client joins. Its Session's `describe` is this server's. */
   attach(client: Client): Session;
   /** Health check: `ping` (legacy), `server/discover` (modern). False: no answer in time, or an error. */

@@ -58,14 +58,15 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'exit-margin':
     '6:28: exit_margin: 10% is not below the warning stage at 10%, which could never be left (write a smaller margin such as 5%)',
   'grace-too-long': '5:12: grace: "2h" is too large (at most 1h)',
+  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s or 30ms)',
+  'idle-timeout-too-short': '5:19: idle_timeout: "1ms" is too small (write at least 100ms)',
+  'idle-timeout-word': '5:19: idle_timeout: "5min" is not a duration (write 5m)',
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',
   'key-mapping': '3:5: a key must be text (write name: value)',
   'key-not-enforced-auth-mcp':
     '3:23: "mcp" is not enforced by this version of Governor (there is no MCP endpoint; take it out)',
   'key-not-enforced-contexts':
     '2:1: "contexts" is not enforced by this version of Governor (there are no limits by context; take it out)',
-  'key-not-enforced-sharing':
-    '5:5: "sharing" is not enforced by this version of Governor (a tool has one managed process; take it out)',
   'key-not-enforced-url':
     '5:5: "url" is not enforced by this version of Governor (tools are started by command only; take it out)',
   'key-unknown-resource': '6:7: "fileHandles" is not a known key (did you mean "file_handles"?)',
@@ -92,6 +93,9 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'open-quote': '6:1: not valid YAML: missing closing "quote (look for a missing colon, quote or bracket)',
   'proto-key': '3:3: "__proto__" is not possible as a key (choose another name)',
   'sample-interval': '2:28: sample_interval: "10ms" is too small (write at least 100ms)',
+  'sharing-unknown': '5:14: sharing: "everyone" is not possible here (possible: shared, context, call)',
+  'sharing-without-mcp':
+    '6:14: sharing has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
   'size-ambiguous': '6:15: memory: "512M" could mean two sizes (write 512MiB or 512MB)',
   'size-bare-number': '6:15: memory: 536870912 has no unit (write 512MiB)',
   'size-comma': '6:15: memory: "1,5GiB" is not a size (use a point for decimals and nothing between thousands)',

@@ -46,6 +46,9 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     graceMs: 1000,
     readyTimeoutMs: 60_000,
     readiness: 'none',
+    sharing: 'context',
+    idleTimeoutMs: 600_000,
+    healthCheckMs: 30_000,
     dryRun: false,
     autostart: false,
     origin: 'file',
@@ -73,6 +76,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     temp_storage: 30_000,
     tasks: 10_000,
   });
+  t.match(named(config, 'plain'), { sharing: 'shared', idleTimeoutMs: null, healthCheckMs: 60_000 });
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
 });
 
@@ -88,6 +92,7 @@ t.test('a tool that says nothing has the built-in limits', async (t) => {
     tasks: [1024, 'built-in', 'class standard: the same on every host', undefined],
   });
   t.match(tool, { autostart: true, readiness: 'mcp', graceMs: 5000, readyTimeoutMs: 30_000, dryRun: false });
+  t.match(tool, { sharing: 'context', idleTimeoutMs: 600_000, healthCheckMs: 30_000 });
   t.same(tool.recovery, { strategy: 'restart', budget: 5, windowMs: 600_000 });
   t.equal(tool.cwd, '/etc/governor', 'the folder of the file');
 });

@@ -28,6 +28,9 @@ t.test('what it lets in', async (t) => {
     'grace',
     'ready_timeout',
     'readiness',
+    'sharing',
+    'idle_timeout',
+    'health_check',
     'dry_run',
   ];
   t.same(keys(ToolSchema), [...tool, 'autostart']);
@@ -60,8 +63,6 @@ t.test('the names of keys that are not enforced are nowhere in it', async (t) =>
   for (const word of [
     '"url"',
     '"headers"',
-    '"sharing"',
-    '"idle_timeout"',
     '"adaptive"',
     '"cache"',
     '"contexts"',

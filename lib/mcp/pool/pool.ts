@@ -1,0 +1,75 @@
+/** All tools that are served, each by its processes; what the router and the front doors open sessions with. */
+
+import type { ServedRun } from '../../supervisor/served.ts';
+import type { Client, Servers, Session } from '../wire/session.ts';
+import { CallSession } from './call-session.ts';
+import type { ConnectRequest, ServedConnection } from './connector.ts';
+import { PoolSession } from './session.ts';
+import { ToolPool } from './tool-pool.ts';
+import type { PoolOptions } from './tool-pool.ts';
+
+export class Pool implements Servers {
+  readonly #options: PoolOptions;
+  readonly #tools = new Map<string, ToolPool>();
+  readonly #listeners = new Set<() => void>();
+  #names: string;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#names = this.names().join('\n');
+  }
+
+  names(): readonly string[] {
+    return this.#options.tools.names();
+  }
+
+  open(tool: string, client: Client): Session {
+    const pool = this.#of(tool);
+    const { definition } = pool.current();
+    return definition.sharing === 'call' ? new CallSession(pool, client) : new PoolSession(pool, client);
+  }
+
+  onChanged(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** The handshake of a run that no request has asked for. @throws GovernorError launch_failed */
+  connect(process: ConnectRequest['process'], options: ConnectRequest['options']): Promise<ServedConnection> {
+    return this.#of(options.definition.name).connectSpare(process, options);
+  }
+
+  /** A run is ready that no request has asked for. */
+  addSpare(run: ServedRun): void {
+    this.#of(run.tool).addSpare(run);
+  }
+
+  /** Tools came, went, or are defined anew. */
+  refresh(): void {
+    const served = this.names();
+    for (const [name, pool] of this.#tools) {
+      if (served.includes(name)) pool.refresh();
+      else if (pool.isUnused) this.#tools.delete(name);
+    }
+    const names = served.join('\n');
+    if (names === this.#names) return;
+    this.#names = names;
+    for (const listener of this.#listeners) {
+      try {
+        listener();
+      } catch (error) {
+        this.#options.log.error({ err: error }, 'a listener of the pool failed');
+      }
+    }
+  }
+
+  /** @throws GovernorError unknown_tool, not_managed, shutting_down */
+  #of(tool: string): ToolPool {
+    const known = this.#tools.get(tool);
+    if (known !== undefined) return known;
+    this.#options.tools.find(tool);
+    const pool = new ToolPool(tool, this.#options);
+    this.#tools.set(tool, pool);
+    return pool;
+  }
+}
