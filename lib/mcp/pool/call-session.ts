@@ -94,9 +94,9 @@ export class CallSession implements Session, Member {
       answer = await this.#ask(process, request, { signal, ...bound(asked) });
       return answer;
     } finally {
-      calls.leave();
-      if (process !== null && !this.#await(process, answer))
-        void process.stop('context_ended', 'stopped: its call is over');
+      // The place is that of the process, to its proven end.
+      if (process === null || this.#await(process, answer)) calls.leave();
+      else void process.stop('context_ended', 'stopped: its call is over').then(() => calls.leave());
     }
   }
 
