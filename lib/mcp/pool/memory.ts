@@ -17,6 +17,8 @@ export class ToolMemory {
   readonly #tool: string;
   readonly #store: CatalogueStore;
   readonly #catalogues = new Map<string, Catalogue>();
+  /** Of this life of the daemon. */
+  readonly #fresh = new Set<string>();
   #client: Identity | null;
 
   constructor(server: string, tool: string, store: CatalogueStore) {
@@ -43,14 +45,23 @@ export class ToolMemory {
     return this.#catalogues.get(print) ?? null;
   }
 
+  /** A process of this daemon has told it, and not only one of an earlier. */
+  isFresh(print: string): boolean {
+    return this.#fresh.has(print);
+  }
+
   /** @returns the lists that are not what they were; none where nothing was known */
   learn(print: string, catalogue: Catalogue): readonly ChangedList[] {
     const before = this.#catalogues.get(print);
+    this.#fresh.add(print);
     if (before !== undefined && canonical(before) === canonical(catalogue)) return [];
     this.#catalogues.delete(print);
     this.#catalogues.set(print, catalogue);
     const oldest = this.#catalogues.keys().next();
-    if (this.#catalogues.size > FINGERPRINTS_MAX && oldest.done !== true) this.#catalogues.delete(oldest.value);
+    if (this.#catalogues.size > FINGERPRINTS_MAX && oldest.done !== true) {
+      this.#catalogues.delete(oldest.value);
+      this.#fresh.delete(oldest.value);
+    }
     this.#save();
     return before === undefined ? [] : changedLists(before, catalogue);
   }

@@ -36,12 +36,12 @@ export class Pool implements Servers {
 
   /** The handshake of a run that no request has asked for. @throws GovernorError launch_failed */
   connect(process: ConnectRequest['process'], options: ConnectRequest['options']): Promise<ServedConnection> {
-    return this.#of(options.definition.name).connectSpare(process, options);
+    return this.#of(options.definition.name).starter.connectSpare(process, options);
   }
 
   /** A run is ready that no request has asked for. */
   addSpare(run: ServedRun): void {
-    this.#of(run.tool).addSpare(run);
+    this.#of(run.tool).starter.addSpare(run);
   }
 
   /** Tools came, went, or are defined anew. */

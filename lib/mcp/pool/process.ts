@@ -25,6 +25,8 @@ export interface Attached {
 export interface ProcessOptions {
   readonly run: ServedRun;
   readonly connection: ServedConnection;
+  /** Whoever fits may take it over. */
+  readonly isSpare: boolean;
   readonly server: string;
   readonly description: ServerDescription;
   monotonicMs(): number;
@@ -46,7 +48,7 @@ export class ServerProcess {
   /** Null: nobody has taken it yet. */
   key: string | null = null;
   /** Nobody has used it yet. */
-  isSpare = true;
+  isSpare: boolean;
   /** Nothing was known of what it offers when it came. */
   isNew = true;
   /** It was started before its client came: that has roots which it never asked for. */
@@ -75,6 +77,7 @@ export class ServerProcess {
     this.upstream = connection.upstream;
     this.identity = connection.identity;
     this.server = options.server;
+    this.isSpare = options.isSpare;
     this.description = options.description;
     this.#lastUsedMs = options.monotonicMs();
     let over!: () => void;

@@ -1,22 +1,24 @@
-/** The processes of one tool: by key, spare, or for one call; what is known of its server; and who has a session with it. */
+/** One tool as it is served: its processes by key, spare, or for one call; what is known of its server; who has a session. */
 
 import type { ToolDefinition } from '../../supervisor/governor.ts';
-import type { ServedRun, ServedTool, ServedTools } from '../../supervisor/served.ts';
+import type { ServedTools } from '../../supervisor/served.ts';
 import type { Log } from '../../supervisor/ports.ts';
 import type { Answer, RequestBody } from '../wire/message.ts';
 import type { Client, ServerDescription } from '../wire/session.ts';
 import type { CallGuard } from './call-guard.ts';
 import { changedLists, collect, isList, listed } from './catalogue.ts';
-import type { Catalogue, ChangedList } from './catalogue.ts';
+import type { ChangedList } from './catalogue.ts';
 import type { CatalogueStore } from './catalogue-store.ts';
-import { isServed } from './connector.ts';
-import type { ConnectRequest, Connector, ServedConnection } from './connector.ts';
-import { canonical, fingerprint, identityOf, processKey, serverHash } from './identity.ts';
+import type { Connector } from './connector.ts';
+import { fingerprint, identityOf, processKey, serverHash } from './identity.ts';
 import type { Identity } from './identity.ts';
 import { internalClient, internalExchange } from './internal-client.ts';
 import { ToolMemory } from './memory.ts';
-import { ServerProcess } from './process.ts';
-import { patiently, SingleFlight } from './starts.ts';
+import type { ServerProcess } from './process.ts';
+import { Processes } from './processes.ts';
+import { ProcessStarter } from './starter.ts';
+import type { Current } from './starter.ts';
+import { SingleFlight } from './starts.ts';
 import { Turnstile } from './waiting.ts';
 
 export interface PoolOptions {
@@ -45,12 +47,6 @@ export interface Want {
   readonly roots: string | null;
 }
 
-interface Current {
-  readonly tool: ServedTool;
-  readonly definition: ToolDefinition;
-  readonly memory: ToolMemory;
-}
-
 /** Processes of one tool that are started for a call each. */
 const CALLS_AT_ONCE = 16;
 const CALLS_WAITING_MAX = 1_000;
@@ -62,12 +58,11 @@ const RECOLLECT_MS = 200;
 export class ToolPool {
   readonly name: string;
   readonly options: PoolOptions;
+  readonly starter: ProcessStarter;
   /** Of `sharing: call`: each is a process. */
   readonly calls = new Turnstile(CALLS_AT_ONCE, CALLS_WAITING_MAX);
   readonly #members = new Set<Member>();
-  readonly #processes = new Set<ServerProcess>();
-  /** Until its process is proven over, nothing of the same key is started: it may hold a port or a lock. */
-  readonly #endings = new Map<string, Promise<void>>();
+  readonly #processes: Processes;
   readonly #starts = new SingleFlight<ServerProcess>();
   #memory: ToolMemory | null = null;
   /** What the members were told last, before the definition changed. */
@@ -76,6 +71,16 @@ export class ToolPool {
   constructor(name: string, options: PoolOptions) {
     this.name = name;
     this.options = options;
+    this.#processes = new Processes({
+      monotonicMs: () => options.monotonicMs(),
+      onEnding: (process) => this.#remember(process),
+    });
+    this.starter = new ProcessStarter({
+      ...options,
+      processes: this.#processes,
+      current: () => this.current(),
+      onEntered: (process) => this.#onEntered(process),
+    });
   }
 
   /** @throws GovernorError unknown_tool, not_managed, shutting_down */
@@ -90,6 +95,10 @@ export class ToolPool {
     return { tool, definition, memory: this.#memory };
   }
 
+  get isUnused(): boolean {
+    return this.#members.size === 0 && this.#processes.all.length === 0;
+  }
+
   join(member: Member): void {
     this.#members.add(member);
   }
@@ -100,7 +109,7 @@ export class ToolPool {
     const { context } = member.client;
     if (this.#hasMemberOf(context)) return;
     await Promise.all(
-      [...this.#processes]
+      this.#processes.all
         .filter(({ run }) => run.context === context)
         .toReversed()
         .map((process) => process.stop('context_ended', `stopped: its context ${context} ended`)),
@@ -114,14 +123,14 @@ export class ToolPool {
     const print = fingerprint(identity);
     const kept = memory.catalogue(print);
     if (kept !== null) return kept.server;
-    const running = this.#find(
+    const running = this.#processes.find(
       (process) => process.server === memory.server && fingerprint(process.identity) === print,
     );
     if (running !== undefined) return running.description;
     // Its roots cannot be asked for before it is answered; where they decide, the process is nobody's until then.
     const isOpen = definition.sharing === 'call' || (definition.sharing === 'shared' && hasRoots(client));
     const process = isOpen
-      ? await this.#starts.run(`spare ${print}`, () => this.#startNew(identity, null))
+      ? await this.#starts.run(`spare ${print}`, () => this.starter.start(identity, null, true))
       : await this.acquire({ client, roots: null });
     return process.description;
   }
@@ -140,43 +149,27 @@ export class ToolPool {
     const { definition, memory } = this.current();
     const { client, roots } = want;
     const key = processKey({ server: memory.server, sharing: definition.sharing, roots, context: client.context });
-    const running = this.#find((process) => process.key === key);
+    const running = this.#processes.find((process) => process.key === key);
     if (running !== undefined) return running;
     return this.#starts.run(key, () => this.#start(key, client));
   }
 
   /** One for one call; whoever asked stops it. @throws GovernorError */
-  async temporary(client: Client): Promise<ServerProcess> {
-    const { definition } = this.current();
+  temporary(client: Client): Promise<ServerProcess> {
+    const { definition, memory } = this.current();
     const identity = this.identityFor(definition, client);
-    const process =
-      (await this.#takeSpare(identity, client.context)) ?? (await this.#startNew(identity, client.context));
-    process.isSpare = false;
-    return process;
+    memory.sawClient(identity);
+    return this.starter.get(identity, client.context);
   }
 
   identityFor({ sharing }: ToolDefinition, client: Client): Identity {
     return sharing === 'shared' ? this.options.governor : identityOf(client);
   }
 
-  /** The handshake of a run that no request has asked for. */
-  connectSpare(process: ConnectRequest['process'], options: ConnectRequest['options']): Promise<ServedConnection> {
-    return this.#connect(process, options, this.#spareIdentity());
-  }
-
-  /** A run is ready that no request has asked for. */
-  addSpare(run: ServedRun): void {
-    if (isServed(run.connection)) this.#enter(run, run.connection);
-  }
-
-  get isUnused(): boolean {
-    return this.#members.size === 0 && this.#processes.size === 0;
-  }
-
   /** Its definition may have changed. */
   refresh(): void {
     const { definition, memory } = this.current();
-    for (const process of this.#processes) {
+    for (const process of this.#processes.all) {
       if (process.server !== memory.server || process.run.definition.sharing !== definition.sharing) process.retire();
     }
     const former = this.#former;
@@ -197,30 +190,24 @@ export class ToolPool {
     }
   }
 
-  #find(fits: (process: ServerProcess) => boolean): ServerProcess | undefined {
-    for (const process of this.#processes) if (process.usable && fits(process)) return process;
-    return undefined;
-  }
-
   #hasMemberOf(context: string): boolean {
     for (const { client } of this.#members) if (client.context === context) return true;
     return false;
   }
 
   #mayHaveProcess({ sharing }: ToolDefinition, { context }: Client): boolean {
-    return (
-      this.#find(({ key, run }) => key !== null && (sharing === 'shared' || run.context === context)) !== undefined
-    );
+    const fits = ({ key, run }: ServerProcess): boolean =>
+      key !== null && (sharing === 'shared' || run.context === context);
+    return this.#processes.find(fits) !== undefined;
   }
 
   async #start(key: string, client: Client): Promise<ServerProcess> {
-    await this.#endings.get(key);
+    await this.#processes.ended(key);
     const { definition, memory } = this.current();
     const context = definition.sharing === 'shared' ? null : client.context;
     const identity = this.identityFor(definition, client);
-    const process = (await this.#takeSpare(identity, context)) ?? (await this.#startNew(identity, context));
+    const process = await this.starter.get(identity, context);
     process.key = key;
-    process.isSpare = false;
     if (definition.sharing !== 'shared') memory.sawClient(identity);
     // Everybody who wanted it has gone meanwhile.
     if (context !== null && !this.#hasMemberOf(context))
@@ -228,97 +215,20 @@ export class ToolPool {
     return process;
   }
 
-  /** One that nobody has used yet, and that believes to speak with a client that can do the same. */
-  async #takeSpare(identity: Identity, context: string | null): Promise<ServerProcess | null> {
-    const { tool, memory } = this.current();
-    const capabilities = canonical(identity.capabilities);
-    const find = (): ServerProcess | undefined =>
-      this.#find(
-        (process) =>
-          process.isSpare &&
-          process.server === memory.server &&
-          (process.run.context === null || process.run.context === context) &&
-          canonical(process.identity.capabilities) === capabilities,
+  #onEntered(process: ServerProcess): void {
+    const read = (): Promise<void> =>
+      this.#collect(process).catch((error: unknown) =>
+        this.options.log.warn({ tool: this.name, run: process.run.id, err: error }, 'its lists could not be read'),
       );
-    let spare = find();
-    if (spare === undefined && canonical(this.#spareIdentity().capabilities) === capabilities) {
-      await tool.spareComing();
-      spare = find();
-    }
-    if (spare === undefined) return null;
-    spare.isSpare = false;
-    spare.rootsUnasked = true;
-    spare.run.take(context);
-    spare.used();
-    return spare;
+    process.upstream.onListChanged(() => process.soon(RECOLLECT_MS, read));
+    const known = this.#memory?.isFresh(fingerprint(process.identity)) === true;
+    // A process that lives for one call is not asked each time.
+    if (process.run.definition.sharing !== 'call' || !known) void read();
   }
 
-  async #startNew(identity: Identity, context: string | null): Promise<ServerProcess> {
-    const { tool } = this.current();
-    let connection: ServedConnection | null = null;
-    const run = await patiently(
-      () =>
-        tool.start({
-          context,
-          connect: async (process, options) => (connection = await this.#connect(process, options, identity)),
-        }),
-      this.options.monotonicMs,
-    );
-    try {
-      return this.#enter(run, connection ?? (run.connection as ServedConnection));
-    } catch (error) {
-      await run.stop('unhealthy', `stopped: ${(error as Error).message}`);
-      throw error;
-    }
-  }
-
-  #enter(run: ServedRun, connection: ServedConnection): ServerProcess {
-    const { state } = connection.upstream;
-    if (state.kind !== 'ready') throw new Error(`its conversation is ${state.kind} already`);
-    const process = new ServerProcess({
-      run,
-      connection,
-      server: serverHash(run.definition),
-      description: state.description,
-      monotonicMs: () => this.options.monotonicMs(),
-      onEnding: (ending) => this.#onEnding(ending),
-    });
-    if (!process.alive) return process;
-    this.#processes.add(process);
-    process.upstream.onListChanged(() => process.soon(RECOLLECT_MS, () => this.#collect(process)));
-    void this.#collect(process);
-    return process;
-  }
-
-  #onEnding(process: ServerProcess): void {
-    this.#processes.delete(process);
+  #remember(process: ServerProcess): void {
     const memory = this.#memory;
     if (memory?.server === process.server) memory.takesTurns ||= process.upstream.takesTurns;
-    const { key } = process;
-    if (key === null) return;
-    const ended = process.ended.finally(() => {
-      if (this.#endings.get(key) === ended) this.#endings.delete(key);
-    });
-    this.#endings.set(key, ended);
-  }
-
-  async #connect(
-    process: ConnectRequest['process'],
-    options: ConnectRequest['options'],
-    identity: Identity,
-  ): Promise<ServedConnection> {
-    const { memory } = this.current();
-    const { era, takesTurns } = memory;
-    const connection = await this.options.connector({ process, options, identity, era, takesTurns });
-    const { state } = connection.upstream;
-    if (state.kind === 'ready') memory.era = state.description.era;
-    return connection;
-  }
-
-  #spareIdentity(): Identity {
-    const { definition, memory } = this.current();
-    const { governor } = this.options;
-    return definition.sharing === 'shared' ? governor : (memory.client ?? { info: governor.info, capabilities: {} });
   }
 
   /** Keeps what it offers, and tells whoever was told something else. */
@@ -326,7 +236,7 @@ export class ToolPool {
     const session = process.upstream.attach(internalClient(process.description, this.options.governor));
     try {
       const exchange = internalExchange(AbortSignal.timeout(COLLECT_TIMEOUT_MS));
-      const catalogue: Catalogue = await collect(session, process.description, exchange);
+      const catalogue = await collect(session, process.description, exchange);
       const memory = this.#memory;
       if (!process.alive || memory?.server !== process.server) return;
       const print = fingerprint(process.identity);
@@ -349,6 +259,7 @@ export class ToolPool {
   }
 }
 
+/** It has roots that a server may ask for. */
 export function hasRoots({ era, capabilities }: Client): boolean {
   return era === 'legacy' && capabilities['roots'] !== undefined;
 }

@@ -63,7 +63,7 @@ t.test('stopped by the ladder: what, how much, and what was done', async (t) => 
     scene.tree.holds.tasks = 130;
   });
   await scene.time.pass(10_000);
-  t.match(await answer, {
+  t.match(answer, {
     error: {
       code: RPC_CODE.stopped,
       message: 'tool: stopped: tasks 130 is 130 % of its limit of 100, stage cleanup',
