@@ -6,8 +6,11 @@ import type { ContextView, EventView, RunView, ToolView, UsageView } from './vie
 /** A tool as a caller defines it (REST body, limits.yaml entry, `run` flags); already validated by the one schema. */
 export interface ToolDefinition {
   readonly name: string;
+  /** The program; of a remote tool its URL. */
   readonly command: string;
   readonly args: readonly string[];
+  /** A server elsewhere, over Streamable HTTP: no process of ours. Values of headers may be secret: never shown. */
+  readonly remote?: { readonly url: string; readonly headers: Readonly<Record<string, string>> };
   /** Values may be secret: never shown. */
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string | null;

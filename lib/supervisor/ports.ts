@@ -77,9 +77,13 @@ export interface Connection {
 }
 
 export interface ConnectPort {
-  /** Handshake and tools/list over the tool's stdio. @throws GovernorError not_ready-like with the reason */
+  /**
+   * Handshake and tools/list over the tool's stdio.
+   * @param process null: the definition says where the server is
+   * @throws GovernorError not_ready-like with the reason
+   */
   connect(
-    process: ManagedProcess,
+    process: ManagedProcess | null,
     options: {
       readonly timeoutMs: number;
       readonly onProtocolError: (message: string) => void;

@@ -7,6 +7,7 @@ import { addProcess, assemble } from './assembly.ts';
 import type { ToolDefinition } from './governor.ts';
 import { LineCutter } from './log-ring.ts';
 import type { ConnectPort, SupervisorPorts } from './ports.ts';
+import { assembleRemote } from './remote.ts';
 import type { EndRequest, Run } from './run.ts';
 
 const GATE_DEADLINE_MS = 1_000;
@@ -87,6 +88,7 @@ export async function startManaged(
   ports: SupervisorPorts,
   hooks: ManagedHooks,
 ): Promise<Assembled> {
+  if (definition.remote !== undefined) return startRemote(definition, start, ports, hooks);
   const cwd = definition.cwd ?? ports.defaultCwd;
   const environment = { ...ports.baseEnvironment, ...definition.env };
   ports.resolveCommand(definition.command, cwd, environment['PATH']);
@@ -94,18 +96,37 @@ export async function startManaged(
   const { run } = assembled;
   try {
     await putIn(assembled, definition, cwd, environment, ports, hooks);
-    if (definition.readiness === 'mcp') await handshake(run, definition, start.connect ?? ports.connect.connect, ports);
+    if (definition.readiness === 'mcp') await handshake(run, definition, start, ports);
     // Unless it is being stopped by now.
     if (run.state === 'starting') run.state = 'running';
     return assembled;
   } catch (error) {
-    await hooks.onFailed(assembled, {
-      reason: 'not_ready',
-      message: `did not become ready: ${messageOf(error)}`,
-      graceMs: 0,
-    });
+    await hooks.onFailed(assembled, notReady(error));
     throw error;
   }
+}
+
+async function startRemote(
+  definition: ToolDefinition,
+  start: ManagedStart,
+  ports: SupervisorPorts,
+  hooks: ManagedHooks,
+): Promise<Assembled> {
+  const assembled = assembleRemote(definition, start, ports);
+  const { run } = assembled;
+  try {
+    hooks.onContained(assembled);
+    await handshake(run, definition, start, ports);
+    if (run.state === 'starting') run.state = 'running';
+    return assembled;
+  } catch (error) {
+    await hooks.onFailed(assembled, notReady(error));
+    throw error;
+  }
+}
+
+function notReady(error: unknown): EndRequest {
+  return { reason: 'not_ready', message: `did not become ready: ${messageOf(error)}`, graceMs: 0 };
 }
 
 function messageOf(error: unknown): string {
@@ -152,12 +173,11 @@ async function putIn(
 async function handshake(
   run: Run,
   definition: ToolDefinition,
-  connect: ConnectPort['connect'],
+  start: ManagedStart,
   ports: SupervisorPorts,
 ): Promise<void> {
-  const child = run.process;
-  if (child === null) return;
-  run.connection = await connect(child, {
+  const connect: ConnectPort['connect'] = start.connect ?? ((process, options) => ports.connect.connect(process, options));
+  run.connection = await connect(run.process, {
     definition,
     timeoutMs: definition.readyTimeoutMs,
     onProtocolError: (message) => ports.log.warn({ tool: run.tool, run: run.id }, message),

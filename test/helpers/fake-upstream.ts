@@ -51,7 +51,7 @@ export class FakeUpstream implements Upstream {
     this.identity = request.identity;
     this.#offer = given;
     this.state = { kind: 'ready', description: describe(given), sinceMs: 0 };
-    void request.process.exited.then(() => this.end('it closed its output'));
+    void request.process?.exited.then(() => this.end('it closed its output'));
   }
 
   get holds(): Holds {
