@@ -2,9 +2,10 @@
 
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { RequestListener, Server, ServerOptions } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerOptions } from 'node:http';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { formatListen } from '../../config/listen.ts';
 import { GovernorError } from '../../lib/core/errors.ts';
 import type { ErrorCode } from '../../lib/core/errors.ts';
@@ -27,6 +28,9 @@ const MAX_CONNECTIONS = 4096;
 /** sun_path of Linux holds 108 bytes with the closing zero, unix(7). */
 const MAX_SOCKET_PATH_BYTES = 107;
 
+/** Gets the connection itself, and what was read of it beyond the request. */
+export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 export interface Listeners {
   /** @param path of the socket file; made with mode 0600, a dead one of an earlier daemon is replaced */
   listenUnix(path: string): Promise<void>;
@@ -41,7 +45,8 @@ export interface Listeners {
   close(deadlineMs: number): Promise<void>;
 }
 
-export function createListeners(handle: RequestListener): Listeners {
+/** @param onUpgrade absent: a request to upgrade is answered as if it had not asked for it */
+export function createListeners(handle: RequestListener, onUpgrade?: UpgradeListener): Listeners {
   const accepted = new WeakMap<Socket, Listener>();
   const servers = new Set<Server>();
 
@@ -60,6 +65,7 @@ export function createListeners(handle: RequestListener): Listeners {
       if (listener !== undefined) accepted.set(socket, listener);
     });
     server.on('clientError', refuseUnparsable);
+    if (onUpgrade !== undefined) server.on('upgrade', onUpgrade);
     servers.add(server);
     return server;
   };

@@ -22,6 +22,8 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'alias-unknown': '5:10: the alias *base is unknown (define &base before, or quote text that begins with *)',
   'args-number': '5:20: args[1]: must be text, not a number (put it in quotes)',
   'args-text': '5:11: args: must be a list, not text (write [one, two])',
+  'auth-mcp-none-open':
+    '4:16: mcp: none is only possible on a loopback address, and listen is 0.0.0.0 (write mcp: token, or listen on 127.0.0.1)',
   'auth-none-open':
     '4:16: api: none is only possible on a loopback address, and listen is 0.0.0.0 (write api: token, or listen on 127.0.0.1)',
   'backend-unknown': '2:20: backend: "cgroup3" is not possible here (did you mean "cgroup2"?)',
@@ -63,8 +65,6 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'idle-timeout-word': '5:19: idle_timeout: "5min" is not a duration (write 5m)',
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',
   'key-mapping': '3:5: a key must be text (write name: value)',
-  'key-not-enforced-auth-mcp':
-    '3:23: "mcp" is not enforced by this version of Governor (there is no MCP endpoint; take it out)',
   'key-not-enforced-contexts':
     '2:1: "contexts" is not enforced by this version of Governor (there are no limits by context; take it out)',
   'key-not-enforced-url':

@@ -19,7 +19,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
   const config = accepted(loadConfig({ path: join(good, 'full.yaml'), host, env }));
   t.same(config.daemon, {
     listen: { host: '::1', port: 0 },
-    auth: { api: 'none', metrics: 'token' },
+    auth: { api: 'none', mcp: 'none', metrics: 'token' },
     backend: 'procfs',
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
@@ -237,7 +237,10 @@ t.test('without a file everything is built in', async (t) => {
   const config = accepted(loadConfig({ path: null, host, env: {} }));
   t.equal(config.file, null);
   t.same(config.tools, []);
-  t.match(config.daemon, { listen: { host: '127.0.0.1', port: 7717 }, auth: { api: 'token', metrics: 'none' } });
+  t.match(config.daemon, {
+    listen: { host: '127.0.0.1', port: 7717 },
+    auth: { api: 'token', mcp: 'token', metrics: 'none' },
+  });
 });
 
 t.test('--listen is stronger than GOVERNOR_LISTEN, and that than the file', async (t) => {
