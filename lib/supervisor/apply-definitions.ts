@@ -68,8 +68,8 @@ async function change(
       `${tool.name}: temp_storage moves to its new backing with its next start (governor restart ${tool.name})`,
     );
   }
-  const server = ({ command, args, env, cwd, sharing }: ToolDefinition): string =>
-    JSON.stringify([command, args, env, cwd, sharing]);
+  const server = ({ command, args, env, cwd, remote, sharing }: ToolDefinition): string =>
+    JSON.stringify([command, args, env, cwd, remote, sharing]);
   const manner = (d: ToolDefinition): string =>
     JSON.stringify([d.readiness, d.ladder, d.graceMs, d.dryRun, d.idleTimeoutMs, d.healthCheckMs]);
   const isServed = definition.readiness === 'mcp';

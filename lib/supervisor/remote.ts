@@ -46,7 +46,13 @@ export function assembleRemote(
     },
     ports,
   );
-  const assembled: Assembled = { run, ending: new Ending(run, ports), variables: {}, prefix: [], progress: () => undefined };
+  const assembled: Assembled = {
+    run,
+    ending: new Ending(run, ports),
+    variables: {},
+    prefix: [],
+    progress: () => undefined,
+  };
   addConnection(assembled);
   return assembled;
 }

@@ -176,7 +176,8 @@ async function handshake(
   start: ManagedStart,
   ports: SupervisorPorts,
 ): Promise<void> {
-  const connect: ConnectPort['connect'] = start.connect ?? ((process, options) => ports.connect.connect(process, options));
+  const connect: ConnectPort['connect'] =
+    start.connect ?? ((process, options) => ports.connect.connect(process, options));
   run.connection = await connect(run.process, {
     definition,
     timeoutMs: definition.readyTimeoutMs,

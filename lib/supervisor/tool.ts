@@ -305,7 +305,8 @@ export class Tool {
 
   #forgetRun(run: Run): void {
     this.#runs.forget(run);
-    if (this.runs.size === 0) this.server = null;
+    // What sleeps is still known.
+    if (this.runs.size === 0 && run.end?.reason !== 'idle') this.server = null;
     this.#lifecycle.dispatch(this.#idle() ? 'last_run_ended' : 'run_ended', run.id);
   }
 

@@ -30,8 +30,8 @@ export function fingerprint({ capabilities }: Identity): string {
 }
 
 /** Two definitions with the same one start the same server: different secrets never share. */
-export function serverHash({ command, args, env, cwd }: ToolDefinition): string {
-  return digest([command, args, env, cwd]);
+export function serverHash({ command, args, env, cwd, remote }: ToolDefinition): string {
+  return digest([command, args, env, cwd, remote ?? null]);
 }
 
 export interface KeyParts {

@@ -48,18 +48,21 @@ export class Pool implements Servers {
   refresh(): void {
     const served = this.names();
     for (const [name, pool] of this.#tools) {
-      if (served.includes(name)) pool.refresh();
+      if (served.includes(name)) this.#attempt(name, () => pool.refresh());
       else if (pool.isUnused) this.#tools.delete(name);
     }
     const names = served.join('\n');
     if (names === this.#names) return;
     this.#names = names;
-    for (const listener of this.#listeners) {
-      try {
-        listener();
-      } catch (error) {
-        this.#options.log.error({ err: error }, 'a listener of the pool failed');
-      }
+    for (const listener of this.#listeners) this.#attempt(null, listener);
+  }
+
+  /** Whoever tells of a change is not the one to fail by what follows from it. */
+  #attempt(tool: string | null, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#options.log.warn({ tool, err: error }, 'a change of the tools could not be followed');
     }
   }
 

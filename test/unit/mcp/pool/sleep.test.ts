@@ -232,3 +232,14 @@ t.test(
     );
   },
 );
+
+t.test('the supervisor goes on naming what sleeps', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', IDLE);
+  await scene.call(scene.open(scene.client('a')));
+  await scene.time.pass(MINUTE_MS + 300);
+  t.match(scene.registry.tool('tool'), { state: 'registered', server: { name: 'fake', tools: ['one'] } });
+  await scene.registry.activate('tool', { context: null });
+  await scene.registry.deactivate('tool');
+  t.equal(scene.registry.tool('tool').server, null);
+});

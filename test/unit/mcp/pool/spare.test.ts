@@ -207,3 +207,15 @@ t.test('the guard is around each request: it may refuse, and sees the run and th
     Array.from({ length: 2 }, () => ['tool', 'a', 'tools/call', 'normal', 0, 'result']),
   );
 });
+
+t.test('a tool that goes while the daemon shuts down harms nothing', async (t) => {
+  const scene = poolStand(t);
+  scene.served();
+  await scene.call(scene.open(scene.client('a')));
+  await scene.launch('direct', { origin: 'run' });
+  await Promise.all([scene.registry.close('all'), scene.time.pass(100)]);
+  t.same(
+    scene.registry.allRuns().map(({ state }) => state),
+    ['ended', 'ended'],
+  );
+});
