@@ -33,7 +33,7 @@ export interface ToolContext {
   readonly responder: Responder;
   /** Times of failures of a tool of this name, kept beyond its registration; to be changed in place. */
   failuresOf(tool: string): number[];
-  /** A managed run is ready that no client's request has asked for. */
+  /** A run with a conversation is ready that no client's request has asked for. */
   onSpare(tool: Tool, run: Run): void;
   /** The tool has left the table: forget it. */
   onGone(tool: Tool): void;
@@ -262,7 +262,7 @@ export class Tool {
     const run = await this.#starter.managed(request);
     this.server = run.connection?.server ?? null;
     this.recovery.started();
-    if (!request.onDemand) this.#context.onSpare(this, run);
+    if (!request.onDemand && run.connection !== null) this.#context.onSpare(this, run);
     return run;
   }
 

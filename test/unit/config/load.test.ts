@@ -30,7 +30,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
   t.same([...config.classes.keys()], ['light', 'standard', 'heavy', 'base', 'small']);
   t.same(
     config.tools.map(({ name }) => name),
-    ['everything', 'plain'],
+    ['everything', 'plain', 'docs'],
   );
 
   const tool = named(config, 'everything');
@@ -77,6 +77,17 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     tasks: 10_000,
   });
   t.match(named(config, 'plain'), { sharing: 'shared', idleTimeoutMs: null, healthCheckMs: 60_000 });
+  t.match(named(config, 'docs'), {
+    command: 'https://example.org/mcp',
+    remote: { url: 'https://example.org/mcp', headers: { Authorization: 'Bearer example.org' } },
+    limits: { memory: null, cpu: null },
+    sharing: 'shared',
+    recovery: { strategy: 'restart', budget: 5 },
+    readyTimeoutMs: 5_000,
+    idleTimeoutMs: 600_000,
+    autostart: false,
+    readiness: 'mcp',
+  });
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
 });
 

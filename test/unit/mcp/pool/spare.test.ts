@@ -219,3 +219,11 @@ t.test('a tool that goes while the daemon shuts down harms nothing', async (t) =
     ['ended', 'ended'],
   );
 });
+
+t.test('what speaks no MCP is started as ever', async (t) => {
+  const scene = poolStand(t);
+  scene.served('plain', { readiness: 'none', autostart: true });
+  await scene.registry.activate('plain', { context: null });
+  t.equal(scene.registry.tool('plain').state, 'active');
+  t.equal(scene.servers.length, 0);
+});
