@@ -8,6 +8,15 @@ import { PoolSession } from './session.ts';
 import { ToolPool } from './tool-pool.ts';
 import type { PoolOptions } from './tool-pool.ts';
 
+/** By the states of a conversation. */
+export interface ConnectionCounts {
+  readonly initializing: number;
+  readonly ready: number;
+  readonly shutdown: number;
+}
+
+const NO_CONNECTIONS: ConnectionCounts = { initializing: 0, ready: 0, shutdown: 0 };
+
 export class Pool implements Servers {
   readonly #options: PoolOptions;
   readonly #tools = new Map<string, ToolPool>();
@@ -42,6 +51,13 @@ export class Pool implements Servers {
   /** A run is ready that no request has asked for. */
   addSpare(run: ServedRun): void {
     this.#of(run.tool).starter.addSpare(run);
+  }
+
+  /** Null for tools that are not served. */
+  connections(tool: string): ConnectionCounts | null {
+    const pool = this.#tools.get(tool);
+    if (pool !== undefined) return pool.connections;
+    return this.#options.tools.names().includes(tool) ? NO_CONNECTIONS : null;
   }
 
   /** Tools came, went, or are defined anew. */

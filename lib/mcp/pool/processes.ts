@@ -16,6 +16,7 @@ export class Processes {
   /** In the order of their start. */
   readonly #ready = new Set<ServerProcess>();
   readonly #endings = new Map<string, Promise<void>>();
+  #endingCount = 0;
 
   constructor(options: ProcessesOptions) {
     this.#options = options;
@@ -23,6 +24,11 @@ export class Processes {
 
   get all(): readonly ServerProcess[] {
     return [...this.#ready];
+  }
+
+  /** Whose end is under way. */
+  get endingCount(): number {
+    return this.#endingCount;
   }
 
   /** Of those that take new work. */
@@ -60,10 +66,11 @@ export class Processes {
     this.#ready.delete(process);
     this.#options.onEnding(process);
     const { key } = process;
-    if (key === null) return;
+    this.#endingCount++;
     const ended = process.ended.finally(() => {
-      if (this.#endings.get(key) === ended) this.#endings.delete(key);
+      this.#endingCount--;
+      if (key !== null && this.#endings.get(key) === ended) this.#endings.delete(key);
     });
-    this.#endings.set(key, ended);
+    if (key !== null) this.#endings.set(key, ended);
   }
 }

@@ -33,9 +33,15 @@ export interface StarterOptions {
 
 export class ProcessStarter {
   readonly #options: StarterOptions;
+  #connecting = 0;
 
   constructor(options: StarterOptions) {
     this.#options = options;
+  }
+
+  /** Handshakes under way. */
+  get connecting(): number {
+    return this.#connecting;
   }
 
   /** @param context whose it is to be; null: everybody's @throws GovernorError when it cannot be started */
@@ -111,10 +117,15 @@ export class ProcessStarter {
   ): Promise<ServedConnection> {
     const { memory } = this.#options.current();
     const { era, takesTurns } = memory;
-    const connection = await this.#options.connector({ process, options: settings, identity, era, takesTurns });
-    const { state } = connection.upstream;
-    if (state.kind === 'ready') memory.era = state.description.era;
-    return connection;
+    this.#connecting++;
+    try {
+      const connection = await this.#options.connector({ process, options: settings, identity, era, takesTurns });
+      const { state } = connection.upstream;
+      if (state.kind === 'ready') memory.era = state.description.era;
+      return connection;
+    } finally {
+      this.#connecting--;
+    }
   }
 
   #spareIdentity(): Identity {

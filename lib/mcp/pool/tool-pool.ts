@@ -99,6 +99,14 @@ export class ToolPool {
     return this.#members.size === 0 && this.#processes.all.length === 0;
   }
 
+  get connections(): { readonly initializing: number; readonly ready: number; readonly shutdown: number } {
+    return {
+      initializing: this.starter.connecting,
+      ready: this.#processes.all.length,
+      shutdown: this.#processes.endingCount,
+    };
+  }
+
   join(member: Member): void {
     this.#members.add(member);
   }

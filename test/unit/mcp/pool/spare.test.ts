@@ -227,3 +227,28 @@ t.test('what speaks no MCP is started as ever', async (t) => {
   t.equal(scene.registry.tool('plain').state, 'active');
   t.equal(scene.servers.length, 0);
 });
+
+t.test('its conversations are counted by their state', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  scene.served('plain', { readiness: 'none' });
+  t.equal(scene.pool.connections('plain'), null);
+  const count = (): unknown => Object.values(scene.pool.connections('tool') ?? {});
+  t.same(count(), [0, 0, 0]);
+  const gate = scene.points.hold('connect');
+  const answer = scene.call(scene.open(scene.client('a')));
+  await settled();
+  t.same(count(), [1, 0, 0]);
+  gate();
+  await scene.time.pass(10);
+  await answer;
+  t.same(count(), [0, 1, 0]);
+  const release = scene.points.hold('tempDirs.remove');
+  const stopping = scene.registry.deactivate('tool');
+  await settled();
+  t.same(count(), [0, 0, 1]);
+  release();
+  await stopping;
+  await settled();
+  t.same(count(), [0, 0, 0]);
+});
