@@ -9,7 +9,7 @@ import { usageView } from '../lib/supervisor/tool-view.ts';
 export function* toolSnapshots(
   registry: Registry,
   ports: SupervisorPorts,
-  connectionsOf: (tool: string) => ConnectionCounts | null,
+  connectionsOf: (tool: string) => ConnectionCounts | null = () => null,
 ): Iterable<ToolSnapshot> {
   for (const tool of registry.live.values()) {
     const usage = usageView(tool, ports);
