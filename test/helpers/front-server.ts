@@ -17,6 +17,8 @@ export interface FrontServer {
   readonly gateway: FakeGateway;
   /** `warn a stream was cut off…`. */
   readonly logged: readonly string[];
+  /** As a network that fails. */
+  breakConnections(): void;
 }
 
 export type TestScope = { teardown(handler: () => Promise<void>): void };
@@ -50,7 +52,8 @@ export async function serveFront(t: TestScope, settings: Partial<FrontSettings> 
     server.closeAllConnections();
     await new Promise<void>((resolve) => server.close(() => resolve()));
   });
-  return { port, url: `http://127.0.0.1:${port}`, front, gateway, logged };
+  const url = `http://127.0.0.1:${port}`;
+  return { port, url, front, gateway, logged, breakConnections: () => server.closeAllConnections() };
 }
 
 export interface Ask {
