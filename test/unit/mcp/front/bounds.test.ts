@@ -207,8 +207,7 @@ t.test('a question that reaches nobody is answered at once', async (t) => {
   outgoing.on('error', () => undefined);
   outgoing.end(JSON.stringify(call(1, 'late')));
   await waitFor('the call', () => server.gateway.sessions[0]?.open === 1);
-  server.breakConnections();
-  await new Promise((resolve) => setImmediate(resolve));
+  await server.breakConnections();
   go();
   await waitFor('the answer', () => answer);
   t.match(answer, { kind: 'error', error: { message: /no stream open/ } });

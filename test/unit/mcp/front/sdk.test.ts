@@ -88,7 +88,7 @@ t.test('SDK 1: its stream breaks in mid-call, and the answer comes all the same'
   });
   const calling = client.callTool({ name: 'steps' });
   await seen;
-  server.breakConnections();
+  await server.breakConnections();
   go();
   t.match(await calling, { content: [{ text: 'the end' }] });
 });
