@@ -23,7 +23,7 @@ import { methodsAt, routerPath } from './route.ts';
 import type { Route } from './route.ts';
 import { routeSchema } from './route-schema.ts';
 import { daemonRoutes } from './routes/daemon.ts';
-import { mcpRoutes } from './routes/mcp.ts';
+import { mcpRoutes, UPGRADE_PROTOCOL } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
 import { toolRoutes } from './routes/tools.ts';
@@ -68,9 +68,12 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     mcp === undefined
       ? null
       : createMcpDoor({ ...dependencies, mcp, listeners: (): Listeners => listeners, closing: () => closing });
-  const listeners: Listeners = createListeners((request, response) => {
-    if (door?.take(request, response) !== true) app.routing(request, response);
-  }, door?.upgrade);
+  const listeners: Listeners = createListeners(
+    (request, response) => {
+      if (door?.take(request, response) !== true) app.routing(request, response);
+    },
+    door === null ? undefined : { protocol: UPGRADE_PROTOCOL, handle: door.upgrade },
+  );
   let document: Promise<object> | null = null;
   const openapi = (): Promise<object> =>
     (document ??= import('./openapi.ts').then((generator) => generator.openApiDocument(dependencies.version, routes)));

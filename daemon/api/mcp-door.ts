@@ -84,7 +84,7 @@ export function createMcpDoor(needs: Needs): McpDoor {
 /** @throws GovernorError for what is no `connect`, and for tools that cannot be spoken with */
 function wanted(request: IncomingMessage, governor: ApiDependencies['governor']): { view: View; label: string | null } {
   const parts = CONNECT.exec(request.url ?? '');
-  if (request.headers.upgrade !== UPGRADE_PROTOCOL || parts === null || request.method !== 'GET') {
+  if (parts === null || request.method !== 'GET') {
     throw new GovernorError(
       'invalid_request',
       `Only "Upgrade: ${UPGRADE_PROTOCOL}" of GET /v1/tools/{name}/connect is known`,

@@ -1,5 +1,6 @@
 /** A front over a fake gateway on a port of its own, and raw HTTP to speak with it. */
 
+import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -17,6 +18,8 @@ export interface FrontServer {
   readonly gateway: FakeGateway;
   /** `warn a stream was cut off…`. */
   readonly logged: readonly string[];
+  /** As a network that fails. Resolves when the server knows. */
+  breakConnections(): Promise<void>;
 }
 
 export type TestScope = { teardown(handler: () => Promise<void>): void };
@@ -38,6 +41,11 @@ export async function serveFront(t: TestScope, settings: Partial<FrontSettings> 
     };
   };
   const server = createServer((incoming, response) => front.serve(incoming, response, callerOf(incoming)));
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => {
     const label = readLabel(incoming.headers['governor-context'] as string | undefined);
     socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: mcp-stdio\r\nConnection: Upgrade\r\n\r\n');
@@ -50,7 +58,13 @@ export async function serveFront(t: TestScope, settings: Partial<FrontSettings> 
     server.closeAllConnections();
     await new Promise<void>((resolve) => server.close(() => resolve()));
   });
-  return { port, url: `http://127.0.0.1:${port}`, front, gateway, logged };
+  const breakConnections = async (): Promise<void> => {
+    const closed = [...sockets].map((socket) => once(socket, 'close'));
+    for (const socket of sockets) socket.destroy();
+    await Promise.all(closed);
+  };
+  const url = `http://127.0.0.1:${port}`;
+  return { port, url, front, gateway, logged, breakConnections };
 }
 
 export interface Ask {

@@ -80,10 +80,12 @@ export class ByteStream implements Standalone {
     return this.#initialized;
   }
 
-  send(text: string): void {
-    if (writeBounded(this.#stream, `${text}\n`, this.#options.settings.maxWaitingBytes) === 'overflow') {
+  send(text: string): boolean {
+    const outcome = writeBounded(this.#stream, `${text}\n`, this.#options.settings.maxWaitingBytes);
+    if (outcome === 'overflow') {
       this.#options.logger.warn({ context: this.#context }, 'a byte stream was cut off: its client does not read');
     }
+    return outcome === 'written';
   }
 
   async close(reason: string): Promise<void> {

@@ -60,12 +60,14 @@ export class Clients {
     if (this.#sessions.size + this.#modern.size + this.#byteStreams.size < maxClients) return null;
     // Nothing is lost with a modern client that waits for nothing.
     const nowMs = this.#options.now();
+    let idlest: { readonly key: string; readonly client: ModernClient; readonly idleMs: number } | null = null;
     for (const [key, client] of this.#modern) {
-      if (client.idleMs(nowMs) === 0) continue;
-      this.#endModern(key, client, 'Its place was needed');
-      return null;
+      const idleMs = client.idleMs(nowMs);
+      if (idleMs > (idlest?.idleMs ?? 0)) idlest = { key, client, idleMs };
     }
-    return `${maxClients} clients are connected; try again later`;
+    if (idlest === null) return `${maxClients} clients are connected; try again later`;
+    this.#endModern(idlest.key, idlest.client, 'Its place was needed');
+    return null;
   }
 
   /** Not known by its id until `add`: its handshake may fail. */

@@ -118,12 +118,14 @@ export class EventStream implements Outlet {
     if (this.#finished) this.#end();
   }
 
-  send(text: string): void {
-    if (this.#finished) return;
+  /** Kept for a client that has no connection, so it may always reach somebody. */
+  send(text: string): boolean {
+    if (this.#finished) return false;
     const number = this.#next++;
     const chunk = `id: ${this.#eventId(number)}\ndata: ${text}\n\n`;
     this.#keep({ number, chunk });
     this.#write(chunk);
+    return true;
   }
 
   /** A comment, so that nobody on the way takes the connection for dead. */

@@ -5,8 +5,11 @@
 
 import type { Answer, Fields, NotificationBody, RequestBody, RequestId } from '../wire/message.ts';
 import { LEGACY_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
-import type { Client, Exchange, Gateway, ServerDescription, Session, View } from '../wire/session.ts';
+import type { Client, Gateway, ServerDescription, Session, View } from '../wire/session.ts';
 import { initializeResult, negotiate } from './handshake.ts';
+import { HeldTexts } from './held-texts.ts';
+import { LegacyCall } from './legacy-call.ts';
+import type { Answered, Question } from './legacy-call.ts';
 import type { Outlet } from './outlet.ts';
 import type { FrontSettings } from './settings.ts';
 import { isFields, isRequestId } from './shape.ts';
@@ -25,14 +28,8 @@ export interface LegacyClientOptions {
   /** Parameters of `initialize`. */
   readonly params: Fields;
   readonly standalone: Standalone;
-  readonly settings: Pick<FrontSettings, 'maxOpenRequests' | 'maxOpenAsks' | 'askWaitMs'>;
+  readonly settings: Pick<FrontSettings, 'maxOpenRequests' | 'maxOpenAsks' | 'askWaitMs' | 'maxWaitingBytes'>;
 }
-
-/** Told once with the answer, or with null when the request was cancelled and gets none. */
-export type Answered = (answer: Answer | null) => void;
-
-/** Notifications that wait for the client to open its stream. The oldest go first: they are hints that something changed. */
-const MAX_HELD = 256;
 
 export class LegacyClient implements Client {
   readonly era = 'legacy';
@@ -42,8 +39,8 @@ export class LegacyClient implements Client {
   readonly #options: LegacyClientOptions;
   readonly #calls = new Map<RequestId, LegacyCall>();
   readonly #asks = new Map<number, (answer: Answer) => void>();
-  /** Texts that wait for the standalone channel, by number; questions can be taken back. */
-  readonly #held = new Map<number, string>();
+  /** What waits for the standalone channel. */
+  readonly #held: HeldTexts;
   #session: Session | null = null;
   #protocolVersion: string;
   #lastNumber = 0;
@@ -52,6 +49,7 @@ export class LegacyClient implements Client {
   constructor(options: LegacyClientOptions) {
     const { clientInfo, capabilities, protocolVersion } = options.params;
     this.#options = options;
+    this.#held = new HeldTexts(options.settings.maxWaitingBytes);
     this.context = options.context;
     this.info = isFields(clientInfo) ? clientInfo : {};
     this.capabilities = isFields(capabilities) ? capabilities : {};
@@ -97,7 +95,7 @@ export class LegacyClient implements Client {
         }),
       );
     }
-    const call = new LegacyCall(this, outlet, answered);
+    const call = new LegacyCall(outlet, answered, this.#ask);
     let session: Session;
     try {
       session = this.#live();
@@ -136,26 +134,24 @@ export class LegacyClient implements Client {
 
   /** The standalone channel is open: what waited for it goes. */
   ready(): void {
-    for (const [number, text] of this.#held) {
-      this.#held.delete(number);
-      this.#options.standalone.send(text);
-    }
+    for (const text of this.#held.takeAll()) this.#options.standalone.send(text);
   }
 
   notify(notification: NotificationBody): void {
     if (this.#closed !== null) return;
     const text = notificationText(notification);
-    if (this.#options.standalone.open) return this.#options.standalone.send(text);
-    if (this.#held.size >= MAX_HELD) for (const oldest of this.#held.keys()) if (this.#held.delete(oldest)) break;
-    this.#held.set(++this.#lastNumber, text);
+    if (this.#options.standalone.open) this.#options.standalone.send(text);
+    else this.#held.hold(++this.#lastNumber, text, true);
   }
 
   ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
-    return this.question(request, signal, null);
+    return this.#question(request, signal, null);
   }
 
+  readonly #ask: Question = (request, signal, outlet) => this.#question(request, signal, outlet);
+
   /** @param outlet of the request that it belongs to; null: of none */
-  question(request: RequestBody, signal: AbortSignal, outlet: Outlet | null): Promise<Answer> {
+  #question(request: RequestBody, signal: AbortSignal, outlet: Outlet | null): Promise<Answer> {
     const { standalone, settings } = this.#options;
     if (this.#closed !== null) return Promise.resolve(failure(RPC_CODE.stopped, this.#closed));
     if (signal.aborted) return Promise.resolve(failure(RPC_CODE.internalError, 'The question was taken back'));
@@ -173,7 +169,7 @@ export class LegacyClient implements Client {
         resolve(answer);
       };
       const onAbort = (): void => {
-        if (!this.#held.delete(number)) {
+        if (!this.#held.release(number)) {
           const reason = signal.reason instanceof Error ? signal.reason.message : String(signal.reason);
           const params = { requestId: number, reason };
           (outlet ?? standalone).send(notificationText({ method: 'notifications/cancelled', params }));
@@ -182,16 +178,12 @@ export class LegacyClient implements Client {
       };
       signal.addEventListener('abort', onAbort);
       this.#asks.set(number, end);
-      if (outlet !== null) outlet.send(text);
-      else if (standalone.open) standalone.send(text);
-      else {
-        this.#held.set(number, text);
-        patience = setTimeout(() => {
-          if (this.#held.delete(number)) {
-            end(failure(RPC_CODE.methodNotFound, 'The client has no stream open on which it could be asked'));
-          }
-        }, settings.askWaitMs);
-      }
+      const lost = (): void => end(failure(RPC_CODE.methodNotFound, 'The client has no stream open to be asked on'));
+      if (outlet !== null || standalone.open) {
+        if (!(outlet ?? standalone).send(text)) lost();
+      } else if (this.#held.hold(number, text, false)) {
+        patience = setTimeout(() => this.#held.release(number) && lost(), settings.askWaitMs);
+      } else lost();
     });
   }
 
@@ -201,7 +193,7 @@ export class LegacyClient implements Client {
     this.#session = null;
     for (const id of this.#calls.keys()) this.#cancel(id, reason);
     for (const end of this.#asks.values()) end(failure(RPC_CODE.stopped, reason));
-    this.#held.clear();
+    this.#held.takeAll();
     await session?.close(reason);
   }
 
@@ -234,42 +226,5 @@ export class LegacyClient implements Client {
     this.#calls.delete(id);
     call.abort(reason);
     call.end(null);
-  }
-}
-
-class LegacyCall implements Exchange {
-  readonly #client: LegacyClient;
-  readonly #outlet: Outlet;
-  readonly #answered: Answered;
-  readonly #controller = new AbortController();
-  #over = false;
-
-  constructor(client: LegacyClient, outlet: Outlet, answered: Answered) {
-    this.#client = client;
-    this.#outlet = outlet;
-    this.#answered = answered;
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  notify(notification: NotificationBody): void {
-    if (!this.#over) this.#outlet.send(notificationText(notification));
-  }
-
-  ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
-    if (this.#over) return Promise.resolve(failure(RPC_CODE.internalError, 'The request is answered already'));
-    return this.#client.question(request, signal, this.#outlet);
-  }
-
-  abort(reason: string): void {
-    this.#over = true;
-    this.#controller.abort(new Error(reason));
-  }
-
-  end(answer: Answer | null): void {
-    this.#over = true;
-    this.#answered(answer);
   }
 }

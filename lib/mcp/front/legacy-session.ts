@@ -71,10 +71,12 @@ export class LegacySession implements Standalone {
     clearTimeout(this.#gone);
     if (this.#sockets.has(socket)) return;
     this.#sockets.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#lookForClient();
-    });
+    usersOf(socket).add(this);
+  }
+
+  lost(socket: Socket): void {
+    this.#sockets.delete(socket);
+    this.#lookForClient();
   }
 
   initialized(): void {
@@ -121,9 +123,9 @@ export class LegacySession implements Standalone {
     return this.#initialized && this.#standalone.length > 0;
   }
 
-  send(text: string): void {
+  send(text: string): boolean {
     const target = this.#standalone.findLast((stream) => stream.attached) ?? this.#standalone.at(-1);
-    target?.send(text);
+    return target?.send(text) ?? false;
   }
 
   heartbeat(): void {
@@ -134,6 +136,7 @@ export class LegacySession implements Standalone {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#gone);
+    for (const socket of this.#sockets) usersOf(socket).delete(this);
     const closing = this.client.close(reason);
     for (const stream of this.#streams.values()) {
       stream.finish();
@@ -190,4 +193,18 @@ export class LegacySession implements Standalone {
       void this.client.release('The client has gone');
     }, this.#options.settings.goneMs);
   }
+}
+
+/** A connection may carry the requests of many sessions: it has one listener for all. */
+const USERS = new WeakMap<Socket, Set<LegacySession>>();
+
+function usersOf(socket: Socket): Set<LegacySession> {
+  const known = USERS.get(socket);
+  if (known !== undefined) return known;
+  const users = new Set<LegacySession>();
+  USERS.set(socket, users);
+  socket.once('close', () => {
+    for (const session of users) session.lost(socket);
+  });
+  return users;
 }

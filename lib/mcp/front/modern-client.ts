@@ -25,8 +25,8 @@ export interface ModernClientOptions {
 
 const LISTEN = 'subscriptions/listen';
 const ACKNOWLEDGED = 'notifications/subscriptions/acknowledged';
-/** What comes before the acknowledgement waits for it; more than this is no server that works. */
-const MAX_BEFORE_ACKNOWLEDGED = 100;
+/** Characters that may wait for the acknowledgement, which has to come first; more is of no server that works. */
+const MAX_EARLY_LENGTH = 64 * 1024;
 
 export class ModernClient implements Client {
   readonly era = 'modern';
@@ -143,7 +143,8 @@ export class ModernCall implements Exchange {
   readonly #ended: (answer: Answer | null) => void;
   readonly #controller = new AbortController();
   #acknowledged = false;
-  readonly #early: NotificationBody[] = [];
+  readonly #early: string[] = [];
+  #earlyLength = 0;
   #over = false;
 
   constructor(id: RequestId, listens: boolean, outlet: Outlet, ended: (answer: Answer | null) => void) {
@@ -159,15 +160,16 @@ export class ModernCall implements Exchange {
 
   notify(notification: NotificationBody): void {
     if (this.#over) return;
-    if (!this.#listens) return this.#outlet.send(notificationText(notification));
+    if (!this.#listens) return void this.#outlet.send(notificationText(notification));
+    const text = notificationText({ ...notification, params: this.#tagged(notification.params) });
     if (!this.#acknowledged && notification.method !== ACKNOWLEDGED) {
-      if (this.#early.length < MAX_BEFORE_ACKNOWLEDGED) this.#early.push(notification);
+      this.#earlyLength += text.length;
+      if (this.#earlyLength <= MAX_EARLY_LENGTH) this.#early.push(text);
       return;
     }
     this.#acknowledged = true;
-    for (const one of [notification, ...this.#early.splice(0)]) {
-      this.#outlet.send(notificationText({ ...one, params: this.#tagged(one.params) }));
-    }
+    this.#outlet.send(text);
+    for (const waiting of this.#early.splice(0)) this.#outlet.send(waiting);
   }
 
   ask(): Promise<Answer> {
@@ -185,20 +187,21 @@ export class ModernCall implements Exchange {
   end(answer: Answer): this {
     if (this.#over) return this;
     this.#over = true;
-    const tagged = this.#listens && answer.kind === 'result';
-    this.#ended(tagged ? { kind: 'result', result: this.#tagged(answer.result) } : answer);
+    this.#ended(answer.kind === 'error' ? answer : { kind: 'result', result: this.#completed(answer.result) });
     return this;
   }
 
   /** Governor ends it. */
   endFor(reason: string): void {
     if (this.#over) return;
-    this.end(
-      this.#listens && this.#acknowledged
-        ? { kind: 'result', result: { resultType: 'complete' } }
-        : failure(RPC_CODE.stopped, reason),
-    );
+    this.end(this.#listens && this.#acknowledged ? { kind: 'result', result: {} } : failure(RPC_CODE.stopped, reason));
     this.#controller.abort(new Error(reason));
+  }
+
+  /** This revision wants the type of each result said; whatever is behind may be older. */
+  #completed(result: Fields): Fields {
+    const typed = result['resultType'] === undefined ? { resultType: 'complete', ...result } : result;
+    return this.#listens ? this.#tagged(typed) : typed;
   }
 
   /** The subscription has the number of the client's request, whatever it has behind. */

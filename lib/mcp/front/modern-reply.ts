@@ -28,8 +28,8 @@ export class ModernReply implements Outlet {
     this.sinceMs = nowMs;
   }
 
-  send(text: string): void {
-    if (this.startStream()) this.#write(`data: ${text}\n\n`);
+  send(text: string): boolean {
+    return this.startStream() && this.#write(`data: ${text}\n\n`);
   }
 
   startStream(): boolean {
@@ -57,8 +57,10 @@ export class ModernReply implements Outlet {
     } else sendJson(response, answer.kind === 'error' ? (STATUS[answer.error.code] ?? 200) : 200, text);
   }
 
-  #write(chunk: string): void {
+  #write(chunk: string): boolean {
     const { response, maxWaitingBytes, onOverflow } = this.#options;
-    if (writeBounded(response, chunk, maxWaitingBytes) === 'overflow') onOverflow();
+    const outcome = writeBounded(response, chunk, maxWaitingBytes);
+    if (outcome === 'overflow') onOverflow();
+    return outcome === 'written';
   }
 }

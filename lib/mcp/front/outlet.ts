@@ -2,8 +2,11 @@
 
 /** A channel that one request's messages, or those that belong to no request, go to. */
 export interface Outlet {
-  /** @param text one message */
-  send(text: string): void;
+  /**
+   * @param text one message
+   * @returns false when it reaches nobody, now or later
+   */
+  send(text: string): boolean;
 }
 
 /** A socket, or a response of HTTP. */

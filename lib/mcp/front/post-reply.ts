@@ -35,8 +35,8 @@ export class PostReply implements Outlet {
   }
 
   /** What belongs to the request and is no answer. */
-  send(text: string): void {
-    if (this.startStream()) this.#stream?.send(text);
+  send(text: string): boolean {
+    return this.startStream() && this.#stream?.send(text) === true;
   }
 
   /** @returns false when the client is gone and never learnt of the stream */

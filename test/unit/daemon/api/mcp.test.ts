@@ -138,7 +138,6 @@ t.test('the upgrade: guarded like everything else', async (t) => {
 
   const refusals: readonly (readonly [string, string, Parameters<typeof upgrade>[3], number, string])[] = [
     ['no such tool', '/v1/tools/nobody/connect', {}, 404, 'unknown_tool'],
-    ['another protocol', '/v1/tools/echo/connect', { protocol: 'websocket' }, 400, 'invalid_request'],
     ['another place', '/v1/tools', {}, 400, 'invalid_request'],
     ['another parameter', '/v1/tools/echo/connect?contex=x', {}, 400, 'invalid_request'],
     ['a bad label', '/v1/tools/echo/connect?context=%00', {}, 400, 'invalid_request'],
@@ -163,6 +162,43 @@ t.test('the upgrade: guarded like everything else', async (t) => {
   await overToken.ended;
   await line.ended;
   t.equal(gateway.sessions[0]?.closed, 'The daemon is shutting down');
+});
+
+t.test('other wishes to upgrade are overheard: some clients ask with every request', async (t) => {
+  const { served, gateway } = await serveMcp(t);
+  const warnings: string[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning.message);
+  process.on('warning', onWarning);
+  t.teardown(async () => void process.off('warning', onWarning));
+  const socket = connect({ host: '127.0.0.1', port: served.port });
+  t.teardown(async () => void socket.destroy());
+  let text = '';
+  socket.setEncoding('utf8').on('data', (part) => (text += String(part)));
+  const body = JSON.stringify(LIST.json);
+  const head = [
+    'POST /mcp/echo HTTP/1.1',
+    `Host: 127.0.0.1:${served.port}`,
+    `Authorization: Bearer ${TOKEN}`,
+    'Connection: Upgrade, HTTP2-Settings',
+    'Upgrade: h2c',
+    'HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA',
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...Object.entries(LIST.headers).map(([name, value]) => `${name}: ${value}`),
+  ].join('\r\n');
+  const answers = (): number => text.split('HTTP/1.1 200 OK').length - 1;
+  for (let count = 1; count <= 20; count += 1) {
+    socket.write(`${head}\r\n\r\n${body.slice(0, 10)}`);
+    socket.write(body.slice(10));
+    await waitFor('the answer', () => answers() === count && text.endsWith('}'));
+  }
+  t.equal(gateway.sessions[0]?.requests.length, 20);
+  t.strictSame(warnings, [], 'nothing piles up on the connection');
+  socket.write(
+    `GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:${served.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+  );
+  await waitFor('REST', () => text.endsWith('{"status":"ok"}'));
+  t.equal((await upgrade(t, served, '/v1/tools/echo/connect', { protocol: 'websocket' })).text().slice(9, 12), '426');
 });
 
 t.test('a tool of governor run cannot be spoken with', async (t) => {
