@@ -145,6 +145,8 @@ export class PoolSession implements Session, Member {
   async #attach(exchange: Exchange): Promise<Attachment> {
     const roots = await this.#rootsKey(exchange);
     const process = await this.#pool.acquire({ client: this.client, roots });
+    // Nobody would ever end what is begun for a client that has gone.
+    if (this.#closed !== null) throw new Error('the session is closed');
     const attachment: Attachment = {
       process,
       session: process.upstream.attach(this.client),

@@ -204,6 +204,21 @@ t.test('a context that ends while its process starts leaves nothing behind', asy
   t.equal(scene.registry.tool('tool').runs.length, 0);
 });
 
+t.test('a session that is closed while it waits for a shared process has nothing open with it', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const gate = scene.points.hold('connect');
+  const session = scene.open(scene.client('a'));
+  const answer = scene.call(session);
+  await settled();
+  await session.close('gone');
+  gate();
+  await scene.time.pass(200);
+  t.match(await answer, { error: { message: 'tool: the session is closed' } });
+  t.equal(scene.servers[0]?.sessions.size, 0);
+  t.equal(scene.registry.tool('tool').runs.length, 1);
+});
+
 t.test('what is not served is refused by name', async (t) => {
   const scene = poolStand(t);
   scene.served('plain', { readiness: 'none' });
