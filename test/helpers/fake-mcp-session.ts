@@ -28,7 +28,11 @@ export interface FakeServer {
   of(method: string): RequestBody[];
 }
 
-export function description(era: Era, capabilities: Fields = {}, more: Partial<ServerDescription> = {}): ServerDescription {
+export function description(
+  era: Era,
+  capabilities: Fields = {},
+  more: Partial<ServerDescription> = {},
+): ServerDescription {
   const info = more.info ?? { name: 'fake', version: '1.2.3' };
   const { instructions } = more;
   const said = { capabilities, ...(instructions === undefined ? {} : { instructions }) };

@@ -84,7 +84,10 @@ t.test('results for a modern client', (t) => {
 });
 
 t.test('results for a legacy client', (t) => {
-  t.strictSame(legacyResult('tools/call', { resultType: 'complete', content: [], ttlMs: 5 }), { content: [], ttlMs: 5 });
+  t.strictSame(legacyResult('tools/call', { resultType: 'complete', content: [], ttlMs: 5 }), {
+    content: [],
+    ttlMs: 5,
+  });
   t.strictSame(legacyResult('prompts/list', { resultType: 'complete', prompts: [], ttlMs: 5, cacheScope: 'public' }), {
     prompts: [],
   });
@@ -135,10 +138,13 @@ t.test('what the modern era puts on each request', (t) => {
     'io.modelcontextprotocol/clientCapabilities': {},
     'io.modelcontextprotocol/logLevel': 'info',
   };
-  t.strictSame(legacyParams({ name: 'a', inputResponses: {}, requestState: 's', _meta: { ...hop, traceparent: 'x' } }), {
-    name: 'a',
-    _meta: { traceparent: 'x' },
-  });
+  t.strictSame(
+    legacyParams({ name: 'a', inputResponses: {}, requestState: 's', _meta: { ...hop, traceparent: 'x' } }),
+    {
+      name: 'a',
+      _meta: { traceparent: 'x' },
+    },
+  );
   t.strictSame(legacyParams({ name: 'a', _meta: hop }), { name: 'a' });
   t.strictSame(legacyParams({ name: 'a', _meta: { progressToken: 1 } }), { name: 'a', _meta: { progressToken: 1 } });
   t.equal(legacyParams(undefined), undefined);
