@@ -73,7 +73,8 @@ export function fakeServer(
     async request(request, exchange) {
       server.requests.push(request);
       server.exchanges.push(exchange);
-      const given = await (server.handlers[request.method] ?? (() => ({})))(request.params ?? {}, exchange);
+      const handler = server.handlers[request.method] ?? (() => ({}));
+      const given = await new Promise<Fields | Answer>((resolve) => resolve(handler(request.params ?? {}, exchange)));
       return isAnswer(given) ? given : { kind: 'result', result: given };
     },
     notify: (notification) => void server.notifications.push(notification),

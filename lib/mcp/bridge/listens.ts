@@ -29,13 +29,13 @@ interface Subscription {
 }
 
 export class Listens {
-  readonly #session: Session;
+  readonly #session: Pick<Session, 'request'>;
   /** A server that does not answer takes no subscription. */
   readonly #subscribeTimeoutMs: number;
   readonly #listens = new Set<Listen>();
   readonly #subscriptions = new Map<string, Subscription>();
 
-  constructor(session: Session, subscribeTimeoutMs: number) {
+  constructor(session: Pick<Session, 'request'>, subscribeTimeoutMs: number) {
     this.#session = session;
     this.#subscribeTimeoutMs = subscribeTimeoutMs;
   }

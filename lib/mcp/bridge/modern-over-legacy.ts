@@ -79,6 +79,8 @@ export class ModernOverLegacy implements Shown {
   fromServer(notification: NotificationBody): void {
     if (notification.method === 'notifications/message') this.#log(notification, null);
     else this.#listens.notify(notification);
+    // The front door may keep something of a list.
+    if (notification.method.endsWith('/list_changed')) this.#client.notify(notification);
   }
 
   askedByServer({ method }: RequestBody): Promise<Answer> {

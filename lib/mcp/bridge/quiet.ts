@@ -15,7 +15,12 @@ export function quietExchange(signal: AbortSignal): Exchange {
 }
 
 /** @returns whether the server has done it, in time */
-export function quietly(session: Session, method: string, params: Fields, timeoutMs: number): Promise<boolean> {
+export function quietly(
+  session: Pick<Session, 'request'>,
+  method: string,
+  params: Fields,
+  timeoutMs: number,
+): Promise<boolean> {
   const controller = new AbortController();
   return new Promise((resolve) => {
     const timer = setTimeout(() => {

@@ -14,7 +14,7 @@ import { quietExchange } from './quiet.ts';
 const URIS_MAX = 1_000;
 
 export interface ResourceStreamOptions {
-  readonly session: Session;
+  readonly session: Pick<Session, 'request'>;
   readonly tell: (notification: NotificationBody) => void;
   /** `_meta` of a request. */
   readonly meta: () => Fields;

@@ -8,11 +8,11 @@ import { quietly } from './quiet.ts';
 const SET_TIMEOUT_MS = 5_000;
 
 export class SharedLevel {
-  readonly #session: Session;
+  readonly #session: Pick<Session, 'request'>;
   readonly #open = LOG_LEVELS.map(() => 0);
   #set: LogLevel | null = null;
 
-  constructor(session: Session) {
+  constructor(session: Pick<Session, 'request'>) {
     this.#session = session;
   }
 

@@ -181,7 +181,7 @@ t.test('what a question needs of the client', (t) => {
     [url, { elicitation: { url: {} } }, null],
     [{ method: 'tools/call' }, {}, undefined],
   ] as const) {
-    t.strictSame(missingFor(request, capabilities), missing, `${JSON.stringify([request, capabilities])}`);
+    t.strictSame(missingFor(request, capabilities), missing, JSON.stringify([request, capabilities]));
   }
   t.end();
 });
