@@ -25,7 +25,9 @@ export interface ResourceStreamOptions {
 }
 
 interface Stream {
-  readonly uris: readonly string[];
+  readonly asked: ReadonlySet<string>;
+  /** Of these, what the server has acknowledged. */
+  readonly uris: ReadonlySet<string>;
   readonly controller: AbortController;
 }
 
@@ -86,18 +88,21 @@ export class ResourceStream {
       this.#end(before, 'nothing is subscribed to any more');
       return this.#isClosed ? failure(RPC_CODE.stopped, 'The session is closed') : success();
     }
-    const opened = await this.#open([...this.#uris]);
+    // Another change, made at the same time, has brought it about already.
+    const isCurrent =
+      before !== null && before.asked.size === this.#uris.size && [...this.#uris].every((uri) => before.asked.has(uri));
+    const opened = isCurrent ? before : await this.#open(new Set(this.#uris));
     if ('kind' in opened) return opened;
-    if (wanted !== null && !opened.uris.includes(wanted)) {
-      this.#end(opened, 'not what was asked for');
+    if (wanted !== null && !opened.uris.has(wanted)) {
+      if (!isCurrent) this.#end(opened, 'not what was asked for');
       return failure(RPC_CODE.invalidParams, 'The server takes no subscription to this resource', { uri: wanted });
     }
     this.#stream = opened;
-    this.#end(before, 'another stream took its place');
+    if (!isCurrent) this.#end(before, 'another stream took its place');
     return success();
   }
 
-  #open(uris: readonly string[]): Promise<Stream | Extract<Answer, { kind: 'error' }>> {
+  #open(asked: ReadonlySet<string>): Promise<Stream | Extract<Answer, { kind: 'error' }>> {
     const { session, meta, ackTimeoutMs } = this.#options;
     const controller = new AbortController();
     return new Promise((resolve) => {
@@ -116,11 +121,11 @@ export class ResourceStream {
           clearTimeout(timer);
           const taken = fieldsOf(notification.params?.['notifications'])['resourceSubscriptions'];
           const all = Array.isArray(taken) ? taken.filter((uri) => typeof uri === 'string') : [];
-          stream = { uris: all, controller };
+          stream = { asked, uris: new Set(all), controller };
           resolve(stream);
         },
       };
-      const params = { _meta: meta(), notifications: { resourceSubscriptions: uris } };
+      const params = { _meta: meta(), notifications: { resourceSubscriptions: [...asked] } };
       void session.request({ method: 'subscriptions/listen', params }, exchange).then((answer) => {
         clearTimeout(timer);
         if (stream === null)
