@@ -17,6 +17,7 @@ import { legacyParams } from './request-meta.ts';
 import { modernAnswer } from './results.ts';
 import type { Shown } from './shown.ts';
 import { SharedLevel } from './shared-level.ts';
+import { TaskTools, hasTaskCalls } from './task-tools.ts';
 import { Turn } from './turn.ts';
 import { UrlVisit } from './url-visit.ts';
 
@@ -37,9 +38,11 @@ export class ModernOverLegacy implements Shown {
   readonly #session: Session;
   readonly #client: Client;
   #server: ServerDescription;
+  #hasTasks: boolean;
   readonly #parking: Parking;
   readonly #listens: Listens;
   readonly #level: SharedLevel;
+  readonly #taskTools: TaskTools;
   /** Of requests that want log lines, oldest first. */
   readonly #leveled = new Set<Turn>();
 
@@ -50,6 +53,8 @@ export class ModernOverLegacy implements Shown {
     this.#parking = new Parking(options);
     this.#listens = new Listens(session, options.subscribeTimeoutMs);
     this.#level = new SharedLevel(session);
+    this.#taskTools = new TaskTools(session);
+    this.#hasTasks = hasTaskCalls(server.capabilities);
   }
 
   describe(): Promise<ServerDescription> {
@@ -77,6 +82,7 @@ export class ModernOverLegacy implements Shown {
   }
 
   fromServer(notification: NotificationBody): void {
+    if (notification.method === 'notifications/tools/list_changed') this.#taskTools.forget();
     if (notification.method === 'notifications/message') this.#log(notification, null);
     else this.#listens.notify(notification);
     // The front door may keep something of a list.
@@ -90,6 +96,7 @@ export class ModernOverLegacy implements Shown {
 
   update(server: ServerDescription): void {
     this.#server = asModern(server);
+    this.#hasTasks = hasTaskCalls(server.capabilities);
   }
 
   release(reason: string): void {
@@ -130,9 +137,17 @@ export class ModernOverLegacy implements Shown {
   }
 
   #call(turn: Turn): void {
-    const { method } = turn.request;
+    const { method, params } = turn.request;
     const call = new Call(turn, this.#parking, (line, own) => this.#log(line, own));
-    void this.#session.request(legacyRequest(turn.request), call).then((answer) => {
+    const needsTask = this.#hasTasks && method === 'tools/call' && this.#taskTools.needsTask(params?.['name']);
+    const request = legacyRequest(turn.request);
+    const answered =
+      needsTask === false
+        ? this.#session.request(request, call)
+        : Promise.resolve(needsTask).then((isTask) =>
+            isTask ? this.#taskTools.run(request, call) : this.#session.request(request, call),
+          );
+    void answered.then((answer) => {
       const visit = answer.kind === 'error' && answer.error.code === ERA_CODE.urlElicitationRequired;
       call.finish(visit ? this.#visit(turn, answer.error.data) : modernAnswer(method, answer, this.#server.info));
     });

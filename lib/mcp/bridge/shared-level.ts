@@ -17,13 +17,16 @@ export class SharedLevel {
   }
 
   /** @returns null where the server has it already; else resolves when it has, or does not answer */
-  want(level: LogLevel): Promise<boolean> | null {
+  want(level: LogLevel): Promise<void> | null {
     const index = LOG_LEVELS.indexOf(level);
     this.#open[index] = (this.#open[index] ?? 0) + 1;
     const wanted = LOG_LEVELS[this.#open.findIndex((count) => count > 0)] ?? level;
     if (wanted === this.#set) return null;
     this.#set = wanted;
-    return quietly(this.#session, 'logging/setLevel', { level: wanted }, SET_TIMEOUT_MS);
+    return quietly(this.#session, 'logging/setLevel', { level: wanted }, SET_TIMEOUT_MS).then((isDone) => {
+      // To be tried again with the next request that wants it.
+      if (!isDone && this.#set === wanted) this.#set = null;
+    });
   }
 
   /** What the server was told stays until another request wants something else: there is no way to take it back. */

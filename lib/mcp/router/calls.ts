@@ -10,7 +10,7 @@ import { LISTS } from './lists.ts';
 import type { Member } from './member.ts';
 import { isMadeUp } from './names.ts';
 import type { Target } from './names.ts';
-import { allEntries } from './pages.ts';
+import { allEntries } from '../bridge/pages.ts';
 import { targetsOf } from './resource-requests.ts';
 import { RELATED_TASK, shownParams, shownResult } from './shown-entry.ts';
 import type { View } from './view.ts';

@@ -1,9 +1,8 @@
 /** The lists that a merged view has. */
 
-export interface ListKind {
-  readonly method: string;
-  /** Of the result: where the entries are. */
-  readonly field: string;
+import type { List } from '../bridge/pages.ts';
+
+export interface ListKind extends List {
   /** Of the server: without it there is nothing to ask for. */
   readonly capability: string;
   /** `notifications/…/list_changed`; null: there is none. */

@@ -11,7 +11,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { ListKind } from './lists.ts';
 import type { Member, Part } from './member.ts';
 import { mergeHints } from './merge.ts';
-import { cursorOf, entriesOf } from './pages.ts';
+import { cursorOf, entriesOf } from '../bridge/pages.ts';
 import { shownEntry } from './shown-entry.ts';
 import type { View } from './view.ts';
 

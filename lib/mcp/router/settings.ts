@@ -23,7 +23,3 @@ export const ROUTER_DEFAULTS: RouterSettings = {
   slowForMs: 60_000,
   coalesceMs: 50,
 };
-
-/** More than any client shows; a server that pages without end must not fill the memory. */
-export const ENTRIES_MAX = 10_000;
-export const PAGES_MAX = 1_000;

@@ -8,7 +8,7 @@ import { LISTS } from './lists.ts';
 import type { ChangedList, ListKind } from './lists.ts';
 import type { Member } from './member.ts';
 import type { MergedNames } from './names.ts';
-import { allEntries } from './pages.ts';
+import { allEntries } from '../bridge/pages.ts';
 import type { Patience } from './patience.ts';
 import { qualifiedUri } from './qualified-uri.ts';
 import { ResourceIndex } from './resource-index.ts';

@@ -470,3 +470,80 @@ t.test('a question beside any request', async (t) => {
   t.strictSame(await server.client.ask({ method: 'ping' }, never), { kind: 'result', result: {} });
   t.match(await server.client.ask(FORM, never), { kind: 'error', error: { code: RPC_CODE.methodNotFound } });
 });
+
+t.test('a tool that can only be called as a task', async (t) => {
+  const tasks = { tools: {}, tasks: { cancel: {}, requests: { tools: { call: {} } } } };
+  const tools = [
+    { name: 'plain', execution: { taskSupport: 'optional' } },
+    { name: 'slow', execution: { taskSupport: 'required' } },
+  ];
+  const done = { content: [{ type: 'text', text: 'done' }], _meta: { 'a/b': 1 } };
+  const server = fakeServer(
+    'legacy',
+    {
+      'tools/list': ({ cursor }) => ({
+        tools: [tools[cursor === undefined ? 0 : 1]],
+        ...(cursor === undefined ? { nextCursor: '' } : {}),
+      }),
+      'tools/call': ({ task }) =>
+        task === undefined ? { content: [] } : { task: { taskId: 't1', status: 'working' } },
+      'tasks/result': async ({ taskId }, exchange) => {
+        const answer = await exchange.ask(FORM, never);
+        return { ...done, taskId, answered: answer.kind };
+      },
+    },
+    tasks,
+  );
+  const session = openBridged(server.open, fakeClient('modern', CAPABLE));
+  t.notOk(Object.hasOwn((await session.describe(never)).capabilities, 'tasks'));
+  const methods = () => server.requests.splice(0).map(({ method }) => method);
+  await resultOf(session.request(call({ name: 'plain' }), fakeExchange()));
+  t.strictSame(methods(), ['tools/list', 'tools/list', 'tools/call'], 'the list is read once, to its end');
+  const first = await resultOf(session.request(call({ name: 'slow' }), fakeExchange()));
+  t.equal(first['resultType'], 'input_required');
+  const retry = call({ name: 'slow', ...accept(first, onlyKey(first)) });
+  const last = await resultOf(session.request(retry, fakeExchange()));
+  t.match(last, { content: done.content, resultType: 'complete', taskId: 't1', answered: 'result' });
+  t.strictSame(
+    server.requests.map(({ params }) => params),
+    [call({ name: 'slow', task: {} }).params, { taskId: 't1' }],
+  );
+  t.strictSame(methods(), ['tools/call', 'tasks/result']);
+
+  const exchange = fakeExchange();
+  server.handlers['tasks/result'] = () => new Promise(() => undefined);
+  const open = session.request(call({ name: 'slow' }), exchange);
+  await settled();
+  exchange.cancel();
+  await errorOf(open);
+  await settled();
+  t.strictSame(methods(), ['tools/call', 'tasks/result', 'tasks/cancel'], 'the task ends with the call');
+
+  server.handlers['tools/call'] = () => refusal(-32000, 'not today');
+  t.equal((await errorOf(session.request(call({ name: 'slow' }), fakeExchange()))).message, 'not today');
+  methods();
+  tools[1] = { name: 'slow', execution: { taskSupport: 'forbidden' } };
+  server.handlers['tools/call'] = () => ({ content: [] });
+  server.client.notify({ method: 'notifications/tools/list_changed' });
+  await resultOf(session.request(call({ name: 'slow' }), fakeExchange()));
+  t.strictSame(methods(), ['tools/list', 'tools/list', 'tools/call']);
+
+  server.handlers['tools/list'] = () => refusal(-32000, 'not today');
+  server.client.notify({ method: 'notifications/tools/list_changed' });
+  for (const _ of [1, 2]) await resultOf(session.request(call({ name: 'slow' }), fakeExchange()));
+  t.strictSame(
+    methods(),
+    ['tools/list', 'tools/call', 'tools/list', 'tools/call'],
+    'a list that could not be read is read again',
+  );
+});
+
+t.test('a log level that the server did not take is tried again', async (t) => {
+  const { session, server } = scene({ 'logging/setLevel': () => refusal(-32603, 'no') });
+  const request = call({ _meta: { 'io.modelcontextprotocol/logLevel': 'info' } });
+  for (const _ of [1, 2]) await resultOf(session.request(request, fakeExchange()));
+  t.equal(server.of('logging/setLevel').length, 2);
+  server.handlers['logging/setLevel'] = () => ({});
+  for (const _ of [1, 2]) await resultOf(session.request(request, fakeExchange()));
+  t.equal(server.of('logging/setLevel').length, 3);
+});

@@ -2,17 +2,25 @@
 
 import type { Answer, Fields } from '../wire/message.ts';
 import type { Exchange, Session } from '../wire/session.ts';
-import { isFields } from '../bridge/fields.ts';
-import type { ListKind } from './lists.ts';
-import { ENTRIES_MAX, PAGES_MAX } from './settings.ts';
+import { isFields } from './fields.ts';
+
+/** More than any client shows; a server that pages without end must not fill the memory. */
+const ENTRIES_MAX = 10_000;
+const PAGES_MAX = 1_000;
+
+export interface List {
+  readonly method: string;
+  /** Of the result: where the entries are. */
+  readonly field: string;
+}
 
 /**
  * @param own parameters of each page
  * @returns the error of the page that failed. A list without end is cut.
  */
 export async function allEntries(
-  session: Session,
-  { method, field }: Pick<ListKind, 'method' | 'field'>,
+  session: Pick<Session, 'request'>,
+  { method, field }: List,
   own: Fields,
   exchange: Exchange,
 ): Promise<readonly Fields[] | Extract<Answer, { kind: 'error' }>> {
