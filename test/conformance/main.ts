@@ -48,7 +48,7 @@ let passed = 0;
 let failed = 0;
 try {
   const address = options.direct ? await serveDirectly() : await serveByGovernor();
-  for (const set of SETS) await report(set, await address(set.era));
+  for (const set of SETS) await report(set, address(set.era));
 } catch (error) {
   failed += 1;
   process.stdout.write(`${error instanceof Error ? error.message : String(error)}\n`);
