@@ -1,0 +1,185 @@
+/** What the parts of a merged view share: its servers for one client, and what is known of them. */
+
+import { modernMeta } from '../bridge/request-meta.ts';
+import { quietExchange } from '../bridge/quiet.ts';
+import type { Fields } from '../wire/message.ts';
+import type { Client, ServerDescription } from '../wire/session.ts';
+import { LISTS } from './lists.ts';
+import type { ChangedList, ListKind } from './lists.ts';
+import type { Member } from './member.ts';
+import type { MergedNames } from './names.ts';
+import { allEntries } from '../bridge/pages.ts';
+import type { Patience } from './patience.ts';
+import { qualifiedUri } from './qualified-uri.ts';
+import { ResourceIndex } from './resource-index.ts';
+import type { RouterSettings } from './settings.ts';
+
+export interface ViewOptions {
+  readonly client: Client;
+  readonly settings: RouterSettings;
+  readonly patience: Patience;
+  /** Governor itself, as an Implementation. */
+  readonly info: Fields;
+  readonly names: () => MergedNames;
+  readonly join: (name: string, part: string) => Member;
+  readonly changed: (list: ChangedList) => void;
+}
+
+export class View {
+  readonly client: Client;
+  readonly settings: RouterSettings;
+  readonly patience: Patience;
+  readonly info: Fields;
+  readonly changed: ViewOptions['changed'];
+  readonly index = new ResourceIndex();
+  /** What the client has set for all of them; null: nothing. Legacy only. */
+  level: string | null = null;
+  readonly #options: ViewOptions;
+  readonly #members = new Map<string, Member>();
+  readonly #closed = new AbortController();
+
+  constructor(options: ViewOptions) {
+    this.#options = options;
+    this.client = options.client;
+    this.settings = options.settings;
+    this.patience = options.patience;
+    this.info = options.info;
+    this.changed = options.changed;
+    this.index.setOrder(this.names.servers);
+  }
+
+  get names(): MergedNames {
+    return this.#options.names();
+  }
+
+  /** Aborted with the view: for work that outlives the request which began it. */
+  get signal(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  /** In the order of the file. */
+  members(): readonly Member[] {
+    return this.names.servers.map((name) => this.member(name));
+  }
+
+  /** @param name of a server that is in `names` */
+  member(name: string): Member {
+    const known = this.#members.get(name);
+    if (known !== undefined) return known;
+    const member = this.#options.join(name, this.names.partOf(name) ?? name);
+    this.#members.set(name, member);
+    return member;
+  }
+
+  /** Those that something was wanted of. */
+  opened(): readonly Member[] {
+    return [...this.#members.values()].filter(({ isOpen }) => isOpen);
+  }
+
+  /** Servers came or went. */
+  refresh(): void {
+    const { names } = this;
+    this.index.setOrder(names.servers);
+    for (const [name, member] of this.#members) {
+      // A made-up part may have become another one.
+      if (names.partOf(name) === member.part) continue;
+      this.#members.delete(name);
+      void member.close(`${name} is no longer served`);
+    }
+  }
+
+  async close(reason: string): Promise<void> {
+    this.#closed.abort(new Error(reason));
+    await Promise.all([...this.#members.values()].map((member) => member.close(reason)));
+  }
+
+  /** Parameters of requests that Governor makes in the name of this client. */
+  ownParams(): Fields {
+    return this.client.era === 'modern' ? { _meta: modernMeta(this.client) } : {};
+  }
+
+  /** As the client is told it; remembered, so that the client can ask for it. */
+  shownUri(member: Member, uri: string): string {
+    const shown = this.index.shownUri(member.name, member.part, uri);
+    if (shown === uri && this.index.ownerOf(uri) === undefined) this.index.saw(member.name, uri);
+    return shown;
+  }
+
+  qualified(member: Member, uri: string): string {
+    return qualifiedUri(member.part, uri);
+  }
+
+  /** Null: it fails, or takes too long. */
+  async described(member: Member, signal: AbortSignal): Promise<ServerDescription | null> {
+    try {
+      return (await this.inTime(member, member.describe(signal), this.settings.describeTimeoutMs)) ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** @returns undefined when it took too long. Rejects as the promise does in time. */
+  async inTime<T>(member: Member, promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+    const { patience } = this;
+    void promise.then(
+      () => patience.answered(member.name),
+      () => undefined,
+    );
+    const found = await within(
+      promise.then((value) => ({ value })),
+      patience.waitMs(member.name, timeoutMs),
+    );
+    if (found === undefined) patience.wasSlow(member.name);
+    return found?.value;
+  }
+
+  /** Resolves when the resources of these are known, as far as they can be told in time. */
+  async indexed(members: readonly Member[]): Promise<void> {
+    const unknown = members.filter(({ name }) => !this.index.isKnown(name));
+    if (unknown.length === 0) return;
+    await Promise.all(
+      unknown.map((member) =>
+        this.inTime(member, (member.indexing ??= this.#read(member)), this.settings.listTimeoutMs),
+      ),
+    );
+  }
+
+  forgetResources(member: Member): void {
+    this.index.forget(member.name);
+    member.indexing = null;
+  }
+
+  async #read(member: Member): Promise<void> {
+    // Runs after `indexing` is set: what is forgotten meanwhile must not be learned.
+    await Promise.resolve();
+    const mine = member.indexing;
+    const exchange = quietExchange(
+      AbortSignal.any([this.signal, AbortSignal.timeout(this.settings.lateListTimeoutMs)]),
+    );
+    try {
+      const { capabilities } = await member.describe(exchange.signal);
+      const has = capabilities['resources'] !== undefined;
+      const all = async (method: string): Promise<readonly Fields[]> => {
+        const entries = has
+          ? await allEntries(member.session, LISTS.get(method) as ListKind, this.ownParams(), exchange)
+          : [];
+        // Many servers have resources and no templates; they answer that with an error.
+        return 'kind' in entries ? [] : entries;
+      };
+      const [resources, templates] = await Promise.all([all('resources/list'), all('resources/templates/list')]);
+      if (member.indexing === mine) this.index.learn(member.name, resources, templates);
+    } catch {
+      // Not to be had now; the next request that needs it tries again.
+    } finally {
+      if (member.indexing === mine) member.indexing = null;
+    }
+  }
+}
+
+function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(undefined), timeoutMs);
+    timer.unref();
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
