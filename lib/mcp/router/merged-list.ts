@@ -31,7 +31,7 @@ export async function mergedList(
 ): Promise<Answer> {
   const given = params?.['cursor'];
   const position = given === undefined || given === null ? null : decodeCursor(kind.method, given);
-  const all = view.members();
+  const all = kind.isOfTasks === true ? view.members().filter(({ isUsed }) => isUsed) : view.members();
   const first = position === null ? 0 : all.findIndex(({ name }) => name === position.server);
   if ((position === null && typeof given === 'string') || first === -1 || (given !== undefined && position === null))
     return failure(RPC_CODE.invalidParams, 'The cursor is not one of this list, or no longer; begin without one');

@@ -21,7 +21,7 @@ export interface ViewOptions {
   /** Governor itself, as an Implementation. */
   readonly info: Fields;
   readonly names: () => MergedNames;
-  readonly join: (name: string, part: string) => Member;
+  readonly join: (name: string, part: string, signal: AbortSignal) => Member;
   readonly changed: (list: ChangedList) => void;
 }
 
@@ -66,7 +66,7 @@ export class View {
   member(name: string): Member {
     const known = this.#members.get(name);
     if (known !== undefined) return known;
-    const member = this.#options.join(name, this.names.partOf(name) ?? name);
+    const member = this.#options.join(name, this.names.partOf(name) ?? name, this.signal);
     this.#members.set(name, member);
     return member;
   }

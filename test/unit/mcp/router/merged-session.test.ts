@@ -518,7 +518,9 @@ t.test('tasks are told apart by server', async (t) => {
     },
     { ...TOOLS, tasks: { list: {} } },
   );
-  const { ask, client } = merged({ b: withTools('x'), a });
+  const idle = fakeServer('legacy', {}, { tasks: { list: {} } });
+  const { ask, client, session } = merged({ b: withTools('x'), idle, a });
+  await session.describe(never);
   t.strictSame((await resultOf(ask('tools/call', { name: 'a__x', task: {} })))['task'], {
     taskId: 'a__t/1',
     status: 'working',
@@ -526,6 +528,7 @@ t.test('tasks are told apart by server', async (t) => {
   t.equal((await resultOf(ask('tasks/get', { taskId: 'a__t/1' })))['taskId'], 'a__t/1');
   t.strictSame(a.of('tasks/get')[0]?.params, { taskId: 't/1' });
   t.strictSame((await resultOf(ask('tasks/list')))['tasks'], [{ taskId: 'a__t/1' }]);
+  t.strictSame(idle.requests, [], 'a server that was not used has no tasks, and sleeps on');
   const exchange = fakeExchange();
   t.strictSame((await resultOf(ask('tasks/result', { taskId: 'a__t/1' }, exchange)))['_meta'], related('a__t/1'));
   t.strictSame(exchange.asked[0]?.params, { _meta: related('a__t/1') });
@@ -558,6 +561,22 @@ t.test('the end', async (t) => {
   t.equal(a.closed, 'over');
   t.equal((await errorOf(ask('tools/call', { name: 'b__y' }))).code, RPC_CODE.stopped);
   t.strictSame(scene.opened, ['a']);
+});
+
+t.test('closed while it looks for who has a resource', async (t) => {
+  const [a, b] = [withResources(['x:1']), withResources(['y:1'])];
+  const { ask, session, scene } = merged({ a, b });
+  let go!: () => void;
+  a.gate = new Promise((resolve) => (go = resolve));
+  const reading = ask('resources/read', { uri: 'governor:b/y:1' });
+  await resultOf(reading);
+  const later = ask('resources/read', { uri: 'y:2' });
+  await settled();
+  const opened = scene.opened.length;
+  await session.close('over');
+  go();
+  await errorOf(later);
+  t.equal(scene.opened.length, opened, 'nothing is opened for a session that is closed');
 });
 
 t.test('one server as it is', async (t) => {
