@@ -110,26 +110,29 @@ export class View {
   }
 
   /** Null: it fails, or takes too long. */
-  async described(member: Member, signal: AbortSignal): Promise<ServerDescription | null> {
+  async described(member: Member, requestSignal: AbortSignal): Promise<ServerDescription | null> {
+    // One of its own for each server: Node warns when a signal has more than a few listeners.
+    const signal = AbortSignal.any([requestSignal]);
     try {
-      return (await this.inTime(member, member.describe(signal), this.settings.describeTimeoutMs)) ?? null;
+      return (await this.inTime(member, member.describe(signal), this.settings.describeTimeoutMs, signal)) ?? null;
     } catch {
       return null;
     }
   }
 
-  /** @returns undefined when it took too long. Rejects as the promise does in time. */
-  async inTime<T>(member: Member, promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  /**
+   * @param signal aborted: nobody waits for it any more, which says nothing about the server
+   * @returns undefined when it took too long. Rejects as the promise does in time.
+   */
+  async inTime<T>(member: Member, promise: Promise<T>, timeoutMs: number, signal: AbortSignal): Promise<T | undefined> {
     const { patience } = this;
     void promise.then(
       () => patience.answered(member.name),
       () => undefined,
     );
-    const found = await within(
-      promise.then((value) => ({ value })),
-      patience.waitMs(member.name, timeoutMs),
-    );
-    if (found === undefined) patience.wasSlow(member.name);
+    const waited = promise.then((value) => ({ value }));
+    const found = await within(waited, patience.waitMs(member.name, timeoutMs), signal);
+    if (found === undefined && !signal.aborted) patience.wasSlow(member.name);
     return found?.value;
   }
 
@@ -138,9 +141,10 @@ export class View {
     const unknown = members.filter(({ name }) => !this.index.isKnown(name));
     if (unknown.length === 0) return;
     await Promise.all(
-      unknown.map((member) =>
-        this.inTime(member, (member.indexing ??= this.#read(member)), this.settings.listTimeoutMs),
-      ),
+      unknown.map((member) => {
+        const reading = (member.indexing ??= this.#read(member));
+        return this.inTime(member, reading, this.settings.listTimeoutMs, AbortSignal.any([this.signal]));
+      }),
     );
   }
 
@@ -176,10 +180,17 @@ export class View {
   }
 }
 
-function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+function within<T>(promise: Promise<T>, timeoutMs: number, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(undefined), timeoutMs);
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve(undefined);
+    };
+    const timer = setTimeout(end, timeoutMs);
     timer.unref();
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    promise.then(resolve, reject).finally(end);
   });
 }

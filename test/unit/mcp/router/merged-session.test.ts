@@ -211,6 +211,91 @@ t.test('a server that is slow holds nobody up for long, and is announced when it
   t.equal(slow.of('tools/list').length, 3, 'and was not asked again while it was late');
 });
 
+t.test('a list of a modern client', async (t) => {
+  const modern = fakeServer(
+    'modern',
+    {
+      'tools/list': () => ({
+        resultType: 'complete',
+        tools: [{ name: 'new' }],
+        ttlMs: 60_000,
+        cacheScope: 'public',
+        _meta: { 'a/b': 1, 'io.modelcontextprotocol/serverInfo': { name: 'other' } },
+      }),
+    },
+    TOOLS,
+  );
+  const alone = await resultOf(merged({ modern }, 'modern').ask('tools/list'));
+  t.strictSame(alone, {
+    resultType: 'complete',
+    tools: [{ name: 'modern__new' }],
+    ttlMs: 60_000,
+    cacheScope: 'public',
+    _meta: { 'a/b': 1, 'io.modelcontextprotocol/serverInfo': INFO },
+  });
+  const broken = withTools('x');
+  broken.problem = new Error('broken');
+  const { ask } = merged({ legacy: withTools('old'), modern, broken }, 'modern');
+  for (const [level, lines] of [
+    [undefined, 0],
+    ['error', 0],
+    ['warning', 1],
+  ] as const) {
+    const exchange = fakeExchange();
+    const _meta = { progressToken: 1, ...(level === undefined ? {} : { 'io.modelcontextprotocol/logLevel': level }) };
+    const list = await resultOf(ask('tools/list', { _meta }, exchange));
+    t.strictSame(names(list), ['legacy__old', 'modern__new']);
+    t.match(list, { ttlMs: 0, cacheScope: 'private', _meta: { 'governor/unavailable': [{ tool: 'broken' }] } });
+    t.equal(exchange.heard.length, lines, `${level}`);
+  }
+  t.notOk(Object.hasOwn(metaOf(modern.requests.at(-1)?.params), 'progressToken'), 'it would be that of several');
+});
+
+t.test('a list that nobody waits for any more', async (t) => {
+  const time = manualTime(t);
+  const hanging = withTools('x');
+  hanging.handlers['tools/list'] = () => new Promise(() => undefined);
+  const { ask } = merged({ a: hanging, b: withTools('y') });
+  const exchange = fakeExchange();
+  const list = ask('tools/list', {}, exchange);
+  t.equal(await soon(list), null);
+  exchange.cancel();
+  t.strictSame(names(await resultOf(list)), ['b__y']);
+  t.equal(hanging.exchanges[0]?.signal.aborted, true);
+  t.equal(time.pending, 0);
+  const again = ask('tools/list');
+  await time.pass(1_000);
+  t.equal(await soon(again), null, 'that the client went says nothing about the server');
+});
+
+t.test('a server that hangs does not hold up every read', async (t) => {
+  const time = manualTime(t);
+  const hanging = withResources(['x:1'], [], { 'resources/list': () => new Promise(() => undefined) });
+  const { ask } = merged({ hanging, b: withResources(['y:1']) });
+  const first = ask('resources/read', { uri: 'y:1' });
+  t.equal(await soon(first), null);
+  await time.pass(20_000);
+  await resultOf(first);
+  const second = ask('resources/read', { uri: 'y:1' });
+  await time.pass(1_000);
+  await resultOf(second);
+  t.equal(hanging.of('resources/list').length, 1);
+});
+
+t.test('many servers', async (t) => {
+  const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`s${index}`, withTools('x', 'y')]));
+  const warned: unknown[] = [];
+  const onWarning = (warning: Error): void => void warned.push(warning.message);
+  process.on('warning', onWarning);
+  t.teardown(() => process.off('warning', onWarning));
+  const { ask, session } = merged(many);
+  await session.describe(never);
+  t.equal(names(await resultOf(ask('tools/list'))).length, 100);
+  await errorOf(ask('resources/read', { uri: 'x:1' }));
+  await settled();
+  t.strictSame(warned, []);
+});
+
 t.test('what it says of itself', async (t) => {
   const { session } = merged({
     a: fakeServer('legacy', {}, { tools: {} }, { instructions: 'use a' }),
