@@ -182,8 +182,6 @@ export class MergedSession implements Session {
         this.#tell({ method, params: { ...params, uri: shown } });
       return;
     }
-    if (method === 'notifications/message' && params !== undefined && params['logger'] === undefined)
-      return this.#tell({ method, params: { ...params, logger: member.name } });
     this.#tell(this.#calls.shownNotification(member, notification));
   }
 

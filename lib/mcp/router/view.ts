@@ -3,14 +3,13 @@
 import { modernMeta } from '../bridge/request-meta.ts';
 import { quietExchange } from '../bridge/quiet.ts';
 import type { Fields } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client, ServerDescription } from '../wire/session.ts';
-import { LISTS } from './lists.ts';
-import type { ChangedList, ListKind } from './lists.ts';
+import type { ChangedList } from './lists.ts';
 import type { Member } from './member.ts';
 import type { MergedNames } from './names.ts';
 import { allEntries } from '../bridge/pages.ts';
 import type { Patience } from './patience.ts';
-import { qualifiedUri } from './qualified-uri.ts';
 import { ResourceIndex } from './resource-index.ts';
 import type { RouterSettings } from './settings.ts';
 
@@ -24,6 +23,9 @@ export interface ViewOptions {
   readonly join: (name: string, part: string, signal: AbortSignal) => Member;
   readonly changed: (list: ChangedList) => void;
 }
+
+const RESOURCES = { method: 'resources/list', field: 'resources' };
+const TEMPLATES = { method: 'resources/templates/list', field: 'resourceTemplates' };
 
 export class View {
   readonly client: Client;
@@ -105,10 +107,6 @@ export class View {
     return shown;
   }
 
-  qualified(member: Member, uri: string): string {
-    return qualifiedUri(member.part, uri);
-  }
-
   /** Null: it fails, or takes too long. */
   async described(member: Member, requestSignal: AbortSignal): Promise<ServerDescription | null> {
     // One of its own for each server: Node warns when a signal has more than a few listeners.
@@ -163,21 +161,30 @@ export class View {
     try {
       const { capabilities } = await member.describe(exchange.signal);
       const has = capabilities['resources'] !== undefined;
-      const all = async (method: string): Promise<readonly Fields[]> => {
-        const entries = has
-          ? await allEntries(member.session, LISTS.get(method) as ListKind, this.ownParams(), exchange)
-          : [];
-        // Many servers have resources and no templates; they answer that with an error.
-        return 'kind' in entries ? [] : entries;
-      };
-      const [resources, templates] = await Promise.all([all('resources/list'), all('resources/templates/list')]);
-      if (member.indexing === mine) this.index.learn(member.name, resources, templates);
+      const [resources, templates] = await Promise.all(
+        [RESOURCES, TEMPLATES].map((list) =>
+          has ? allEntries(member.session, list, this.ownParams(), exchange) : Promise.resolve([]),
+        ),
+      );
+      if (member.indexing === mine && isList(resources) && isList(templates))
+        this.index.learn(member.name, entriesIn(resources), entriesIn(templates));
     } catch {
       // Not to be had now; the next request that needs it tries again.
     } finally {
       if (member.indexing === mine) member.indexing = null;
     }
   }
+}
+
+type Listed = Awaited<ReturnType<typeof allEntries>>;
+
+/** Many servers have resources and no templates; they answer that with an error. */
+function isList(listed: Listed | undefined): listed is Listed {
+  return listed !== undefined && (!('kind' in listed) || listed.error.code === RPC_CODE.methodNotFound);
+}
+
+function entriesIn(listed: Listed): readonly Fields[] {
+  return 'kind' in listed ? [] : listed;
 }
 
 function within<T>(promise: Promise<T>, timeoutMs: number, signal: AbortSignal): Promise<T | undefined> {

@@ -399,6 +399,26 @@ t.test('resources: what nobody lists', async (t) => {
   await resultOf(alone.ask('resources/read', { uri: 'q:anything' }));
 });
 
+t.test('resources: lists that could not be read are read again', async (t) => {
+  const a = withResources(['x:1'], [], { 'resources/list': () => refusal(-32000, 'not today') });
+  const { ask } = merged({ a, b: withResources(['x:1', 'x:2']) });
+  await resultOf(ask('resources/read', { uri: 'x:2' }));
+  a.handlers['resources/list'] = () => ({ resources: [{ uri: 'x:1' }] });
+  a.handlers['resources/templates/list'] = () => refusal(RPC_CODE.methodNotFound, 'no templates');
+  await resultOf(ask('resources/read', { uri: 'x:1' }));
+  t.strictSame(readsOf(a), ['x:1'], 'the first of the file');
+  await resultOf(ask('resources/read', { uri: 'x:1' }));
+  t.equal(a.of('resources/list').length, 2, 'and then no more');
+});
+
+t.test('only so many subscriptions', async (t) => {
+  const uris = Array.from({ length: 1_001 }, (_, index) => `x:${index}`);
+  const { ask } = merged({ a: withResources(uris) });
+  for (const uri of uris.slice(0, -1)) void ask('resources/subscribe', { uri });
+  await settled(50);
+  t.equal((await errorOf(ask('resources/subscribe', { uri: 'x:1000' }))).code, RPC_CODE.refused);
+});
+
 t.test('resources that a result names', async (t) => {
   const link = (uri: string) => ({ type: 'resource_link', uri, name: 'n' });
   const content = [
@@ -547,6 +567,7 @@ t.test('questions and progress pass', async (t) => {
   const a = fakeServer('legacy', {
     async 'tools/call'(_params, exchange) {
       exchange.notify({ method: 'notifications/progress', params: { progressToken: 't', progress: 1 } });
+      exchange.notify({ method: 'notifications/message', params: { level: 'info', data: 1 } });
       return { content: [], answer: await exchange.ask({ method: 'roots/list' }, never) };
     },
   });
@@ -554,7 +575,10 @@ t.test('questions and progress pass', async (t) => {
   const exchange = fakeExchange();
   exchange.answer = () => ({ kind: 'result', result: { roots: [] } });
   t.match(await resultOf(ask('tools/call', { name: 'a__x' }, exchange)), { answer: { result: { roots: [] } } });
-  t.strictSame(exchange.heard.length, 1);
+  t.strictSame(exchange.heard, [
+    { method: 'notifications/progress', params: { progressToken: 't', progress: 1 } },
+    { method: 'notifications/message', params: { level: 'info', data: 1, logger: 'a' } },
+  ]);
   client.answer = (request) => ({ kind: 'result', result: { asked: request.method } });
   t.strictSame(await a.client.ask({ method: 'ping' }, never), { kind: 'result', result: { asked: 'ping' } });
 });
