@@ -24,9 +24,8 @@ export function createConnector({ version, monotonicMs, remote }: ConnectorOptio
     const endMs = monotonicMs() + options.timeoutMs;
     let said = 0;
     const { remote: target } = options.definition;
-    if (process === null && target === null)
-      throw new GovernorError('launch_failed', 'the MCP handshake failed: there is neither a process nor an address');
-    const channel = process === null && target !== null ? await remote(target) : new StdioChannel(process as NonNullable<typeof process>);
+    if (process === null && target === undefined) throw failed('there is neither a process nor an address');
+    const channel = process === null ? await remote(target as NonNullable<typeof target>) : new StdioChannel(process);
     const upstream = openUpstream(channel, {
       era,
       takesTurns,

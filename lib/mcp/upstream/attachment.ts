@@ -97,7 +97,8 @@ export class Attachment implements Session {
   async #inTurn(request: RequestBody, exchange: Exchange): Promise<Answer> {
     const { takesTurns, turns, tasks } = this.#shared;
     const waits = takesTurns && TAKE_TURNS.has(request.method);
-    if (waits && !(await this.#turn(exchange.signal))) return failure(RPC_CODE.internalError, 'cancelled before its turn');
+    if (waits && !(await this.#turn(exchange.signal)))
+      return failure(RPC_CODE.internalError, 'cancelled before its turn');
     try {
       const answer = await this.#send(request, exchange);
       if (answer.kind === 'result' && answer.result['task'] !== undefined) tasks.seen(this, answer.result);

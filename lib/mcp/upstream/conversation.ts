@@ -54,7 +54,9 @@ export class Conversation<Owner> {
         },
       });
       this.#send({ jsonrpc: '2.0', id, ...numbered(request, id, token) }, (error) =>
-        this.requests.take(id)?.settle(failure(RPC_CODE.stopped, `the request could not be handed over: ${error.message}`)),
+        this.requests
+          .take(id)
+          ?.settle(failure(RPC_CODE.stopped, `the request could not be handed over: ${error.message}`)),
       );
     });
   }
@@ -98,15 +100,17 @@ export class Conversation<Owner> {
 
   #fullness(): string | null {
     if (this.requests.size >= OPEN_MAX) return `${OPEN_MAX} requests are open with the server; try again later`;
-    if (this.#channel.pendingBytes > PENDING_MAX_BYTES) return 'the server does not read what is sent to it; try again later';
+    if (this.#channel.pendingBytes > PENDING_MAX_BYTES)
+      return 'the server does not read what is sent to it; try again later';
     return null;
   }
 
   #cancel(id: number, method: string, reason: string): void {
     // "The initialize request MUST NOT be cancelled".
     if (method === 'initialize') return;
-    if (this.#channel.abort !== undefined) return this.#channel.abort(id);
-    this.notify({ method: 'notifications/cancelled', params: { requestId: id, reason } });
+    const body = { method: 'notifications/cancelled', params: { requestId: id, reason } };
+    if (this.#channel.abort === undefined) this.notify(body);
+    else this.#channel.abort(id, { jsonrpc: '2.0', ...body });
   }
 
   #send(message: Parameters<Channel['send']>[0], onFailed: (error: Error) => void = () => undefined): void {

@@ -24,6 +24,8 @@ export interface HandshakeOptions {
   readonly timeoutMs: number;
   ask(request: RequestBody, signal: AbortSignal): Promise<Answer>;
   notify(method: string): void;
+  /** The version is settled; what is sent from now on may have to name it. */
+  onVersion(version: string): void;
 }
 
 /** @throws GovernorError launch_failed with the reason */
@@ -47,7 +49,10 @@ type Discovery =
 
 async function discover(options: HandshakeOptions, signal: AbortSignal): Promise<Discovery> {
   const version = MODERN_VERSIONS[0];
-  const answer = await options.ask({ method: 'server/discover', params: { _meta: requestMeta(version, options) } }, signal);
+  const answer = await options.ask(
+    { method: 'server/discover', params: { _meta: requestMeta(version, options) } },
+    signal,
+  );
   if (answer.kind === 'error') {
     const { code, message, data } = answer.error;
     const supported = isFields(data) ? data['supported'] : undefined;
@@ -63,7 +68,11 @@ async function discover(options: HandshakeOptions, signal: AbortSignal): Promise
     const known = raw['supportedVersions'].some((each) => (LEGACY_VERSIONS as readonly unknown[]).includes(each));
     return { kind: known ? 'legacy' : 'refused', reason: `it speaks ${raw['supportedVersions'].join(', ')}` };
   }
-  return { kind: 'modern', description: describe('modern', version, metaOf(raw)?.[META.serverInfo] ?? raw['serverInfo'], raw) };
+  options.onVersion(version);
+  return {
+    kind: 'modern',
+    description: describe('modern', version, metaOf(raw)?.[META.serverInfo] ?? raw['serverInfo'], raw),
+  };
 }
 
 async function initialize(options: HandshakeOptions, signal: AbortSignal): Promise<ServerDescription> {
@@ -75,6 +84,7 @@ async function initialize(options: HandshakeOptions, signal: AbortSignal): Promi
   if (typeof version !== 'string') throw failed('its answer to initialize names no protocol version');
   if (!VERSION.test(version) || version < OLDEST || version >= MODERN_VERSIONS[0])
     throw failed(`it speaks ${version}, and Governor ${LEGACY_VERSIONS.join(', ')}`);
+  options.onVersion(version);
   options.notify('notifications/initialized');
   return describe('legacy', version, answer.result['serverInfo'], answer.result);
 }
@@ -93,7 +103,10 @@ function describe(era: Era, protocolVersion: string, info: unknown, raw: Fields)
 }
 
 /** What each request of the modern era carries. */
-export function requestMeta(version: string, { info, capabilities }: Pick<HandshakeOptions, 'info' | 'capabilities'>): Fields {
+export function requestMeta(
+  version: string,
+  { info, capabilities }: Pick<HandshakeOptions, 'info' | 'capabilities'>,
+): Fields {
   return { [META.protocolVersion]: version, [META.clientInfo]: info, [META.clientCapabilities]: capabilities };
 }
 

@@ -68,6 +68,7 @@ class Multiplexer implements Upstream, Shared {
     });
     this.#notices = {
       shared: this,
+      isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
       onListChanged: (list) => {
         for (const listener of this.#listListeners) listener(list);
       },
@@ -88,7 +89,8 @@ class Multiplexer implements Upstream, Shared {
     let listens = 0;
     let own = 0;
     for (const { method } of requests.of(this.#self)) own += method === LISTEN ? 1 : 0;
-    for (const client of this.clients) for (const { method } of requests.of(client)) listens += method === LISTEN ? 1 : 0;
+    for (const client of this.clients)
+      for (const { method } of requests.of(client)) listens += method === LISTEN ? 1 : 0;
     return {
       sessions: this.clients.size,
       requests: requests.size - listens - own,
@@ -154,6 +156,7 @@ class Multiplexer implements Upstream, Shared {
         timeoutMs,
         ask: (request, signal) => this.conversation.request(this.#self, request, quiet(signal)),
         notify: (method) => this.conversation.notify({ method }),
+        onVersion: (version) => this.#channel.negotiated?.(version),
       });
       if (this.state.kind !== 'initializing') throw new GovernorError('launch_failed', this.state.kind);
       this.state = { kind: 'ready', description, sinceMs: monotonicMs() };
@@ -172,7 +175,8 @@ class Multiplexer implements Upstream, Shared {
       this.conversation.answered(message.id, message.answer);
       return;
     }
-    const body: NotificationBody = message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
+    const body: NotificationBody =
+      message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
     if (message.kind === 'notification') routeNotice(body, this.#notices);
     else void this.#asked.handle(message.id, body);
   }
@@ -217,5 +221,13 @@ function quiet(signal: AbortSignal): Exchange {
 }
 
 function selfClient({ info, capabilities }: UpstreamOptions): Client {
-  return { era: 'legacy', context: 'governor', protocolVersion: '', info, capabilities, notify: () => undefined, ask: refuse };
+  return {
+    era: 'legacy',
+    context: 'governor',
+    protocolVersion: '',
+    info,
+    capabilities,
+    notify: () => undefined,
+    ask: refuse,
+  };
 }

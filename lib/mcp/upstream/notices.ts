@@ -17,6 +17,8 @@ const CHANGED: Readonly<Record<string, ChangedList>> = {
 
 export interface NoticesOptions {
   readonly shared: Shared;
+  /** Governor's own stream of a modern server: what comes there is for all. */
+  isOwn(subscriptionId: unknown): boolean;
   onListChanged(list: ChangedList): void;
   onCancelled(params: NotificationBody['params']): void;
   /** Belongs to nobody who could be told. */
@@ -36,13 +38,12 @@ export function routeNotice(notification: NotificationBody, options: NoticesOpti
     return;
   }
   if (method === 'notifications/cancelled') return options.onCancelled(params);
-  if (listen !== undefined) {
-    if (list !== undefined) options.onListChanged(list);
+  if (listen !== undefined && !options.isOwn(listen))
     return conversation.requests.get(Number(listen))?.exchange.notify(notification);
-  }
   if (list !== undefined) {
+    // About the server, and for everyone who is there.
     options.onListChanged(list);
-    for (const { client } of clients) if (client.era === 'legacy') client.notify(notification);
+    for (const { client } of clients) client.notify({ method });
     return;
   }
   if (method === 'notifications/resources/updated') {
@@ -61,7 +62,8 @@ function toItsClient(notification: NotificationBody, { shared, onUnattributed }:
   const level = params?.['level'];
   const admitted = (owner: Attachment): boolean => !isLog || interests.admits(owner, level);
   const task = tasks.ownerOf(relatedTask(params));
-  const busy = task === undefined ? [...clients].filter((each) => conversation.requests.newestOf(each) !== undefined) : [task];
+  const busy =
+    task === undefined ? [...clients].filter((each) => conversation.requests.newestOf(each) !== undefined) : [task];
   const [first, second] = busy;
   if (first !== undefined && second === undefined) {
     if (!admitted(first)) return;

@@ -48,7 +48,10 @@ export class ServerRequests<Owner extends Asked> {
   async handle(id: RequestId, request: RequestBody): Promise<void> {
     if (request.method === 'ping') return this.#options.respond(id, { kind: 'result', result: {} });
     if (this.#open.size >= ASKS_MAX || this.#open.has(id))
-      return this.#options.respond(id, failure(RPC_CODE.invalidRequest, 'too many requests of this server are open, or two with one id'));
+      return this.#options.respond(
+        id,
+        failure(RPC_CODE.invalidRequest, 'too many requests of this server are open, or two with one id'),
+      );
     const abort = new AbortController();
     this.#open.set(id, abort);
     try {
@@ -83,7 +86,10 @@ export class ServerRequests<Owner extends Asked> {
     const owner = this.#ownerOf(request);
     if (owner === 'ambiguous') {
       this.#options.onAmbiguous(request.method);
-      return failure(RPC_CODE.internalError, `${request.method} could be for any of several clients; from now on they take turns`);
+      return failure(
+        RPC_CODE.internalError,
+        `${request.method} could be for any of several clients; from now on they take turns`,
+      );
     }
     if (owner === null) return failure(RPC_CODE.methodNotFound, `no client is there to answer ${request.method}`);
     const needed = CAPABILITY[request.method];
@@ -104,7 +110,8 @@ export class ServerRequests<Owner extends Asked> {
     const candidates = busy.length > 1 ? busy : clients;
     if (candidates.length <= 1) return candidates[0] ?? null;
     // Those who share a process have equal roots.
-    if (method === 'roots/list') return candidates.find(({ client }) => client.capabilities['roots'] !== undefined) ?? null;
+    if (method === 'roots/list')
+      return candidates.find(({ client }) => client.capabilities['roots'] !== undefined) ?? null;
     return 'ambiguous';
   }
 

@@ -70,7 +70,8 @@ export class StdioChannel implements Channel {
   #read(line: string): void {
     if (this.#closed || line.trim() === '') return;
     // Log lines on stdout are no messages, and too common to be told of one by one.
-    if (!line.trimStart().startsWith('{')) return this.#listener?.onProblem('it prints what is no message on its output');
+    if (!line.trimStart().startsWith('{'))
+      return this.#listener?.onProblem('it prints what is no message on its output');
     let value: unknown;
     try {
       value = JSON.parse(line);

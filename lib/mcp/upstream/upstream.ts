@@ -15,8 +15,10 @@ export interface Channel {
   start(listener: ChannelListener): Promise<void>;
   /** Nothing: taken. A promise: resolves when it was handed over, rejects when it could not be. @throws when the channel is closed */
   send(message: Message): Promise<void> | undefined;
-  /** HTTP of the modern era: closing the stream of a request is its cancellation. Absent: a notification is sent instead. */
-  abort?(id: number): void;
+  /** HTTP: the stream of a request is closed, which in the modern era is its cancellation. Absent: `cancelled` is sent. */
+  abort?(id: number, cancelled: Message): void;
+  /** HTTP: later requests name the version in a header. */
+  negotiated?(protocolVersion: string): void;
   /** Bytes that were sent but not yet taken by the server: what a server that never reads makes grow. */
   readonly pendingBytes: number;
   /** Ends the conversation properly (HTTP: DELETE of the session, streams aborted). Idempotent, never rejects. */
