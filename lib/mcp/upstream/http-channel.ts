@@ -51,10 +51,10 @@ export class HttpChannel implements Channel {
   send(message: Message): Promise<void> {
     if (this.#closed) return Promise.reject(new GovernorError('launch_failed', 'the conversation is over'));
     const id = 'method' in message && 'id' in message && typeof message.id === 'number' ? message.id : null;
-    if (id === null) return this.#transport.send(message as JSONRPCMessage);
+    if (id === null) return this.#transport.send(message);
     const abort = new AbortController();
     this.#requests.set(id, abort);
-    return this.#transport.send(message as JSONRPCMessage, { requestSignal: abort.signal });
+    return this.#transport.send(message, { requestSignal: abort.signal });
   }
 
   abort(id: number, cancelled: Message): void {
