@@ -8,7 +8,11 @@ import type { ListenAddress } from './listen.ts';
 
 export interface DaemonConfig {
   readonly listen: ListenAddress;
-  readonly auth: { readonly api: 'token' | 'none'; readonly metrics: 'token' | 'none' };
+  readonly auth: {
+    readonly api: 'token' | 'none';
+    readonly mcp: 'token' | 'none';
+    readonly metrics: 'token' | 'none';
+  };
   readonly backend: 'auto' | BackendId;
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
@@ -38,7 +42,11 @@ export function daemonConfig(
 ): DaemonConfig {
   return {
     listen: listen ?? fields?.listen ?? DEFAULT_LISTEN,
-    auth: { api: fields?.auth?.api ?? 'token', metrics: fields?.auth?.metrics ?? 'none' },
+    auth: {
+      api: fields?.auth?.api ?? 'token',
+      mcp: fields?.auth?.mcp ?? 'token',
+      metrics: fields?.auth?.metrics ?? 'none',
+    },
     backend: fields?.backend ?? 'auto',
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },

@@ -26,18 +26,19 @@ export const DaemonSchema = closed(
     listen: amount(parseListen, {
       type: 'string',
       examples: ['127.0.0.1:7717', '[::1]:7717'],
-      description: 'TCP address of REST and metrics. A unix socket is always there too. Default 127.0.0.1:7717.',
+      description: 'TCP address of REST, MCP and metrics. A unix socket is always there too. Default 127.0.0.1:7717.',
     }).optional(),
-    auth: closed(
-      {
-        api: z
-          .enum(['token', 'none'])
-          .optional()
-          .meta({ description: 'REST over TCP: bearer token (default), or none, on a loopback address only.' }),
-        metrics: z.enum(['none', 'token']).optional().meta({ description: '/metrics over TCP. Default none.' }),
-      },
-      { mcp: 'there is no MCP endpoint' },
-    ).optional(),
+    auth: closed({
+      api: z
+        .enum(['token', 'none'])
+        .optional()
+        .meta({ description: 'REST over TCP: bearer token (default), or none, on a loopback address only.' }),
+      mcp: z
+        .enum(['token', 'none'])
+        .optional()
+        .meta({ description: 'MCP over TCP: bearer token (default), or none, on a loopback address only.' }),
+      metrics: z.enum(['none', 'token']).optional().meta({ description: '/metrics over TCP. Default none.' }),
+    }).optional(),
     backend: z
       .enum(['auto', ...backendIds()])
       .optional()

@@ -62,6 +62,9 @@ export const STARVATION = { share: 0.5, forMs: 60_000 } as const;
 export const DEFAULT_RECOVERY = { strategy: 'restart', budget: 5, windowMs: 600_000 } as const;
 export const DEFAULT_GRACE_MS = 5000;
 export const DEFAULT_READY_TIMEOUT_MS = 30_000;
+export const DEFAULT_SHARING = 'context';
+export const DEFAULT_IDLE_TIMEOUT_MS = 600_000;
+export const DEFAULT_HEALTH_CHECK_MS = 30_000;
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;

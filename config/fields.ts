@@ -68,6 +68,14 @@ export function duration(meta: Meta, range?: Range) {
   });
 }
 
+/** A duration, or the word `none` (gives null). */
+export function durationOrNone(meta: Meta, range?: Range) {
+  return amount(
+    orNone((raw) => parseDuration(raw, range)),
+    { type: 'string', pattern: `(${DURATION_PATTERN})|(^${NONE}$)`, examples: ['10m', NONE], ...meta },
+  );
+}
+
 export function percent(meta: Meta) {
   return amount((raw) => parsePercent(raw), {
     type: 'string',

@@ -79,11 +79,12 @@ function assemble(options: LoadOptions, document: LocatedDocument | null): Resul
   const problems = [...parts.problems, ...environment.problems, ...(listen.ok ? [] : [listen.error])];
   if (!listen.ok) return err(sorted(problems));
   const daemon = daemonConfig(parts.daemon, listen.value, inFolder);
-  if (daemon.auth.api === 'none' && !isLoopback(daemon.listen.host)) {
+  for (const key of ['api', 'mcp'] as const) {
+    if (daemon.auth[key] !== 'none' || isLoopback(daemon.listen.host)) continue;
     problems.push({
-      ...(document === null ? {} : { where: document.locate(['daemon', 'auth', 'api'], 'value') }),
-      message: `api: none is only possible on a loopback address, and listen is ${daemon.listen.host}`,
-      hint: 'write api: token, or listen on 127.0.0.1',
+      ...(document === null ? {} : { where: document.locate(['daemon', 'auth', key], 'value') }),
+      message: `${key}: none is only possible on a loopback address, and listen is ${daemon.listen.host}`,
+      hint: `write ${key}: token, or listen on 127.0.0.1`,
     });
   }
   if (problems.length > 0) return err(sorted(problems));

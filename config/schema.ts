@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { DaemonSchema } from './daemon-schema.ts';
-import { argument, budget, closed, duration, text } from './fields.ts';
+import { argument, budget, closed, duration, durationOrNone, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
 import { LIMITS_SHAPE, LimitsSchema } from './limit-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
@@ -20,8 +20,6 @@ export const NOT_ENFORCED_VALUES: NotEnforced = {
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {
   url: 'tools are started by command only',
   headers: 'tools are started by command only',
-  sharing: 'a tool has one managed process',
-  idle_timeout: 'tools are not put to sleep',
   adaptive: 'limits do not change by themselves',
   cache: 'results are not cached',
   contexts: 'there are no limits by context',
@@ -75,6 +73,18 @@ const SUPERVISION_SHAPE = {
     description:
       'mcp (default): ready when the handshake of the protocol and the list of its tools succeeded. none: ready when started.',
   }),
+  sharing: z.enum(['shared', 'context', 'call']).optional().meta({
+    description:
+      'Who shares a process: all clients (shared), those of one context (default), or none: a process for each request (call).',
+  }),
+  idle_timeout: durationOrNone(
+    { description: 'A process that nobody had anything open with for so long is put to sleep. Default 10m.' },
+    { min: 100, max: 7 * 86_400_000 },
+  ).optional(),
+  health_check: durationOrNone(
+    { description: 'How often an idle process is asked whether it still answers. Default 30s.' },
+    { min: 100, max: 3_600_000 },
+  ).optional(),
   dry_run: z
     .boolean()
     .optional()

@@ -11,9 +11,12 @@ import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import {
   DEFAULT_GRACE_MS,
+  DEFAULT_HEALTH_CHECK_MS,
+  DEFAULT_IDLE_TIMEOUT_MS,
   DEFAULT_LADDER,
   DEFAULT_READY_TIMEOUT_MS,
   DEFAULT_RECOVERY,
+  DEFAULT_SHARING,
   STARVATION,
 } from './defaults.ts';
 import type { Path } from './problems.ts';
@@ -64,6 +67,9 @@ export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Probl
     graceMs: fields.grace ?? DEFAULT_GRACE_MS,
     readyTimeoutMs: fields.ready_timeout ?? DEFAULT_READY_TIMEOUT_MS,
     readiness: direct ? 'none' : (fields.readiness ?? 'mcp'),
+    sharing: fields.sharing ?? DEFAULT_SHARING,
+    idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
+    healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
     dryRun: fields.dry_run ?? plan.dryRun,
     autostart: origin === 'file' && (fields.autostart ?? true),
     origin,
@@ -150,8 +156,19 @@ function contradictions(
       problemAt(['recovery', 'budget'], 'budget has no effect with strategy: stop', 'take one of them out'),
     );
   }
-  problems.push(...backingProblems(plan, limits), ...repeatedActions(plan));
+  problems.push(...servingProblems(plan), ...backingProblems(plan, limits), ...repeatedActions(plan));
   return problems;
+}
+
+/** What holds for the conversation with a tool, of a tool that holds none. */
+function servingProblems({ fields, origin, problemAt }: ToolPlan): readonly Problem[] {
+  // A direct run inherits the entry of a managed tool, and these with it.
+  if (fields.readiness !== 'none' || origin === 'run') return [];
+  return (['sharing', 'idle_timeout', 'health_check'] as const)
+    .filter((key) => fields[key] !== undefined)
+    .map((key) =>
+      problemAt([key], `${key} has no effect with readiness: none: nobody speaks MCP with it`, 'take one of them out'),
+    );
 }
 
 /** The limit is the size of that file system. */

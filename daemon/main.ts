@@ -18,6 +18,10 @@ process.exitCode = await main(process.argv.slice(2), {
   platform: process.platform,
   stdout: process.stdout,
   stderr: process.stderr,
+  get bytes() {
+    // Touched only by who reads it: a stdin that is opened keeps the process.
+    return { input: process.stdin, output: process.stdout };
+  },
   entry: import.meta.filename,
   now: Date.now,
   interrupted: interruption.signal,

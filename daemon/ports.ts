@@ -71,6 +71,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     connect: {
       // Loaded with the first managed tool: the SDK is 4 MB that a daemon of direct runs alone need not carry.
       async connect(process, { timeoutMs, onProtocolError }) {
+        if (process === null) throw new GovernorError('unsupported', 'servers elsewhere are not spoken with yet');
         const { handshake } = await import('../lib/mcp/handshake.ts');
         return handshake(process, { timeoutMs, onProtocolError, version: governorVersion() });
       },

@@ -9,13 +9,17 @@ import { GovernorError } from '../lib/core/errors.ts';
 import type { LedgerEntry } from '../lib/process/ledger.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 
+/** For what a daemon wrote that knew no such things. */
+const UNSERVED = { sharing: 'context', idleTimeoutMs: null, healthCheckMs: null } as const;
+
 export function restoreDefinition(entry: LedgerEntry, config: Config): ToolDefinition {
   const today = config.tools.find(({ name }) => name === entry.tool);
   if (today !== undefined && entry.mode === 'managed') return today;
   const kept = entry.definition;
   if (!isDefinition(kept)) throw new GovernorError('internal', `the ledger's definition of ${entry.tool} is damaged`);
   // What the daemon's own version decides is taken from today; limits and origin are the run's.
-  return { ...kept, ladder: { ...DEFAULT_LADDER, ...kept.ladder }, autostart: false };
+  const { ladder, ...rest } = kept;
+  return { ...UNSERVED, ...rest, ladder: { ...DEFAULT_LADDER, ...ladder }, autostart: false };
 }
 
 function isDefinition(value: unknown): value is ToolDefinition {

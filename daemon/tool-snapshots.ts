@@ -1,13 +1,19 @@
 /** The last samples of all tools, for a scrape of the metrics. Reads nothing from the kernel. */
 
-import type { ToolSnapshot } from '../lib/observe/metrics.ts';
+import type { ConnectionCounts, ToolSnapshot } from '../lib/observe/metrics.ts';
 import type { SupervisorPorts } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { usageView } from '../lib/supervisor/tool-view.ts';
 
-export function* toolSnapshots(registry: Registry, ports: SupervisorPorts): Iterable<ToolSnapshot> {
+/** @param connectionsOf null for tools that are not served */
+export function* toolSnapshots(
+  registry: Registry,
+  ports: SupervisorPorts,
+  connectionsOf: (tool: string) => ConnectionCounts | null = () => null,
+): Iterable<ToolSnapshot> {
   for (const tool of registry.live.values()) {
     const usage = usageView(tool, ports);
+    const connections = connectionsOf(tool.name);
     const times = usage.resources.flatMap(({ at }) => (at === null ? [] : [Date.parse(at)]));
     yield {
       tool: tool.name,
@@ -16,6 +22,7 @@ export function* toolSnapshots(registry: Registry, ports: SupervisorPorts): Iter
       cpuSeconds: tool.cpuTimeMs === null ? null : tool.cpuTimeMs / 1000,
       lastSampleAtMs: times.length === 0 ? null : Math.min(...times),
       resources: usage.resources,
+      ...(connections === null ? {} : { connections }),
     };
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The public library: what decides and what verifies, without the daemon. Every name here is public API.
- * What tool authors import (pressure events, keyed resources, caches) comes with lib/client.
+ * The public library: what decides and what verifies, without the daemon, and what tool authors import (which is
+ * `mcp-governor/client` by itself). Every name here is public API.
  */
 
 export { ratioOf } from './core/limits.ts';
@@ -19,3 +19,4 @@ export type { Finalizer, ScopeReport } from './scope/scope.ts';
 export { readAudit } from './observe/audit-read.ts';
 export { verifyAudit } from './observe/audit-verify.ts';
 export type { VerifyReport } from './observe/audit-verify.ts';
+export * from './client/index.ts';

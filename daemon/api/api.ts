@@ -1,9 +1,10 @@
 /**
  * The REST API: one router, one table of routes, a unix socket and TCP before it.
  *
- * A request passes: listener → guard (Host, Origin, token, scope) → body parser → schema → handler → schema of the answer.
+ * MCP (`/mcp`) is taken before the router. A request passes: listener → guard (Host, Origin, token, scope) → body parser → schema → handler → schema of the answer.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import Fastify from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GovernorError } from '../../lib/core/errors.ts';
@@ -15,12 +16,14 @@ import { judge } from './guard.ts';
 import type { Access } from './guard.ts';
 import { parseJsonBody } from './json-body.ts';
 import { createListeners } from './listeners.ts';
+import { createMcpDoor } from './mcp-door.ts';
 import type { Listeners } from './listeners.ts';
 import { describeError, PROBLEM_TYPE } from './problems.ts';
 import { methodsAt, routerPath } from './route.ts';
 import type { Route } from './route.ts';
 import { routeSchema } from './route-schema.ts';
 import { daemonRoutes } from './routes/daemon.ts';
+import { mcpRoutes, UPGRADE_PROTOCOL } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
 import { toolRoutes } from './routes/tools.ts';
@@ -59,13 +62,23 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     schemaController: { compilersFactory: COMPILERS },
     frameworkErrors: (error, _request, reply) => void sendProblem(reply as FastifyReply, error, logger),
   });
-  const listeners = createListeners((request, response) => app.routing(request, response));
+  let closing = false;
+  const { mcp } = dependencies;
+  const door =
+    mcp === undefined
+      ? null
+      : createMcpDoor({ ...dependencies, mcp, listeners: (): Listeners => listeners, closing: () => closing });
+  const listeners: Listeners = createListeners(
+    (request, response) => {
+      if (door?.take(request, response) !== true) app.routing(request, response);
+    },
+    door === null ? undefined : { protocol: UPGRADE_PROTOCOL, handle: door.upgrade },
+  );
   let document: Promise<object> | null = null;
   const openapi = (): Promise<object> =>
     (document ??= import('./openapi.ts').then((generator) => generator.openApiDocument(dependencies.version, routes)));
   const routes = allRoutes(dependencies, streams, openapi);
   const served: string[] = [];
-  let closing = false;
 
   app.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) if (one !== 'HEAD') served.push(`${one} ${url}`);
@@ -85,7 +98,10 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
   );
   app.setErrorHandler((error: FastifyError, _request, reply) => sendProblem(reply, error, logger));
   app.setNotFoundHandler((request, reply) => sendProblem(reply, notFound(request, reply, routes), logger));
-  for (const route of routes) register(app, route);
+  for (const route of routes) {
+    if (route.protocol === 'rest') register(app, route);
+    else served.push(`${route.method} ${routerPath(route.path)}`);
+  }
   await app.ready();
 
   return {
@@ -96,6 +112,11 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     async close() {
       closing = true;
       streams.close();
+      // Servers behind may take long to end; whoever waits for them is not the API.
+      await Promise.race([
+        mcp?.close('The daemon is shutting down'),
+        delay(CLOSE_DEADLINE_MS, undefined, { ref: false }),
+      ]);
       await listeners.close(CLOSE_DEADLINE_MS);
       await app.close();
     },
@@ -112,6 +133,7 @@ function allRoutes(
     ...toolRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
+    ...(dependencies.mcp === undefined ? [] : mcpRoutes()),
     ...pageRoutes(dependencies, { routes: () => routes, openapi }),
   );
   return routes;

@@ -3,6 +3,7 @@
 import type { Problem } from '../../lib/core/errors.ts';
 import type { Result } from '../../lib/core/result.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
+import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
 
 /** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
@@ -21,6 +22,8 @@ export interface ApiSettings {
   readonly auth: {
     /** `none` is honoured only while the TCP listener is bound to a loopback address. */
     readonly api: 'token' | 'none';
+    /** The same for MCP. Host and Origin are checked all the same. */
+    readonly mcp: 'token' | 'none';
     readonly metrics: 'token' | 'none';
   };
   /** Further values of Host, `name` (any port) or `name:port`, for a proxy or a service name. */
@@ -86,6 +89,8 @@ export interface ApiDependencies {
   readonly define: (body: unknown) => Result<ToolDefinition, readonly Problem[]>;
   /** The `limits` of a PATCH body; pointers in problems are relative to the body: `/limits/memory`. */
   readonly parseLimits: (limits: unknown) => Result<LimitPatch, readonly Problem[]>;
+  /** Speaks MCP. Without it there are no MCP routes. The API closes it with itself. */
+  readonly mcp?: Pick<McpFront, 'serve' | 'connect' | 'close'>;
   readonly version: string;
   /** Id of this daemon's life, as in `EventView.daemon`. */
   readonly instance: string;

@@ -18,8 +18,8 @@ export interface Bound {
 
 export type Listener = { readonly kind: 'unix' } | ({ readonly kind: 'tcp' } & Bound);
 
-/** `open`: no token ever. `metrics`: by the setting. A scope: a token that has it. */
-export type Access = Scope | 'open' | 'metrics';
+/** `open`: no token ever. `metrics`, `mcp`: by their settings; `mcp` needs the scope `control`. A scope: a token that has it. */
+export type Access = Scope | 'open' | 'metrics' | 'mcp';
 
 export interface GuardedRequest {
   /** Undefined for a connection that no listener of ours accepted: refused. */
@@ -57,9 +57,10 @@ function judgeToken(
   const { access } = request;
   if (access === 'open' || (access === 'metrics' && settings.auth.metrics === 'none'))
     return { kind: 'allowed', by: 'anyone' };
-  if (access !== 'metrics' && settings.auth.api === 'none' && isLoopback(boundAddress))
+  const setting = access === 'mcp' ? settings.auth.mcp : settings.auth.api;
+  if (access !== 'metrics' && setting === 'none' && isLoopback(boundAddress))
     return { kind: 'allowed', by: 'loopback without token' };
-  const scope = access === 'metrics' ? 'read' : access;
+  const scope = scopeOf(access);
   const presented = /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(request.authorization ?? '')?.[1];
   if (presented === undefined) {
     const message =
@@ -82,6 +83,12 @@ function judgeToken(
     `The token "${token.label}" does not have the scope "${scope}"`,
     `Bearer realm="governor", error="insufficient_scope", scope="${scope}"`,
   );
+}
+
+/** A call starts what is defined; it defines nothing. */
+export function scopeOf(access: Exclude<Access, 'open'>): Scope {
+  if (access === 'metrics') return 'read';
+  return access === 'mcp' ? 'control' : access;
 }
 
 /** Digests have one length, so neither length nor content of a token shows in the time; every token is compared. */

@@ -2,9 +2,10 @@
 
 import { chmod, lstat, unlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { RequestListener, Server, ServerOptions } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerOptions } from 'node:http';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { formatListen } from '../../config/listen.ts';
 import { GovernorError } from '../../lib/core/errors.ts';
 import type { ErrorCode } from '../../lib/core/errors.ts';
@@ -27,6 +28,12 @@ const MAX_CONNECTIONS = 4096;
 /** sun_path of Linux holds 108 bytes with the closing zero, unix(7). */
 const MAX_SOCKET_PATH_BYTES = 107;
 
+export interface Upgrade {
+  readonly protocol: string;
+  /** Gets the connection itself, and what was read of it beyond the request. */
+  readonly handle: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
 export interface Listeners {
   /** @param path of the socket file; made with mode 0600, a dead one of an earlier daemon is replaced */
   listenUnix(path: string): Promise<void>;
@@ -41,7 +48,8 @@ export interface Listeners {
   close(deadlineMs: number): Promise<void>;
 }
 
-export function createListeners(handle: RequestListener): Listeners {
+/** @param upgrade the one protocol that a connection can change to; other wishes to upgrade are overheard (RFC 9110 section 7.8) */
+export function createListeners(handle: RequestListener, upgrade?: Upgrade): Listeners {
   const accepted = new WeakMap<Socket, Listener>();
   const servers = new Set<Server>();
 
@@ -60,6 +68,12 @@ export function createListeners(handle: RequestListener): Listeners {
       if (listener !== undefined) accepted.set(socket, listener);
     });
     server.on('clientError', refuseUnparsable);
+    if (upgrade !== undefined) {
+      server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+        if (request.headers.upgrade === upgrade.protocol) upgrade.handle(request, socket, head);
+        else serveUnchanged(server, request, socket, head);
+      });
+    }
     servers.add(server);
     return server;
   };
@@ -107,6 +121,27 @@ export function createListeners(handle: RequestListener): Listeners {
       await Promise.all([...servers].map((server) => closeServer(server, deadlineMs)));
     },
   };
+}
+
+/**
+ * Node gives away every connection that asks for an upgrade, whatever to, and some clients always ask (Java's for h2c). The request is
+ * put back as it would be without, and the connection begins anew.
+ */
+function serveUnchanged(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  const { method, url, httpVersion, rawHeaders } = request;
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    const value = rawHeaders[index + 1] ?? '';
+    if (/^(upgrade|http2-settings)$/i.test(name)) continue;
+    const tokens = value.split(',').filter((token) => !/^\s*(upgrade|http2-settings)\s*$/i.test(token));
+    if (!/^connection$/i.test(name)) lines.push(`${name}: ${value}`);
+    else if (tokens.length > 0) lines.push(`${name}: ${tokens.join(',')}`);
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
+  // Set again with each beginning.
+  socket.removeAllListeners('timeout');
+  server.emit('connection', socket);
 }
 
 function bind(

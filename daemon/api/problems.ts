@@ -79,7 +79,12 @@ export function problemDocument(
 }
 
 /** A whole response for a request that could not be parsed as HTTP. */
-export function rawProblem(code: ErrorCode, status: number, detail: string): string {
+export function rawProblem(
+  code: ErrorCode,
+  status: number,
+  detail: string,
+  headers: Readonly<Record<string, string>> = {},
+): string {
   const body = JSON.stringify({ ...problemDocument(code, detail), status });
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}`,
@@ -87,6 +92,7 @@ export function rawProblem(code: ErrorCode, status: number, detail: string): str
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
     'Connection: close',
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     '',
     body,
   ].join('\r\n');

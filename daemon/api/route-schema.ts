@@ -3,10 +3,22 @@
 import type { FastifySchema } from 'fastify';
 import { z } from 'zod';
 import type { ErrorCode } from '../../lib/core/errors.ts';
+import { scopeOf } from './guard.ts';
 import type { Access } from './guard.ts';
 import { PROBLEM_TYPE } from './problems.ts';
 import type { Route } from './route.ts';
 import { problem } from './schemas/daemon.ts';
+
+/** Refusals of MCP are in its own words. */
+const MCP_ERROR = {
+  'application/json': {
+    schema: z.object({
+      jsonrpc: z.literal('2.0'),
+      id: z.union([z.string(), z.number()]).optional(),
+      error: z.looseObject({ code: z.number().int(), message: z.string() }),
+    }),
+  },
+};
 
 export function routeSchema(route: Route): FastifySchema {
   const success = Object.fromEntries(route.statuses.map((status) => [status, answerSchema(route)]));
@@ -22,7 +34,7 @@ export function routeSchema(route: Route): FastifySchema {
       ...success,
       default: {
         description: errorDescription(route.errors),
-        content: { [PROBLEM_TYPE]: { schema: problem } },
+        content: route.protocol === 'mcp' ? MCP_ERROR : { [PROBLEM_TYPE]: { schema: problem } },
       },
     },
   };
@@ -37,7 +49,7 @@ function answerSchema({ answer, mediaType, summary }: Route): unknown {
 /** Roles beside a scheme are OpenAPI 3.1's own way to name needed rights. */
 function security(access: Access): readonly Readonly<Record<string, readonly string[]>>[] {
   if (access === 'open') return [];
-  return access === 'metrics' ? [{}, { bearer: ['read'] }] : [{ bearer: [access] }];
+  return access === 'metrics' ? [{}, { bearer: ['read'] }] : [{ bearer: [scopeOf(access)] }];
 }
 
 function errorDescription(codes: readonly ErrorCode[]): string {

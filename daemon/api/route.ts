@@ -35,6 +35,8 @@ export interface Route {
   readonly answer: z.ZodType | null;
   /** The codes that this route is known to answer with, beside those that every route may. */
   readonly errors: readonly ErrorCode[];
+  /** `mcp`: answered before the router, which knows nothing of it; it is here for the document. */
+  readonly protocol: 'rest' | 'mcp';
   readonly handle: (input: RouteInput<unknown, unknown, unknown>) => unknown;
 }
 
@@ -83,6 +85,7 @@ export function route<
     mediaType: spec.mediaType ?? 'application/json',
     answer: spec.answer,
     errors: spec.errors ?? [],
+    protocol: 'rest',
     handle: (input) => handle(input as RouteInput<Output<Params>, Output<Query>, Output<Body>>),
   };
 }

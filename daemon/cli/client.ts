@@ -1,6 +1,7 @@
 /** The REST client of the command line: HTTP over the daemon's unix socket, one connection a request. */
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { ERRORS, GovernorError, type ErrorCode, type Problem } from '../../lib/core/errors.ts';
 import type { Locations } from './locations.ts';
 
@@ -20,6 +21,16 @@ export interface Client {
   send(method: 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown, options?: RequestOptions): Promise<Reply>;
   /** Opens a stream; the caller reads it. Ended by `signal`. */
   stream(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<IncomingMessage>;
+  /**
+   * Turns the connection into one of another protocol.
+   * @returns the connection, and what was read of it already
+   */
+  upgrade(path: string, protocol: string): Promise<Upgraded>;
+}
+
+export interface Upgraded {
+  readonly socket: Socket;
+  readonly head: Buffer;
 }
 
 export interface RequestOptions {
@@ -51,6 +62,18 @@ export function createClient(locations: Pick<Locations, 'stateDir' | 'connectSoc
       if (response.statusCode !== 200) settle(response, await readAll(response));
       return response;
     },
+    async upgrade(path, protocol) {
+      const headers = { connection: 'Upgrade', upgrade: protocol };
+      const taken: Upgraded[] = [];
+      const response = await open(locations, 'GET', path, headers, null, {
+        timeoutMs: DEFAULT_TIMEOUT_MS,
+        onUpgrade: (upgraded) => taken.push(upgraded),
+      });
+      const [upgraded] = taken;
+      if (upgraded !== undefined) return upgraded;
+      settle(response, await readAll(response));
+      throw new GovernorError('daemon_unreachable', `the daemon does not know ${protocol}: it is of another version`);
+    },
   };
 }
 
@@ -80,6 +103,7 @@ export function noDaemon(stateDir: string, cause?: unknown): GovernorError {
 interface OpenOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  readonly onUpgrade?: (upgraded: Upgraded) => void;
 }
 
 async function open(
@@ -123,6 +147,14 @@ function openAt(
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     outgoing.once('response', resolve);
+    const { onUpgrade } = options;
+    if (onUpgrade !== undefined) {
+      outgoing.once('upgrade', (response, socket, head) => {
+        outgoing.setTimeout(0);
+        onUpgrade({ socket, head });
+        resolve(response);
+      });
+    }
     outgoing.once('error', reject);
     if (options.timeoutMs !== undefined) {
       const { timeoutMs } = options;

@@ -5,8 +5,10 @@ export const EXIT = {
   refused: 1,
   /** The command line is not valid. */
   usage: 2,
-  /** `governor run`: Governor's own failure, a bad flag included, so that it is never taken for the tool's. */
+  /** `governor run` and `connect`: Governor's own failure, a bad flag included, so that it is never taken for the tool's. */
   governorFailed: 125,
+  /** `governor connect`: there is no such tool. */
+  notFound: 127,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -21,13 +21,21 @@ export const EXAMPLES = `
 Examples:
   governor run -- npx -y @modelcontextprotocol/server-everything   # put a tool under supervision
   governor run --memory 256MiB --cpu 50% -- node server.js         # with its own limits
+  governor connect everything                                      # speak MCP with a tool of the daemon
   governor ls                                                      # what runs, and how it is doing
   governor usage everything                                        # usage against limits
   governor set everything memory=512MiB                            # change a limit at once
   governor audit verify                                            # nothing in the audit was changed
 
 Exit codes: 0 done, 1 refused or the answer is no, 2 the command line is not valid,
-125 Governor's own failure in \`run\` (otherwise the tool's own exit code).
+125 Governor's own failure in \`run\` and \`connect\` (otherwise \`run\` ends with the tool's own exit code).
+`;
+
+export const CONNECT_HELP = `
+As the command of an MCP server in an editor or agent:
+  { "command": "governor", "args": ["connect", "everything"] }
+
+Ends with 0 when stdin ends, 127 when there is no such tool, 125 when the daemon refuses or goes away.
 `;
 
 const RUN_HELP = `

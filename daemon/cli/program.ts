@@ -5,7 +5,7 @@
 
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { ExitCode } from './exit-codes.ts';
-import { addRunHelp, EXAMPLES } from './program-help.ts';
+import { addRunHelp, CONNECT_HELP, EXAMPLES } from './program-help.ts';
 import { createSession, type GlobalOptions, type Session, type Terminal } from './session.ts';
 
 /** Called with the exit code of the command that ran. */
@@ -118,6 +118,15 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   );
   act(restart, async (session, { positional }) =>
     (await import('./commands/lifecycle.ts')).restart(session, String(positional[0])),
+  );
+  const connect = add(program, 'connect', 'speak MCP with a tool of the daemon over stdin and stdout').argument(
+    '<name>',
+    'tool',
+  );
+  connect.option('--context <label>', 'whose usage it is; those of one label share what they hold');
+  connect.addHelpText('after', CONNECT_HELP);
+  act(connect, async (session, { positional, options }) =>
+    (await import('./commands/connect.ts')).connect(session, String(positional[0]), optional(options['context'])),
   );
   const set = add(program, 'set', 'change limits of a tool at once')
     .argument('<name>', 'tool')

@@ -1,6 +1,7 @@
 /** What a command gets to work with: the terminal, the global options, the daemon's address. Nothing here is global. */
 
 import { resolveLocations, type Locations } from './locations.ts';
+import type { Readable, Writable } from 'node:stream';
 import { createStyle, wantsColour, type Style } from './style.ts';
 
 export interface Output {
@@ -16,6 +17,8 @@ export interface Terminal {
   readonly platform: NodeJS.Platform;
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Bytes as they are, for `connect`: stdin, and the stream behind `stdout`. */
+  readonly bytes: { readonly input: Readable; readonly output: Writable };
   /** Absolute path of the compiled entry, for starting a daemon. */
   readonly entry: string;
   /** Wall clock, milliseconds since the epoch. */

@@ -20,7 +20,11 @@ export type EndReason =
   | 'daemon_crash'
   | 'unregistered'
   | 'context_ended'
-  | 'restart';
+  | 'restart'
+  /** Put to sleep: nobody had anything open with it. */
+  | 'idle'
+  /** It did not answer its health checks. */
+  | 'unhealthy';
 
 /** One finalizer of a cleanup, as it ran. */
 export interface CleanupStep {

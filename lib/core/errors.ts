@@ -17,6 +17,7 @@ export const ERRORS = {
   illegal_state: { status: 409, title: 'Not possible in this state' },
   tool_unproven: { status: 409, title: 'An earlier run is not proven to be stopped' },
   breaker_open: { status: 409, title: 'The tool failed too often and is held back' },
+  upgrade_required: { status: 426, title: 'The connection has to be upgraded' },
   too_large: { status: 413, title: 'The request is too large' },
   unsupported_media_type: { status: 415, title: 'Send JSON' },
   too_many_tools: { status: 429, title: 'Too many tools are registered' },

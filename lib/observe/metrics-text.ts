@@ -29,7 +29,17 @@ export interface ToolSnapshot {
   /** Wall time of the oldest reading shown, milliseconds since the Unix epoch; null when never sampled. */
   readonly lastSampleAtMs: number | null;
   readonly resources: Iterable<ResourceSnapshot>;
+  /** Conversations of the daemon with servers of it; absent for tools that it does not serve. */
+  readonly connections?: ConnectionCounts;
 }
+
+export interface ConnectionCounts {
+  readonly initializing: number;
+  readonly ready: number;
+  readonly shutdown: number;
+}
+
+const CONNECTION_STATES = ['initializing', 'ready', 'shutdown'] as const;
 
 const STATES = Object.keys({
   registered: true,
@@ -102,6 +112,7 @@ interface Starts {
   readonly runs: string;
   readonly lastSample: string;
   readonly states: OneOf<ToolState>;
+  readonly connections: Readonly<Record<keyof ConnectionCounts, string>>;
   readonly resources: Readonly<Record<Resource, ResourceStarts>>;
 }
 
@@ -160,6 +171,11 @@ export class ToolText {
     '1 for the state that the tool is in, 0 for the others.',
   );
   readonly #runs = new Family('governor_tool_runs', 'gauge', 'Runs of the tool that have not ended.');
+  readonly #connections = new Family(
+    'governor_pool_connections',
+    'gauge',
+    'Conversations with servers of the tool, by their state.',
+  );
   readonly #lastSample = new Family(
     'governor_tool_last_sample_timestamp_seconds',
     'gauge',
@@ -169,7 +185,7 @@ export class ToolText {
   render(tools: Iterable<ToolSnapshot>): string {
     for (const tool of tools) this.#add(tool);
     const families = [...this.#usage.values(), this.#cpuSeconds, this.#limit, this.#ratio, this.#stage, this.#state];
-    return [...families, this.#runs, this.#lastSample].map((family) => family.take()).join('');
+    return [...families, this.#runs, this.#connections, this.#lastSample].map((family) => family.take()).join('');
   }
 
   forget(tool: string): void {
@@ -184,6 +200,8 @@ export class ToolText {
     const starts = this.#startsOf(tool.tool);
     this.#state.addLines(starts.states.lines(tool.state));
     this.#runs.add(starts.runs, tool.runs);
+    if (tool.connections !== undefined)
+      for (const state of CONNECTION_STATES) this.#connections.add(starts.connections[state], tool.connections[state]);
     if (isValue(tool.cpuSeconds)) this.#cpuSeconds.add(starts.cpuSeconds, tool.cpuSeconds);
     if (isValue(tool.lastSampleAtMs)) this.#lastSample.add(starts.lastSample, tool.lastSampleAtMs / 1000);
     for (const resource of tool.resources) this.#addResource(starts.resources[resource.resource], resource);
@@ -212,6 +230,11 @@ function makeStarts(tool: string): Starts {
     runs: `governor_tool_runs{${tool}} `,
     lastSample: `governor_tool_last_sample_timestamp_seconds{${tool}} `,
     states: new OneOf(STATES, (state) => `governor_tool_state{${tool},state="${state}"} `),
+    connections: {
+      initializing: `governor_pool_connections{${tool},state="initializing"} `,
+      ready: `governor_pool_connections{${tool},state="ready"} `,
+      shutdown: `governor_pool_connections{${tool},state="shutdown"} `,
+    },
     resources: Object.fromEntries(
       RESOURCES.map((resource) => [resource, resourceStarts(tool, resource)]),
     ) as Starts['resources'],

@@ -11,7 +11,7 @@ import { type ToolSnapshot, ToolText } from './metrics-text.ts';
 import { ToolCounter } from './metrics-counter.ts';
 import type { Sink } from './recorder.ts';
 
-export type { ResourceSnapshot, ToolSnapshot } from './metrics-text.ts';
+export type { ConnectionCounts, ResourceSnapshot, ToolSnapshot } from './metrics-text.ts';
 
 export interface MetricsOptions {
   readonly registry: Registry;

@@ -68,9 +68,15 @@ async function change(
       `${tool.name}: temp_storage moves to its new backing with its next start (governor restart ${tool.name})`,
     );
   }
-  const launch = ({ command, args, env, cwd, readiness, ladder, graceMs, dryRun }: ToolDefinition): string =>
-    JSON.stringify([command, args, env, cwd, readiness, ladder, graceMs, dryRun]);
-  if (tool.runs.size > 0 && launch(before) !== launch(definition)) {
+  const server = ({ command, args, env, cwd, remote, sharing }: ToolDefinition): string =>
+    JSON.stringify([command, args, env, cwd, remote, sharing]);
+  const manner = (d: ToolDefinition): string =>
+    JSON.stringify([d.readiness, d.ladder, d.graceMs, d.dryRun, d.idleTimeoutMs, d.healthCheckMs]);
+  const isServed = definition.readiness === 'mcp';
+  const isOther = server(before) !== server(definition);
+  if (tool.runs.size > 0 && isOther && isServed)
+    notes.push(`${tool.name}: what runs now gets no new request, and goes when none is open with it`);
+  if (tool.runs.size > 0 && ((isOther && !isServed) || manner(before) !== manner(definition))) {
     notes.push(
       `${tool.name}: limits hold now; what else changed holds from its next start (governor restart ${tool.name})`,
     );

@@ -27,6 +27,7 @@ export interface AssemblyRequest {
   readonly definition: ToolDefinition;
   readonly mode: 'direct' | 'managed';
   readonly context: string | null;
+  readonly onDemand?: boolean;
   readonly detached: boolean;
   readonly clients: readonly ProcessIdentity[];
   readonly cwd: string;
@@ -101,6 +102,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
         mode: request.mode,
         definition,
         context: request.context,
+        onDemand: request.onDemand ?? false,
         detached: request.detached,
         clients: request.clients,
         tempDir,
@@ -164,6 +166,12 @@ function putOnRecord(entry: LedgerEntry, ports: SupervisorPorts): void {
 export function addProcess(assembled: Assembled): void {
   const { run, ending } = assembled;
   run.init.scope.add('2 process', () => ending.terminate(), PROCESS_DEADLINE_MS);
+  addConnection(assembled);
+  run.init.scope.add('0 brakes', () => run.init.containment.brakes.lift(), STEP_DEADLINE_MS);
+}
+
+/** The end of its conversation. */
+export function addConnection({ run }: Assembled): void {
   run.init.scope.add(
     '1 connection',
     async () => {
@@ -174,7 +182,6 @@ export function addProcess(assembled: Assembled): void {
     },
     STEP_DEADLINE_MS,
   );
-  run.init.scope.add('0 brakes', () => run.init.containment.brakes.lift(), STEP_DEADLINE_MS);
 }
 
 interface Release {

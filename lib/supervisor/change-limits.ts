@@ -12,6 +12,8 @@ import type { Run } from './run.ts';
 import type { Tool } from './tool.ts';
 
 export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, ports: SupervisorPorts): Promise<void> {
+  if (tool.definition.remote !== undefined)
+    throw new GovernorError('unsupported', `${tool.name} runs on another host: it is held to nothing here`);
   refuseUnlimitedTmpfs(tool, patch);
   const source: Source = { from: 'api', detail: by };
   tool.definition = { ...tool.definition, limits: patched(tool.definition.limits, patch, source) };

@@ -4,12 +4,21 @@ import type { Finding } from './monitor.ts';
 import type { EndRequest, Run } from './run.ts';
 
 /** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
-const OOM_END: EndRequest = {
-  reason: 'oom_kill',
-  message: 'the kernel killed it for lack of memory (OOM) at its hard limit, 150 % of its limit unless set otherwise',
-  resource: 'memory',
-  graceMs: 0,
-};
+function oomEnd(run: Run): EndRequest {
+  return {
+    reason: 'oom_kill',
+    message: 'the kernel killed it for lack of memory (OOM) at its hard limit, 150 % of its limit unless set otherwise',
+    resource: 'memory',
+    graceMs: 0,
+    breach: {
+      usage: null,
+      limit: run.limits.memory?.limit ?? null,
+      ratio: null,
+      stage: 'emergency',
+      action: 'kill',
+    },
+  };
+}
 
 export function endFor(
   run: Run,
@@ -18,10 +27,10 @@ export function endFor(
 ): EndRequest {
   switch (finding.kind) {
     case 'empty':
-      return run.oomKilled ? OOM_END : { reason: 'exited', message: 'ended by itself', graceMs: 0 };
+      return run.oomKilled ? oomEnd(run) : { reason: 'exited', message: 'ended by itself', graceMs: 0 };
     case 'leader_gone':
       // What the kernel killed may still be on its way out when the first process is gone.
-      if (run.oomKilled) return OOM_END;
+      if (run.oomKilled) return oomEnd(run);
       return { reason: 'exited', message: 'ended by itself; what it left behind was stopped', graceMs };
     case 'client_gone':
       return { reason: 'client_died', message: `stopped: its client (process ${finding.client.pid}) is gone`, graceMs };

@@ -45,6 +45,8 @@ export class Ending {
     if (this.#promise === null) {
       this.#request = request;
       this.#run.state = 'stopping';
+      this.#run.endRequest = request;
+      this.#run.events.ending(request);
       this.#promise = this.#end(request);
     }
     return this.#promise;
@@ -135,6 +137,7 @@ export class Ending {
     run.endedWallMs = wallOf(this.#ports.clock, this.#ports.clock.monotonicMs());
     run.state = survived ? 'unproven' : 'ended';
     this.#ports.recorder.record({ kind: 'cleanup', tool: run.tool, run: run.id, reason: request.reason, report });
+    run.events.ended(end);
     return end;
   }
 

@@ -6,8 +6,11 @@ import type { ContextView, EventView, RunView, ToolView, UsageView } from './vie
 /** A tool as a caller defines it (REST body, limits.yaml entry, `run` flags); already validated by the one schema. */
 export interface ToolDefinition {
   readonly name: string;
+  /** The program; of a remote tool its URL. */
   readonly command: string;
   readonly args: readonly string[];
+  /** A server elsewhere, over Streamable HTTP: no process of ours. Values of headers may be secret: never shown. */
+  readonly remote?: { readonly url: string; readonly headers: Readonly<Record<string, string>> };
   /** Values may be secret: never shown. */
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string | null;
@@ -19,6 +22,12 @@ export interface ToolDefinition {
   readonly readyTimeoutMs: number;
   /** `mcp`: ready when the handshake and the list of tools succeeded; `none`: ready when started. */
   readonly readiness: 'mcp' | 'none';
+  /** Who shares a process of it: all clients, those of one context, or none: a process for each request. */
+  readonly sharing: 'shared' | 'context' | 'call';
+  /** A process that nobody had anything open with for so long is put to sleep; null: never. */
+  readonly idleTimeoutMs: number | null;
+  /** How often an idle process is asked whether it still answers; null: never. */
+  readonly healthCheckMs: number | null;
   readonly dryRun: boolean;
   /** Start with the daemon (entries of the file). */
   readonly autostart: boolean;

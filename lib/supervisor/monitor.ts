@@ -158,6 +158,8 @@ export class Monitor {
 
   #noticeEnd(watched: Watched, populated: boolean): void {
     const { run } = watched;
+    // Of one that runs elsewhere its conversation tells.
+    if (run.leader === null && populated) return;
     const leaderLives = run.leader !== null && this.#options.facts.alive(run.leader);
     if (leaderLives) return;
     // A detached tool may put itself into the background: it ends when its tree does.

@@ -8,6 +8,7 @@ import type { Recorder } from '../observe/recorder.ts';
 import type { ProcessFacts } from '../process/facts.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import type { ManagedLaunch, ManagedProcess } from '../process/managed-launch.ts';
+import type { ToolDefinition } from './governor.ts';
 import type { Target, TerminateOptions, Termination } from '../process/terminate.ts';
 
 export interface Log {
@@ -76,10 +77,18 @@ export interface Connection {
 }
 
 export interface ConnectPort {
-  /** Handshake and tools/list over the tool's stdio. @throws GovernorError not_ready-like with the reason */
+  /**
+   * Handshake and tools/list over the tool's stdio.
+   * @param process null: the definition says where the server is
+   * @throws GovernorError not_ready-like with the reason
+   */
   connect(
-    process: ManagedProcess,
-    options: { readonly timeoutMs: number; readonly onProtocolError: (message: string) => void },
+    process: ManagedProcess | null,
+    options: {
+      readonly timeoutMs: number;
+      readonly onProtocolError: (message: string) => void;
+      readonly definition: ToolDefinition;
+    },
   ): Promise<Connection>;
 }
 

@@ -1,11 +1,15 @@
 /**
  * Whether and when a managed tool is started again. `restart`: with back-off, within a budget of failures per window;
  * over the budget the breaker opens and stays open until someone resets it or the window has passed. `stop`: never.
+ * A run that nobody demanded is started again by a timer, one that somebody did with the next demand: the first at once,
+ * later ones not before their back-off is over.
  */
 
-import { budgetExceeded, nextDelayMs } from '../core/backoff.ts';
+import { budgetExceeded, nextDelayMs, recentFailures } from '../core/backoff.ts';
 import type { EndReason } from '../core/audit-record.ts';
 import { wallOf } from '../core/clock.ts';
+import { formatDuration } from '../core/format.ts';
+import { Breaker } from './breaker.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
 
@@ -21,7 +25,15 @@ const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>([
   'not_ready',
   'launch_failed',
   'daemon_crash',
+  'unhealthy',
 ]);
+
+/** Why a start is refused for now. */
+export interface HeldBack {
+  readonly message: string;
+  /** Null: not by itself. */
+  readonly retryAfterMs: number | null;
+}
 
 export class Recovery {
   readonly #definition: () => ToolDefinition;
@@ -34,6 +46,13 @@ export class Recovery {
   #held = false;
   #timer: NodeJS.Timeout | null = null;
   #dueMs: number | null = null;
+  readonly #breaker = new Breaker();
+  /** On demand, not before. */
+  #notBeforeMs = 0;
+  /** On demand, not any more: it failed, and its strategy is `stop`. */
+  #staysStopped = false;
+  /** A failure that no start has made good yet. */
+  #unsettled = false;
 
   constructor(definition: () => ToolDefinition, ports: SupervisorPorts, failuresMs: number[], onDue: () => void) {
     this.#failuresMs = failuresMs;
@@ -63,7 +82,85 @@ export class Recovery {
   /** A run is up. */
   started(): void {
     this.#startedMs = this.#now();
-    if (this.#attempts > 0) this.#record('succeeded', { attempt: this.#attempts });
+    this.#breaker.close();
+    this.#staysStopped = false;
+    if (this.#unsettled) this.#record('succeeded', { attempt: this.#attempts });
+    this.#unsettled = false;
+  }
+
+  /**
+   * May a start go through now?
+   * @param onDemand a client's request asks for it, and will again; false: a person does
+   */
+  heldBack(onDemand: boolean): HeldBack | null {
+    const { name, recovery } = this.#definition();
+    const restart = `or write: governor restart ${name}`;
+    const waitMs = this.#breaker.waitMs(this.#now());
+    if (waitMs > 0) {
+      const message = this.#breaker.isProbing
+        ? `${name} failed too often and is being tried again`
+        : `${name} failed more than ${recovery.budget} times in ${formatDuration(recovery.windowMs)} and is held back; try again in ${formatDuration(waitMs)}, ${restart}`;
+      return { message, retryAfterMs: waitMs };
+    }
+    if (!onDemand) return null;
+    if (this.#staysStopped)
+      return {
+        message: `${name} failed and is not started again (strategy: stop); write: governor restart ${name}`,
+        retryAfterMs: null,
+      };
+    const backOffMs = this.#notBeforeMs - this.#now();
+    if (backOffMs <= 0) return null;
+    return {
+      message: `${name} failed ${this.#attempts} times in a row; try again in ${formatDuration(backOffMs)}`,
+      retryAfterMs: backOffMs,
+    };
+  }
+
+  /** What a demand would have to wait for if it failed once more now; null: it would stay stopped. */
+  afterFailureMs(): number | null {
+    const { recovery } = this.#definition();
+    if (this.#staysStopped || this.#held || recovery.strategy === 'stop') return null;
+    const nowMs = this.#now();
+    if (budgetExceeded([...this.#failuresMs, nowMs], nowMs, recovery))
+      return this.#untilWithinBudgetMs([...this.#failuresMs, nowMs]);
+    return Math.max(
+      this.#breaker.waitMs(nowMs),
+      this.#attempts === 0 ? 0 : nextDelayMs(this.#attempts - 1, BACKOFF, 0.5),
+    );
+  }
+
+  /** A start goes through. */
+  letThrough(): void {
+    this.#breaker.pass();
+  }
+
+  /** A start ended without telling anything about the tool. */
+  undecided(): void {
+    this.#breaker.forgetProbe();
+  }
+
+  /** Too many failures, and no start has succeeded since. */
+  get isOpen(): boolean {
+    return this.#breaker.isOpen;
+  }
+
+  /** A run that somebody demanded has ended, or its start failed. @param livedMs since it was started */
+  considerOnDemand(reason: EndReason, livedMs: number): 'none' | 'counted' | 'gave_up' {
+    if (livedMs >= STABLE_MS) this.#attempts = 0;
+    if (!FAULTS.has(reason)) return 'none';
+    if (this.#held || this.#definition().recovery.strategy === 'stop') {
+      this.#held = false;
+      this.#staysStopped = true;
+      this.#breaker.forgetProbe();
+      return 'none';
+    }
+    if (this.#failed(reason)) return 'gave_up';
+    // The demand itself is what paces the first one.
+    const delayMs = this.#attempts === 0 ? 0 : nextDelayMs(this.#attempts - 1, BACKOFF, this.#ports.random01());
+    this.#attempts++;
+    this.#notBeforeMs = this.#now() + delayMs;
+    this.#record('scheduled', { attempt: this.#attempts, delayMs: Math.round(delayMs), reason, onDemand: true });
+    return 'counted';
   }
 
   /** A run has ended: is it to be started again? */
@@ -76,16 +173,7 @@ export class Recovery {
       this.#held = false;
       return 'none';
     }
-    this.countFailure();
-    if (budgetExceeded(this.#failuresMs, this.#now(), recovery)) {
-      this.#record('gave_up', {
-        failures: this.#failuresMs.length,
-        budget: recovery.budget,
-        windowMs: recovery.windowMs,
-        reason,
-      });
-      return 'gave_up';
-    }
+    if (this.#failed(reason)) return 'gave_up';
     const delayMs = nextDelayMs(this.#attempts, BACKOFF, this.#ports.random01());
     this.#attempts++;
     this.#dueMs = this.#now() + delayMs;
@@ -98,7 +186,7 @@ export class Recovery {
     return 'scheduled';
   }
 
-  /** The window has passed: the next start is the probe. */
+  /** For runs of clients, which start them themselves: the window has passed. */
   breakerMayClose(): boolean {
     return !budgetExceeded(this.#failuresMs, this.#now(), this.#definition().recovery);
   }
@@ -116,6 +204,35 @@ export class Recovery {
     this.#attempts = 0;
     this.#failuresMs.length = 0;
     this.#held = false;
+    this.#breaker.close();
+    this.#notBeforeMs = 0;
+    this.#staysStopped = false;
+    this.#unsettled = false;
+  }
+
+  /** Until so many of them have left the window that it is within the budget again. */
+  #untilWithinBudgetMs(failuresMs: readonly number[]): number {
+    const { budget, windowMs } = this.#definition().recovery;
+    const last = recentFailures(failuresMs, this.#now(), windowMs).at(-1 - budget);
+    return last === undefined ? 0 : last + windowMs - this.#now();
+  }
+
+  /** Counts it. @returns true where that opens the breaker */
+  #failed(reason: EndReason): boolean {
+    const { recovery } = this.#definition();
+    const wasProbe = this.#breaker.isProbing;
+    this.countFailure();
+    this.#unsettled = true;
+    if (!wasProbe && !budgetExceeded(this.#failuresMs, this.#now(), recovery)) return false;
+    const afterProbeMs = wasProbe ? Math.min(BACKOFF.maxMs, recovery.windowMs) : 0;
+    this.#breaker.open(this.#now() + Math.max(this.#untilWithinBudgetMs(this.#failuresMs), afterProbeMs));
+    this.#record('gave_up', {
+      failures: this.#failuresMs.length,
+      budget: recovery.budget,
+      windowMs: recovery.windowMs,
+      reason,
+    });
+    return true;
   }
 
   #record(outcome: 'scheduled' | 'succeeded' | 'gave_up' | 'reset', detail: Readonly<Record<string, unknown>>): void {

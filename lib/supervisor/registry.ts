@@ -28,6 +28,10 @@ export interface RegistryOptions {
   onPass(durationMs: number): void;
   onSample(run: Run): void;
   onForgotten(tool: string): void;
+  /** A managed run is ready that no client's request has asked for. */
+  onSpare?(tool: Tool, run: Run): void;
+  /** Tools came, went, or are defined anew. */
+  onTools?(): void;
 }
 
 export class Registry extends ToolTable implements Governor {
@@ -58,9 +62,11 @@ export class Registry extends ToolTable implements Governor {
       monitor: this.#monitor,
       responder: createResponder(options.ports),
       failuresOf: (name: string) => this.#failuresOf(name),
+      onSpare: (tool: Tool, run: Run) => options.onSpare?.(tool, run),
       onGone: (tool: Tool) => {
         this.forget(tool);
         options.onForgotten(tool.name);
+        options.onTools?.();
       },
     };
   }
@@ -71,7 +77,7 @@ export class Registry extends ToolTable implements Governor {
 
   /** @throws GovernorError tool_exists, too_many_tools, shutting_down */
   add(definition: ToolDefinition): Tool {
-    this.#refuseWhenClosing();
+    this.refuseWhenClosing();
     if (this.live.has(definition.name))
       throw new GovernorError('tool_exists', `a tool named ${definition.name} is registered already`);
     if (this.live.size >= TOOLS_MAX)
@@ -86,6 +92,7 @@ export class Registry extends ToolTable implements Governor {
       event: 'registered',
       detail: { origin: definition.origin },
     });
+    this.#options.onTools?.();
     return tool;
   }
 
@@ -94,7 +101,7 @@ export class Registry extends ToolTable implements Governor {
   }
 
   async activate(name: string, options: { readonly context: string | null }): Promise<RunView> {
-    this.#refuseWhenClosing();
+    this.refuseWhenClosing();
     const tool = this.find(name);
     if (tool.definition.origin === 'run')
       throw new GovernorError(
@@ -106,7 +113,7 @@ export class Registry extends ToolTable implements Governor {
 
   /** A launcher at the door: its tool is registered when it is not. */
   async launch(definition: ToolDefinition, request: DirectStart): Promise<Run> {
-    this.#refuseWhenClosing();
+    this.refuseWhenClosing();
     const tool = this.live.get(definition.name) ?? this.add(definition);
     // Flags hold for this run; the entry of the file stays as it is.
     if (tool.definition.origin === 'run') tool.definition = definition;
@@ -153,7 +160,7 @@ export class Registry extends ToolTable implements Governor {
   }
 
   async endContext(id: string): Promise<void> {
-    const runs = this.liveRuns().filter((run) => run.init.context === id);
+    const runs = this.liveRuns().filter((run) => run.context === id);
     if (runs.length === 0) throw new GovernorError('unknown_context', `no run belongs to a context ${id}`);
     await Promise.all(
       runs.map(async (run) =>
@@ -163,8 +170,10 @@ export class Registry extends ToolTable implements Governor {
   }
 
   async reload(): Promise<ReloadOutcome> {
-    this.#refuseWhenClosing();
-    return applyDefinitions(this, await this.#options.loadDefinitions(), this.#ports);
+    this.refuseWhenClosing();
+    const outcome = await applyDefinitions(this, await this.#options.loadDefinitions(), this.#ports);
+    this.#options.onTools?.();
+    return outcome;
   }
 
   subscribe(lastId: number | null, onEvent: (event: EventView) => void): () => void {
@@ -212,7 +221,8 @@ export class Registry extends ToolTable implements Governor {
     return failures;
   }
 
-  #refuseWhenClosing(): void {
+  /** @throws GovernorError shutting_down */
+  refuseWhenClosing(): void {
     if (this.#closing) throw new GovernorError('shutting_down', 'the daemon is shutting down');
   }
 

@@ -45,6 +45,8 @@ export function createResponder(ports: SupervisorPorts): Responder {
 
 function recordStage(run: Run, decision: Decision, ports: SupervisorPorts): void {
   if (decision.kind === 'repeat') return;
+  const { resource, from, to, usage, limit, ratio } = decision;
+  run.events.stage({ resource, from, to, usage, limit, ratio });
   ports.recorder.record({
     kind: 'stage',
     tool: run.tool,
@@ -150,16 +152,10 @@ function confirm(run: Run, decision: Entering): Confirmation {
 
 async function act(run: Run, decision: Entering, action: Action): Promise<string | undefined> {
   if (action === 'notify') {
-    const listeners =
-      run.notifyPressure?.(
-        JSON.stringify({
-          resource: decision.resource,
-          stage: decision.to,
-          usage: decision.usage,
-          limit: decision.limit,
-          ratio: decision.ratio,
-        }),
-      ) ?? 0;
+    const { resource, to: stage, usage, limit, ratio } = decision;
+    const pressure = { resource, stage, usage, limit, ratio };
+    const listeners = run.notifyPressure?.(JSON.stringify(pressure)) ?? 0;
+    run.events.pressure(pressure);
     return `${listeners} listeners`;
   }
   await run.init.containment.brakes.set(action as Brake, run.limits);
@@ -233,5 +229,6 @@ function endRequest(run: Run, decision: Entering, action: Action, { usage, ratio
     message: `stopped: ${why[decision.cause]}${reason}`,
     resource: decision.resource,
     graceMs: action === 'kill' ? 0 : run.init.definition.graceMs,
+    breach: { usage, limit: limit?.limit ?? decision.limit, ratio, stage: decision.to, action },
   };
 }

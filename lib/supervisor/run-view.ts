@@ -23,7 +23,7 @@ export function runView(run: Run, ports: SupervisorPorts): RunView {
     tool: run.tool,
     state: run.state,
     mode: init.mode,
-    context: init.context,
+    context: run.context,
     pid: run.alive ? (run.leader?.pid ?? null) : null,
     backend: ports.backend.id,
     governed: init.notGoverned === null,

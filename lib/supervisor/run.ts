@@ -21,6 +21,8 @@ import type { ManagedProcess } from '../process/managed-launch.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { Connection, SupervisorPorts } from './ports.ts';
+import { RunEvents } from './run-events.ts';
+import type { Breach } from './run-events.ts';
 import { RecordBuilder } from './usage-record.ts';
 import type { EndView, RunState } from './views.ts';
 
@@ -29,6 +31,8 @@ export interface RunInit {
   readonly mode: 'direct' | 'managed';
   readonly definition: ToolDefinition;
   readonly context: string | null;
+  /** Its end is made good by whoever needs it next, not by a timer. */
+  readonly onDemand?: boolean;
   readonly detached: boolean;
   readonly clients: readonly ProcessIdentity[];
   readonly tempDir: string;
@@ -67,6 +71,10 @@ export class Run {
   readonly #records: RecordBuilder;
   #memory: PolicyMemory;
   readonly #freeLadder: LadderSettings;
+  readonly events: RunEvents;
+  /** Whose run it is; a spare one gets this when somebody takes it over. */
+  context: string | null;
+  onDemand: boolean;
   state: RunState = 'starting';
   limits: ResolvedLimits;
   outcomes: readonly LimitOutcome[] = [];
@@ -82,6 +90,8 @@ export class Run {
   oomKilled = false;
   /** Milliseconds of CPU time as last read; null before that or where it cannot be read. */
   cpuTimeMs: number | null = null;
+  /** Why it ends, from the moment that its end has begun. */
+  endRequest: EndRequest | null = null;
   end: EndView | null = null;
   endedWallMs: number | null = null;
   /**
@@ -96,6 +106,11 @@ export class Run {
     this.init = init;
     this.#ports = ports;
     this.limits = init.definition.limits;
+    this.events = new RunEvents((error) =>
+      ports.log.error({ tool: this.tool, run: this.id, err: error }, 'a listener of a run failed'),
+    );
+    this.context = init.context;
+    this.onDemand = init.onDemand ?? false;
     this.#records = new RecordBuilder(init.id, init.startedMs, ports.cores);
     this.#memory = initialMemory(init.startedMs);
     // Asked for at every sample, and mostly without a brake: made once.
@@ -168,6 +183,14 @@ export class Run {
     return { ...settings, escalateAfterMs };
   }
 
+  /** CPU time until now, milliseconds, of all that it ever was: read from the kernel. Null where that cannot be read. */
+  readCpuTimeMs(): number | null {
+    if (!this.alive) return this.cpuTimeMs;
+    const { cpuTimeMs } = this.init.containment.usage.sample(this.#ports.clock.monotonicMs());
+    if (cpuTimeMs.kind === 'measured') this.cpuTimeMs = Math.max(this.cpuTimeMs ?? 0, cpuTimeMs.value);
+    return this.cpuTimeMs;
+  }
+
   markActed(resource: Resource, stage: ThresholdStage): void {
     this.#memory = acted(this.#memory, resource, stage, this.init.definition.ladder, this.#ports.clock.monotonicMs());
   }
@@ -212,4 +235,6 @@ export interface EndRequest {
   readonly message: string;
   readonly resource?: Resource;
   readonly graceMs: number;
+  /** What the ladder saw and did, where it was the ladder. */
+  readonly breach?: Breach;
 }

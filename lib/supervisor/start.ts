@@ -6,7 +6,8 @@ import type { Assembled } from './assembly.ts';
 import { addProcess, assemble } from './assembly.ts';
 import type { ToolDefinition } from './governor.ts';
 import { LineCutter } from './log-ring.ts';
-import type { SupervisorPorts } from './ports.ts';
+import type { ConnectPort, SupervisorPorts } from './ports.ts';
+import { assembleRemote } from './remote.ts';
 import type { EndRequest, Run } from './run.ts';
 
 const GATE_DEADLINE_MS = 1_000;
@@ -66,6 +67,15 @@ export interface StartHooks {
   onFailed(assembled: Assembled, request: EndRequest): Promise<void>;
 }
 
+export interface ManagedStart {
+  /** Whose run it is; null: nobody's yet, or everybody's. */
+  readonly context: string | null;
+  /** A client's request wants it, and will want it again when it has ended. */
+  readonly onDemand: boolean;
+  /** Stands in for the handshake that every managed tool gets. */
+  readonly connect?: ConnectPort['connect'];
+}
+
 export interface ManagedHooks extends StartHooks {
   onLogLine(line: string): void;
   onExit(run: Run): void;
@@ -74,29 +84,49 @@ export interface ManagedHooks extends StartHooks {
 /** Resolves when the tool is ready: its handshake is done and its tools are listed, or it lives where none is asked for. */
 export async function startManaged(
   definition: ToolDefinition,
-  context: string | null,
+  start: ManagedStart,
   ports: SupervisorPorts,
   hooks: ManagedHooks,
 ): Promise<Assembled> {
+  if (definition.remote !== undefined) return startRemote(definition, start, ports, hooks);
   const cwd = definition.cwd ?? ports.defaultCwd;
   const environment = { ...ports.baseEnvironment, ...definition.env };
   ports.resolveCommand(definition.command, cwd, environment['PATH']);
-  const assembled = await assemble({ definition, mode: 'managed', context, detached: false, clients: [], cwd }, ports);
+  const assembled = await assemble({ definition, mode: 'managed', ...start, detached: false, clients: [], cwd }, ports);
   const { run } = assembled;
   try {
     await putIn(assembled, definition, cwd, environment, ports, hooks);
-    if (definition.readiness === 'mcp') await handshake(run, definition, ports);
+    if (definition.readiness === 'mcp') await handshake(run, definition, start, ports);
     // Unless it is being stopped by now.
     if (run.state === 'starting') run.state = 'running';
     return assembled;
   } catch (error) {
-    await hooks.onFailed(assembled, {
-      reason: 'not_ready',
-      message: `did not become ready: ${messageOf(error)}`,
-      graceMs: 0,
-    });
+    await hooks.onFailed(assembled, notReady(error));
     throw error;
   }
+}
+
+async function startRemote(
+  definition: ToolDefinition,
+  start: ManagedStart,
+  ports: SupervisorPorts,
+  hooks: ManagedHooks,
+): Promise<Assembled> {
+  const assembled = assembleRemote(definition, start, ports);
+  const { run } = assembled;
+  try {
+    hooks.onContained(assembled);
+    await handshake(run, definition, start, ports);
+    if (run.state === 'starting') run.state = 'running';
+    return assembled;
+  } catch (error) {
+    await hooks.onFailed(assembled, notReady(error));
+    throw error;
+  }
+}
+
+function notReady(error: unknown): EndRequest {
+  return { reason: 'not_ready', message: `did not become ready: ${messageOf(error)}`, graceMs: 0 };
 }
 
 function messageOf(error: unknown): string {
@@ -140,10 +170,16 @@ async function putIn(
   child.openGate(limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency));
 }
 
-async function handshake(run: Run, definition: ToolDefinition, ports: SupervisorPorts): Promise<void> {
-  const child = run.process;
-  if (child === null) return;
-  run.connection = await ports.connect.connect(child, {
+async function handshake(
+  run: Run,
+  definition: ToolDefinition,
+  start: ManagedStart,
+  ports: SupervisorPorts,
+): Promise<void> {
+  const connect: ConnectPort['connect'] =
+    start.connect ?? ((process, options) => ports.connect.connect(process, options));
+  run.connection = await connect(run.process, {
+    definition,
     timeoutMs: definition.readyTimeoutMs,
     onProtocolError: (message) => ports.log.warn({ tool: run.tool, run: run.id }, message),
   });

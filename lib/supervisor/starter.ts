@@ -10,7 +10,7 @@ import type { Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 import { startDirect, startManaged } from './start.ts';
-import type { DirectStart } from './start.ts';
+import type { DirectStart, ManagedStart } from './start.ts';
 import type { ToolRuns } from './tool-runs.ts';
 
 export interface StarterOptions {
@@ -20,8 +20,16 @@ export interface StarterOptions {
   readonly runs: ToolRuns;
   readonly logs: LogRing;
   definition(): ToolDefinition;
-  /** Told before the error is thrown on. @param reason `launch_failed`: not even a run came of it */
-  onFailed(mode: Run['init']['mode'], reason: EndReason, error: unknown): void;
+  /** Told before the error is thrown on. */
+  onFailed(failure: FailedStart): void;
+}
+
+export interface FailedStart {
+  readonly mode: Run['init']['mode'];
+  readonly onDemand: boolean;
+  /** `launch_failed`: not even a run came of it. */
+  readonly reason: EndReason;
+  readonly error: unknown;
 }
 
 export class Starter {
@@ -52,8 +60,8 @@ export class Starter {
   }
 
   /** Resolves when the tool is ready. @throws GovernorError when it does not get ready, or is stopped before it is */
-  managed(context: string | null): Promise<Run> {
-    return this.#follow(this.#managed(context));
+  managed(request: ManagedStart): Promise<Run> {
+    return this.#follow(this.#managed(request));
   }
 
   /** From now on the run is looked after; one that was overtaken by a stop is ended. */
@@ -92,23 +100,23 @@ export class Starter {
       if (lifecycle.state !== 'active') await runs.end(assembled, this.#overtaken());
       return assembled.run;
     } catch (error) {
-      onFailed('direct', 'launch_failed', error);
+      onFailed({ mode: 'direct', onDemand: false, reason: 'launch_failed', error });
       throw error;
     }
   }
 
-  async #managed(context: string | null): Promise<Run> {
+  async #managed(request: ManagedStart): Promise<Run> {
     const { ports, monitor, runs, lifecycle, logs, definition, onFailed } = this.#options;
     let reason: EndReason = 'launch_failed';
     try {
       const assembled = await this.#during(() =>
-        startManaged(definition(), context, ports, {
+        startManaged(definition(), request, ports, {
           onContained: (started) => this.watch(started),
           onLogLine: (line) => logs.add(line),
           onExit: (run) => monitor.poke(run.id),
-          onFailed: async (started, request) => {
-            await runs.end(started, request);
-            reason = started.ending.request?.reason ?? request.reason;
+          onFailed: async (started, end) => {
+            await runs.end(started, end);
+            reason = started.ending.request?.reason ?? end.reason;
           },
         }),
       );
@@ -120,7 +128,7 @@ export class Starter {
       }
       return assembled.run;
     } catch (error) {
-      onFailed('managed', reason, error);
+      onFailed({ mode: 'managed', onDemand: request.onDemand, reason, error });
       throw error;
     }
   }

@@ -110,8 +110,8 @@ export class ToolTable implements Pick<Governor, Reads> {
   contexts(): readonly ContextView[] {
     const contexts = new Map<string, { tool: string; run: string }[]>();
     for (const run of this.liveRuns()) {
-      if (run.init.context === null) continue;
-      contexts.set(run.init.context, [...(contexts.get(run.init.context) ?? []), { tool: run.tool, run: run.id }]);
+      if (run.context === null) continue;
+      contexts.set(run.context, [...(contexts.get(run.context) ?? []), { tool: run.tool, run: run.id }]);
     }
     return [...contexts].map(([id, runs]) => ({ id, runs }));
   }

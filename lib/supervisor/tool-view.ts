@@ -8,6 +8,7 @@ import { maskArguments } from '../core/mask.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES, UNIT } from '../core/resource.ts';
 import type { SupervisorPorts } from './ports.ts';
+import { RUNS_ELSEWHERE } from './remote.ts';
 import type { Run } from './run.ts';
 import { iso, limitViews, runResource, runView } from './run-view.ts';
 import type { Tool } from './tool.ts';
@@ -27,7 +28,11 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
     command: maskArguments([definition.command, ...definition.args]),
     class: definition.class,
     runs,
-    limits: limitViews(definition.limits, firstLive?.outcomes ?? [], firstLive?.init.notGoverned ?? null),
+    limits: limitViews(
+      definition.limits,
+      firstLive?.outcomes ?? [],
+      definition.remote === undefined ? (firstLive?.init.notGoverned ?? null) : RUNS_ELSEWHERE,
+    ),
     lastEnd: tool.lastEnd,
     server: tool.server,
     recovery: {
@@ -65,9 +70,10 @@ function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], cloc
       limit: tool.definition.limits[resource]?.limit ?? null,
       ratio: null,
       stage: 'normal',
-      quality: 'gone',
-      enforcement: 'observed',
       at: null,
+      ...(tool.definition.remote === undefined
+        ? { quality: 'gone', enforcement: 'observed' }
+        : { quality: 'unsupported', enforcement: 'none', unsupported: RUNS_ELSEWHERE }),
     };
   }
   if (views.length === 1) return first;

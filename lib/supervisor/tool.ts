@@ -19,8 +19,9 @@ import type { SupervisorPorts } from './ports.ts';
 import { Recovery } from './recovery.ts';
 import type { Responder } from './responder.ts';
 import type { EndRequest, Run } from './run.ts';
-import type { DirectStart } from './start.ts';
+import type { DirectStart, ManagedStart } from './start.ts';
 import { Starter } from './starter.ts';
+import type { FailedStart } from './starter.ts';
 import { ToolRuns } from './tool-runs.ts';
 import type { EndView, RunView } from './views.ts';
 import type { ServerInfo } from './ports.ts';
@@ -32,6 +33,8 @@ export interface ToolContext {
   readonly responder: Responder;
   /** Times of failures of a tool of this name, kept beyond its registration; to be changed in place. */
   failuresOf(tool: string): number[];
+  /** A run with a conversation is ready that no client's request has asked for. */
+  onSpare(tool: Tool, run: Run): void;
   /** The tool has left the table: forget it. */
   onGone(tool: Tool): void;
 }
@@ -44,6 +47,8 @@ export class Tool {
   readonly recovery: Recovery;
   server: ServerInfo | null = null;
   lastEnd: EndView | null = null;
+  /** Resolves when the last start that no request asked for is over, either way. */
+  spareStart: Promise<void> = Promise.resolve();
   readonly #context: ToolContext;
   readonly #mailbox: Mailbox;
   readonly #lifecycle: Lifecycle;
@@ -72,7 +77,7 @@ export class Tool {
       runs: this.#runs,
       logs: this.logs,
       definition: () => this.definition,
-      onFailed: (mode, reason, error) => this.#startFailed(mode, reason, error),
+      onFailed: (failure) => this.#startFailed(failure),
     });
     this.#unproven = new UnprovenWatch({
       ports: context.ports,
@@ -116,13 +121,29 @@ export class Tool {
 
   /** Starts a managed run; resolves when it is ready. @throws GovernorError when refused or failed */
   async activate(context: string | null): Promise<Run> {
+    return this.start({ context, onDemand: false });
+  }
+
+  /**
+   * The same for whoever serves the tool to clients.
+   * @throws GovernorError breaker_open with `retryAfterMs` in its data, where it does not stay stopped
+   */
+  async start(request: ManagedStart): Promise<Run> {
+    const held = this.recovery.heldBack(request.onDemand);
+    if (held !== null) {
+      const data = held.retryAfterMs === null ? {} : { retryAfterMs: Math.ceil(held.retryAfterMs) };
+      throw new GovernorError('breaker_open', held.message, { data });
+    }
+    if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
     this.#admit();
-    return this.#start(context);
+    this.recovery.letThrough();
+    return this.#start(request);
   }
 
   /** Puts a launcher under supervision; resolves when it was told to go on. */
   async adoptLauncher(request: DirectStart, definition = this.definition): Promise<Run> {
     if (!this.recovery.breakerMayClose()) throw this.#brokenOff();
+    if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
     this.#admit();
     return this.#starter.direct(request, definition);
   }
@@ -220,7 +241,6 @@ export class Tool {
   }
 
   #admit(): void {
-    if (this.state === 'failed' && this.recovery.breakerMayClose()) this.#lifecycle.dispatch('reset_requested');
     for (const { run } of this.runs.values()) {
       if (run.state === 'unproven')
         throw new GovernorError(
@@ -231,19 +251,30 @@ export class Tool {
     this.#lifecycle.dispatch('activate_requested');
   }
 
-  async #start(context: string | null): Promise<Run> {
-    const run = await this.#starter.managed(context);
+  #start(request: ManagedStart): Promise<Run> {
+    const started = this.#started(request);
+    const isOver = (): void => undefined;
+    if (!request.onDemand) this.spareStart = started.then(isOver, isOver);
+    return started;
+  }
+
+  async #started(request: ManagedStart): Promise<Run> {
+    const run = await this.#starter.managed(request);
     this.server = run.connection?.server ?? null;
     this.recovery.started();
+    if (!request.onDemand && run.connection !== null) this.#context.onSpare(this, run);
     return run;
   }
 
-  #startFailed(mode: Run['init']['mode'], reason: EndReason, error: unknown): void {
+  #startFailed({ mode, onDemand, reason, error }: FailedStart): void {
     if (mode === 'managed' && reason === 'launch_failed') this.lastEnd = neverBegan(error);
     const stopped = this.state === 'deactivating' || this.state === 'unregistering' || this.#starter.isFinal;
     if (this.#idle()) this.#lifecycle.dispatch(this.state === 'active' ? 'last_run_ended' : 'launch_failed');
     // What somebody stopped is not started again; what is missing is not there the next time either.
-    if (mode === 'managed' && !stopped && !isLasting(error)) this.#considerRecovery(reason);
+    if (mode === 'managed') {
+      if (stopped || isLasting(error)) this.recovery.undecided();
+      else this.#considerRecovery(reason, onDemand ? 0 : null);
+    }
     this.#unregisterIfAdHoc();
   }
 
@@ -264,18 +295,30 @@ export class Tool {
     }
     this.#forgetRun(run);
     // A run that never became ready is reported by its start.
-    if (wasReady && run.init.mode === 'managed') this.#considerRecovery(end.reason);
+    if (wasReady && run.init.mode === 'managed')
+      this.#considerRecovery(
+        end.reason,
+        run.onDemand ? this.#context.ports.clock.monotonicMs() - run.init.startedMs : null,
+      );
     this.#unregisterIfAdHoc();
   }
 
   #forgetRun(run: Run): void {
     this.#runs.forget(run);
-    if (this.runs.size === 0) this.server = null;
+    // What sleeps is still known.
+    if (this.runs.size === 0 && run.end?.reason !== 'idle') this.server = null;
     this.#lifecycle.dispatch(this.#idle() ? 'last_run_ended' : 'run_ended', run.id);
   }
 
-  #considerRecovery(reason: EndReason): void {
-    if (this.state !== 'registered') return;
+  /** @param demandedMs how long a run that somebody demanded has lived; null for one that nobody did */
+  #considerRecovery(reason: EndReason, demandedMs: number | null): void {
+    if (demandedMs !== null) {
+      this.recovery.considerOnDemand(reason, demandedMs);
+      // Also when the last of several ends well: none is to be started.
+      if (this.state === 'registered' && this.recovery.isOpen) this.#lifecycle.dispatch('recovery_gave_up');
+      return;
+    }
+    if (this.state !== 'registered') return this.recovery.undecided();
     const verdict = this.recovery.consider(reason);
     if (verdict === 'scheduled') this.#lifecycle.dispatch('recovery_scheduled');
     if (verdict === 'gave_up') this.#lifecycle.dispatch('recovery_gave_up');
@@ -284,7 +327,7 @@ export class Tool {
   #recover(): void {
     if (this.state !== 'recovering') return;
     this.#lifecycle.dispatch('recovery_due');
-    this.#start(null).catch((error: unknown) => {
+    this.#start({ context: null, onDemand: false }).catch((error: unknown) => {
       this.#context.ports.log.warn({ tool: this.name, err: error }, 'a restart failed');
     });
   }

@@ -168,6 +168,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     connect: {
       async connect(process) {
         points.say('handshake');
+        if (process === null) throw new Error('there is no server elsewhere');
         const broken = process.exited.then(() => {
           throw new GovernorError('launch_failed', 'the MCP handshake failed: the tool has closed its output');
         });

@@ -1,7 +1,7 @@
 /** The real registry with its tools, responder and monitor, on ports that a test holds in its hands. */
 
 import type { ToolDefinition } from '../../lib/supervisor/governor.ts';
-import { Registry } from '../../lib/supervisor/registry.ts';
+import { Registry, type RegistryOptions } from '../../lib/supervisor/registry.ts';
 import type { Tool } from '../../lib/supervisor/tool.ts';
 import type { Run } from '../../lib/supervisor/run.ts';
 import { fakeWorld, type FakeWorld, type WorldOptions } from './fake-ports.ts';
@@ -15,6 +15,8 @@ export interface Stand extends FakeWorld {
   /** What the file says when it is read again. */
   define(definitions: readonly ToolDefinition[]): void;
   readonly forgotten: string[];
+  /** Whoever serves the tools puts its own in. */
+  readonly hooks: { -readonly [K in 'onSpare' | 'onTools']?: NonNullable<RegistryOptions[K]> };
   /** Registers a tool. */
   tool(name?: string, overrides?: Partial<ToolDefinition>): Tool;
   /** Puts a launcher under supervision, as `governor run` does. */
@@ -32,6 +34,7 @@ export function stand(t: TestScope, overrides: Omit<WorldOptions, 'clock'> = {})
   const time = manualTime(t);
   const world = fakeWorld({ ...overrides, clock: time });
   const forgotten: string[] = [];
+  const hooks: Stand['hooks'] = {};
   let definitions: readonly ToolDefinition[] = [];
   let notes: readonly string[] = [];
   const registry = new Registry({
@@ -41,12 +44,15 @@ export function stand(t: TestScope, overrides: Omit<WorldOptions, 'clock'> = {})
     onPass: () => undefined,
     onSample: () => undefined,
     onForgotten: (name) => void forgotten.push(name),
+    onSpare: (tool, run) => hooks.onSpare?.(tool, run),
+    onTools: () => hooks.onTools?.(),
   });
   return Object.assign(world, {
     time,
     registry,
     define: (next: readonly ToolDefinition[]) => void (definitions = next),
     forgotten,
+    hooks,
     tool: (name = 'tool', definition: Partial<ToolDefinition> = {}) => registry.add(fakeDefinition(name, definition)),
     launch(name: string, definition: Partial<ToolDefinition> = {}, options: Partial<Launching> = {}) {
       const launcher = world.launcher();

@@ -1,7 +1,7 @@
 /** The routes are a contract: a change here is a change for everyone who calls them. */
 
 import t from 'tap';
-import { serve } from '../unit/daemon/api/serve.ts';
+import { fakeFront, serve } from '../unit/daemon/api/serve.ts';
 
 const ROUTES = `
 DELETE /v1/contexts/:id
@@ -40,7 +40,23 @@ POST /v1/tools/:name/deactivate
 POST /v1/tools/:name/restart
 `;
 
+const MCP_ROUTES = `
+DELETE /mcp
+DELETE /mcp/:tool
+GET /mcp
+GET /mcp/:tool
+GET /v1/tools/:name/connect
+POST /mcp
+POST /mcp/:tool
+`;
+
 t.test('what is served', async (t) => {
   const { api } = await serve(t);
   t.equal(`\n${[...api.served].sort().join('\n')}\n`, ROUTES);
+});
+
+t.test('what is served with a gateway of MCP', async (t) => {
+  const { api } = await serve(t, { mcp: fakeFront() });
+  const lines = (text: string): readonly string[] => text.trim().split('\n');
+  t.strictSame([...api.served].sort(), [...lines(ROUTES), ...lines(MCP_ROUTES)].sort());
 });

@@ -7,7 +7,7 @@ import { loadConfig } from '../../config/load.ts';
 import { limitsJsonSchema } from '../../config/schema.ts';
 import { ERRORS, formatProblem } from '../../lib/core/errors.ts';
 import { projectRoot } from '../helpers/project-root.ts';
-import { serve } from './daemon/api/serve.ts';
+import { fakeFront, serve } from './daemon/api/serve.ts';
 
 const read = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
 const docs = readdirSync(join(projectRoot, 'daemon/docs')).filter((name) => name.endsWith('.md'));
@@ -77,7 +77,7 @@ t.test('metrics.md: the metrics that are pinned, with type and labels', async (t
 });
 
 t.test('rest.md: the routes that are served, each with its scope', async (t) => {
-  const { api } = await serve(t);
+  const { api } = await serve(t, { mcp: fakeFront() });
   const { paths } = (await api.openapi()) as {
     readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   };

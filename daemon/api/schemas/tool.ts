@@ -99,6 +99,8 @@ export const end = component<EndView>(
       'unregistered',
       'context_ended',
       'restart',
+      'idle',
+      'unhealthy',
     ]),
     message: z.string(),
     resource: resource.exactOptional(),

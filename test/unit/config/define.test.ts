@@ -93,7 +93,9 @@ t.test('REST bodies that are refused, each with a pointer', async (t) => {
     ],
     [
       { name: 'a', command: 'x', url: 'y' },
-      ['/url: "url" is not enforced by this version of Governor (tools are started by command only; take it out)'],
+      [
+        '/url: "url" is not enforced by this version of Governor (servers elsewhere are defined in limits.yaml only; take it out)',
+      ],
     ],
     [
       { name: 'a', command: 'x', cwd: 'rel', class: 'mien', env: { TMPDIR: 'x', 'A=B': 'y' } },

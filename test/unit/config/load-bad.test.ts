@@ -22,6 +22,8 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'alias-unknown': '5:10: the alias *base is unknown (define &base before, or quote text that begins with *)',
   'args-number': '5:20: args[1]: must be text, not a number (put it in quotes)',
   'args-text': '5:11: args: must be a list, not text (write [one, two])',
+  'auth-mcp-none-open':
+    '4:16: mcp: none is only possible on a loopback address, and listen is 0.0.0.0 (write mcp: token, or listen on 127.0.0.1)',
   'auth-none-open':
     '4:16: api: none is only possible on a loopback address, and listen is 0.0.0.0 (write api: token, or listen on 127.0.0.1)',
   'backend-unknown': '2:20: backend: "cgroup3" is not possible here (did you mean "cgroup2"?)',
@@ -58,16 +60,19 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'exit-margin':
     '6:28: exit_margin: 10% is not below the warning stage at 10%, which could never be left (write a smaller margin such as 5%)',
   'grace-too-long': '5:12: grace: "2h" is too large (at most 1h)',
+  'headers-line-break': '5:21: headers: X-A has a line break in it (a header is one line)',
+  'headers-reserved': '5:16: headers: Accept is set by the protocol (take it out)',
+  'headers-undefined':
+    '5:39: Authorization: the environment variable NOWHERE is not set (set it, or write ${NOWHERE:-default})',
+  'headers-without-url':
+    '5:5: "headers" is not enforced by this version of Governor (a tool with a command has no headers; take it out)',
+  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s or 30ms)',
+  'idle-timeout-too-short': '5:19: idle_timeout: "1ms" is too small (write at least 100ms)',
+  'idle-timeout-word': '5:19: idle_timeout: "5min" is not a duration (write 5m)',
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',
   'key-mapping': '3:5: a key must be text (write name: value)',
-  'key-not-enforced-auth-mcp':
-    '3:23: "mcp" is not enforced by this version of Governor (there is no MCP endpoint; take it out)',
   'key-not-enforced-contexts':
     '2:1: "contexts" is not enforced by this version of Governor (there are no limits by context; take it out)',
-  'key-not-enforced-sharing':
-    '5:5: "sharing" is not enforced by this version of Governor (a tool has one managed process; take it out)',
-  'key-not-enforced-url':
-    '5:5: "url" is not enforced by this version of Governor (tools are started by command only; take it out)',
   'key-unknown-resource': '6:7: "fileHandles" is not a known key (did you mean "file_handles"?)',
   'key-unknown-top': '2:1: "servers" is not a known key (known keys: version, daemon, classes, tools)',
   'key-unknown': '5:5: "limit" is not a known key (did you mean "limits"?)',
@@ -92,6 +97,9 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'open-quote': '6:1: not valid YAML: missing closing "quote (look for a missing colon, quote or bracket)',
   'proto-key': '3:3: "__proto__" is not possible as a key (choose another name)',
   'sample-interval': '2:28: sample_interval: "10ms" is too small (write at least 100ms)',
+  'sharing-unknown': '5:14: sharing: "everyone" is not possible here (possible: shared, context, call)',
+  'sharing-without-mcp':
+    '6:14: sharing has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
   'size-ambiguous': '6:15: memory: "512M" could mean two sizes (write 512MiB or 512MB)',
   'size-bare-number': '6:15: memory: 536870912 has no unit (write 512MiB)',
   'size-comma': '6:15: memory: "1,5GiB" is not a size (use a point for decimals and nothing between thousands)',
@@ -124,6 +132,16 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'tool-twice': '5:3: tool "web" is given twice (it is on line 3 already)',
   'tool-without-command': '3:3: "command" is missing (the program to run, such as command: node)',
   'two-documents': '2:1: the file has more than one document (keep one and take the --- lines out)',
+  'url-and-command':
+    '4:5: "command" is not enforced by this version of Governor (a tool has a command or a url; take it out)',
+  'url-credentials':
+    '4:10: url: has credentials in it (put them into headers, such as Authorization: "Bearer ${TOKEN}")',
+  'url-key-unknown': '5:5: "header" is not a known key (did you mean "headers"?)',
+  'url-limits':
+    '5:5: "limits" is not enforced by this version of Governor (a server on another host is held to nothing here; take it out)',
+  'url-no-address': '4:10: url: is no address (write https://example.org/mcp)',
+  'url-websocket':
+    '4:10: url: WebSocket is no transport of MCP (write the http or https address of its Streamable HTTP endpoint)',
   'version-missing': '1:1: "version" is missing (write version: 1)',
   'version-other': '1:10: version: 2 is not known (this build reads version: 1)',
   'version-text': '1:10: version: "1" is not known (write version: 1, without quotes)',

@@ -19,7 +19,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
   const config = accepted(loadConfig({ path: join(good, 'full.yaml'), host, env }));
   t.same(config.daemon, {
     listen: { host: '::1', port: 0 },
-    auth: { api: 'none', metrics: 'token' },
+    auth: { api: 'none', mcp: 'none', metrics: 'token' },
     backend: 'procfs',
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
@@ -30,7 +30,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
   t.same([...config.classes.keys()], ['light', 'standard', 'heavy', 'base', 'small']);
   t.same(
     config.tools.map(({ name }) => name),
-    ['everything', 'plain'],
+    ['everything', 'plain', 'docs'],
   );
 
   const tool = named(config, 'everything');
@@ -46,6 +46,9 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     graceMs: 1000,
     readyTimeoutMs: 60_000,
     readiness: 'none',
+    sharing: 'context',
+    idleTimeoutMs: 600_000,
+    healthCheckMs: 30_000,
     dryRun: false,
     autostart: false,
     origin: 'file',
@@ -73,6 +76,18 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     temp_storage: 30_000,
     tasks: 10_000,
   });
+  t.match(named(config, 'plain'), { sharing: 'shared', idleTimeoutMs: null, healthCheckMs: 60_000 });
+  t.match(named(config, 'docs'), {
+    command: 'https://example.org/mcp',
+    remote: { url: 'https://example.org/mcp', headers: { Authorization: 'Bearer example.org' } },
+    limits: { memory: null, cpu: null },
+    sharing: 'shared',
+    recovery: { strategy: 'restart', budget: 5 },
+    readyTimeoutMs: 5_000,
+    idleTimeoutMs: 600_000,
+    autostart: false,
+    readiness: 'mcp',
+  });
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
 });
 
@@ -88,6 +103,7 @@ t.test('a tool that says nothing has the built-in limits', async (t) => {
     tasks: [1024, 'built-in', 'class standard: the same on every host', undefined],
   });
   t.match(tool, { autostart: true, readiness: 'mcp', graceMs: 5000, readyTimeoutMs: 30_000, dryRun: false });
+  t.match(tool, { sharing: 'context', idleTimeoutMs: 600_000, healthCheckMs: 30_000 });
   t.same(tool.recovery, { strategy: 'restart', budget: 5, windowMs: 600_000 });
   t.equal(tool.cwd, '/etc/governor', 'the folder of the file');
 });
@@ -232,7 +248,10 @@ t.test('without a file everything is built in', async (t) => {
   const config = accepted(loadConfig({ path: null, host, env: {} }));
   t.equal(config.file, null);
   t.same(config.tools, []);
-  t.match(config.daemon, { listen: { host: '127.0.0.1', port: 7717 }, auth: { api: 'token', metrics: 'none' } });
+  t.match(config.daemon, {
+    listen: { host: '127.0.0.1', port: 7717 },
+    auth: { api: 'token', mcp: 'token', metrics: 'none' },
+  });
 });
 
 t.test('--listen is stronger than GOVERNOR_LISTEN, and that than the file', async (t) => {

@@ -74,7 +74,8 @@ function valueOf(text: string, name: string, labels = ''): string | undefined {
 }
 
 t.test('names, types and labels (pin: a change here breaks dashboards and alerts)', async (t) => {
-  const metrics = metricsOf([snapshotOf('a')]);
+  const connections = { initializing: 1, ready: 2, shutdown: 3 };
+  const metrics = metricsOf([snapshotOf('a', { connections })]);
   countSomething(metrics, 'a');
   const text = await metrics.render();
   const found = [...text.matchAll(/^# TYPE (governor_\S+) (\S+)$/gm)].map(([, name = '', type = '']) => {
@@ -93,6 +94,7 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
     'governor_cleanup_reclaimed_total counter {kind}',
     'governor_config_last_reload_successful gauge {}',
     'governor_oom_kills_total counter {tool}',
+    'governor_pool_connections gauge {tool,state}',
     'governor_recoveries_total counter {tool,strategy,outcome}',
     'governor_sample_duration_seconds histogram {}',
     'governor_stage_transitions_total counter {tool,resource,stage}',
@@ -110,6 +112,8 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
     'governor_tool_temp_bytes gauge {tool}',
     'governor_tool_usage_ratio gauge {tool,resource}',
   ]);
+  for (const [state, count] of Object.entries(connections))
+    t.equal(valueOf(text, 'governor_pool_connections', `{tool="a",state="${state}"}`), String(count), state);
 });
 
 t.test("the daemon's own process is in it, without what costs it CPU", async (t) => {

@@ -152,6 +152,7 @@ t.test('cleanup reads again, then ends the run', async (t) => {
         resource: 'memory',
         message: 'stopped: memory 120 B is 120 % of its limit of 100 B, stage cleanup',
         graceMs: 5_000,
+        breach: { usage: 120, limit: 100, ratio: 1.2, stage: 'cleanup', action: 'recycle' },
       },
     },
   ]);
@@ -176,6 +177,7 @@ t.test("an emergency gives no grace, and names the limit's reason", async (t) =>
         resource: 'tasks',
         message: 'stopped: tasks 180 is 180 % of its limit of 100, stage emergency (limit because: browsers fork)',
         graceMs: 0,
+        breach: { usage: 180, limit: 100, ratio: 1.8, stage: 'emergency', action: 'kill' },
       },
     },
   ]);

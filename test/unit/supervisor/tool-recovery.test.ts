@@ -264,3 +264,86 @@ t.test("autostart starts what is to start, and a failure is the recovery's", asy
   await scene.time.pass(1_000);
   t.equal(scene.registry.tool('first').state, 'active');
 });
+
+const DEMAND = { context: 'a', onDemand: true } as const;
+
+t.test(
+  'a run that somebody demanded is started by the next demand only, with back-off from the second failure on',
+  async (t) => {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { recovery: { ...RESTART, budget: 5 } });
+    await tool.start(DEMAND);
+    await crash(scene);
+    t.equal(tool.state, 'registered');
+    await scene.time.pass(120_000);
+    t.equal(scene.launched.length, 1, 'no timer');
+    await tool.start(DEMAND);
+    t.equal(tool.recovery.afterFailureMs(), 1_000);
+    await crash(scene);
+    await t.rejects(tool.start(DEMAND), { code: 'breaker_open', data: { retryAfterMs: 950 } });
+    await tool.activate(null);
+    t.equal(scene.launched.length, 3, 'a person need not wait');
+  },
+);
+
+t.test('while the breaker is half open only one start is let through, and only its success closes it', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { readiness: 'mcp', recovery: { ...RESTART, budget: 0 } });
+  await tool.start(DEMAND);
+  await crash(scene);
+  t.equal(tool.state, 'failed');
+  await t.rejects(tool.start(DEMAND), { code: 'breaker_open', data: { retryAfterMs: 599_950 } });
+  await scene.time.pass(600_000);
+  scene.points.fail('connect', new Error('still broken'), 1);
+  const release = scene.points.hold('connect');
+  const probe = t.rejects(tool.start(DEMAND), { message: 'still broken' });
+  for (const another of [DEMAND, { context: null, onDemand: false }])
+    await t.rejects(tool.start(another), { code: 'breaker_open', data: { retryAfterMs: 1_000 } });
+  await scene.time.pass(10);
+  release();
+  await probe;
+  t.equal(tool.state, 'failed', 'open again, whatever has left the window');
+  await t.rejects(tool.start(DEMAND), isGovernorError('breaker_open'));
+  await scene.time.pass(600_000);
+  await tool.start(DEMAND);
+  await tool.start({ ...DEMAND, context: 'b' });
+  t.equal(tool.state, 'active');
+});
+
+t.test('a probe that somebody stops decides nothing', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { readiness: 'mcp', recovery: { ...RESTART, budget: 0 } });
+  await tool.start(DEMAND);
+  await crash(scene);
+  await scene.time.pass(600_000);
+  scene.points.hold('connect');
+  const probe = t.rejects(tool.start(DEMAND), { message: /closed its output|stopped/ });
+  await scene.time.pass(10);
+  await scene.registry.deactivate('tool');
+  await probe;
+  t.equal(scene.recordsOf('recovery').filter(({ outcome }) => outcome === 'gave_up').length, 1);
+});
+
+t.test('a configured stop holds for demands too, until a person starts it', async (t) => {
+  const scene = stand(t);
+  const actions = { ...DEFAULT_ACTIONS.tasks, cleanup: ['stop'] as const };
+  const tool = scene.tool('tool', { recovery: RESTART, limits: limited({ tasks: 10 }, { actions }) });
+  await tool.start(DEMAND);
+  scene.tree.holds.tasks = 11;
+  await scene.time.pass(5_000);
+  t.match(tool.lastEnd, { reason: 'limit' });
+  await t.rejects(tool.start(DEMAND), { code: 'breaker_open', message: /is not started again/, data: {} });
+  await tool.activate(null);
+  await tool.start(DEMAND);
+  t.equal(tool.runs.size, 2);
+});
+
+t.test('sleep and a failed health check: the one is no failure, the other is', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { recovery: { ...RESTART, budget: 0 } });
+  const run = await tool.start(DEMAND);
+  await tool.stop('idle', 'put to sleep', run.id);
+  const again = await tool.start(DEMAND);
+  await tool.stop('unhealthy', 'did not answer', again.id);
+  t.equal(tool.state, 'failed');
+});

@@ -27,7 +27,7 @@ t.test('without a token only the open routes answer on TCP; the unix socket need
 t.test('each route needs the scope that OpenAPI names', async (t) => {
   const scopes = ['read', 'control', 'launch'] as const;
   const moreTokens = scopes.map((scope) => ({ token: `only-${scope}`, label: scope, scopes: [scope] }));
-  const served = await serve(t, { moreTokens, auth: { api: 'token', metrics: 'token' } });
+  const served = await serve(t, { moreTokens, auth: { api: 'token', mcp: 'token', metrics: 'token' } });
   const document = (await overUnix(served, '/openapi.json')).json as {
     paths: Record<string, Record<string, { security: readonly Record<string, readonly string[]>[] }>>;
   };
@@ -89,7 +89,7 @@ t.test(
 
 t.test('settings apply at the next request', async (t) => {
   let api: 'token' | 'none' = 'token';
-  const served = await serve(t, { settings: () => ({ auth: { api, metrics: 'token' } }) });
+  const served = await serve(t, { settings: () => ({ auth: { api, mcp: 'token', metrics: 'token' } }) });
   t.equal((await overTcp(served, '/v1/tools', { token: null })).status, 401);
   t.equal((await overTcp(served, '/metrics', { token: null })).status, 401);
   api = 'none';

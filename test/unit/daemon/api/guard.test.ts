@@ -61,7 +61,7 @@ const TOKENS: readonly AccessToken[] = [
   { token: 'look', label: 'viewer', scopes: ['read'] },
   { token: '', label: 'empty', scopes: ['read', 'control', 'launch'] },
 ];
-const SETTINGS: ApiSettings = { auth: { api: 'token', metrics: 'none' } };
+const SETTINGS: ApiSettings = { auth: { api: 'token', mcp: 'token', metrics: 'none' } };
 
 function ask(
   access: Access,
@@ -104,9 +104,12 @@ t.test('tokens and scopes', async (t) => {
 t.test('open routes, metrics and api: none', async (t) => {
   t.equal(ask('open', undefined), 'allowed: anyone');
   t.equal(ask('metrics', undefined), 'allowed: anyone');
-  t.match(ask('metrics', undefined, {}, { auth: { api: 'token', metrics: 'token' } }), /^unauthorized/);
-  t.equal(ask('metrics', 'Bearer look', {}, { auth: { api: 'token', metrics: 'token' } }), 'allowed: token viewer');
-  const open: ApiSettings = { auth: { api: 'none', metrics: 'none' } };
+  t.match(ask('metrics', undefined, {}, { auth: { api: 'token', mcp: 'token', metrics: 'token' } }), /^unauthorized/);
+  t.equal(
+    ask('metrics', 'Bearer look', {}, { auth: { api: 'token', mcp: 'token', metrics: 'token' } }),
+    'allowed: token viewer',
+  );
+  const open: ApiSettings = { auth: { api: 'none', mcp: 'token', metrics: 'none' } };
   t.equal(ask('launch', undefined, {}, open), 'allowed: loopback without token');
   const everywhere: Listener = { kind: 'tcp', ...EVERYWHERE };
   t.match(

@@ -11,6 +11,10 @@ import type { AccessToken, ApiDependencies, ApiSettings } from '../../../../daem
 import { ALL_SCOPES } from '../../../../daemon/api/dependencies.ts';
 import { parseLimitPatch } from '../../../../config/define.ts';
 import { ok } from '../../../../lib/core/result.ts';
+import { createMcpFront } from '../../../../lib/mcp/front/front.ts';
+import type { McpFront } from '../../../../lib/mcp/front/front.ts';
+import type { Gateway } from '../../../../lib/mcp/wire/session.ts';
+import { createFakeGateway } from '../../../helpers/fake-gateway.ts';
 import { createFakeGovernor, fakeDefinition, FAKE_DAEMON } from '../../../helpers/fake-governor.ts';
 import type { FakeGovernor } from '../../../helpers/fake-governor.ts';
 
@@ -53,7 +57,12 @@ export async function serve(
   const docsDirectory = join(folder, 'docs');
   await mkdir(docsDirectory, { recursive: true });
   await writeFile(join(docsDirectory, 'cli.md'), '# Commands\n');
-  const { auth = { api: 'token', metrics: 'none' }, allowedHosts = [], moreTokens = [], ...rest } = overrides;
+  const {
+    auth = { api: 'token', mcp: 'token', metrics: 'none' },
+    allowedHosts = [],
+    moreTokens = [],
+    ...rest
+  } = overrides;
   const api = await createApi({
     governor,
     settings: () => ({ auth, allowedHosts }),
@@ -94,6 +103,11 @@ export async function serve(
   await api.listenUnix(socketPath);
   const { port } = await api.listenTcp({ host: '127.0.0.1', port: 0 });
   return { api, governor, port, socketPath, stops, logged };
+}
+
+/** MCP over a fake gateway, whose one tool is `fake`. */
+export function fakeFront(gateway: Gateway = createFakeGateway()): McpFront {
+  return createMcpFront({ gateway, logger: { debug: () => undefined, warn: () => undefined } });
 }
 
 export interface Ask {

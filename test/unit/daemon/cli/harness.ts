@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
 import { main } from '../../../../daemon/cli/main.ts';
 import type { Terminal } from '../../../../daemon/cli/session.ts';
 
@@ -34,6 +35,7 @@ export async function governor(words: readonly string[], changes: TerminalChange
     entry: '/nonexistent/main.js',
     now: () => NOW_MS,
     interrupted: new AbortController().signal,
+    bytes: { input: Readable.from([]), output: new PassThrough() },
     ...rest,
     stdout: { write: (text) => (out += text), isTTY: tty, columns: 100 },
     stderr: { write: (text) => (err += text), isTTY: tty, columns: 100 },

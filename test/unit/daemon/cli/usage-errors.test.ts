@@ -15,7 +15,6 @@ t.test('help and version', async (t) => {
   t.match(out, /^Examples:$/m);
   t.match(out, /^Exit codes: /m);
   for (const absent of [
-    'connect',
     'history',
     'top',
     'recommend',
@@ -116,7 +115,6 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['audit', 'Usage: governor audit [options] [command]'],
   ['', 'Usage: governor [options] [command]'],
   ['set a b', 'governor set: "b" is not key=value, such as memory=512MiB'],
-  ['connect x', "governor: unknown command 'connect'"],
 ];
 
 t.test('every mistake in the words ends with 2 and says what is wrong', async (t) => {

@@ -127,12 +127,12 @@ t.test('config check', async (t) => {
   const bad = join(folder, 'bad.yaml');
   writeFileSync(
     bad,
-    'version: 1\nclasses:\n  standard: { memory: 512M }\ntools:\n  a: { command: "true", sharing: call }\n',
+    'version: 1\nclasses:\n  standard: { memory: 512M }\ntools:\n  a: { command: "true", adaptive: yes }\n',
   );
   const { code, out, err } = await governor(['config', 'check', bad]);
   t.match({ code, out }, { code: 1, out: /^$/ });
   t.match(err.split('\n')[0], new RegExp(`^${bad}:3:23: .*512M.*write 512MiB or 512MB`));
-  t.match(err.split('\n')[1], new RegExp(`^${bad}:5:\\d+: .*sharing`));
+  t.match(err.split('\n')[1], new RegExp(`^${bad}:5:\\d+: .*adaptive`));
   t.match(JSON.parse((await governor(['config', 'check', bad, '--json'])).out), {
     ok: false,
     problems: [{ where: { line: 3, column: 23 } }, {}],

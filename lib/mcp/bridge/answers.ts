@@ -1,0 +1,39 @@
+/** Answers that Governor gives itself. */
+
+import { GovernorError } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/errors.ts';
+import type { Answer, Fields } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
+
+export type Failure = Extract<Answer, { kind: 'error' }>;
+
+export function failure(code: number, message: string, data?: Fields): Failure {
+  return { kind: 'error', error: { code, message, ...(data === undefined ? {} : { data }) } };
+}
+
+export function success(result: Fields = {}): Answer {
+  return { kind: 'result', result };
+}
+
+/** Refused for now rather than for good. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'breaker_open',
+  'illegal_state',
+  'tool_unproven',
+  'shutting_down',
+]);
+
+/** What was thrown before a request could be sent. */
+export function thrown(error: unknown): Failure {
+  if (!(error instanceof GovernorError)) return failure(RPC_CODE.internalError, reasonOf(error));
+  const code = REFUSALS.has(error.code) ? RPC_CODE.refused : RPC_CODE.stopped;
+  return failure(code, error.message, { reason: error.code, ...error.data });
+}
+
+export function cancelled(signal: AbortSignal): Failure {
+  return failure(RPC_CODE.internalError, `The request was cancelled: ${reasonOf(signal.reason)}`);
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,152 @@
+/**
+ * `Mcp-Param-…`: arguments of a tool that its server wants mirrored in headers (`x-mcp-header` in the tool's input schema). Who reads
+ * the body has to compare them (2026-07-28, basic/transports/streamable-http). The declarations are learnt from the server's own list.
+ */
+
+import type { Fields, RpcError } from '../wire/message.ts';
+import { META } from '../wire/protocol.ts';
+import type { Session } from '../wire/session.ts';
+import { decodeHeader, mismatch, quote } from './modern-check.ts';
+import { isFields } from '../wire/shape.ts';
+import { failure } from '../wire/text.ts';
+
+interface Declaration {
+  /** In small letters, as Node has header names. */
+  readonly header: string;
+  /** Property names that lead to the argument. */
+  readonly path: readonly string[];
+}
+
+type Declarations = ReadonlyMap<string, readonly Declaration[]>;
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** More pages of tools than any server has: one that never ends its list is not followed for ever. */
+const MAX_PAGES = 100;
+const MAX_DEPTH = 16;
+
+export class ParamHeaders {
+  readonly #holdMs: number;
+  readonly #now: () => number;
+  #known: Declarations | null = null;
+  #knownMs = 0;
+  #loading: Promise<Declarations> | null = null;
+
+  constructor(holdMs: number, now: () => number) {
+    this.#holdMs = holdMs;
+    this.#now = now;
+  }
+
+  /** The list changed. */
+  forget(): void {
+    this.#known = null;
+  }
+
+  /** The server's list went by: no need to ask for it. Only a whole one tells which tools declare nothing. */
+  learn(result: Fields): void {
+    if (result['nextCursor'] !== undefined) return;
+    this.#known = declarationsOf(result['tools'], new Map());
+    this.#knownMs = this.#now();
+  }
+
+  /**
+   * @returns at once where the declarations are known; else after the server was asked. null: all fit, or the server has none
+   * @param meta of the request, which is asked in its name
+   */
+  check(session: Session, headers: Headers, params: Fields, meta: Fields): RpcError | null | Promise<RpcError | null> {
+    const { name } = params;
+    if (typeof name !== 'string') return null;
+    const known = this.#known;
+    if (known === null || this.#now() - this.#knownMs > this.#holdMs) {
+      return this.#load(session, meta).then((declared) => compare(declared.get(name), headers, params['arguments']));
+    }
+    const problem = compare(known.get(name), headers, params['arguments']);
+    if (problem === null) return null;
+    // Perhaps the server declares something else by now: that is asked before anybody is refused.
+    return this.#load(session, meta).then((declared) => compare(declared.get(name), headers, params['arguments']));
+  }
+
+  #load(session: Session, meta: Fields): Promise<Declarations> {
+    this.#loading ??= loadDeclarations(session, meta).then((declared) => {
+      this.#known = declared;
+      this.#knownMs = this.#now();
+      this.#loading = null;
+      return declared;
+    });
+    return this.#loading;
+  }
+}
+
+async function loadDeclarations(session: Session, meta: Fields): Promise<Declarations> {
+  const declared = new Map<string, readonly Declaration[]>();
+  // Whoever asked may go: others wait for the same list.
+  const exchange = {
+    signal: new AbortController().signal,
+    notify: () => undefined,
+    ask: () => Promise.resolve(failure(-32601, 'Nobody can be asked here')),
+  };
+  const own = Object.fromEntries(
+    [META.protocolVersion, META.clientInfo, META.clientCapabilities].flatMap((key) =>
+      meta[key] === undefined ? [] : [[key, meta[key]]],
+    ),
+  );
+  let cursor: unknown;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const params = cursor === undefined ? { _meta: own } : { _meta: own, cursor };
+    const answer = await session.request({ method: 'tools/list', params }, exchange);
+    // A server without tools declares nothing.
+    if (answer.kind === 'error') break;
+    declarationsOf(answer.result['tools'], declared);
+    cursor = answer.result['nextCursor'];
+    if (cursor === undefined) break;
+  }
+  return declared;
+}
+
+function declarationsOf(
+  tools: unknown,
+  into: Map<string, readonly Declaration[]>,
+): Map<string, readonly Declaration[]> {
+  if (!Array.isArray(tools)) return into;
+  for (const tool of tools as readonly unknown[]) {
+    if (!isFields(tool) || typeof tool['name'] !== 'string') continue;
+    const found: Declaration[] = [];
+    collect(tool['inputSchema'], [], found);
+    if (found.length > 0) into.set(tool['name'], found);
+  }
+  return into;
+}
+
+/** Only what is reached through `properties` alone counts. */
+function collect(schema: unknown, path: readonly string[], into: Declaration[]): void {
+  if (!isFields(schema) || path.length > MAX_DEPTH) return;
+  const header = schema['x-mcp-header'];
+  if (typeof header === 'string' && path.length > 0) into.push({ header: `mcp-param-${header.toLowerCase()}`, path });
+  const properties = schema['properties'];
+  if (!isFields(properties)) return;
+  for (const [name, property] of Object.entries(properties)) collect(property, [...path, name], into);
+}
+
+function compare(declarations: readonly Declaration[] | undefined, headers: Headers, args: unknown): RpcError | null {
+  for (const { header, path } of declarations ?? []) {
+    let value: unknown = args;
+    for (const key of path) value = isFields(value) && Object.hasOwn(value, key) ? value[key] : undefined;
+    const sent = headers[header];
+    if (value === undefined || value === null) {
+      if (sent !== undefined) return mismatch(`${header} is sent, but the body has no ${path.join('.')}`);
+      continue;
+    }
+    if (sent === undefined) return mismatch(`the header ${header} is missing; the body has ${path.join('.')}`);
+    const decoded = decodeHeader(String(sent));
+    if (decoded === null) return mismatch(`${header} ${quote(sent)} is not a valid header value`);
+    if (!same(decoded, value)) {
+      return mismatch(`${header} ${quote(decoded)} is not ${path.join('.')} ${quote(value)} of the body`);
+    }
+  }
+  return null;
+}
+
+/** Numbers by their value: 42.0 is 42. */
+function same(header: string, value: unknown): boolean {
+  if (typeof value === 'number') return header.trim() !== '' && Number(header) === value;
+  return header === String(value);
+}

@@ -1,0 +1,50 @@
+/** Why a request was not answered by its server: a sentence for people, and the same as data for programs. */
+
+import { GovernorError } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/errors.ts';
+import type { ServedRun } from '../../supervisor/served.ts';
+import type { EndRequest } from '../../supervisor/run.ts';
+import type { Answer, Fields } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
+
+export function errorAnswer(code: number, message: string, data?: Fields): Answer {
+  return { kind: 'error', error: { code, message, ...(data === undefined ? {} : { data }) } };
+}
+
+/**
+ * The server ended, or was ended, while the request was open.
+ * @param retryAfterMs from when on another request may succeed; null: not by itself
+ */
+export function stopped(run: ServedRun, end: EndRequest, retryAfterMs: number | null): Answer {
+  const { exit } = run;
+  const how =
+    end.reason === 'exited' && exit !== 'unknown'
+      ? ` (${'code' in exit ? `exit code ${exit.code}` : exit.signal})`
+      : '';
+  return errorAnswer(RPC_CODE.stopped, `${run.tool}: ${end.message}${how}`, {
+    tool: run.tool,
+    run: run.id,
+    reason: end.reason,
+    ...(end.resource === undefined ? {} : { resource: end.resource }),
+    ...end.breach,
+    ...(exit === 'unknown' ? {} : { exit }),
+    ...(retryAfterMs === null ? {} : { retryAfterMs }),
+  });
+}
+
+/** Refused for now rather than for good. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'breaker_open',
+  'illegal_state',
+  'tool_unproven',
+  'shutting_down',
+]);
+
+/** A server that could not be started. */
+export function notStarted(tool: string, error: unknown): Answer {
+  const message = error instanceof Error ? error.message : String(error);
+  const said = message.startsWith(tool) ? message : `${tool}: ${message}`;
+  if (!(error instanceof GovernorError)) return errorAnswer(RPC_CODE.internalError, said, { tool });
+  const code = REFUSALS.has(error.code) ? RPC_CODE.refused : RPC_CODE.stopped;
+  return errorAnswer(code, said, { tool, reason: error.code, ...error.data });
+}

@@ -1,0 +1,223 @@
+/**
+ * A client's session with one tool, whatever its process does: it finds the process when a request needs one, starts another
+ * when that has gone, and makes good there what the client believes to have set (log level, subscriptions). A request that
+ * was sent is never sent again.
+ */
+
+import type { Pressure } from '../../supervisor/run-events.ts';
+import type { ServedRun } from '../../supervisor/served.ts';
+import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
+import { META, RPC_CODE } from '../wire/protocol.ts';
+import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
+import type { ChangedList } from './catalogue.ts';
+import { dispatch } from './dispatch.ts';
+import { errorAnswer, notStarted } from './errors.ts';
+import { canonical } from './identity.ts';
+import { internalExchange } from './internal-client.ts';
+import { admitsWarning, pressureMessage } from './pressure.ts';
+import type { Attached, ServerProcess } from './process.ts';
+import { hasRoots } from './tool-pool.ts';
+import type { Member, ToolPool } from './tool-pool.ts';
+import { unlessAborted } from './waiting.ts';
+
+interface Attachment extends Attached {
+  readonly process: ServerProcess;
+  readonly session: Session;
+  open: number;
+}
+
+/** A client that does not answer this soon gets a process of its own. */
+const ROOTS_TIMEOUT_MS = 2_000;
+const RESTORE_TIMEOUT_MS = 5_000;
+/** Of one client; the server has bounds of its own. */
+const SUBSCRIPTIONS_MAX = 1_000;
+
+export class PoolSession implements Session, Member {
+  readonly client: Client;
+  readonly #pool: ToolPool;
+  #attachment: Attachment | null = null;
+  #waking: Promise<Attachment> | null = null;
+  /** Undefined: to be asked for. */
+  #roots: string | null | undefined;
+  #level: string | null = null;
+  readonly #subscriptions = new Map<string, RequestBody>();
+  /** Requests under way that told their log level (modern clients). */
+  readonly #listening = new Set<Exchange>();
+  #closed: Promise<void> | null = null;
+
+  constructor(pool: ToolPool, client: Client) {
+    this.#pool = pool;
+    this.client = client;
+    pool.join(this);
+  }
+
+  get process(): ServerProcess | null {
+    return this.#attachment?.process ?? null;
+  }
+
+  async describe(signal: AbortSignal): Promise<ServerDescription> {
+    return this.#attachment?.process.description ?? unlessAborted(this.#pool.describe(this.client), signal);
+  }
+
+  request(request: RequestBody, exchange: Exchange): Promise<Answer> {
+    const attachment = this.#attachment;
+    if (attachment !== null && attachment.process.usable) return this.#send(attachment, request, exchange);
+    return this.#requestAsleep(request, exchange);
+  }
+
+  notify(notification: NotificationBody): void {
+    if (notification.method === 'notifications/roots/list_changed') {
+      this.#roots = undefined;
+      // Others share its process for roots that are no longer its own.
+      if (this.#attachment?.process.run.context === null) return this.#leaveProcess();
+    }
+    // A server that sleeps has nothing to be told of.
+    this.#attachment?.session.notify(notification);
+  }
+
+  close(reason: string): Promise<void> {
+    this.#closed ??= this.#close(reason);
+    return this.#closed;
+  }
+
+  listsChanged(lists: readonly ChangedList[]): void {
+    for (const list of lists) this.client.notify({ method: `notifications/${list}/list_changed` });
+  }
+
+  async #close(reason: string): Promise<void> {
+    const attachment = this.#attachment;
+    this.#attachment = null;
+    if (attachment !== null) {
+      attachment.process.attached.delete(attachment);
+      await attachment.session.close(reason);
+      attachment.process.used();
+    }
+    await this.#pool.leave(this);
+  }
+
+  async #requestAsleep(request: RequestBody, exchange: Exchange): Promise<Answer> {
+    const { name } = this.#pool;
+    if (this.#closed !== null) return errorAnswer(RPC_CODE.invalidRequest, `${name}: the session is closed`);
+    try {
+      const kept = this.#pool.listed(this.client, request);
+      if (kept !== null) return kept;
+      this.#leaveProcess();
+      const attachment = await unlessAborted(this.#wake(exchange), exchange.signal);
+      return await this.#send(attachment, request, exchange);
+    } catch (error) {
+      return notStarted(name, error);
+    }
+  }
+
+  async #send(attachment: Attachment, request: RequestBody, exchange: Exchange): Promise<Answer> {
+    const isListening = this.client.era === 'modern' && admitsWarning(levelOf(request));
+    attachment.open++;
+    if (isListening) this.#listening.add(exchange);
+    try {
+      const answer = await dispatch(this.#pool, attachment, this.client, request, exchange);
+      if (answer.kind === 'result') this.#note(request);
+      return answer;
+    } finally {
+      if (isListening) this.#listening.delete(exchange);
+      attachment.open--;
+      if (attachment.open === 0 && this.#attachment !== attachment) this.#release(attachment);
+    }
+  }
+
+  /** What the client believes to have set from now on. */
+  #note(request: RequestBody): void {
+    const { method, params } = request;
+    if (method === 'logging/setLevel' && typeof params?.['level'] === 'string') this.#level = params['level'];
+    const uri = params?.['uri'];
+    if (typeof uri !== 'string') return;
+    if (method === 'resources/subscribe' && this.#subscriptions.size < SUBSCRIPTIONS_MAX)
+      this.#subscriptions.set(uri, request);
+    if (method === 'resources/unsubscribe') this.#subscriptions.delete(uri);
+  }
+
+  /** One at a time: whatever comes meanwhile waits for the same. */
+  #wake(exchange: Exchange): Promise<Attachment> {
+    this.#waking ??= this.#attach(exchange).finally(() => (this.#waking = null));
+    return this.#waking;
+  }
+
+  /** @throws GovernorError when its server cannot be started */
+  async #attach(exchange: Exchange): Promise<Attachment> {
+    const roots = await this.#rootsKey(exchange);
+    const process = await this.#pool.acquire({ client: this.client, roots });
+    // Nobody would ever end what is begun for a client that has gone.
+    if (this.#closed !== null) throw new Error('the session is closed');
+    const attachment: Attachment = {
+      process,
+      session: process.upstream.attach(this.client),
+      open: 0,
+      detach: () => this.#detach(attachment),
+      onPressure: (pressure) => this.#onPressure(process.run, pressure),
+    };
+    this.#attachment = attachment;
+    if (!process.alive) {
+      // It died at once: the answer of the request says so.
+      this.#attachment = null;
+      return attachment;
+    }
+    process.attached.add(attachment);
+    process.used();
+    this.#restore(attachment);
+    return attachment;
+  }
+
+  #restore({ process, session }: Attachment): void {
+    if (process.rootsUnasked && hasRoots(this.client)) {
+      process.rootsUnasked = false;
+      session.notify({ method: 'notifications/roots/list_changed' });
+    }
+    if (this.client.era !== 'legacy') return;
+    const quietly = internalExchange(AbortSignal.timeout(RESTORE_TIMEOUT_MS));
+    if (this.#level !== null)
+      void session.request({ method: 'logging/setLevel', params: { level: this.#level } }, quietly);
+    for (const request of this.#subscriptions.values()) void session.request(request, quietly);
+  }
+
+  /** Those who share a process of a legacy server have equal roots. */
+  async #rootsKey(exchange: Exchange): Promise<string | null> {
+    const { definition } = this.#pool.current();
+    if (definition.sharing !== 'shared' || !hasRoots(this.client)) return null;
+    if (this.#roots !== undefined) return this.#roots;
+    const inTime = AbortSignal.any([exchange.signal, AbortSignal.timeout(ROOTS_TIMEOUT_MS)]);
+    const answer = await unlessAborted(exchange.ask({ method: 'roots/list' }, inTime), inTime).catch(() => null);
+    if (answer?.kind !== 'result') return `unknown, of ${this.client.context}`;
+    this.#roots = canonical(answer.result['roots'] ?? []);
+    return this.#roots;
+  }
+
+  /** The next request finds another one; what is open with this one goes on. */
+  #leaveProcess(): void {
+    const attachment = this.#attachment;
+    if (attachment === null) return;
+    this.#attachment = null;
+    if (attachment.open === 0) this.#release(attachment);
+  }
+
+  #release(attachment: Attachment): void {
+    attachment.process.attached.delete(attachment);
+    void attachment.session.close('its client goes on with another process').then(() => attachment.process.used());
+  }
+
+  #detach(attachment: Attachment): void {
+    if (this.#attachment === attachment) this.#attachment = null;
+    void attachment.session.close('its process has ended');
+  }
+
+  /** The clients of a server hear that it is under pressure, as a line of its log. */
+  #onPressure(run: ServedRun, pressure: Pressure): void {
+    const message = pressureMessage(run, pressure);
+    if (this.client.era === 'modern') for (const exchange of this.#listening) exchange.notify(message);
+    else if (this.process?.description.capabilities['logging'] !== undefined && admitsWarning(this.#level ?? 'info'))
+      this.client.notify(message);
+  }
+}
+
+function levelOf({ params }: RequestBody): unknown {
+  const meta = params?.['_meta'];
+  return typeof meta === 'object' && meta !== null ? (meta as Record<string, unknown>)[META.logLevel] : undefined;
+}

@@ -1,0 +1,273 @@
+/** One tool as it is served: its processes by key, spare, or for one call; what is known of its server; who has a session. */
+
+import type { ToolDefinition } from '../../supervisor/governor.ts';
+import type { ServedTools } from '../../supervisor/served.ts';
+import type { Log } from '../../supervisor/ports.ts';
+import type { Answer, RequestBody } from '../wire/message.ts';
+import type { Client, ServerDescription } from '../wire/session.ts';
+import type { CallGuard } from './call-guard.ts';
+import { changedLists, collect, isList, listed } from './catalogue.ts';
+import type { ChangedList } from './catalogue.ts';
+import type { CatalogueStore } from './catalogue-store.ts';
+import type { Connector } from './connector.ts';
+import { fingerprint, identityOf, processKey, serverHash } from './identity.ts';
+import type { Identity } from './identity.ts';
+import { internalClient, internalExchange } from './internal-client.ts';
+import { ToolMemory } from './memory.ts';
+import type { ServerProcess } from './process.ts';
+import { Processes } from './processes.ts';
+import { ProcessStarter } from './starter.ts';
+import type { Current } from './starter.ts';
+import { SingleFlight } from './starts.ts';
+import { Turnstile } from './waiting.ts';
+
+export interface PoolOptions {
+  readonly tools: ServedTools;
+  readonly connector: Connector;
+  readonly store: CatalogueStore;
+  readonly log: Log;
+  readonly guard: CallGuard | null;
+  /** Governor's own, for servers that many clients share: what it can pass on to each of them. */
+  readonly governor: Identity;
+  monotonicMs(): number;
+}
+
+/** A session as its tool's pool sees it. */
+export interface Member {
+  readonly client: Client;
+  /** The process that it has a conversation with. */
+  readonly process: ServerProcess | null;
+  listsChanged(lists: readonly ChangedList[]): void;
+}
+
+/** What a client needs a process for. */
+export interface Want {
+  readonly client: Client;
+  /** In a form that can be compared; null: it has none, or they do not matter. */
+  readonly roots: string | null;
+}
+
+/** Processes of one tool that are started for a call each. */
+const CALLS_AT_ONCE = 16;
+const CALLS_WAITING_MAX = 1_000;
+/** Lists may be long, and a server of tens of them slow; nobody waits for it. */
+const COLLECT_TIMEOUT_MS = 60_000;
+/** After a `list_changed` more of them tend to follow. */
+const RECOLLECT_MS = 200;
+
+export class ToolPool {
+  readonly name: string;
+  readonly options: PoolOptions;
+  readonly starter: ProcessStarter;
+  /** Of `sharing: call`: each is a process. */
+  readonly calls = new Turnstile(CALLS_AT_ONCE, CALLS_WAITING_MAX);
+  readonly #members = new Set<Member>();
+  readonly #processes: Processes;
+  readonly #starts = new SingleFlight<ServerProcess>();
+  #memory: ToolMemory | null = null;
+  /** What the members were told last, before the definition changed. */
+  #former: ToolMemory | null = null;
+
+  constructor(name: string, options: PoolOptions) {
+    this.name = name;
+    this.options = options;
+    this.#processes = new Processes({
+      monotonicMs: () => options.monotonicMs(),
+      onEnding: (process) => this.#remember(process),
+    });
+    this.starter = new ProcessStarter({
+      ...options,
+      processes: this.#processes,
+      current: () => this.current(),
+      onEntered: (process) => this.#onEntered(process),
+    });
+  }
+
+  /** @throws GovernorError unknown_tool, not_managed, shutting_down */
+  current(): Current {
+    const tool = this.options.tools.find(this.name);
+    const { definition } = tool;
+    const server = serverHash(definition);
+    if (this.#memory?.server !== server) {
+      this.#former = this.#memory;
+      this.#memory = new ToolMemory(server, this.name, this.options.store);
+    }
+    return { tool, definition, memory: this.#memory };
+  }
+
+  get isUnused(): boolean {
+    return this.#members.size === 0 && this.#processes.all.length === 0;
+  }
+
+  get connections(): { readonly initializing: number; readonly ready: number; readonly shutdown: number } {
+    return {
+      initializing: this.starter.connecting,
+      ready: this.#processes.all.length,
+      shutdown: this.#processes.endingCount,
+    };
+  }
+
+  join(member: Member): void {
+    this.#members.add(member);
+  }
+
+  /** What was started for its context alone is stopped with the last member of that. Never rejects. */
+  async leave(member: Member): Promise<void> {
+    this.#members.delete(member);
+    const { context } = member.client;
+    if (this.#hasMemberOf(context)) return;
+    await Promise.all(
+      this.#processes.all
+        .filter(({ run }) => run.context === context)
+        .toReversed()
+        .map((process) => process.stop('context_ended', `stopped: its context ${context} ended`)),
+    );
+  }
+
+  /** @throws GovernorError when a server has to be started for it and cannot be */
+  async describe(client: Client): Promise<ServerDescription> {
+    const { definition, memory } = this.current();
+    const identity = this.identityFor(definition, client);
+    const print = fingerprint(identity);
+    const kept = memory.catalogue(print);
+    if (kept !== null) return kept.server;
+    const running = this.#processes.find(
+      (process) => process.server === memory.server && fingerprint(process.identity) === print,
+    );
+    if (running !== undefined) return running.description;
+    // Its roots cannot be asked for before it is answered; where they decide, the process is nobody's until then.
+    const isOpen = definition.sharing === 'call' || (definition.sharing === 'shared' && hasRoots(client));
+    const process = isOpen
+      ? await this.#starts.run(`spare ${print}`, () => this.starter.start(identity, null, true))
+      : await this.acquire({ client, roots: null });
+    return process.description;
+  }
+
+  /** A list from what is kept, where no process has to be asked; null otherwise. */
+  listed(client: Client, request: RequestBody): Answer | null {
+    if (!isList(request.method)) return null;
+    const { definition, memory } = this.current();
+    const catalogue = memory.catalogue(fingerprint(this.identityFor(definition, client)));
+    if (catalogue === null || (definition.sharing !== 'call' && this.#mayHaveProcess(definition, client))) return null;
+    return listed(catalogue, request);
+  }
+
+  /** The process of the key that this client's requests have: started when there is none. @throws GovernorError */
+  async acquire(want: Want): Promise<ServerProcess> {
+    const { definition, memory } = this.current();
+    const { client, roots } = want;
+    const key = processKey({ server: memory.server, sharing: definition.sharing, roots, context: client.context });
+    const running = this.#processes.find((process) => process.key === key);
+    if (running !== undefined) return running;
+    return this.#starts.run(key, () => this.#start(key, client));
+  }
+
+  /** One for one call; whoever asked stops it. @throws GovernorError */
+  temporary(client: Client): Promise<ServerProcess> {
+    const { definition, memory } = this.current();
+    const identity = this.identityFor(definition, client);
+    memory.sawClient(identity);
+    return this.starter.get(identity, client.context);
+  }
+
+  identityFor({ sharing }: ToolDefinition, client: Client): Identity {
+    return sharing === 'shared' ? this.options.governor : identityOf(client);
+  }
+
+  /** Its definition may have changed. */
+  refresh(): void {
+    const { definition, memory } = this.current();
+    for (const process of this.#processes.all) {
+      if (process.server !== memory.server || process.run.definition.sharing !== definition.sharing) process.retire();
+    }
+    const former = this.#former;
+    this.#former = null;
+    if (former === null) return;
+    for (const member of this.#members) {
+      const before = former.catalogue(fingerprint(this.identityFor(definition, member.client)));
+      if (before !== null) member.listsChanged(changedLists(before, { server: before.server, lists: {} }));
+    }
+  }
+
+  /** What a demand would have to wait after another failure; null: nothing starts it by itself. */
+  retryAfterMs(): number | null {
+    try {
+      return this.current().tool.afterFailureMs();
+    } catch {
+      return null;
+    }
+  }
+
+  #hasMemberOf(context: string): boolean {
+    for (const { client } of this.#members) if (client.context === context) return true;
+    return false;
+  }
+
+  #mayHaveProcess({ sharing }: ToolDefinition, { context }: Client): boolean {
+    const fits = ({ key, run }: ServerProcess): boolean =>
+      key !== null && (sharing === 'shared' || run.context === context);
+    return this.#processes.find(fits) !== undefined;
+  }
+
+  async #start(key: string, client: Client): Promise<ServerProcess> {
+    await this.#processes.ended(key);
+    const { definition, memory } = this.current();
+    const context = definition.sharing === 'shared' ? null : client.context;
+    const identity = this.identityFor(definition, client);
+    const process = await this.starter.get(identity, context);
+    process.key = key;
+    if (definition.sharing !== 'shared') memory.sawClient(identity);
+    // Everybody who wanted it has gone meanwhile.
+    if (context !== null && !this.#hasMemberOf(context))
+      void process.stop('context_ended', `stopped: its context ${context} ended while it was starting`);
+    return process;
+  }
+
+  #onEntered(process: ServerProcess): void {
+    const read = (): Promise<void> =>
+      this.#collect(process).catch((error: unknown) =>
+        this.options.log.warn({ tool: this.name, run: process.run.id, err: error }, 'its lists could not be read'),
+      );
+    process.upstream.onListChanged(() => process.soon(RECOLLECT_MS, read));
+    const known = this.#memory?.isFresh(fingerprint(process.identity)) === true;
+    // A process that lives for one call is not asked each time.
+    if (process.run.definition.sharing !== 'call' || !known) void read();
+  }
+
+  #remember(process: ServerProcess): void {
+    const memory = this.#memory;
+    if (memory?.server === process.server) memory.takesTurns ||= process.upstream.takesTurns;
+  }
+
+  /** Keeps what it offers, and tells whoever was told something else. */
+  async #collect(process: ServerProcess): Promise<void> {
+    const session = process.upstream.attach(internalClient(process.description, this.options.governor));
+    try {
+      const exchange = internalExchange(AbortSignal.timeout(COLLECT_TIMEOUT_MS));
+      const catalogue = await collect(session, process.description, exchange);
+      const memory = this.#memory;
+      if (!process.alive || memory?.server !== process.server) return;
+      const print = fingerprint(process.identity);
+      const changed = memory.learn(print, catalogue);
+      if (changed.length > 0) this.#tell(process, print, changed);
+      process.isNew = false;
+    } finally {
+      await session.close('its lists are read');
+    }
+  }
+
+  /** Members of other processes hear of their own; those of this one, from itself, unless it is new. */
+  #tell(process: ServerProcess, print: string, changed: readonly ChangedList[]): void {
+    const { definition } = this.current();
+    for (const member of this.#members) {
+      const isConcerned = member.process === null || (member.process === process && process.isNew);
+      if (isConcerned && fingerprint(this.identityFor(definition, member.client)) === print)
+        member.listsChanged(changed);
+    }
+  }
+}
+
+/** It has roots that a server may ask for. */
+export function hasRoots({ era, capabilities }: Client): boolean {
+  return era === 'legacy' && capabilities['roots'] !== undefined;
+}

@@ -1,0 +1,142 @@
+/** Managed tools for whoever serves them to clients: the handle by which the room of MCP starts, watches and ends runs. */
+
+import type { EndReason } from '../core/audit-record.ts';
+import { GovernorError } from '../core/errors.ts';
+import type { Stage } from '../core/ladder.ts';
+import type { ToolDefinition } from './governor.ts';
+import type { Connection, ConnectPort } from './ports.ts';
+import type { Registry } from './registry.ts';
+import type { RunListener } from './run-events.ts';
+import type { EndRequest, Run } from './run.ts';
+import type { Tool } from './tool.ts';
+
+/** One ready run: its process, its connection, and what happens to it. */
+export interface ServedRun {
+  readonly id: string;
+  readonly tool: string;
+  readonly definition: ToolDefinition;
+  readonly connection: Connection;
+  /** Whose it is; null: nobody's yet, or everybody's. */
+  readonly context: string | null;
+  readonly stage: Stage;
+  /** Why it ends, from the moment that its end has begun. */
+  readonly ending: EndRequest | null;
+  /** How its first process ended; `unknown` before, and where that is not known. */
+  readonly exit: Run['exit'];
+  /** CPU time of its whole tree until now, milliseconds, read from the kernel; null where that cannot be read. */
+  readCpuTimeMs(): number | null;
+  /** Told of an end also when that came before. Returns a disposer. */
+  listen(listener: RunListener): () => void;
+  /** From now on it belongs to a context, or (null) to all, and the next demand makes its end good. */
+  take(context: string | null): void;
+  /** Ordered, with the tool's grace. Resolves when it is proven ended or `unproven`. Never rejects. */
+  stop(reason: EndReason, message: string): Promise<void>;
+}
+
+export interface DemandStart {
+  readonly context: string | null;
+  readonly connect: ConnectPort['connect'];
+}
+
+export interface ServedTool {
+  readonly name: string;
+  /** As it is now; a run keeps the one that it was started with. */
+  readonly definition: ToolDefinition;
+  /**
+   * Resolves when it is ready.
+   * @throws GovernorError breaker_open (with `retryAfterMs`), illegal_state, tool_unproven, launch_failed, command_not_found
+   */
+  start(request: DemandStart): Promise<ServedRun>;
+  /** Resolves when no start is under way that nobody demanded, however that went. */
+  spareComing(): Promise<void>;
+  /** What a demand would have to wait for if it failed once more now; null: it would stay stopped. */
+  afterFailureMs(): number | null;
+}
+
+export interface ServedTools {
+  /** In the order of the file. */
+  names(): readonly string[];
+  /** @throws GovernorError unknown_tool, not_managed, shutting_down */
+  find(name: string): ServedTool;
+}
+
+export function serveRegistry(registry: Registry): ServedTools {
+  const served = new WeakMap<Tool, ServedTool>();
+  return {
+    names: () => [...registry.live.values()].filter(isServed).map(({ name }) => name),
+    find(name) {
+      registry.refuseWhenClosing();
+      const tool = registry.live.get(name);
+      if (tool === undefined) throw new GovernorError('unknown_tool', `no tool is named ${name}`, { data: { name } });
+      if (!isServed(tool)) throw new GovernorError('not_managed', whyNotServed(tool));
+      const known = served.get(tool);
+      if (known !== undefined) return known;
+      const made = serveTool(tool, registry);
+      served.set(tool, made);
+      return made;
+    },
+  };
+}
+
+function isServed({ definition }: Tool): boolean {
+  return definition.origin !== 'run' && definition.readiness === 'mcp';
+}
+
+function whyNotServed({ name, definition }: Tool): string {
+  return definition.origin === 'run'
+    ? `${name} is started by its client with governor run; its connection is the client's own`
+    : `${name} has readiness: none: it is not known to speak MCP`;
+}
+
+function serveTool(tool: Tool, registry: Registry): ServedTool {
+  return {
+    name: tool.name,
+    get definition() {
+      return tool.definition;
+    },
+    spareComing: () => tool.spareStart,
+    afterFailureMs: () => tool.recovery.afterFailureMs(),
+    async start({ context, connect }) {
+      registry.refuseWhenClosing();
+      return serveRun(tool, await tool.start({ context, connect, onDemand: true }));
+    },
+  };
+}
+
+/** @param run managed and ready */
+export function serveRun(tool: Tool, run: Run): ServedRun {
+  const { connection } = run;
+  if (connection === null) throw new GovernorError('internal', `run ${run.id} of ${tool.name} has no connection`);
+  return {
+    id: run.id,
+    tool: tool.name,
+    definition: run.init.definition,
+    connection,
+    get context() {
+      return run.context;
+    },
+    get stage() {
+      return run.overallStage();
+    },
+    get ending() {
+      return run.endRequest;
+    },
+    get exit() {
+      return run.exit;
+    },
+    readCpuTimeMs: () => run.readCpuTimeMs(),
+    listen(listener) {
+      if (run.endRequest !== null) listener.onEnding?.(run.endRequest);
+      if (run.end !== null) listener.onEnded?.(run.end);
+      return run.end === null ? run.events.add(listener) : () => undefined;
+    },
+    take(context) {
+      run.context = context;
+      run.onDemand = true;
+    },
+    async stop(reason, message) {
+      // It may have ended by itself meanwhile.
+      if (tool.runs.has(run.id)) await tool.stop(reason, message, run.id);
+    },
+  };
+}

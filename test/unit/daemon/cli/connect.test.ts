@@ -1,0 +1,106 @@
+/** `governor connect` as a process, before an API whose tools are in memory. */
+
+import { spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { createFakeGateway } from '../../../helpers/fake-gateway.ts';
+import type { FakeGateway } from '../../../helpers/fake-gateway.ts';
+import { cleanEnvironment } from '../../../helpers/daemon.ts';
+import { call, INITIALIZE } from '../../../helpers/front-server.ts';
+import { waitFor } from '../../../helpers/wait-for.ts';
+import { fakeFront, serve } from '../api/serve.ts';
+import type { Served } from '../api/serve.ts';
+import { governor } from './harness.ts';
+
+const MAIN = join(import.meta.dirname, '../../../../daemon/main.js');
+
+async function begin(
+  t: Parameters<typeof serve>[0],
+): Promise<{ served: Served; gateway: FakeGateway; env: Record<string, string> }> {
+  const gateway = createFakeGateway(['echo', 'naïve tool']);
+  const served = await serve(t, { mcp: fakeFront(gateway) });
+  return { served, gateway, env: { ...cleanEnvironment(), GOVERNOR_STATE_DIR: dirname(served.socketPath) } };
+}
+
+function start(t: { teardown(handler: () => void): void }, words: readonly string[], env: Record<string, string>) {
+  const child = spawn(process.execPath, [MAIN, 'connect', ...words], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  t.teardown(() => void child.kill('SIGKILL'));
+  let out = '';
+  let err = '';
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (out += part));
+  child.stderr.setEncoding('utf8').on('data', (part: string) => (err += part));
+  child.stdin.on('error', () => undefined);
+  const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+  return { child, ended, out: () => out, err: () => err };
+}
+
+t.test('bytes pass both ways; stdin ends: 0', async (t) => {
+  const { gateway, env } = await begin(t);
+  const { child, ended, out, err } = start(t, ['naïve tool', '--context', 'my desk'], env);
+  child.stdin.write(`${JSON.stringify(INITIALIZE)}\n`);
+  await waitFor('the handshake', () => out().includes('serverInfo'));
+  t.equal(gateway.sessions[0]?.client.context, 'my desk');
+  t.strictSame(gateway.sessions[0]?.view, { kind: 'tool', tool: 'naïve tool' });
+  const large = { text: 'ä€😀'.repeat(500_000) };
+  child.stdin.write(`${JSON.stringify(call(1, 'echo', large))}\n`);
+  await waitFor('the large answer', () => out().split('\n').length === 3);
+  t.equal(JSON.parse(out().split('\n')[1] ?? '').result.content[0].text, JSON.stringify(large), 'untouched');
+  child.stdin.end(`${JSON.stringify(call(2, 'echo'))}\n`);
+  t.equal(await ended, 0);
+  t.match(out().split('\n')[2], /"id":2,"result"/, 'what was asked before the end is answered');
+  t.equal(err(), '');
+  t.equal(gateway.sessions[0]?.closed, 'The client ended its side');
+});
+
+t.test('no such tool: 127; one of governor run: 125; each with a message, and nothing on stdout', async (t) => {
+  const { served, env } = await begin(t);
+  t.strictSame(await governor(['connect', 'nobody'], { env }), {
+    code: 127,
+    out: '',
+    err: 'governor: There is no tool "nobody"\n',
+  });
+  const real = served.governor.tool.bind(served.governor);
+  served.governor.tool = (name) => ({ ...real(name), managed: false });
+  const refused = await governor(['connect', 'echo'], { env });
+  t.equal(refused.code, 125);
+  t.match(refused.err, /^governor: echo is started by its client, with governor run\n$/);
+  const json = await governor(['connect', 'nobody', '--json'], { env });
+  t.equal(json.out, '');
+  t.match(JSON.parse(json.err), { code: 'unknown_tool' });
+});
+
+t.test('the daemon goes away: said on stderr, 125', async (t) => {
+  const { served, gateway, env } = await begin(t);
+  const { child, ended, out, err } = start(t, ['echo'], env);
+  child.stdin.write(`${JSON.stringify(INITIALIZE)}\n${JSON.stringify(call(1, 'wait'))}\n`);
+  await waitFor('the request', () => gateway.sessions[0]?.open === 1);
+  await served.api.close();
+  t.equal(await ended, 125);
+  t.equal(err(), 'governor: the daemon ended the connection to "echo"\n');
+  t.match(
+    out(),
+    /"id":1,"error":\{"code":-32051,"message":"The daemon is shutting down"\}/,
+    'the open request is answered',
+  );
+});
+
+t.test('the client is killed: its session is closed', async (t) => {
+  const { gateway, env } = await begin(t);
+  const { child } = start(t, ['echo'], env);
+  child.stdin.write(`${JSON.stringify(INITIALIZE)}\n${JSON.stringify(call(1, 'wait'))}\n`);
+  await waitFor('the request', () => gateway.sessions[0]?.open === 1);
+  child.kill('SIGKILL');
+  await waitFor('the end', () => gateway.sessions[0]?.closed);
+  t.equal(gateway.sessions[0]?.cancelled.length, 1);
+});
+
+t.test('the reader of stdout is gone: it ends', async (t) => {
+  const { gateway, env } = await begin(t);
+  const { child, ended, out } = start(t, ['echo'], env);
+  child.stdin.write(`${JSON.stringify(INITIALIZE)}\n`);
+  await waitFor('the handshake', () => out().includes('serverInfo'));
+  child.stdout.destroy();
+  child.stdin.write(`${JSON.stringify(call(1, 'big', { bytes: 200_000 }))}\n`);
+  t.equal(await ended, 0);
+  await waitFor('the end', () => gateway.sessions[0]?.closed);
+});

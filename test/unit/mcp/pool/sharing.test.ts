@@ -1,0 +1,247 @@
+/** Who gets which process. */
+
+import t from 'tap';
+import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
+import { isGovernorError } from '../../../helpers/governor-error.ts';
+import { settled } from '../../../helpers/manual-time.ts';
+import { GOVERNOR, poolStand, type PoolStand } from '../../../helpers/pool-stand.ts';
+
+const results = (scene: PoolStand): readonly number[] =>
+  scene.servers.map((server) => server.methods().filter((method) => method === 'tools/call').length);
+
+t.test('shared: all clients have one process, started once, which is told that it speaks with Governor', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const sessions = ['a', 'b', 'c'].map((context) => scene.open(scene.client(context)));
+  const answers = await Promise.all(sessions.map((session) => scene.call(session)));
+  t.same(
+    answers.map((answer) => answer.kind === 'result' && answer.result['from']),
+    ['a', 'b', 'c'],
+  );
+  t.equal(scene.launched.length, 1);
+  t.same(scene.servers[0]?.identity, GOVERNOR);
+  t.equal(scene.registry.runs('tool')[0]?.context, null);
+});
+
+t.test('context: sessions of one context share, those of two do not; the server hears of its own client', async (t) => {
+  const scene = poolStand(t);
+  scene.served();
+  const [one, same, other] = ['a', 'a', 'b'].map((context) =>
+    scene.open(scene.client(context, { info: { name: `client of ${context}` } })),
+  );
+  for (const session of [one, same, other, one]) if (session !== undefined) await scene.call(session);
+  t.same(results(scene), [3, 1]);
+  t.same(
+    scene.servers.map(({ identity }) => identity.info['name']),
+    ['client of a', 'client of b'],
+  );
+  t.same(
+    scene.registry.contexts().map(({ id }) => id),
+    ['a', 'b'],
+  );
+});
+
+t.test('call: each request has its own process, which ends with the answer', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'call' });
+  const session = scene.open(scene.client('a'));
+  await Promise.all([scene.call(session), scene.call(session)]);
+  await scene.call(session, 'resources/read', { uri: 'x:1' });
+  await scene.time.pass(100);
+  t.equal(scene.launched.length, 3);
+  t.same(
+    scene.servers.map((server) => server.methods()),
+    [['tools/call'], ['tools/call'], ['resources/read']],
+  );
+  t.equal(scene.registry.tool('tool').runs.length, 0);
+  t.same(
+    scene.registry.runs('tool').map(({ end }) => end?.reason),
+    ['context_ended', 'context_ended', 'context_ended'],
+  );
+});
+
+t.test('call: what would outlive the request is refused; a log level is set in each process', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'call' });
+  const session = scene.open(scene.client('a'));
+  for (const [method, params] of [
+    ['resources/subscribe', { uri: 'x:1' }],
+    ['tasks/get', { taskId: '1' }],
+    ['tools/call', { task: {} }],
+  ] as const) {
+    const answer = await scene.call(session, method, params);
+    t.match(answer, { kind: 'error', error: { code: RPC_CODE.methodNotFound, message: /sharing: call/ } }, method);
+  }
+  t.equal(scene.launched.length, 0);
+  t.match(await scene.call(session, 'logging/setLevel', { level: 'debug' }), { kind: 'result' });
+  await scene.call(session);
+  t.same(scene.servers[0]?.methods(), ['logging/setLevel', 'tools/call']);
+});
+
+t.test('call: a question of the server goes back to the process that asked it', async (t) => {
+  const scene = poolStand(t);
+  scene.offer.era = 'modern';
+  scene.served('tool', { sharing: 'call' });
+  const session = scene.open(scene.client('a', { era: 'modern' }));
+  scene.offer.behaviour = ({ request }) => ({
+    kind: 'result',
+    result:
+      request.params?.['requestState'] === undefined
+        ? { resultType: 'input_required', requestState: 'state' }
+        : { resultType: 'complete' },
+  });
+  await scene.call(session);
+  await scene.time.pass(1_000);
+  t.equal(scene.registry.tool('tool').runs.length, 1, 'it waits');
+  await scene.call(session, 'tools/call', { requestState: 'state' });
+  await scene.time.pass(100);
+  t.same(results(scene), [2]);
+  t.equal(scene.registry.tool('tool').runs.length, 0);
+  await scene.call(session);
+  await scene.time.pass(5 * 60_000);
+  t.equal(scene.registry.tool('tool').runs.length, 0, 'who does not come back is not waited for');
+});
+
+t.test('call: so many at a time, the others wait', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'call' });
+  let most = 0;
+  scene.offer.behaviour = async () => {
+    most = Math.max(most, scene.registry.tool('tool').runs.length);
+    await settled(2);
+    return { kind: 'result', result: {} };
+  };
+  const session = scene.open(scene.client('a'));
+  const answers = Promise.all(Array.from({ length: 40 }, () => scene.call(session)));
+  for (let turn = 0; turn < 50; turn++) await scene.time.pass(20);
+  t.ok((await answers).every(({ kind }) => kind === 'result'));
+  t.equal(scene.launched.length, 40);
+  t.equal(most, 16, 'at once, those that are ending included');
+});
+
+t.test('different secrets never share', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared', env: { TOKEN: 'one' } });
+  const session = scene.open(scene.client('a'));
+  await scene.call(session);
+  await scene.redefine('tool', { env: { TOKEN: 'two' } });
+  await scene.call(session);
+  t.same(results(scene), [1, 1]);
+});
+
+t.test(
+  'shared: clients with other roots have another process, those that cannot tell theirs one of their own',
+  async (t) => {
+    const scene = poolStand(t);
+    scene.served('tool', { sharing: 'shared' });
+    const rooted = (context: string, roots: readonly string[] | null): ReturnType<typeof scene.client> =>
+      scene.client(context, { roots, capabilities: { roots: { listChanged: true } } });
+    const clients = [
+      rooted('a', ['file:///x']),
+      rooted('b', ['file:///x']),
+      rooted('c', ['file:///y']),
+      rooted('d', null),
+    ];
+    const sessions = clients.map((client) => scene.open(client));
+    for (const session of sessions) await scene.call(session);
+    await scene.call(scene.open(scene.client('e')));
+    t.same(results(scene), [2, 1, 1, 1]);
+    const [first] = clients;
+    if (first === undefined || sessions[0] === undefined) return;
+    await scene.call(sessions[0]);
+    t.equal(first.rootsAsked, 1, 'asked once');
+    first.roots = ['file:///y'];
+    sessions[0].notify({ method: 'notifications/roots/list_changed' });
+    await scene.call(sessions[0]);
+    t.equal(first.rootsAsked, 2);
+    t.same(results(scene), [3, 2, 1, 1], 'it goes on with those whose roots it has now');
+  },
+);
+
+t.test('context: a change of roots is told to its own server', async (t) => {
+  const scene = poolStand(t);
+  scene.served();
+  const session = scene.open(scene.client('a', { roots: [], capabilities: { roots: {} } }));
+  await scene.call(session);
+  session.notify({ method: 'notifications/roots/list_changed' });
+  t.same(scene.servers[0]?.notified, [{ method: 'notifications/roots/list_changed' }]);
+});
+
+t.test('a context ends with its last session: its process is stopped in order, others stay', async (t) => {
+  const scene = poolStand(t);
+  scene.served();
+  scene.served('shared', { sharing: 'shared' });
+  const [one, same, other] = [scene.client('a'), scene.client('a'), scene.client('b')];
+  const sessions = [one, same, other].map((client) => scene.open(client));
+  const shared = [one, other].map((client) => scene.open(client, 'shared'));
+  for (const session of [...sessions, ...shared]) await scene.call(session);
+  await sessions[0]?.close('gone');
+  t.equal(scene.registry.tool('tool').runs.length, 2, 'another session of the context is open');
+  await shared[0]?.close('gone');
+  const closing = sessions[1]?.close('gone');
+  await scene.time.pass(100);
+  await closing;
+  t.equal(scene.registry.tool('tool').runs.length, 1);
+  t.match(scene.registry.tool('tool').lastEnd, { reason: 'context_ended', message: 'stopped: its context a ended' });
+  t.equal(scene.registry.tool('shared').runs.length, 1, 'what is shared stays');
+  t.equal(scene.servers.at(-1)?.sessions.size, 1, 'with one session less');
+  t.equal(scene.recordsOf('recovery').length, 0);
+  t.match(await scene.call(sessions[1] ?? scene.open(one)), { kind: 'error', error: { message: /closed/ } });
+});
+
+t.test('a context that ends while its process starts leaves nothing behind', async (t) => {
+  const scene = poolStand(t);
+  scene.served();
+  const gate = scene.points.hold('connect');
+  const session = scene.open(scene.client('a'));
+  const answer = scene.call(session);
+  await settled();
+  await session.close('gone');
+  gate();
+  await scene.time.pass(200);
+  await answer;
+  t.equal(scene.launched.length, 1);
+  t.equal(scene.registry.tool('tool').runs.length, 0);
+});
+
+t.test('a session that is closed while it waits for a shared process has nothing open with it', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const gate = scene.points.hold('connect');
+  const session = scene.open(scene.client('a'));
+  const answer = scene.call(session);
+  await settled();
+  await session.close('gone');
+  gate();
+  await scene.time.pass(200);
+  t.match(await answer, { error: { message: 'tool: the session is closed' } });
+  t.equal(scene.servers[0]?.sessions.size, 0);
+  t.equal(scene.registry.tool('tool').runs.length, 1);
+});
+
+t.test('what is not served is refused by name', async (t) => {
+  const scene = poolStand(t);
+  scene.served('plain', { readiness: 'none' });
+  scene.served();
+  t.same(scene.pool.names(), ['tool']);
+  t.throws(() => scene.open(scene.client('a'), 'plain'), isGovernorError('not_managed'));
+  t.throws(() => scene.open(scene.client('a'), 'none'), isGovernorError('unknown_tool'));
+  await scene.registry.close('all');
+  t.throws(() => scene.open(scene.client('a')), isGovernorError('shutting_down'));
+});
+
+t.test('who listens is told when tools come and go', async (t) => {
+  const scene = poolStand(t);
+  let told = 0;
+  const stop = scene.pool.onChanged(() => told++);
+  scene.served('one');
+  scene.served('two');
+  t.equal(told, 2);
+  await scene.redefine('two', { graceMs: 1 });
+  t.equal(told, 2, 'the same names');
+  await scene.registry.unregister('one');
+  t.equal(told, 3);
+  stop();
+  await scene.registry.unregister('two');
+  t.equal(told, 3);
+});
