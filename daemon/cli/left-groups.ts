@@ -10,11 +10,20 @@ const TITLE = 'groups';
 
 /** Removes nothing: who runs it may not know of every daemon on the host. */
 export async function leftGroupsCheck(): Promise<Check> {
-  const left = { dead: [] as string[], unknown: [] as string[] };
+  const left: Left = { dead: [], unknown: [] };
   for (const { directory, instance } of await leftTops(hierarchies())) {
     const state = await stateOfInstance(instance);
     if (state !== 'alive') left[state].push(directory);
   }
+  return judge(left);
+}
+
+interface Left {
+  readonly dead: string[];
+  readonly unknown: string[];
+}
+
+export function judge(left: Left): Check {
   if (left.dead.length + left.unknown.length === 0)
     return { state: 'ok', title: TITLE, detail: 'none is left of daemons that were killed' };
   const details: string[] = [];
@@ -34,7 +43,8 @@ function removal(directories: readonly string[]): string {
   return `find ${directories.map(quoted).join(' ')} -depth -type d -exec rmdir {} +`;
 }
 
-function quoted(path: string): string {
+/** One word of a shell. */
+export function quoted(path: string): string {
   return /^[\w./@:-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
 }
 
