@@ -49,6 +49,8 @@ export class ProcfsScanner {
   /** Of the scan under way: a scan that looks at everybody, and who can never be a member. */
   #full = false;
   #barred: ReadonlySet<number> | null = null;
+  /** Sessions and groups that any run may have made; filled when the first stranger is looked at. */
+  #made: Set<number> | null = null;
 
   constructor(procRoot = '/proc') {
     this.#procRoot = procRoot;
@@ -114,6 +116,7 @@ export class ProcfsScanner {
     if (full) this.#fullMs = nowMs + FULL_MS;
     this.#full = full;
     this.#barred = null;
+    this.#made = null;
     if (full) for (const run of this.#runs.values()) run.inUse.clear();
     // Before the directory: what is given out while it is read is looked at again next time.
     this.#cursor.advance();
@@ -161,7 +164,7 @@ export class ProcfsScanner {
     if (suspicious) seen.run = this.#runByEvidence(pid, stat.leaderless);
     seen.name = name;
     if (seen.run === null) strangers.push({ seen, ...kin });
-    else seen.run.everPids.add(pid);
+    else this.#join(seen.run, pid);
   }
 
   #runByEvidence(pid: number, leaderless: boolean): ScannedRun | null {
@@ -190,7 +193,7 @@ export class ProcfsScanner {
         const run = this.#runOfParent(candidate) ?? this.#runOfCompany(candidate);
         if (run === null) return true;
         candidate.seen.run = run;
-        run.everPids.add(candidate.seen.pid);
+        this.#join(run, candidate.seen.pid);
         changed = true;
         return false;
       });
@@ -204,7 +207,15 @@ export class ProcfsScanner {
     return readStat(ppid, this.#procRoot)?.startTicks === parent.startTicks ? parent.run : null;
   }
 
+  #join(run: ScannedRun, pid: number): void {
+    run.everPids.add(pid);
+    this.#made?.add(pid);
+  }
+
   #runOfCompany({ session, group }: Candidate): ScannedRun | null {
+    // Of a thousand strangers, nearly all are in company that no run made.
+    this.#made ??= new Set([...this.#runs.values()].flatMap(({ everPids }) => [...everPids]));
+    if (!this.#made.has(session) && !this.#made.has(group)) return null;
     for (const run of this.#runs.values()) {
       const made = run.everPids.has(session) || run.everPids.has(group);
       if (made && this.#hasMemberIn(run, session, group)) return run;
