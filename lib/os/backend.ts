@@ -92,7 +92,7 @@ export interface RunSample {
   populated: boolean;
   /**
    * True when nobody in the tree has run since the sample before, by the kernel's count of its CPU time: who lived then
-   * lives now, and nothing has grown. Absent where that is not known.
+   * lives now, and every reading has the value that it had. Absent where that is not known.
    */
   still?: boolean;
   memory: Reading;
