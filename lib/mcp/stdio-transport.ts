@@ -6,7 +6,7 @@
 import { deserializeMessage, serializeMessage } from '@modelcontextprotocol/client';
 import type { JSONRPCMessage, Transport } from '@modelcontextprotocol/client';
 import type { Readable, Writable } from 'node:stream';
-import { LineReader } from './line-reader.ts';
+import { LineReader } from './wire/line-reader.ts';
 
 /** A line longer than this is no MCP message. The reader's memory is bounded by it. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;

@@ -21,6 +21,7 @@ export interface Log {
 export interface LedgerPort {
   write(entry: LedgerEntry): void;
   remove(runId: string): void;
+  has(runId: string): boolean;
   readAll(): {
     readonly entries: readonly LedgerEntry[];
     readonly problems: readonly { readonly file: string; readonly message: string }[];
@@ -111,6 +112,8 @@ export interface SupervisorPorts {
   readonly backend: Backend;
   /** Another backend by id, for runs that an earlier daemon contained differently; null when not usable here. */
   backendFor(id: BackendId): Promise<Backend | null>;
+  /** Only with proof: no daemon lives whose groups have this name. */
+  isDeadInstance(instance: string): Promise<boolean>;
   host(): HostReport;
   /** For managed tools: what every tool may see of the daemon's environment, and where it starts by default. */
   readonly baseEnvironment: Readonly<Record<string, string>>;

@@ -10,12 +10,12 @@ import { stageOf } from '../core/ladder.ts';
 import type { LadderSettings, ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS, ratioOf } from '../core/limits.ts';
 import type { Decision, PolicyMemory } from '../core/policy.ts';
-import { acted, decide, initialMemory, overallStage, withdrawn } from '../core/policy.ts';
+import { acted, decide, initialMemory, overallStage, sameAgain, withdrawn } from '../core/policy.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Action } from '../core/response.ts';
 import type { UsageRecord } from '../core/usage.ts';
-import type { Containment, LimitOutcome } from '../os/backend.ts';
+import type { Containment, LimitOutcome, RunSample } from '../os/backend.ts';
 import type { ExitInfo } from '../process/exit.ts';
 import type { ManagedProcess } from '../process/managed-launch.ts';
 import type { Scope } from '../scope/scope.ts';
@@ -51,8 +51,12 @@ export interface Observation {
   readonly populated: boolean;
   /** Nobody in it has run since the observation before. */
   readonly still: boolean;
+  /** Still, judged to need nothing, and what was judged is what there is now. */
+  readonly steady: boolean;
   readonly decisions: readonly Decision[];
 }
+
+const SAME_AGAIN: Observation = { populated: true, still: true, steady: true, decisions: [] };
 
 /** No throttle escalates by time. */
 const NEVER: LadderSettings['escalateAfterMs'] = {
@@ -70,6 +74,9 @@ export class Run {
   readonly #ports: SupervisorPorts;
   readonly #records: RecordBuilder;
   #memory: PolicyMemory;
+  /** The limits and the CPU rate of the last verdict, if that was steady; null otherwise. */
+  #steadyLimits: ResolvedLimits | null = null;
+  #steadyCpuPercent = 0;
   readonly #freeLadder: LadderSettings;
   readonly events: RunEvents;
   /** Whose run it is; a spare one gets this when somebody takes it over. */
@@ -148,11 +155,32 @@ export class Run {
     const sample = this.init.containment.usage.sample(nowMs);
     const record = this.#records.build(sample, stalled);
     this.last = record;
+    if (sample.still === true && this.#isSteadyAgain(record)) {
+      this.#memory = sameAgain(this.#memory, record);
+      return SAME_AGAIN;
+    }
     this.oomKilled ||= record.kernel.oomKills > 0;
     if (sample.cpuTimeMs.kind === 'measured') this.cpuTimeMs = sample.cpuTimeMs.value;
     const verdict = decide(this.#memory, record, this.limits, this.#ladder(), nowMs);
     this.#memory = verdict.memory;
-    return { populated: sample.populated, still: sample.still === true, decisions: verdict.decisions };
+    const { cpu } = record.readings;
+    this.#steadyLimits = verdict.steady && cpu.kind === 'measured' ? this.limits : null;
+    if (cpu.kind === 'measured') this.#steadyCpuPercent = cpu.value;
+    return { populated: sample.populated, still: sample.still === true, steady: false, decisions: verdict.decisions };
+  }
+
+  /** Of a tree that has not run only the CPU rate still changes, and the runtime, whose stages are entered by time. */
+  #isSteadyAgain({ readings: { cpu }, kernel, stalled }: UsageRecord): boolean {
+    return (
+      this.#steadyLimits === this.limits &&
+      this.limits.runtime === null &&
+      !stalled &&
+      cpu.kind === 'measured' &&
+      cpu.value === this.#steadyCpuPercent &&
+      kernel.oomKills === 0 &&
+      kernel.cpuThrottledMs === 0 &&
+      (kernel.memoryStall === null || kernel.memoryStall === 0)
+    );
   }
 
   /**
@@ -162,13 +190,19 @@ export class Run {
   reread(resource: Resource): { readonly stage: Stage; readonly usage: number; readonly ratio: number } | null {
     const limit = this.limits[resource];
     if (limit === null) return { stage: 'normal', usage: 0, ratio: 0 };
-    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), true);
+    const sample = this.#look(true);
     const readings = this.#records.readings(sample);
     if (this.last !== null) this.last = { ...this.last, atMs: sample.atMs, readings };
     const reading = readings[resource];
     if (reading.kind !== 'measured') return null;
     const ratio = ratioOf(reading, limit);
     return { stage: stageOf(ratio, limit.thresholds), usage: reading.value, ratio };
+  }
+
+  /** A look that the policy does not get to judge: what comes after it is not the same again. */
+  #look(fresh: boolean): RunSample {
+    this.#steadyLimits = null;
+    return this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), fresh);
   }
 
   /**
@@ -192,10 +226,12 @@ export class Run {
   }
 
   markActed(resource: Resource, stage: ThresholdStage): void {
+    this.#steadyLimits = null;
     this.#memory = acted(this.#memory, resource, stage, this.init.definition.ladder, this.#ports.clock.monotonicMs());
   }
 
   markWithdrawn(resource: Resource, stage: Stage): void {
+    this.#steadyLimits = null;
     this.#memory = withdrawn(this.#memory, resource, stage, this.#ports.clock.monotonicMs());
   }
 
@@ -213,7 +249,7 @@ export class Run {
    * @param fresh look at everything anew, which may take 50 ms for a temp dir of many files
    */
   inventory(fresh: boolean): Inventory {
-    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), fresh);
+    const sample = this.#look(fresh);
     const inventory: Record<string, number> = { processes: this.init.containment.membership.members().length };
     const add = (kind: string, reading: { kind: string; value?: number; inodes?: number }): void => {
       if (reading.kind === 'measured' && reading.value !== undefined) inventory[kind] = reading.value;

@@ -71,6 +71,7 @@ export function fakeServer(
       return server.description;
     },
     async request(request, exchange) {
+      if (server.closed !== null) return refusal(-32600, `closed: ${server.closed}`);
       server.requests.push(request);
       server.exchanges.push(exchange);
       const handler = server.handlers[request.method] ?? (() => ({}));

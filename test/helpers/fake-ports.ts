@@ -104,6 +104,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
         points.now('ledger.remove');
         world.ledger.delete(runId);
       },
+      has: (runId) => world.ledger.has(runId),
       readAll: () => ({ entries: [...world.ledger.values()], problems: world.damaged }),
     },
     tempDirs: {
@@ -150,6 +151,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     facts: processes,
     backend: fakeBackend(world),
     backendFor: async () => null,
+    isDeadInstance: async () => false,
     host: () => FAKE_HOST,
     baseEnvironment: { PATH: '/bin' },
     defaultCwd: '/',
@@ -226,6 +228,7 @@ function fakeBackend(world: Pick<FakeWorld, 'points' | 'processes' | 'trees' | '
     id: 'cgroup2',
     capabilities: [],
     exact: true,
+    plan: (runId) => ({ backend: 'cgroup2', directories: [`/groups/${runId}`] }),
     async create({ runId }) {
       points.say('containment made');
       await points.pass('backend.create');
@@ -237,8 +240,13 @@ function fakeBackend(world: Pick<FakeWorld, 'points' | 'processes' | 'trees' | '
       await points.pass('backend.adopt');
       return world.earlier.get(record.cookie) ?? null;
     },
-    async discard(runId) {
-      points.say(`discarded ${runId}`);
+    async discard(runId, planned) {
+      points.say(`discarded ${[runId, ...planned].join(' ')}`);
+    },
+    async sweep() {
+      points.say('swept');
+      await points.pass('backend.sweep');
+      return [];
     },
     close: async () => undefined,
   };

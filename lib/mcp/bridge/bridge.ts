@@ -25,8 +25,8 @@ export interface BridgeOptions {
 }
 
 export const BRIDGE_DEFAULTS: BridgeOptions = {
-  // A person has to read, decide and type; the SDK's own server waits as long.
-  parkTimeoutMs: 600_000,
+  // A person has to read, decide and type. No longer than a modern client without a request is remembered.
+  parkTimeoutMs: 300_000,
   maxParked: 100,
   subscribeTimeoutMs: 10_000,
   maxRounds: 10,

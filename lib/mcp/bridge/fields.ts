@@ -22,3 +22,9 @@ export function without(fields: Fields, names: readonly string[]): Fields {
   for (const name of names) delete rest[name];
   return rest;
 }
+
+/** For messages: as JSON, and not longer than a person reads. */
+export function shortly(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'without a name';
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}

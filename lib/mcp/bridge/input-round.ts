@@ -20,9 +20,10 @@ export async function askRound(questions: Fields, client: Client, exchange: Exch
     if (refusal !== null) return { ok: false, why: refusal };
   }
   const round = new AbortController();
-  const signal = AbortSignal.any([exchange.signal, round.signal]);
   const answers = await Promise.all(
     asked.map(async ([key, question]): Promise<readonly [string, Answer]> => {
+      // One of its own for each: Node warns when a signal has more than a few listeners.
+      const signal = AbortSignal.any([exchange.signal, round.signal]);
       const answer = await exchange.ask(legacyQuestion(fieldsOf(question)), signal);
       if (answer.kind === 'error') round.abort(new Error('another question of the same call was not answered'));
       return [key, answer];

@@ -1,7 +1,7 @@
 /** The answers to a batch (JSON-RPC 2.0 section 6, MCP 2025-03-26), sent as one when all are there. */
 
 import type { Answer, RequestId } from '../wire/message.ts';
-import { answerText } from './text.ts';
+import { answerText } from '../wire/text.ts';
 
 export class Batch {
   readonly #send: (text: string) => void;

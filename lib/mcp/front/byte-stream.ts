@@ -4,7 +4,7 @@
  */
 
 import type { Duplex } from 'node:stream';
-import { LineReader } from '../line-reader.ts';
+import { LineReader } from '../wire/line-reader.ts';
 import type { Answer, RequestId } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Gateway } from '../wire/session.ts';
@@ -18,9 +18,9 @@ import { ModernClient } from './modern-client.ts';
 import type { ModernCall } from './modern-client.ts';
 import { writeBounded } from './outlet.ts';
 import type { FrontLogger, FrontSettings } from './settings.ts';
-import { claimsModern, isRequestId, readMessage } from './shape.ts';
-import type { Incoming } from './shape.ts';
-import { answerText, errorText, failure, thrownAnswer } from './text.ts';
+import { claimsModern, isRequestId, readMessage } from '../wire/shape.ts';
+import type { Incoming } from '../wire/shape.ts';
+import { answerText, errorText, failure, thrownAnswer } from '../wire/text.ts';
 
 export interface ByteStreamOptions {
   readonly gateway: Gateway;

@@ -3,7 +3,7 @@
 import type { Fields } from '../wire/message.ts';
 import { LEGACY_VERSIONS, MODERN_VERSIONS } from '../wire/protocol.ts';
 import type { ServerDescription } from '../wire/session.ts';
-import { isFields } from './shape.ts';
+import { isFields } from '../wire/shape.ts';
 
 /** Where the modern era has the name of a server: a key of `_meta`. */
 const SERVER_INFO = 'io.modelcontextprotocol/serverInfo';

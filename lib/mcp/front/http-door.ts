@@ -11,7 +11,7 @@ import { LegacyDoor } from './legacy-door.ts';
 import { ModernDoor } from './modern-door.ts';
 import { oneHeader, refuse } from './reply.ts';
 import type { FrontLogger, FrontSettings } from './settings.ts';
-import { claimsModern, readMessage } from './shape.ts';
+import { claimsModern, readMessage } from '../wire/shape.ts';
 import { isModernVersion } from './versions.ts';
 
 export interface DoorOptions {

@@ -4,7 +4,7 @@ import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
 import type { Outlet } from './outlet.ts';
-import { failure, notificationText } from './text.ts';
+import { failure, notificationText } from '../wire/text.ts';
 
 /** Told once with the answer, or with null when the request was cancelled and gets none. */
 export type Answered = (answer: Answer | null) => void;

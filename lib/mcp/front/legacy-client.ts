@@ -12,8 +12,8 @@ import { LegacyCall } from './legacy-call.ts';
 import type { Answered, Question } from './legacy-call.ts';
 import type { Outlet } from './outlet.ts';
 import type { FrontSettings } from './settings.ts';
-import { isFields, isRequestId } from './shape.ts';
-import { failure, notificationText, requestText, thrownAnswer } from './text.ts';
+import { isFields, isRequestId } from '../wire/shape.ts';
+import { failure, notificationText, requestText, thrownAnswer } from '../wire/text.ts';
 
 /** The channel of messages that belong to no request. */
 export interface Standalone extends Outlet {

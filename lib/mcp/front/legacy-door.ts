@@ -7,9 +7,9 @@ import type { DoorOptions } from './http-door.ts';
 import type { LegacySession } from './legacy-session.ts';
 import { quote } from './modern-check.ts';
 import { oneHeader, refuse, sendEmpty, sendJson, statusOf } from './reply.ts';
-import { readMessage } from './shape.ts';
-import type { Incoming } from './shape.ts';
-import { answerText, thrownAnswer } from './text.ts';
+import { readMessage } from '../wire/shape.ts';
+import type { Incoming } from '../wire/shape.ts';
+import { answerText, thrownAnswer } from '../wire/text.ts';
 import { isLegacyVersion } from './versions.ts';
 
 type Message = Exclude<Incoming, { kind: 'invalid' }>;

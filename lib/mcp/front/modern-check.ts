@@ -3,7 +3,7 @@
 import { isBase64Text } from './base64.ts';
 import type { Fields, RpcError } from '../wire/message.ts';
 import { META, MODERN_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
-import { isFields, metaOf } from './shape.ts';
+import { isFields, metaOf } from '../wire/shape.ts';
 
 /** Methods of the legacy era that this one has removed: a legacy server behind would know them. */
 const REMOVED: ReadonlySet<string> = new Set([

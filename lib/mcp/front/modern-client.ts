@@ -12,8 +12,8 @@ import type { ModernMeta } from './modern-check.ts';
 import type { Outlet } from './outlet.ts';
 import { ParamHeaders } from './param-headers.ts';
 import type { FrontSettings } from './settings.ts';
-import { metaOf } from './shape.ts';
-import { failure, notificationText, thrownAnswer } from './text.ts';
+import { metaOf } from '../wire/shape.ts';
+import { failure, notificationText, thrownAnswer } from '../wire/text.ts';
 
 export interface ModernClientOptions {
   readonly gateway: Gateway;

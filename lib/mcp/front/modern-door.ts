@@ -10,9 +10,9 @@ import type { ModernMeta } from './modern-check.ts';
 import type { ModernClient } from './modern-client.ts';
 import { ModernReply } from './modern-reply.ts';
 import { refuse, sendEmpty, statusOf } from './reply.ts';
-import type { Incoming } from './shape.ts';
-import { claimsModern, metaOf } from './shape.ts';
-import { thrownAnswer } from './text.ts';
+import type { Incoming } from '../wire/shape.ts';
+import { claimsModern, metaOf } from '../wire/shape.ts';
+import { thrownAnswer } from '../wire/text.ts';
 
 type Request = Extract<Incoming, { kind: 'request' }>;
 type Notification = Extract<Incoming, { kind: 'notification' }>;

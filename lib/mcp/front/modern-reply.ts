@@ -7,7 +7,7 @@ import { COMMENT, EVENT_STREAM_HEADERS } from './event-stream.ts';
 import { writeBounded } from './outlet.ts';
 import type { Outlet } from './outlet.ts';
 import { sendJson } from './reply.ts';
-import { answerText } from './text.ts';
+import { answerText } from '../wire/text.ts';
 
 /** Of the specification: not implemented here, and a capability that the client has not declared. */
 const STATUS: Readonly<Record<number, number>> = { [RPC_CODE.methodNotFound]: 404, [-32_021]: 400 };

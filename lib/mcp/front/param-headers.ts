@@ -7,8 +7,8 @@ import type { Fields, RpcError } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
 import type { Session } from '../wire/session.ts';
 import { decodeHeader, mismatch, quote } from './modern-check.ts';
-import { isFields } from './shape.ts';
-import { failure } from './text.ts';
+import { isFields } from '../wire/shape.ts';
+import { failure } from '../wire/text.ts';
 
 interface Declaration {
   /** In small letters, as Node has header names. */

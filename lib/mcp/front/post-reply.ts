@@ -9,7 +9,7 @@ import type { EventStream } from './event-stream.ts';
 import { EVENT_STREAM_HEADERS } from './event-stream.ts';
 import type { Outlet } from './outlet.ts';
 import { sendJson } from './reply.ts';
-import { answerText } from './text.ts';
+import { answerText } from '../wire/text.ts';
 
 export interface PostReplyOptions {
   readonly response: ServerResponse;

@@ -3,7 +3,7 @@
 import type { ServerResponse } from 'node:http';
 import { GovernorError } from '../../core/errors.ts';
 import type { RequestId } from '../wire/message.ts';
-import { errorText } from './text.ts';
+import { errorText } from '../wire/text.ts';
 
 export function sendJson(response: ServerResponse, status: number, text: string): void {
   if (response.destroyed || response.headersSent) return;

@@ -1,7 +1,7 @@
 /** Requests of a merged view that say by a name or an id which server they are for. */
 
 import { failure, thrown } from '../bridge/answers.ts';
-import { fieldsOf, isFields } from '../bridge/fields.ts';
+import { fieldsOf, isFields, shortly } from '../bridge/fields.ts';
 import { quietExchange } from '../bridge/quiet.ts';
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
@@ -53,7 +53,7 @@ export class Calls {
   #send(member: Member, request: RequestBody, exchange: Exchange): Promise<Answer> {
     let answered: Promise<Answer>;
     try {
-      answered = member.request(request, this.#exchangeOf(member, request, exchange), this.#view.level);
+      answered = member.request(request, this.#exchangeOf(member, exchange), this.#view.level);
     } catch (error) {
       return Promise.resolve(thrown(error));
     }
@@ -64,9 +64,7 @@ export class Calls {
     });
   }
 
-  /** Only what has to do with tasks is told by an id that has to be changed. */
-  #exchangeOf(member: Member, { method, params }: RequestBody, exchange: Exchange): Exchange {
-    if (params?.['task'] === undefined && !method.startsWith('tasks/')) return exchange;
+  #exchangeOf(member: Member, exchange: Exchange): Exchange {
     return {
       signal: exchange.signal,
       notify: (notification) => exchange.notify(this.shownNotification(member, notification)),
@@ -78,7 +76,7 @@ export class Calls {
     const what = method === 'tools/call' ? 'tool' : 'prompt';
     const { separator } = this.#view.names;
     const hint = `here they are called SERVER${separator}NAME`;
-    return failure(RPC_CODE.invalidParams, `There is no ${what} ${JSON.stringify(name)}; ${hint}`, { [what]: name });
+    return failure(RPC_CODE.invalidParams, `There is no ${what} ${shortly(name)}; ${hint}`);
   }
 
   async complete(request: RequestBody, exchange: Exchange): Promise<Answer> {
@@ -94,7 +92,7 @@ export class Calls {
     if (type !== 'ref/resource' || typeof uri !== 'string')
       return failure(RPC_CODE.invalidParams, '"ref" must name a prompt or a resource');
     const found = await this.#templateTarget(uri);
-    if (found === null) return failure(RPC_CODE.invalidParams, `No server has the template ${uri}`, { uri });
+    if (found === null) return failure(RPC_CODE.invalidParams, `No server has the template ${shortly(uri)}`, { uri });
     return send(found.member, { uri: found.uri });
   }
 
@@ -111,7 +109,7 @@ export class Calls {
     if (taskId === undefined)
       return Promise.resolve(failure(RPC_CODE.methodNotFound, `${request.method} is not part of this revision`));
     if (target === undefined)
-      return Promise.resolve(failure(RPC_CODE.invalidParams, `There is no task ${JSON.stringify(taskId)}`));
+      return Promise.resolve(failure(RPC_CODE.invalidParams, `There is no task ${shortly(taskId)}`));
     const own = { ...request, params: { ...request.params, taskId: target.rest } };
     return this.#send(this.#view.member(target.server), own, exchange);
   }
@@ -128,8 +126,14 @@ export class Calls {
     return Promise.resolve(failure(RPC_CODE.methodNotFound, message));
   }
 
-  shownNotification(member: Member, { method, params }: NotificationBody): NotificationBody {
-    return params === undefined ? { method } : { method, params: shownParams(this.#view, member, params) };
+  /** Log lines that do not say where they come from are given the name of their server. */
+  shownNotification(member: Member, notification: NotificationBody): NotificationBody {
+    const { method, params } = notification;
+    if (params === undefined || method === 'notifications/progress') return notification;
+    if (method === 'notifications/message' && params['logger'] === undefined)
+      return { method, params: { ...params, logger: member.name } };
+    const shown = shownParams(this.#view, member, params);
+    return shown === params ? notification : { method, params: shown };
   }
 
   shownRequest(member: Member, request: RequestBody): RequestBody {

@@ -7,7 +7,8 @@ export interface ListKind extends List {
   readonly capability: string;
   /** `notifications/…/list_changed`; null: there is none. */
   readonly changed: ChangedList | null;
-  readonly legacyOnly?: true;
+  /** Of 2025-11-25. What is listed is this client's own: servers that it has not used have none, and are not woken. */
+  readonly isOfTasks?: true;
 }
 
 export type ChangedList = 'tools' | 'prompts' | 'resources';
@@ -18,7 +19,7 @@ const KINDS: readonly ListKind[] = [
   { method: 'prompts/list', field: 'prompts', capability: 'prompts', changed: 'prompts' },
   { method: 'resources/list', field: 'resources', capability: 'resources', changed: 'resources' },
   { method: 'resources/templates/list', field: 'resourceTemplates', capability: 'resources', changed: 'resources' },
-  { method: 'tasks/list', field: 'tasks', capability: 'tasks', changed: null, legacyOnly: true },
+  { method: 'tasks/list', field: 'tasks', capability: 'tasks', changed: null, isOfTasks: true },
 ];
 
 export const LISTS: ReadonlyMap<string, ListKind> = new Map(KINDS.map((kind) => [kind.method, kind]));

@@ -1,5 +1,6 @@
 /** One server of a merged view, for one client: opened when it is first needed. */
 
+import { GovernorError } from '../../core/errors.ts';
 import { openBridged } from '../bridge/bridge.ts';
 import type { BridgeOptions } from '../bridge/bridge.ts';
 import { ResourceStream } from '../bridge/resource-stream.ts';
@@ -21,6 +22,8 @@ export interface MemberOptions {
   readonly servers: Servers;
   readonly client: Client;
   readonly bridge: Partial<BridgeOptions>;
+  /** Aborted: nothing is opened any more. */
+  readonly signal: AbortSignal;
   /** What the server tells this client beside any request; URIs and ids are the server's own. */
   readonly tell: (notification: NotificationBody) => void;
   readonly ask: Client['ask'];
@@ -48,6 +51,7 @@ export class Member {
   #session: Session | null = null;
   #stream: ResourceStream | null = null;
   #level: string | null = null;
+  #isUsed = false;
 
   constructor(options: MemberOptions) {
     this.#options = options;
@@ -59,8 +63,15 @@ export class Member {
     return this.#session !== null;
   }
 
-  /** @throws GovernorError as Servers.open */
+  /** The client has had it do something: what a server keeps for a client, it keeps for this one. */
+  get isUsed(): boolean {
+    return this.#isUsed;
+  }
+
+  /** @throws GovernorError as Servers.open; illegal_state when the view is closed */
   get session(): Session {
+    if (this.#session === null && this.#options.signal.aborted)
+      throw new GovernorError('illegal_state', 'the session is closed');
     this.#session ??= openBridged(
       (face) => this.#options.servers.open(this.name, face),
       this.#client(),
@@ -82,6 +93,7 @@ export class Member {
    */
   request(request: RequestBody, exchange: Exchange, level: string | null): Promise<Answer> {
     const { session } = this;
+    this.#isUsed = true;
     if (level === null || level === this.#level) return session.request(request, exchange);
     return this.#requestAtLevel(session, request, exchange, level);
   }

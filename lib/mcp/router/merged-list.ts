@@ -31,7 +31,7 @@ export async function mergedList(
 ): Promise<Answer> {
   const given = params?.['cursor'];
   const position = given === undefined || given === null ? null : decodeCursor(kind.method, given);
-  const all = view.members();
+  const all = kind.isOfTasks === true ? view.members().filter(({ isUsed }) => isUsed) : view.members();
   const first = position === null ? 0 : all.findIndex(({ name }) => name === position.server);
   if ((position === null && typeof given === 'string') || first === -1 || (given !== undefined && position === null))
     return failure(RPC_CODE.invalidParams, 'The cursor is not one of this list, or no longer; begin without one');
@@ -102,13 +102,16 @@ async function fetchPart(
   kind: ListKind,
   member: Member,
   params: Fields,
-  signal: AbortSignal,
+  requestSignal: AbortSignal,
   isFirstPage: boolean,
 ): Promise<Part> {
+  // One of its own for each server: Node warns when a signal has more than a few listeners.
+  const signal = AbortSignal.any([requestSignal]);
   const { listTimeoutMs, lateListTimeoutMs } = view.settings;
   const wanted = new AbortController();
   const stop = (): void => wanted.abort(signal.reason);
   signal.addEventListener('abort', stop);
+  if (signal.aborted) stop();
   const asked = isFirstPage ? member.late.get(kind.method) : undefined;
   const work =
     asked ??
@@ -117,9 +120,10 @@ async function fetchPart(
       notify: () => undefined,
       ask: () => Promise.resolve(failure(RPC_CODE.methodNotFound, 'Nothing can be asked while a list is read')),
     });
-  const part = await view.inTime(member, work, listTimeoutMs);
+  const part = await view.inTime(member, work, listTimeoutMs, signal);
   signal.removeEventListener('abort', stop);
   if (part !== undefined) return part;
+  if (signal.aborted) return { kind: 'failed', reason: 'the request was cancelled' };
   if (asked === undefined && isFirstPage) {
     member.late.set(kind.method, work);
     void work.then((late) => {

@@ -61,10 +61,11 @@ export class MergedSession implements Session {
       info,
       names,
       changed: (list) => this.#changed(list),
-      join: (name, part) => {
+      join: (name, part, signal) => {
         const member: Member = new Member({
           name,
           part,
+          signal,
           servers,
           client,
           bridge,
@@ -100,7 +101,7 @@ export class MergedSession implements Session {
     if (this.#closed !== null) return Promise.resolve(failure(RPC_CODE.stopped, 'The session is closed'));
     if (method === 'tools/call') return this.#calls.named(request, exchange);
     const list = LISTS.get(method);
-    if (list !== undefined && (this.#client.era === 'legacy' || !list.legacyOnly))
+    if (list !== undefined && (this.#client.era === 'legacy' || list.isOfTasks !== true))
       return mergedList(this.#view, list, params, exchange);
     switch (method) {
       case 'prompts/get':
@@ -181,8 +182,6 @@ export class MergedSession implements Session {
         this.#tell({ method, params: { ...params, uri: shown } });
       return;
     }
-    if (method === 'notifications/message' && params !== undefined && params['logger'] === undefined)
-      return this.#tell({ method, params: { ...params, logger: member.name } });
     this.#tell(this.#calls.shownNotification(member, notification));
   }
 

@@ -2,6 +2,7 @@
 
 import { failure, success } from '../bridge/answers.ts';
 import { ERA_CODE } from '../bridge/era-names.ts';
+import { shortly } from '../bridge/fields.ts';
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
@@ -49,6 +50,8 @@ export async function readResource(view: View, { method, params }: RequestBody, 
 export async function subscribe(view: View, uri: string, send: (target: Target) => Promise<Answer>): Promise<Answer> {
   return tryEach(view, uri, await targetsOf(view, uri), async (target) => {
     const { member, uri: own } = target;
+    if (member.subscribed.size >= SUBSCRIPTIONS_MAX)
+      return failure(RPC_CODE.refused, `${SUBSCRIPTIONS_MAX} resources of ${member.name} are subscribed to already`);
     const answer = await send(target);
     if (answer.kind === 'error') return answer;
     const shown = member.subscribed.get(own);
@@ -92,6 +95,9 @@ async function tryEach(
   return refusal ?? notFound(view, uri);
 }
 
+/** Of one client with one server. */
+const SUBSCRIPTIONS_MAX = 1_000;
+
 /** What servers say of a resource that they do not have; they do not agree. */
 const ELSEWHERE: ReadonlySet<number> = new Set<number>([
   ERA_CODE.resourceNotFound,
@@ -102,7 +108,7 @@ const ELSEWHERE: ReadonlySet<number> = new Set<number>([
 
 function notFound(view: View, uri: string): Answer {
   const code = view.client.era === 'modern' ? RPC_CODE.invalidParams : ERA_CODE.resourceNotFound;
-  return failure(code, `No server lists ${uri}; governor:SERVER/${uri} asks one of them by its name`, { uri });
+  return failure(code, `No server lists ${shortly(uri)}; governor:SERVER/URI asks one of them by its name`, { uri });
 }
 
 function shownRead(view: View, member: Member, result: Fields, own: string, uri: string): Fields {

@@ -3,14 +3,13 @@
 import { modernMeta } from '../bridge/request-meta.ts';
 import { quietExchange } from '../bridge/quiet.ts';
 import type { Fields } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client, ServerDescription } from '../wire/session.ts';
-import { LISTS } from './lists.ts';
-import type { ChangedList, ListKind } from './lists.ts';
+import type { ChangedList } from './lists.ts';
 import type { Member } from './member.ts';
 import type { MergedNames } from './names.ts';
 import { allEntries } from '../bridge/pages.ts';
 import type { Patience } from './patience.ts';
-import { qualifiedUri } from './qualified-uri.ts';
 import { ResourceIndex } from './resource-index.ts';
 import type { RouterSettings } from './settings.ts';
 
@@ -21,9 +20,12 @@ export interface ViewOptions {
   /** Governor itself, as an Implementation. */
   readonly info: Fields;
   readonly names: () => MergedNames;
-  readonly join: (name: string, part: string) => Member;
+  readonly join: (name: string, part: string, signal: AbortSignal) => Member;
   readonly changed: (list: ChangedList) => void;
 }
+
+const RESOURCES = { method: 'resources/list', field: 'resources' };
+const TEMPLATES = { method: 'resources/templates/list', field: 'resourceTemplates' };
 
 export class View {
   readonly client: Client;
@@ -66,7 +68,7 @@ export class View {
   member(name: string): Member {
     const known = this.#members.get(name);
     if (known !== undefined) return known;
-    const member = this.#options.join(name, this.names.partOf(name) ?? name);
+    const member = this.#options.join(name, this.names.partOf(name) ?? name, this.signal);
     this.#members.set(name, member);
     return member;
   }
@@ -105,31 +107,30 @@ export class View {
     return shown;
   }
 
-  qualified(member: Member, uri: string): string {
-    return qualifiedUri(member.part, uri);
-  }
-
   /** Null: it fails, or takes too long. */
-  async described(member: Member, signal: AbortSignal): Promise<ServerDescription | null> {
+  async described(member: Member, requestSignal: AbortSignal): Promise<ServerDescription | null> {
+    // One of its own for each server: Node warns when a signal has more than a few listeners.
+    const signal = AbortSignal.any([requestSignal]);
     try {
-      return (await this.inTime(member, member.describe(signal), this.settings.describeTimeoutMs)) ?? null;
+      return (await this.inTime(member, member.describe(signal), this.settings.describeTimeoutMs, signal)) ?? null;
     } catch {
       return null;
     }
   }
 
-  /** @returns undefined when it took too long. Rejects as the promise does in time. */
-  async inTime<T>(member: Member, promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  /**
+   * @param signal aborted: nobody waits for it any more, which says nothing about the server
+   * @returns undefined when it took too long. Rejects as the promise does in time.
+   */
+  async inTime<T>(member: Member, promise: Promise<T>, timeoutMs: number, signal: AbortSignal): Promise<T | undefined> {
     const { patience } = this;
     void promise.then(
       () => patience.answered(member.name),
       () => undefined,
     );
-    const found = await within(
-      promise.then((value) => ({ value })),
-      patience.waitMs(member.name, timeoutMs),
-    );
-    if (found === undefined) patience.wasSlow(member.name);
+    const waited = promise.then((value) => ({ value }));
+    const found = await within(waited, patience.waitMs(member.name, timeoutMs), signal);
+    if (found === undefined && !signal.aborted) patience.wasSlow(member.name);
     return found?.value;
   }
 
@@ -138,9 +139,10 @@ export class View {
     const unknown = members.filter(({ name }) => !this.index.isKnown(name));
     if (unknown.length === 0) return;
     await Promise.all(
-      unknown.map((member) =>
-        this.inTime(member, (member.indexing ??= this.#read(member)), this.settings.listTimeoutMs),
-      ),
+      unknown.map((member) => {
+        const reading = (member.indexing ??= this.#read(member));
+        return this.inTime(member, reading, this.settings.listTimeoutMs, AbortSignal.any([this.signal]));
+      }),
     );
   }
 
@@ -159,15 +161,13 @@ export class View {
     try {
       const { capabilities } = await member.describe(exchange.signal);
       const has = capabilities['resources'] !== undefined;
-      const all = async (method: string): Promise<readonly Fields[]> => {
-        const entries = has
-          ? await allEntries(member.session, LISTS.get(method) as ListKind, this.ownParams(), exchange)
-          : [];
-        // Many servers have resources and no templates; they answer that with an error.
-        return 'kind' in entries ? [] : entries;
-      };
-      const [resources, templates] = await Promise.all([all('resources/list'), all('resources/templates/list')]);
-      if (member.indexing === mine) this.index.learn(member.name, resources, templates);
+      const [resources, templates] = await Promise.all(
+        [RESOURCES, TEMPLATES].map((list) =>
+          has ? allEntries(member.session, list, this.ownParams(), exchange) : Promise.resolve([]),
+        ),
+      );
+      if (member.indexing === mine && isList(resources) && isList(templates))
+        this.index.learn(member.name, entriesIn(resources), entriesIn(templates));
     } catch {
       // Not to be had now; the next request that needs it tries again.
     } finally {
@@ -176,10 +176,28 @@ export class View {
   }
 }
 
-function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+type Listed = Awaited<ReturnType<typeof allEntries>>;
+
+/** Many servers have resources and no templates; they answer that with an error. */
+function isList(listed: Listed | undefined): listed is Listed {
+  return listed !== undefined && (!('kind' in listed) || listed.error.code === RPC_CODE.methodNotFound);
+}
+
+function entriesIn(listed: Listed): readonly Fields[] {
+  return 'kind' in listed ? [] : listed;
+}
+
+function within<T>(promise: Promise<T>, timeoutMs: number, signal: AbortSignal): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(undefined), timeoutMs);
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve(undefined);
+    };
+    const timer = setTimeout(end, timeoutMs);
     timer.unref();
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    promise.then(resolve, reject).finally(end);
   });
 }

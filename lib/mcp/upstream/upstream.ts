@@ -5,6 +5,7 @@
  */
 
 import type { Fields, Message } from '../wire/message.ts';
+import type { Incoming } from '../wire/shape.ts';
 import type { Client, ServerDescription, Session } from '../wire/session.ts';
 
 /** A byte or message stream to a server: its stdio, or Streamable HTTP. */
@@ -12,16 +13,23 @@ export interface Channel {
   readonly kind: 'stdio' | 'http';
   /** Called once, before anything is sent. */
   start(listener: ChannelListener): Promise<void>;
-  /** Resolves when the message was handed over; rejects when the channel is closed. */
-  send(message: Message): Promise<void>;
+  /** Nothing: taken. A promise: resolves when it was handed over, rejects when it could not be. @throws when the channel is closed */
+  send(message: Message): Promise<void> | undefined;
+  /** HTTP: the stream of a request is closed, which in the modern era is its cancellation. Absent: `cancelled` is sent. */
+  abort?(id: number, cancelled: Message): void;
+  /** HTTP: later requests name the version in a header. */
+  negotiated?(protocolVersion: string): void;
   /** Bytes that were sent but not yet taken by the server: what a server that never reads makes grow. */
   readonly pendingBytes: number;
   /** Ends the conversation properly (HTTP: DELETE of the session, streams aborted). Idempotent, never rejects. */
   close(): Promise<void>;
 }
 
+/** Read and found to be a message. */
+export type Received = Exclude<Incoming, { readonly kind: 'invalid' }>;
+
 export interface ChannelListener {
-  onMessage(message: Message): void;
+  onMessage(message: Received): void;
   /** Something that is no message: a log line on stdout, half a line, a line that is too long. The conversation goes on. */
   onProblem(problem: string): void;
   /** No message comes any more. Told once. */

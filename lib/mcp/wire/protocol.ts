@@ -17,9 +17,13 @@ export const META = {
   clientCapabilities: 'io.modelcontextprotocol/clientCapabilities',
   logLevel: 'io.modelcontextprotocol/logLevel',
   subscriptionId: 'io.modelcontextprotocol/subscriptionId',
+  /** On results: who answers. */
+  serverInfo: 'io.modelcontextprotocol/serverInfo',
+  /** On what belongs to a task (2025-11-25). */
+  relatedTask: 'io.modelcontextprotocol/related-task',
 } as const;
 
-/** JSON-RPC's own codes, MCP's, and Governor's (in the range that JSON-RPC leaves to implementations). */
+/** JSON-RPC's own codes, MCP's, and Governor's: outside of what JSON-RPC (-32768 to -32000) and with it MCP keep for themselves. */
 export const RPC_CODE = {
   parseError: -32700,
   invalidRequest: -32600,
@@ -29,9 +33,9 @@ export const RPC_CODE = {
   headerMismatch: -32020,
   unsupportedVersion: -32022,
   /** A request was refused: the tool is throttled, its queue is full, its breaker is open. `data.retryAfterMs` says when to try again. */
-  refused: -32050,
+  refused: -31050,
   /** The server was stopped, or ended by itself, while the request was open. */
-  stopped: -32051,
+  stopped: -31051,
   /** The request ran into its deadline and was cancelled. */
-  deadline: -32052,
+  deadline: -31052,
 } as const;

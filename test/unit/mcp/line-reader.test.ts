@@ -1,5 +1,5 @@
 import t from 'tap';
-import { LineReader } from '../../../lib/mcp/line-reader.ts';
+import { LineReader } from '../../../lib/mcp/wire/line-reader.ts';
 
 function reader(maxLineBytes = 16) {
   const heard: string[] = [];

@@ -160,6 +160,11 @@ t.test('a failed step never stops the later ones, and what is left is said', asy
       point,
     );
     t.same(report(run).left, left, point);
+    t.same(
+      [...scene.ledger.values()].map(({ step }) => step),
+      Object.keys(left).length > 0 || point === 'ledger.remove' ? ['stopping'] : [],
+      `${point}: what is left is on record for the next daemon`,
+    );
     t.equal(run.state, 'ended');
     t.notOk(scene.launched[0]?.alive);
   }
@@ -180,6 +185,18 @@ t.test('a step that hangs is cut off at its deadline', async (t) => {
   t.equal(scene.ledger.size, 0);
 });
 
+t.test('a removal that comes to its deadline keeps the run on record', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  const goOn = scene.points.hold('containment.remove');
+  const ended = scene.registry.deactivate('tool');
+  await scene.time.pass(11_000);
+  await ended;
+  t.match(report(run).left, { cgroups: 1 });
+  t.match([...scene.ledger.values()], [{ runId: run.id, step: 'stopping' }]);
+  goOn();
+});
+
 t.test('files that cannot be deleted are counted, and are a failure', async (t) => {
   const scene = stand(t);
   const run = await managed(scene);
@@ -193,6 +210,7 @@ t.test('files that cannot be deleted are counted, and are a failure', async (t) 
     scene.recordsOf('outcome').find(({ action }) => action === 'delete_temp'),
     { ok: false, detail: { left: ['a: EPERM', 'b: EPERM'] } },
   );
+  t.match([...scene.ledger.values()], [{ runId: run.id, step: 'stopping' }]);
 });
 
 t.test('what only tells of an end does not keep it from coming', async (t) => {

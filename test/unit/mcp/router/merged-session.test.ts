@@ -211,6 +211,91 @@ t.test('a server that is slow holds nobody up for long, and is announced when it
   t.equal(slow.of('tools/list').length, 3, 'and was not asked again while it was late');
 });
 
+t.test('a list of a modern client', async (t) => {
+  const modern = fakeServer(
+    'modern',
+    {
+      'tools/list': () => ({
+        resultType: 'complete',
+        tools: [{ name: 'new' }],
+        ttlMs: 60_000,
+        cacheScope: 'public',
+        _meta: { 'a/b': 1, 'io.modelcontextprotocol/serverInfo': { name: 'other' } },
+      }),
+    },
+    TOOLS,
+  );
+  const alone = await resultOf(merged({ modern }, 'modern').ask('tools/list'));
+  t.strictSame(alone, {
+    resultType: 'complete',
+    tools: [{ name: 'modern__new' }],
+    ttlMs: 60_000,
+    cacheScope: 'public',
+    _meta: { 'a/b': 1, 'io.modelcontextprotocol/serverInfo': INFO },
+  });
+  const broken = withTools('x');
+  broken.problem = new Error('broken');
+  const { ask } = merged({ legacy: withTools('old'), modern, broken }, 'modern');
+  for (const [level, lines] of [
+    [undefined, 0],
+    ['error', 0],
+    ['warning', 1],
+  ] as const) {
+    const exchange = fakeExchange();
+    const _meta = { progressToken: 1, ...(level === undefined ? {} : { 'io.modelcontextprotocol/logLevel': level }) };
+    const list = await resultOf(ask('tools/list', { _meta }, exchange));
+    t.strictSame(names(list), ['legacy__old', 'modern__new']);
+    t.match(list, { ttlMs: 0, cacheScope: 'private', _meta: { 'governor/unavailable': [{ tool: 'broken' }] } });
+    t.equal(exchange.heard.length, lines, `${level}`);
+  }
+  t.notOk(Object.hasOwn(metaOf(modern.requests.at(-1)?.params), 'progressToken'), 'it would be that of several');
+});
+
+t.test('a list that nobody waits for any more', async (t) => {
+  const time = manualTime(t);
+  const hanging = withTools('x');
+  hanging.handlers['tools/list'] = () => new Promise(() => undefined);
+  const { ask } = merged({ a: hanging, b: withTools('y') });
+  const exchange = fakeExchange();
+  const list = ask('tools/list', {}, exchange);
+  t.equal(await soon(list), null);
+  exchange.cancel();
+  t.strictSame(names(await resultOf(list)), ['b__y']);
+  t.equal(hanging.exchanges[0]?.signal.aborted, true);
+  t.equal(time.pending, 0);
+  const again = ask('tools/list');
+  await time.pass(1_000);
+  t.equal(await soon(again), null, 'that the client went says nothing about the server');
+});
+
+t.test('a server that hangs does not hold up every read', async (t) => {
+  const time = manualTime(t);
+  const hanging = withResources(['x:1'], [], { 'resources/list': () => new Promise(() => undefined) });
+  const { ask } = merged({ hanging, b: withResources(['y:1']) });
+  const first = ask('resources/read', { uri: 'y:1' });
+  t.equal(await soon(first), null);
+  await time.pass(20_000);
+  await resultOf(first);
+  const second = ask('resources/read', { uri: 'y:1' });
+  await time.pass(1_000);
+  await resultOf(second);
+  t.equal(hanging.of('resources/list').length, 1);
+});
+
+t.test('many servers', async (t) => {
+  const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`s${index}`, withTools('x', 'y')]));
+  const warned: unknown[] = [];
+  const onWarning = (warning: Error): void => void warned.push(warning.message);
+  process.on('warning', onWarning);
+  t.teardown(() => process.off('warning', onWarning));
+  const { ask, session } = merged(many);
+  await session.describe(never);
+  t.equal(names(await resultOf(ask('tools/list'))).length, 100);
+  await errorOf(ask('resources/read', { uri: 'x:1' }));
+  await settled();
+  t.strictSame(warned, []);
+});
+
 t.test('what it says of itself', async (t) => {
   const { session } = merged({
     a: fakeServer('legacy', {}, { tools: {} }, { instructions: 'use a' }),
@@ -312,6 +397,26 @@ t.test('resources: what nobody lists', async (t) => {
   t.equal(readsOf(b).length, 1);
   const alone = merged({ a: withResources([]), b: withTools('x') });
   await resultOf(alone.ask('resources/read', { uri: 'q:anything' }));
+});
+
+t.test('resources: lists that could not be read are read again', async (t) => {
+  const a = withResources(['x:1'], [], { 'resources/list': () => refusal(-32000, 'not today') });
+  const { ask } = merged({ a, b: withResources(['x:1', 'x:2']) });
+  await resultOf(ask('resources/read', { uri: 'x:2' }));
+  a.handlers['resources/list'] = () => ({ resources: [{ uri: 'x:1' }] });
+  a.handlers['resources/templates/list'] = () => refusal(RPC_CODE.methodNotFound, 'no templates');
+  await resultOf(ask('resources/read', { uri: 'x:1' }));
+  t.strictSame(readsOf(a), ['x:1'], 'the first of the file');
+  await resultOf(ask('resources/read', { uri: 'x:1' }));
+  t.equal(a.of('resources/list').length, 2, 'and then no more');
+});
+
+t.test('only so many subscriptions', async (t) => {
+  const uris = Array.from({ length: 1_001 }, (_, index) => `x:${index}`);
+  const { ask } = merged({ a: withResources(uris) });
+  for (const uri of uris.slice(0, -1)) void ask('resources/subscribe', { uri });
+  await settled(50);
+  t.equal((await errorOf(ask('resources/subscribe', { uri: 'x:1000' }))).code, RPC_CODE.refused);
 });
 
 t.test('resources that a result names', async (t) => {
@@ -462,6 +567,7 @@ t.test('questions and progress pass', async (t) => {
   const a = fakeServer('legacy', {
     async 'tools/call'(_params, exchange) {
       exchange.notify({ method: 'notifications/progress', params: { progressToken: 't', progress: 1 } });
+      exchange.notify({ method: 'notifications/message', params: { level: 'info', data: 1 } });
       return { content: [], answer: await exchange.ask({ method: 'roots/list' }, never) };
     },
   });
@@ -469,7 +575,10 @@ t.test('questions and progress pass', async (t) => {
   const exchange = fakeExchange();
   exchange.answer = () => ({ kind: 'result', result: { roots: [] } });
   t.match(await resultOf(ask('tools/call', { name: 'a__x' }, exchange)), { answer: { result: { roots: [] } } });
-  t.strictSame(exchange.heard.length, 1);
+  t.strictSame(exchange.heard, [
+    { method: 'notifications/progress', params: { progressToken: 't', progress: 1 } },
+    { method: 'notifications/message', params: { level: 'info', data: 1, logger: 'a' } },
+  ]);
   client.answer = (request) => ({ kind: 'result', result: { asked: request.method } });
   t.strictSame(await a.client.ask({ method: 'ping' }, never), { kind: 'result', result: { asked: 'ping' } });
 });
@@ -518,7 +627,9 @@ t.test('tasks are told apart by server', async (t) => {
     },
     { ...TOOLS, tasks: { list: {} } },
   );
-  const { ask, client } = merged({ b: withTools('x'), a });
+  const idle = fakeServer('legacy', {}, { tasks: { list: {} } });
+  const { ask, client, session } = merged({ b: withTools('x'), idle, a });
+  await session.describe(never);
   t.strictSame((await resultOf(ask('tools/call', { name: 'a__x', task: {} })))['task'], {
     taskId: 'a__t/1',
     status: 'working',
@@ -526,6 +637,7 @@ t.test('tasks are told apart by server', async (t) => {
   t.equal((await resultOf(ask('tasks/get', { taskId: 'a__t/1' })))['taskId'], 'a__t/1');
   t.strictSame(a.of('tasks/get')[0]?.params, { taskId: 't/1' });
   t.strictSame((await resultOf(ask('tasks/list')))['tasks'], [{ taskId: 'a__t/1' }]);
+  t.strictSame(idle.requests, [], 'a server that was not used has no tasks, and sleeps on');
   const exchange = fakeExchange();
   t.strictSame((await resultOf(ask('tasks/result', { taskId: 'a__t/1' }, exchange)))['_meta'], related('a__t/1'));
   t.strictSame(exchange.asked[0]?.params, { _meta: related('a__t/1') });
@@ -558,6 +670,22 @@ t.test('the end', async (t) => {
   t.equal(a.closed, 'over');
   t.equal((await errorOf(ask('tools/call', { name: 'b__y' }))).code, RPC_CODE.stopped);
   t.strictSame(scene.opened, ['a']);
+});
+
+t.test('closed while it looks for who has a resource', async (t) => {
+  const [a, b] = [withResources(['x:1']), withResources(['y:1'])];
+  const { ask, session, scene } = merged({ a, b });
+  let go!: () => void;
+  a.gate = new Promise((resolve) => (go = resolve));
+  const reading = ask('resources/read', { uri: 'governor:b/y:1' });
+  await resultOf(reading);
+  const later = ask('resources/read', { uri: 'y:2' });
+  await settled();
+  const opened = scene.opened.length;
+  await session.close('over');
+  go();
+  await errorOf(later);
+  t.equal(scene.opened.length, opened, 'nothing is opened for a session that is closed');
 });
 
 t.test('one server as it is', async (t) => {

@@ -1,7 +1,7 @@
 /** What a client sent: one JSON-RPC message, or what is wrong with it. */
 
-import type { Answer, Fields, RequestId, RpcError } from '../wire/message.ts';
-import { META } from '../wire/protocol.ts';
+import type { Answer, Fields, RequestId, RpcError } from './message.ts';
+import { META } from './protocol.ts';
 
 export type Incoming =
   | { readonly kind: 'request'; readonly id: RequestId; readonly method: string; readonly params: Fields | undefined }

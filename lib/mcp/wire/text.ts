@@ -2,8 +2,8 @@
 
 import { GovernorError } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Answer, NotificationBody, RequestBody, RequestId, RpcError } from '../wire/message.ts';
-import { RPC_CODE } from '../wire/protocol.ts';
+import type { Answer, NotificationBody, RequestBody, RequestId, RpcError } from './message.ts';
+import { RPC_CODE } from './protocol.ts';
 
 export function answerText(id: RequestId, answer: Answer): string {
   return answer.kind === 'result'

@@ -1,0 +1,118 @@
+/**
+ * A server elsewhere, over Streamable HTTP of either era: the SDK's transport at the level of messages (sessions, resumption, redirects,
+ * OAuth are its). Loaded when the first such server is spoken with.
+ */
+
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import type { JSONRPCMessage, StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
+import { GovernorError } from '../../core/errors.ts';
+import type { Message } from '../wire/message.ts';
+import { readMessage } from '../wire/shape.ts';
+import type { Channel, ChannelListener } from './upstream.ts';
+
+export interface HttpTarget {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Interactive sign-in; its tokens are dropped when the channel closes. */
+  readonly authProvider?: StreamableHTTPClientTransportOptions['authProvider'];
+}
+
+/** The session's end is told to a server that may not answer any more. */
+const GOODBYE_MS = 2_000;
+
+export class HttpChannel implements Channel {
+  readonly kind = 'http';
+  readonly pendingBytes = 0;
+  readonly #transport: StreamableHTTPClientTransport;
+  readonly #target: HttpTarget;
+  readonly #requests = new Map<number, AbortController>();
+  #listener: ChannelListener | null = null;
+  #closed = false;
+
+  /** @throws GovernorError invalid_config for an address that is none of Streamable HTTP */
+  constructor(target: HttpTarget) {
+    this.#target = target;
+    this.#transport = new StreamableHTTPClientTransport(addressOf(target.url), {
+      requestInit: { headers: { ...target.headers } },
+      ...(target.authProvider === undefined ? {} : { authProvider: target.authProvider }),
+    });
+  }
+
+  async start(listener: ChannelListener): Promise<void> {
+    this.#listener = listener;
+    this.#transport.onmessage = (message) => this.#read(message);
+    this.#transport.onerror = (error) => {
+      if (!this.#closed) listener.onProblem(error.message);
+    };
+    this.#transport.onclose = () => this.#end('the connection was closed');
+    await this.#transport.start();
+  }
+
+  send(message: Message): Promise<void> {
+    if (this.#closed) return Promise.reject(new GovernorError('launch_failed', 'the conversation is over'));
+    const id = 'method' in message && 'id' in message && typeof message.id === 'number' ? message.id : null;
+    if (id === null) return this.#transport.send(message);
+    const abort = new AbortController();
+    this.#requests.set(id, abort);
+    return this.#transport.send(message, { requestSignal: abort.signal });
+  }
+
+  abort(id: number, cancelled: Message): void {
+    // Of the legacy era the stream's end is no cancellation, so it is said; of the modern era it is the only one.
+    if (this.#transport.protocolVersion === undefined || this.#transport.protocolVersion < MODERN) {
+      this.#transport.send(cancelled as JSONRPCMessage).catch(() => undefined);
+    }
+    this.#requests.get(id)?.abort();
+    this.#requests.delete(id);
+  }
+
+  negotiated(protocolVersion: string): void {
+    this.#transport.setProtocolVersion(protocolVersion);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#end('closed');
+    for (const abort of this.#requests.values()) abort.abort();
+    this.#requests.clear();
+    const goodbye = this.#transport.terminateSession().catch(() => undefined);
+    await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, GOODBYE_MS).unref())]);
+    await this.#transport.close().catch(() => undefined);
+    const { authProvider } = this.#target;
+    if (authProvider !== undefined && 'invalidateCredentials' in authProvider)
+      await Promise.resolve(authProvider.invalidateCredentials?.('tokens')).catch(() => undefined);
+  }
+
+  #read(value: unknown): void {
+    if (this.#closed) return;
+    const message = readMessage(value);
+    if (message.kind === 'invalid') return this.#listener?.onProblem(`it sent what is no message: ${message.problem}`);
+    if (message.kind === 'answer' && typeof message.id === 'number') this.#requests.delete(message.id);
+    this.#listener?.onMessage(message);
+  }
+
+  #end(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#listener?.onClose(reason);
+  }
+}
+
+const MODERN = '2026-07-28';
+
+function addressOf(url: string): URL {
+  let address: URL;
+  try {
+    address = new URL(url);
+  } catch {
+    throw new GovernorError('invalid_config', `${url} is no address; write https://HOST/PATH`);
+  }
+  if (address.protocol === 'ws:' || address.protocol === 'wss:')
+    throw new GovernorError(
+      'invalid_config',
+      'WebSocket is no transport of MCP; write the https:// address of its Streamable HTTP endpoint',
+    );
+  if (address.protocol !== 'http:' && address.protocol !== 'https:')
+    throw new GovernorError('invalid_config', `${address.protocol} is not spoken here; write https://HOST/PATH`);
+  return address;
+}

@@ -1,0 +1,233 @@
+/** One server, any number of clients: puts conversation, routing and states together. */
+
+import { GovernorError } from '../../core/errors.ts';
+import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
+import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
+import { failure } from '../wire/text.ts';
+import { Attachment } from './attachment.ts';
+import type { Shared } from './attachment.ts';
+import { Conversation } from './conversation.ts';
+import { shakeHands } from './handshake.ts';
+import type { HandshakeOptions } from './handshake.ts';
+import { Interests } from './interests.ts';
+import { routeNotice } from './notices.ts';
+import type { ChangedList, NoticesOptions } from './notices.ts';
+import { ServerRequests } from './server-requests.ts';
+import { TaskOwners } from './task-owners.ts';
+import { Turns } from './turns.ts';
+import type { Channel, Holds, Received, Upstream, UpstreamState } from './upstream.ts';
+
+export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' | 'capabilities' | 'timeoutMs'> {
+  /** Known from an earlier process of the same definition. */
+  readonly takesTurns: boolean;
+  monotonicMs(): number;
+  /** What is wrong with the conversation, and goes on. */
+  onProblem(problem: string): void;
+}
+
+const LISTEN = 'subscriptions/listen';
+
+/** Begins the conversation; `ready()` tells how that went. */
+export function openUpstream(channel: Channel, options: UpstreamOptions): Upstream {
+  return new Multiplexer(channel, options);
+}
+
+class Multiplexer implements Upstream, Shared {
+  readonly conversation: Conversation<Attachment>;
+  readonly interests = new Interests<Attachment>();
+  readonly tasks = new TaskOwners<Attachment>();
+  readonly turns = new Turns<Attachment>();
+  readonly clients = new Set<Attachment>();
+  takesTurns: boolean;
+  state: UpstreamState;
+  readonly #channel: Channel;
+  readonly #options: UpstreamOptions;
+  /** Governor itself, as the one who asks. */
+  readonly #self: Attachment;
+  readonly #asked: ServerRequests<Attachment>;
+  readonly #notices: NoticesOptions;
+  readonly #ready: Promise<ServerDescription>;
+  readonly #endListeners = new Set<(reason: string) => void>();
+  readonly #listListeners = new Set<(list: ChangedList) => void>();
+  readonly #closing = new AbortController();
+
+  constructor(channel: Channel, options: UpstreamOptions) {
+    this.#channel = channel;
+    this.#options = options;
+    this.takesTurns = options.takesTurns;
+    this.state = { kind: 'initializing', sinceMs: options.monotonicMs() };
+    this.conversation = new Conversation(channel);
+    this.#self = new Attachment(selfClient(options), this);
+    this.#asked = new ServerRequests({
+      requests: this.conversation.requests,
+      tasks: this.tasks,
+      clients: () => [...this.clients],
+      respond: (id, answer) => this.conversation.respond(id, answer),
+      onAmbiguous: (method) => this.#takeTurns(method),
+    });
+    this.#notices = {
+      shared: this,
+      isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
+      onListChanged: (list) => {
+        for (const listener of this.#listListeners) listener(list);
+      },
+      onCancelled: (params) => this.#asked.cancelled(params),
+      onUnattributed: ({ method }) => options.onProblem(`${method} belongs to no client that can be told`),
+    };
+    this.#ready = this.#begin();
+    // Whoever waits hears of it; nobody has to.
+    this.#ready.catch(() => undefined);
+  }
+
+  get description(): ServerDescription | null {
+    return this.state.kind === 'ready' ? this.state.description : null;
+  }
+
+  get holds(): Holds {
+    const { requests } = this.conversation;
+    let listens = 0;
+    let own = 0;
+    for (const { method } of requests.of(this.#self)) own += method === LISTEN ? 1 : 0;
+    for (const client of this.clients)
+      for (const { method } of requests.of(client)) listens += method === LISTEN ? 1 : 0;
+    return {
+      sessions: this.clients.size,
+      requests: requests.size - listens - own,
+      progressTokens: requests.tokens,
+      subscriptions: this.interests.subscriptions + listens,
+      tasks: this.tasks.working,
+    };
+  }
+
+  ready(): Promise<ServerDescription> {
+    return this.#ready;
+  }
+
+  attach(client: Client): Session {
+    const attachment = new Attachment(client, this);
+    if (this.state.kind === 'ready' || this.state.kind === 'initializing') this.clients.add(attachment);
+    this.#asked.joined();
+    return attachment;
+  }
+
+  onLeft(attachment: Attachment): void {
+    this.clients.delete(attachment);
+  }
+
+  async check(timeoutMs: number): Promise<boolean> {
+    const method = this.description?.era === 'modern' ? 'server/discover' : 'ping';
+    const answer = await this.#ask({ method }, AbortSignal.timeout(timeoutMs));
+    // A server that knows no ping has answered all the same.
+    return answer.kind === 'result' || answer.error.code === RPC_CODE.methodNotFound;
+  }
+
+  tell(method: string, params: Fields): void {
+    this.conversation.notify({ method, params });
+  }
+
+  onEnd(listener: (reason: string) => void): () => void {
+    this.#endListeners.add(listener);
+    return () => void this.#endListeners.delete(listener);
+  }
+
+  onListChanged(listener: (list: ChangedList) => void): () => void {
+    this.#listListeners.add(listener);
+    return () => void this.#listListeners.delete(listener);
+  }
+
+  async close(reason: string, data?: Fields): Promise<void> {
+    this.#end({ kind: 'shutdown', reason }, data);
+    await this.#channel.close();
+  }
+
+  async #begin(): Promise<ServerDescription> {
+    const { era, info, capabilities, timeoutMs, monotonicMs } = this.#options;
+    try {
+      await this.#channel.start({
+        onMessage: (message) => this.#receive(message),
+        onProblem: (problem) => this.#options.onProblem(problem),
+        onClose: (reason) => this.#end({ kind: 'shutdown', reason: `the server has gone: ${reason}` }),
+      });
+      const description = await shakeHands({
+        era,
+        info,
+        capabilities,
+        timeoutMs,
+        ask: (request, signal) => this.conversation.request(this.#self, request, quiet(signal)),
+        notify: (method) => this.conversation.notify({ method }),
+        onVersion: (version) => this.#channel.negotiated?.(version),
+      });
+      if (this.state.kind !== 'initializing') throw new GovernorError('launch_failed', this.state.kind);
+      this.state = { kind: 'ready', description, sinceMs: monotonicMs() };
+      if (description.era === 'modern') this.#listen(description);
+      return description;
+    } catch (error) {
+      this.#end({ kind: 'error', reason: (error as Error).message });
+      await this.#channel.close();
+      throw error;
+    }
+  }
+
+  #receive(message: Received): void {
+    if (message.kind === 'answer') {
+      // Answered twice, late, or never asked: nobody waits for it.
+      this.conversation.answered(message.id, message.answer);
+      return;
+    }
+    const body: NotificationBody =
+      message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
+    if (message.kind === 'notification') routeNotice(body, this.#notices);
+    else void this.#asked.handle(message.id, body);
+  }
+
+  #ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
+    return this.#self.request(request, quiet(AbortSignal.any([signal, this.#closing.signal])));
+  }
+
+  /** A modern server tells of changed lists only to those who listen. */
+  #listen({ capabilities }: ServerDescription): void {
+    const lists = (['tools', 'resources', 'prompts'] as const).filter(
+      (list) => (capabilities[list] as Fields | undefined)?.['listChanged'] === true,
+    );
+    if (lists.length === 0) return;
+    const notifications = Object.fromEntries(lists.map((list) => [`${list}ListChanged`, true]));
+    void this.#ask({ method: LISTEN, params: { notifications } }, this.#closing.signal);
+  }
+
+  #takeTurns(method: string): void {
+    if (this.takesTurns) return;
+    this.takesTurns = true;
+    this.#options.onProblem(`${method} could be for any of several clients: from now on their calls do not overlap`);
+  }
+
+  #end(state: UpstreamState & { readonly reason: string }, data?: Fields): void {
+    if (this.state.kind === 'error' || this.state.kind === 'shutdown') return;
+    this.state = state;
+    this.conversation.end(state.reason, data);
+    this.#asked.close(state.reason);
+    this.#closing.abort(new Error(state.reason));
+    for (const listener of this.#endListeners) listener(state.reason);
+    this.#endListeners.clear();
+  }
+}
+
+function refuse(): Promise<Answer> {
+  return Promise.resolve(failure(RPC_CODE.methodNotFound, 'Governor itself answers no questions'));
+}
+
+function quiet(signal: AbortSignal): Exchange {
+  return { signal, notify: () => undefined, ask: refuse };
+}
+
+function selfClient({ info, capabilities }: UpstreamOptions): Client {
+  return {
+    era: 'legacy',
+    context: 'governor',
+    protocolVersion: '',
+    info,
+    capabilities,
+    notify: () => undefined,
+    ask: refuse,
+  };
+}

@@ -1,0 +1,84 @@
+/** Where a notification of the server goes: to exactly the client that it belongs to, or to nobody. */
+
+import type { NotificationBody } from '../wire/message.ts';
+import { META } from '../wire/protocol.ts';
+import { metaOf } from '../wire/shape.ts';
+import type { Attachment, Shared } from './attachment.ts';
+import { withToken } from './open-requests.ts';
+import { relatedTask } from './task-owners.ts';
+
+export type ChangedList = 'tools' | 'resources' | 'prompts';
+
+const CHANGED: Readonly<Record<string, ChangedList>> = {
+  'notifications/tools/list_changed': 'tools',
+  'notifications/resources/list_changed': 'resources',
+  'notifications/prompts/list_changed': 'prompts',
+};
+
+export interface NoticesOptions {
+  readonly shared: Shared;
+  /** Governor's own stream of a modern server: what comes there is for all. */
+  isOwn(subscriptionId: unknown): boolean;
+  onListChanged(list: ChangedList): void;
+  onCancelled(params: NotificationBody['params']): void;
+  /** Belongs to nobody who could be told. */
+  onUnattributed(notification: NotificationBody): void;
+}
+
+export function routeNotice(notification: NotificationBody, options: NoticesOptions): void {
+  const { conversation, interests, tasks, clients } = options.shared;
+  const { method, params } = notification;
+  const list = CHANGED[method];
+  const listen = metaOf(params)?.[META.subscriptionId];
+  if (method === 'notifications/progress') {
+    // Unknown tokens are dropped: clients end the conversation over them.
+    const request = conversation.requests.get(params?.['progressToken']);
+    if (request?.token !== undefined) request.exchange.notify(withToken(notification, request.token));
+    else options.onUnattributed(notification);
+    return;
+  }
+  if (method === 'notifications/cancelled') return options.onCancelled(params);
+  if (listen !== undefined && !options.isOwn(listen))
+    return conversation.requests.get(Number(listen))?.exchange.notify(notification);
+  if (list !== undefined) {
+    // About the server, and for everyone who is there.
+    options.onListChanged(list);
+    for (const { client } of clients) client.notify({ method });
+    return;
+  }
+  if (method === 'notifications/resources/updated') {
+    for (const { client } of interests.subscribersOf(String(params?.['uri']))) client.notify(notification);
+    return;
+  }
+  if (method === 'notifications/tasks/status') return tasks.status(params)?.client.notify(notification);
+  toItsClient(notification, options);
+}
+
+/** Log lines, and what no revision knows yet: nothing names a client in them. */
+function toItsClient(notification: NotificationBody, { shared, onUnattributed }: NoticesOptions): void {
+  const { conversation, interests, tasks, clients } = shared;
+  const { method, params } = notification;
+  const isLog = method === 'notifications/message';
+  const level = params?.['level'];
+  const admitted = (owner: Attachment): boolean => !isLog || interests.admits(owner, level);
+  const task = tasks.ownerOf(relatedTask(params));
+  const busy =
+    task === undefined ? [...clients].filter((each) => conversation.requests.newestOf(each) !== undefined) : [task];
+  const [first, second] = busy;
+  if (first !== undefined && second === undefined) {
+    if (!admitted(first)) return;
+    const open = conversation.requests.newestOf(first);
+    if (open === undefined) first.client.notify(notification);
+    else open.exchange.notify(notification);
+    return;
+  }
+  if (second !== undefined) return onUnattributed(notification);
+  const [only] = clients;
+  if (clients.size === 1 && only !== undefined) {
+    if (admitted(only)) only.client.notify(notification);
+    return;
+  }
+  // Between requests: it is about the server itself, and for those who asked to hear its log.
+  if (!isLog) return onUnattributed(notification);
+  for (const { client } of interests.listenersOf(level)) client.notify(notification);
+}

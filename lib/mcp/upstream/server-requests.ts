@@ -1,0 +1,130 @@
+/**
+ * Requests of a legacy server: sampling, elicitation, roots. On stdio nothing says for whose request they are, so: the task that they name;
+ * else the one client that has requests open; else the one client that is there. Where that leaves several, the server gets an error, and
+ * from then on requests of different clients are not overlapped (`onAmbiguous`).
+ */
+
+import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
+import type { Client } from '../wire/session.ts';
+import { failure, thrownAnswer } from '../wire/text.ts';
+import type { OpenRequests } from './open-requests.ts';
+import { relatedTask } from './task-owners.ts';
+import type { TaskOwners } from './task-owners.ts';
+
+/** A server asks right after its handshake, and its client joins when that is over. */
+const JOIN_PATIENCE_MS = 10_000;
+const ASKS_MAX = 1_000;
+
+const CAPABILITY: Readonly<Record<string, string>> = {
+  'sampling/createMessage': 'sampling',
+  'elicitation/create': 'elicitation',
+  'roots/list': 'roots',
+};
+
+export interface Asked {
+  readonly client: Client;
+}
+
+export interface ServerRequestsOptions<Owner extends Asked> {
+  readonly requests: OpenRequests<Owner>;
+  readonly tasks: TaskOwners<Owner>;
+  /** Clients that are there, the conversation's own side not among them. */
+  clients(): readonly Owner[];
+  respond(id: RequestId, answer: Answer): void;
+  onAmbiguous(method: string): void;
+}
+
+export class ServerRequests<Owner extends Asked> {
+  readonly #options: ServerRequestsOptions<Owner>;
+  readonly #open = new Map<RequestId, AbortController>();
+  /** Asked while nobody was there. */
+  readonly #waiting = new Set<() => void>();
+
+  constructor(options: ServerRequestsOptions<Owner>) {
+    this.#options = options;
+  }
+
+  async handle(id: RequestId, request: RequestBody): Promise<void> {
+    if (request.method === 'ping') return this.#options.respond(id, { kind: 'result', result: {} });
+    if (this.#open.size >= ASKS_MAX || this.#open.has(id))
+      return this.#options.respond(
+        id,
+        failure(RPC_CODE.invalidRequest, 'too many requests of this server are open, or two with one id'),
+      );
+    const abort = new AbortController();
+    this.#open.set(id, abort);
+    try {
+      const answer = await this.#ask(request, abort.signal);
+      if (!abort.signal.aborted) this.#options.respond(id, answer);
+    } catch (error) {
+      if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error));
+    } finally {
+      this.#open.delete(id);
+    }
+  }
+
+  /** `notifications/cancelled` of the server. */
+  cancelled(params: Fields | undefined): void {
+    this.#open.get(params?.['requestId'] as RequestId)?.abort(new Error('cancelled by the server'));
+  }
+
+  /** What it asked while nobody was there is asked of who has come, once that one's own request is on its way. */
+  joined(): void {
+    setImmediate(() => {
+      for (const go of this.#waiting) go();
+    });
+  }
+
+  close(reason: string): void {
+    for (const abort of this.#open.values()) abort.abort(new Error(reason));
+    for (const go of this.#waiting) go();
+  }
+
+  async #ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
+    if (this.#options.clients().length === 0) await this.#someone();
+    const owner = this.#ownerOf(request);
+    if (owner === 'ambiguous') {
+      this.#options.onAmbiguous(request.method);
+      return failure(
+        RPC_CODE.internalError,
+        `${request.method} could be for any of several clients; from now on they take turns`,
+      );
+    }
+    if (owner === null) return failure(RPC_CODE.methodNotFound, `no client is there to answer ${request.method}`);
+    const needed = CAPABILITY[request.method];
+    if (needed === undefined) return failure(RPC_CODE.methodNotFound, `${request.method} is no request of a server`);
+    if (owner.client.capabilities[needed] === undefined)
+      return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
+    const open = this.#options.requests.newestOf(owner);
+    return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
+  }
+
+  #ownerOf({ method, params }: RequestBody): Owner | 'ambiguous' | null {
+    const { requests, tasks } = this.#options;
+    const clients = this.#options.clients();
+    const task = tasks.ownerOf(relatedTask(params));
+    if (task !== undefined) return task;
+    const busy = clients.filter((client) => requests.newestOf(client) !== undefined);
+    if (busy.length === 1) return busy[0] ?? null;
+    const candidates = busy.length > 1 ? busy : clients;
+    if (candidates.length <= 1) return candidates[0] ?? null;
+    // Those who share a process have equal roots.
+    if (method === 'roots/list')
+      return candidates.find(({ client }) => client.capabilities['roots'] !== undefined) ?? null;
+    return 'ambiguous';
+  }
+
+  #someone(): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(go);
+        resolve();
+      };
+      const timer = setTimeout(go, JOIN_PATIENCE_MS);
+      timer.unref();
+      this.#waiting.add(go);
+    });
+  }
+}

@@ -1,0 +1,85 @@
+/** The stdio of a process that the supervisor owns, as a channel: a message a line. The process is not ended from here. */
+
+import type { Readable, Writable } from 'node:stream';
+import { GovernorError } from '../../core/errors.ts';
+import { LineReader } from '../wire/line-reader.ts';
+import type { Message } from '../wire/message.ts';
+import { readMessage } from '../wire/shape.ts';
+import type { Channel, ChannelListener } from './upstream.ts';
+
+/** A line longer than this is no message. The reader's memory is bounded by it. */
+const MAX_LINE_BYTES = 64 * 1024 * 1024;
+
+export interface ToolStdio {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+}
+
+export class StdioChannel implements Channel {
+  readonly kind = 'stdio';
+  readonly #stdio: ToolStdio;
+  #listener: ChannelListener | null = null;
+  #closed = false;
+  readonly #lines = new LineReader({
+    maxLineBytes: MAX_LINE_BYTES,
+    onLine: (line) => this.#read(line),
+    onTooLong: () => this.#listener?.onProblem(`a line of more than ${MAX_LINE_BYTES} bytes was dropped`),
+  });
+
+  constructor(stdio: ToolStdio) {
+    this.#stdio = stdio;
+  }
+
+  get pendingBytes(): number {
+    return this.#stdio.stdin.writableLength;
+  }
+
+  start(listener: ChannelListener): Promise<void> {
+    this.#listener = listener;
+    const { stdin, stdout } = this.#stdio;
+    stdout.on('data', (chunk: Buffer) => {
+      if (!this.#closed) this.#lines.push(chunk);
+    });
+    stdout.once('end', () => this.#end('it closed its output'));
+    stdout.once('close', () => this.#end('it closed its output'));
+    stdout.on('error', (error) => this.#end(`its output cannot be read: ${error.message}`));
+    stdin.on('error', (error) => listener.onProblem(`it does not take its input: ${error.message}`));
+    return Promise.resolve();
+  }
+
+  send(message: Message): undefined {
+    if (this.#closed) throw new GovernorError('launch_failed', 'the conversation is over');
+    // What is written to a process that has just died is lost with it; its end is what answers.
+    this.#stdio.stdin.write(`${JSON.stringify(message)}\n`);
+  }
+
+  close(): Promise<void> {
+    this.#end('closed');
+    return Promise.resolve();
+  }
+
+  #end(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#lines.clear();
+    // What the tool still prints is read and dropped, so that it never blocks on a full pipe.
+    this.#stdio.stdout.resume();
+    this.#listener?.onClose(reason);
+  }
+
+  #read(line: string): void {
+    if (this.#closed || line.trim() === '') return;
+    // Log lines on stdout are no messages, and too common to be told of one by one.
+    if (!line.trimStart().startsWith('{'))
+      return this.#listener?.onProblem('it prints what is no message on its output');
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      return this.#listener?.onProblem('a line of its output begins as a message and is no JSON');
+    }
+    const message = readMessage(value);
+    if (message.kind === 'invalid') this.#listener?.onProblem(`a line of its output is no message: ${message.problem}`);
+    else this.#listener?.onMessage(message);
+  }
+}
