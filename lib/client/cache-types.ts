@@ -153,5 +153,7 @@ export interface SecondLevel {
   invalidate(selector: Selector, signal: AbortSignal): Promise<void>;
   /** Called once: `listener` is to hear what others invalidate, and `{ all: true }` when something may have been missed. */
   listen?(listener: (selector: Selector) => void): void;
+  /** Resolves when it can be asked. Until then calls go on without it, and nothing is wrong yet. */
+  ready?(): Promise<unknown>;
   close(): Promise<void>;
 }

@@ -6,6 +6,7 @@
 import { TimeoutError, withDeadline } from '../scope/deadline.ts';
 import { matcherOf } from './cache-selector.ts';
 import type { Matcher, Selector } from './cache-selector.ts';
+import { settledWithin } from './settled-within.ts';
 import type { CacheLog, FullId, SecondLevel, SecondLevelStatistics, StoredText } from './cache-types.ts';
 
 /** Looking through a large store takes longer than reading one entry, and nobody's call waits for it. */
@@ -42,6 +43,10 @@ export class GuardedLevel {
     this.#log = log;
   }
 
+  async ready(): Promise<void> {
+    await this.#level.ready?.();
+  }
+
   /** Null when it was not asked or did not answer: then nothing may be stored there either. Never rejects. */
   async get(id: FullId): Promise<{
     readonly found: { readonly value: unknown; readonly ttlMs: number } | null;
@@ -52,6 +57,7 @@ export class GuardedLevel {
       return null;
     }
     try {
+      if (!(await this.#isReady())) return null;
       const { found, stamp } = await withDeadline((signal) => this.#level.get(id, signal), this.#timeoutMs, 'reading');
       // It was invalidated while it was read.
       if (this.#mayBeStale(id)) return null;
@@ -65,10 +71,14 @@ export class GuardedLevel {
     }
   }
 
-  /** Nobody waits for it. */
+  /**
+   * Nobody waits for it.
+   * @param stamp of `get`; null: it replaces what is there, which must not be read any more when that fails
+   */
   set(id: FullId, stored: StoredText, stamp: string | null): void {
     if (!this.#up || this.#mayBeStale(id)) {
       this.#count.skipped++;
+      if (stamp === null) void this.invalidate({ key: id.key });
       return;
     }
     void this.#set(id, stored, stamp);
@@ -93,6 +103,10 @@ export class GuardedLevel {
 
   async #set(id: FullId, stored: StoredText, stamp: string | null): Promise<void> {
     try {
+      if (!(await this.#isReady())) {
+        if (stamp === null) void this.invalidate({ key: id.key });
+        return;
+      }
       const done = await withDeadline(
         (signal) => this.#level.set(id, stored, stamp, signal),
         this.#timeoutMs,
@@ -105,7 +119,16 @@ export class GuardedLevel {
       this.#count[error instanceof TimeoutError ? 'timeouts' : 'failures']++;
       if (this.#writes && this.#up) this.#log.warn(`the second level of the cache takes no entries: ${textOf(error)}`);
       this.#writes = false;
+      if (stamp === null) void this.invalidate({ key: id.key });
     }
+  }
+
+  /** A first connection takes its time: calls wait for it no longer than for an answer, and it is no failure yet. */
+  async #isReady(): Promise<boolean> {
+    const ready = this.#level.ready?.();
+    if (ready === undefined || (await settledWithin(() => ready, this.#timeoutMs, true))) return true;
+    this.#count.skipped++;
+    return false;
   }
 
   #delete(id: FullId): void {

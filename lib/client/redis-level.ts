@@ -38,7 +38,7 @@ class RedisLevel implements SecondLevel {
   readonly #url: string;
   readonly #prefix: string;
   readonly #self = randomUUID();
-  #listener: (selector: Selector) => void = () => undefined;
+  #listener: ((selector: Selector) => void) | null = null;
   #link: Promise<RedisLink> | null = null;
   #missed = false;
   #closed = false;
@@ -50,7 +50,13 @@ class RedisLevel implements SecondLevel {
     this.#prefix = `${prefix}:${LAYOUT}`;
   }
 
+  ready(): Promise<unknown> {
+    this.#link ??= this.#connect();
+    return this.#link;
+  }
+
   listen(listener: (selector: Selector) => void): void {
+    if (this.#listener !== null) throw new GovernorError('invalid_request', 'a second level belongs to one cache');
     this.#listener = listener;
   }
 
@@ -156,7 +162,7 @@ class RedisLevel implements SecondLevel {
         () => this.#lost(),
       );
       if (this.#closed) link.close();
-      if (this.#missed) this.#listener({ all: true });
+      if (this.#missed) this.#listener?.({ all: true });
       this.#missed = false;
       return link;
     } catch (error) {
@@ -169,7 +175,7 @@ class RedisLevel implements SecondLevel {
   #lost(): void {
     this.#link = null;
     this.#missed = true;
-    if (!this.#closed) this.#listener({ all: true });
+    if (!this.#closed) this.#listener?.({ all: true });
   }
 
   #hear(message: string): void {
@@ -182,7 +188,7 @@ class RedisLevel implements SecondLevel {
     } catch {
       // Another release of Governor says it in another way: better too much than too little.
     }
-    this.#listener(selector);
+    this.#listener?.(selector);
   }
 }
 

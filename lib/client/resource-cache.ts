@@ -101,6 +101,7 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     const ttlMs = this.#ttlMs(value, pattern, options);
     const kept = this.#keep(full, value, pattern, ttlMs);
     if (kept.stored) this.#second?.set(full, { text: kept.text, ttlMs }, null);
+    else void this.#second?.invalidate({ key: full.key });
     return kept.stored;
   }
 
@@ -124,6 +125,14 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     return this.#second === null
       ? Promise.resolve({ entries, secondLevel: 'none' })
       : this.#second.invalidate(selector).then((secondLevel) => ({ entries, secondLevel }));
+  }
+
+  /**
+   * For a start: waits until the second level is connected. Nobody has to; until then calls go on without it.
+   * @throws why it cannot be connected
+   */
+  async ready(): Promise<void> {
+    await this.#second?.ready();
   }
 
   /** Removes expired entries now. */

@@ -8,9 +8,15 @@ export class FakeLevel implements SecondLevel {
   readonly log: string[] = [];
   /** What the next calls do instead of answering. */
   trouble: 'none' | 'fails' | 'hangs' | 'refuses writes' = 'none';
+  /** Settles when it is connected. */
+  connection: Promise<unknown> = Promise.resolve();
   epoch = 0;
   closed = false;
   #listener: (selector: Selector) => void = () => undefined;
+
+  ready(): Promise<unknown> {
+    return this.connection;
+  }
 
   async get(id: FullId): Promise<{ found: StoredText | null; stamp: string }> {
     this.log.push(`get ${id.key}`);

@@ -246,10 +246,18 @@ t.test('nobody there, somebody else there', async (t) => {
   const { port } = server.address() as { port: number };
   for (const url of ['unix:///nowhere/redis.sock', `redis://127.0.0.1:${port}`]) {
     const one = replica(t, url, { a: 1 });
+    await t.rejects(one.cache.ready(), Error, url);
     t.equal(await one.load('a'), 1, url);
     t.equal(one.cache.statistics().secondLevel?.state, 'down');
     t.equal(one.said.length, 1);
   }
+});
+
+t.test('a level belongs to one cache', async (t) => {
+  const level = redisLevel({ url: 'redis://127.0.0.1:1' });
+  const cache = new ResourceCache({ secondLevel: level });
+  t.teardown(() => cache.close());
+  t.throws(() => new ResourceCache({ secondLevel: level }), isGovernorError('invalid_request'));
 });
 
 t.test('a URL that is none', async (t) => {

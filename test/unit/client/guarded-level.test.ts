@@ -121,6 +121,53 @@ t.test('slow: the call goes on after the time-out', async (t) => {
   t.match(cache.statistics().secondLevel, { timeouts: 1, failures: 0, state: 'down' });
 });
 
+t.test('while it connects for the first time calls go on, and nothing is wrong', async (t) => {
+  const { cache, level, time, load, said } = stand(t);
+  const connection = gate<undefined>();
+  level.connection = connection.passed;
+  const loading = load('a');
+  await time.pass(249);
+  t.equal(cache.statistics().loads, 0);
+  await time.pass(1);
+  t.equal(await loading, 'value of a');
+  t.same(said, []);
+  t.same(level.log, []);
+  t.match(cache.statistics().secondLevel, { state: 'up', skipped: 1, timeouts: 0, failures: 0 });
+  const second = load('b');
+  connection.open(undefined);
+  t.equal(await second, 'value of b');
+  t.same(level.log.slice(0, 1), ['get b']);
+  level.connection = Promise.reject(new Error('ECONNREFUSED'));
+  level.connection.catch(() => undefined);
+  await load('c');
+  t.same(said, [`${DOWN}ECONNREFUSED`]);
+});
+
+t.test('what was to be replaced there, and was not, is not read any more', async (t) => {
+  const { cache, level, time, load } = stand(t);
+  await load('a', 'old');
+  await settled();
+  level.trouble = 'refuses writes';
+  t.equal(cache.set('a', 'new'), true);
+  await settled();
+  t.notOk(level.stored.has('a'), 'rather nothing than the old one');
+  level.trouble = 'none';
+  await load('b', 'old');
+  await settled();
+  level.trouble = 'fails';
+  await load('c');
+  cache.set('b', 'new');
+  t.equal(cache.statistics().secondLevel?.pendingInvalidations, 1);
+  level.trouble = 'none';
+  await time.pass(1_000);
+  t.notOk(level.stored.has('b'), 'made up for, too');
+  await load('d', 'old');
+  await settled();
+  t.equal(cache.set('d', 'new', { ttlMs: 0 }), false);
+  await settled();
+  t.notOk(level.stored.has('d'), 'not to be kept: not there either');
+});
+
 t.test('one that takes no entries is still read, and says so once', async (t) => {
   const { cache, level, load, said } = stand(t);
   level.trouble = 'refuses writes';
