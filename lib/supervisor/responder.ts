@@ -151,7 +151,7 @@ function confirm(run: Run, decision: Entering): Confirmation {
 async function act(run: Run, decision: Entering, action: Action): Promise<string | undefined> {
   if (action === 'notify') {
     const listeners =
-      run.notifyPressure?.(
+      run.channel?.notify(
         JSON.stringify({
           resource: decision.resource,
           stage: decision.to,
