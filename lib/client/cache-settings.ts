@@ -49,6 +49,9 @@ export function cacheSettings(options: CacheOptions): CacheSettings {
     wallMs: () => Date.now(),
     ...given,
   };
+  for (const name of ['firstLevelTtlMs', 'secondLevelTimeoutMs'] as const)
+    if (given[name] !== undefined && given.secondLevel === undefined)
+      throw new GovernorError('invalid_request', `${name} is given, but no secondLevel`);
   checkedMs('ttlMs', settings.ttlMs, 0);
   checkedMs('sweepIntervalMs', settings.sweepIntervalMs, 1);
   checkedMs('firstLevelTtlMs', settings.firstLevelTtlMs, 1);

@@ -80,7 +80,7 @@ class RedisLevel implements SecondLevel {
       return done === 1;
     }
     await client.set(key, text, { expiration: { type: 'PX', value: milliseconds } });
-    await this.#publish({ key: id.key }, signal);
+    await this.#publish(client, { key: id.key });
     return true;
   }
 
@@ -93,7 +93,7 @@ class RedisLevel implements SecondLevel {
     const { client } = await this.#connected(signal);
     await client.set(this.#epochKey, randomUUID());
     // Told before, so that it is out of others' memory soon; and after, because they may have read it again meanwhile.
-    await this.#publish(selector, signal);
+    await this.#publish(client, selector);
     const matches = matcherOf(selector);
     const byHash = 'key' in selector ? hashOf(selector.key) : null;
     let cursor = '0';
@@ -104,7 +104,7 @@ class RedisLevel implements SecondLevel {
       if (found.length > 0) await client.unlink(found);
       ({ cursor } = step);
     } while (cursor !== '0');
-    await this.#publish(selector, signal);
+    await this.#publish(client, selector);
   }
 
   async close(): Promise<void> {
@@ -138,8 +138,7 @@ class RedisLevel implements SecondLevel {
     return `${quoteGlob(this.#prefix)}:e:${group}:*:${hash}`;
   }
 
-  async #publish(selector: Selector, signal: AbortSignal): Promise<void> {
-    const { client } = await this.#connected(signal);
+  async #publish(client: RedisLink['client'], selector: Selector): Promise<void> {
     await client.publish(this.#channel, JSON.stringify({ from: this.#self, selector }));
   }
 

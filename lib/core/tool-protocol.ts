@@ -55,7 +55,7 @@ export function parseToolMessage(line: string): ToolMessage | null {
   const fields = parseObject(line);
   switch (fields?.['type']) {
     case 'hello':
-      return isCount(fields['version']) ? { type: 'hello', version: fields['version'] } : null;
+      return isCount(fields['version']) && fields['version'] > 0 ? { type: 'hello', version: fields['version'] } : null;
     case 'holds':
       return isCount(fields['handles']) ? { type: 'holds', handles: fields['handles'] } : null;
     case 'cleaned': {

@@ -145,6 +145,36 @@ t.test('Redis', { skip, timeout: patience(120_000) }, async (t) => {
     t.notMatch(await raw('KEYS *'), /e::k:/);
   });
 
+  t.test('who has read before an invalidation cannot store after it, heard of it or not', async (t) => {
+    const { url, raw } = await fresh(t);
+    const [one, two] = [redisLevel({ url }), redisLevel({ url })];
+    t.teardown(async () => {
+      await one.close();
+      await two.close();
+    });
+    const id = { key: 'k', uri: 'u', group: '' };
+    const stored = { text: '1', ttlMs: 60_000 };
+    const signal = (): AbortSignal => new AbortController().signal;
+    const heard: object[] = [];
+    one.listen?.((selector) => void heard.push(selector));
+    const before = await one.get(id, signal());
+    t.same(before, { found: null, stamp: '' });
+    await two.invalidate({ uri: 'another' }, signal());
+    t.equal(await one.set(id, stored, before.stamp, signal()), false, 'whatever was invalidated: rather too much');
+    t.notMatch(await raw('KEYS *'), /:e:/);
+    await waitFor('it to be told before and after', () => heard.length === 2);
+    t.same(heard, [{ uri: 'another' }, { uri: 'another' }]);
+    const after = await one.get(id, signal());
+    t.not(after.stamp, before.stamp);
+    t.equal(await one.set(id, stored, after.stamp, signal()), true);
+    t.match(await two.get(id, signal()), { found: { text: '1' }, stamp: after.stamp });
+    await raw(`DEL governor:cache:1:epoch`);
+    await two.invalidate({ uri: 'another' }, signal());
+    t.equal(await one.set(id, stored, after.stamp, signal()), false, 'also when Redis had forgotten the epoch');
+    await two.delete(id, signal());
+    t.match(await one.get(id, signal()), { found: null });
+  });
+
   t.test('what is set is seen by others at once', async (t) => {
     const { url } = await fresh(t);
     const [one, two] = [replica(t, url, { a: 'old' }), replica(t, url, { a: 'old' })];

@@ -6,6 +6,7 @@ import type { Selector } from '../../../lib/client/cache-selector.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { manualClock, type ManualClock } from '../../helpers/manual-clock.ts';
 import { manualTime, settled } from '../../helpers/manual-time.ts';
+import { FakeLevel } from '../../helpers/fake-level.ts';
 import { gate } from '../../helpers/pool.ts';
 
 interface Stand {
@@ -406,8 +407,10 @@ t.test('numbers and templates that are none', async (t) => {
     { maxEntries: 1.5 },
     { maxBytes: 0 },
     { sweepIntervalMs: 0 },
-    { firstLevelTtlMs: 0 },
-    { secondLevelTimeoutMs: 0 },
+    { firstLevelTtlMs: 0, secondLevel: new FakeLevel() },
+    { secondLevelTimeoutMs: 0, secondLevel: new FakeLevel() },
+    { firstLevelTtlMs: 1_000 },
+    { secondLevelTimeoutMs: 1_000 },
     { patterns: [{ template: 'a{b', ttlMs: 1 }] },
     { patterns: [{ template: 'a', ttlMs: -1 }] },
   ] satisfies CacheOptions[])

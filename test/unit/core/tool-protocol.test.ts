@@ -20,6 +20,7 @@ t.test('what a tool says', async (t) => {
     '{"type":"hello"}',
     '{"type":"hello","version":"1"}',
     '{"type":"hello","version":-1}',
+    '{"type":"hello","version":0}',
     '{"type":"holds","handles":1.5}',
     '{"type":"holds","handles":1e400}',
     '{"type":"cleaned","id":1,"held":1,"closed":1}',
