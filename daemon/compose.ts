@@ -1,6 +1,6 @@
 /** The only place that builds real objects: opens the rooms in order, joins them, and closes them in reverse. */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Registry as MetricsRegistry } from 'prom-client';
 import type { Config } from '../config/config.ts';
@@ -21,6 +21,7 @@ import { selectBackend } from '../lib/os/select.ts';
 import { acquireInstanceLock } from '../lib/process/instance-lock.ts';
 import { Ledger } from '../lib/process/ledger.ts';
 import { Rendezvous, unansweredLaunchers } from '../lib/process/rendezvous.ts';
+import { withDeadline } from '../lib/scope/deadline.ts';
 import { Scope } from '../lib/scope/scope.ts';
 import { reconcile } from '../lib/supervisor/reconcile.ts';
 import { Registry } from '../lib/supervisor/registry.ts';
@@ -117,9 +118,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
   const tempRoot = chooseTempRoot(config.daemon.tempRoot);
-  // The same name for the same state directory, so that the next daemon finds the groups of this one.
-  const groupName = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
-  const selection = { instance: groupName, tempRoot };
+  const selection = { instance: lock.instance, tempRoot };
   const { backend, report } = await selectBackend({
     ...selection,
     ...(config.daemon.backend === 'auto' ? {} : { forced: config.daemon.backend }),
@@ -170,11 +169,17 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
+  /** Launches that an earlier daemon did not finish are settled; never rejects. */
+  let interrupted: Promise<void> = Promise.resolve();
   const shutdown = installShutdown({
     terminal: options.foreground && process.stdin.isTTY,
     close: async (mode: ShutdownMode) => {
       state = 'stopping';
       rendezvous?.close();
+      // Before the tools are stopped: one of them may be among those launches.
+      await withDeadline(() => interrupted, ROOM_DEADLINE_MS, 'interrupted launches').catch((error: unknown) =>
+        log.error({ err: error }, 'the next daemon will look after them'),
+      );
       await registry.close(mode);
       recorder.record({ kind: 'daemon', event: 'stop', detail: { mode } });
     },
@@ -241,9 +246,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     }),
     onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
   });
-  rendezvous.caughtUp
-    .then(afterwards)
-    .catch((error: unknown) => log.error({ err: error }, 'an interrupted launch could not be cleaned up after'));
+  interrupted = rendezvous.caughtUp.then(afterwards);
   registry.autostart();
   state = 'ready';
   onConfigChange = () => reload('file change');

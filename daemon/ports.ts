@@ -16,6 +16,7 @@ import { selectBackend } from '../lib/os/select.ts';
 import { destroyStaleSockets } from '../lib/os/stale-sockets.ts';
 import { createRunDirectory, removeRunDirectory } from '../lib/os/tempdir.ts';
 import { seesDirectory } from '../lib/os/tmpfs.ts';
+import { stateOfInstance } from '../lib/process/instance-lock.ts';
 import type { Ledger } from '../lib/process/ledger.ts';
 import { launchManaged } from '../lib/process/managed-launch.ts';
 import { openPressureChannel } from '../lib/process/pressure-channel.ts';
@@ -63,6 +64,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     facts: procfsFacts,
     backend: input.backend,
     backendFor: createBackendFinder(input),
+    isDeadInstance: async (instance) => (await stateOfInstance(instance)) === 'dead',
     host: () => ({ ...input.report, totals: totals.latest() }),
     baseEnvironment: baseEnvironment(process.env),
     defaultCwd: process.cwd(),
