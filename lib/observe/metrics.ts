@@ -42,6 +42,7 @@ const INVENTORY_KINDS = new Set([
   'temp_bytes',
   'memory_bytes',
   'cgroups',
+  'handles',
 ]);
 const STRATEGIES = new Set(['restart', 'restart-on-demand', 'degrade', 'stop']);
 

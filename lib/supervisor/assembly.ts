@@ -2,8 +2,9 @@
  * Acquires what a run needs, in order, and puts one finalizer on its scope for each step; closing the scope is then the
  * cleanup of design section 6 by construction. A half-built run closes exactly what it had acquired.
  *
- * Acquired:  ledger entry · temp dir · containment (memory, CPU) · pressure channel · monitor · process · connection
- * Released:  0 brakes · 1 connection · 2 process · monitor · pressure · 3/4 containment · 5 temp dir · ledger entry
+ * Acquired:  ledger entry · temp dir · containment (memory, CPU) · pressure channel · monitor · process · connection ·
+ *            handles that the tool registers
+ * Released:  0 brakes · 1 handles · 1 connection · 2 process · monitor · pressure · 3/4 containment · 5 temp dir · ledger entry
  */
 
 import { isolatedElsewhere } from '../core/elsewhere.ts';
@@ -96,8 +97,8 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     entry = { ...entry, containment: containment.record };
     progress('contained');
     release.addContainment(containment);
-    const pressure = await ports.pressure.open(`${tempDir}.sock`);
-    scope.add('pressure channel', () => pressure.close(), STEP_DEADLINE_MS);
+    const channel = await ports.pressure.open(`${tempDir}.sock`);
+    scope.add('pressure channel', () => channel.close(), STEP_DEADLINE_MS);
     const run = new Run(
       {
         id: runId,
@@ -118,7 +119,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
       },
       ports,
     );
-    run.notifyPressure = (message) => pressure.notify(message);
+    run.channel = channel;
     run.outcomes = await containment.limits.apply(run.enforced);
     ending = new Ending(run, ports);
     return {
@@ -128,7 +129,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
         TMPDIR: tempDir,
         GOVERNOR_RUN: containment.record.cookie,
         GOVERNOR_TOOL: definition.name,
-        ...pressure.variables,
+        ...channel.variables,
       },
       prefix: containment.wrap,
       progress,
@@ -169,6 +170,7 @@ export function addProcess(assembled: Assembled): void {
   const { run, ending } = assembled;
   run.init.scope.add('2 process', () => ending.terminate(), PROCESS_DEADLINE_MS);
   addConnection(assembled);
+  run.init.scope.add('1 handles', () => ending.closeHandles(), PROCESS_DEADLINE_MS);
   run.init.scope.add('0 brakes', () => run.init.containment.brakes.lift(), STEP_DEADLINE_MS);
 }
 

@@ -9,6 +9,7 @@ import type { ProcessFacts } from '../process/facts.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import type { ManagedLaunch, ManagedProcess } from '../process/managed-launch.ts';
 import type { ToolDefinition } from './governor.ts';
+import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Target, TerminateOptions, Termination } from '../process/terminate.ts';
 
 export interface Log {
@@ -55,12 +56,10 @@ export interface LastWordPort {
   open(pid: number): { write(line: string): boolean; close(): void } | null;
 }
 
-/** Pressure notices to the tool, in systemd's MEMORY_PRESSURE_WATCH form. */
+/** Pressure notices to the tool, in systemd's MEMORY_PRESSURE_WATCH form, and the handles that it registered. */
 export interface PressurePort {
   /** Listens at `path`; variables for the tool's environment. */
-  open(
-    path: string,
-  ): Promise<{ readonly variables: Readonly<Record<string, string>>; notify(message: string): number; close(): void }>;
+  open(path: string): Promise<PressureChannel>;
 }
 
 /** What an MCP server told in its handshake. */

@@ -49,9 +49,9 @@ export async function rebuild(
   release.addLedger();
   release.addTemp(entry.tempDir);
   release.addContainment(containment);
-  const pressure = await ports.pressure.open(`${entry.tempDir}.sock`);
-  scope.add('pressure channel', () => pressure.close(), 1_000);
-  run.notifyPressure = (message) => pressure.notify(message);
+  const channel = await ports.pressure.open(`${entry.tempDir}.sock`);
+  scope.add('pressure channel', () => channel.close(), 1_000);
+  run.channel = channel;
   run.leader = entry.leader;
   run.outcomes = await containment.limits.apply(run.enforced);
   run.state = 'running';

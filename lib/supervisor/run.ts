@@ -18,6 +18,7 @@ import type { UsageRecord } from '../core/usage.ts';
 import type { Containment, LimitOutcome, RunSample } from '../os/backend.ts';
 import type { ExitInfo } from '../process/exit.ts';
 import type { ManagedProcess } from '../process/managed-launch.ts';
+import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { Connection, SupervisorPorts } from './ports.ts';
@@ -90,7 +91,8 @@ export class Run {
   leader: ProcessIdentity | null = null;
   process: ManagedProcess | null = null;
   connection: Connection | null = null;
-  notifyPressure: ((message: string) => number) | null = null;
+  /** Where the tool hears of pressure, and has registered handles. */
+  channel: PressureChannel | null = null;
   exit: ExitInfo = 'unknown';
   last: UsageRecord | null = null;
   /** The kernel has killed a process of it for lack of memory. */
@@ -250,7 +252,8 @@ export class Run {
    */
   inventory(fresh: boolean): Inventory {
     const sample = this.#look(fresh);
-    const inventory: Record<string, number> = { processes: this.init.containment.membership.members().length };
+    const processes = this.init.containment.membership.members().length;
+    const inventory: Record<string, number> = { processes };
     const add = (kind: string, reading: { kind: string; value?: number; inodes?: number }): void => {
       if (reading.kind === 'measured' && reading.value !== undefined) inventory[kind] = reading.value;
     };
@@ -260,6 +263,8 @@ export class Run {
     add('temp_bytes', sample.tempStorage);
     if (sample.tempStorage.kind === 'measured' && sample.tempStorage.inodes !== undefined)
       inventory['temp_files'] = sample.tempStorage.inodes;
+    const handles = processes === 0 ? 0 : (this.channel?.handles ?? 0);
+    if (handles > 0) inventory['handles'] = handles;
     inventory['cgroups'] = this.init.containment.record.directories.length;
     return inventory;
   }
