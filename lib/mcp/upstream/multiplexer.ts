@@ -106,6 +106,7 @@ class Multiplexer implements Upstream, Shared {
 
   attach(client: Client): Session {
     const attachment = new Attachment(client, this);
+    if (client.internal === true) return attachment;
     if (this.state.kind === 'ready' || this.state.kind === 'initializing') this.clients.add(attachment);
     this.#asked.joined();
     return attachment;

@@ -4,6 +4,14 @@ import type { Answer, Fields, NotificationBody, RequestBody, RequestId } from '.
 import type { Exchange } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
 
+/** What can make a server ask its client something. Lists and the like cannot: they take no turns, and are nobody's question. */
+export const CALLS: ReadonlySet<string> = new Set([
+  'tools/call',
+  'prompts/get',
+  'resources/read',
+  'completion/complete',
+]);
+
 export interface OpenRequest<Owner> {
   readonly id: number;
   readonly owner: Owner;
@@ -66,6 +74,13 @@ export class OpenRequests<Owner> {
   newestOf(owner: Owner): OpenRequest<Owner> | undefined {
     let newest: OpenRequest<Owner> | undefined;
     for (const request of this.#byOwner.get(owner) ?? []) newest = request;
+    return newest;
+  }
+
+  /** The newest of an owner that can make the server ask. */
+  newestCallOf(owner: Owner): OpenRequest<Owner> | undefined {
+    let newest: OpenRequest<Owner> | undefined;
+    for (const request of this.#byOwner.get(owner) ?? []) if (CALLS.has(request.method)) newest = request;
     return newest;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Requests of a legacy server: sampling, elicitation, roots. On stdio nothing says for whose request they are, so: the task that they name;
- * else the one client that has requests open; else the one client that is there. Where that leaves several, the server gets an error, and
+ * else the one client that has calls open; else the one with any request open; else the one client that is there. Where that leaves several, the server gets an error, and
  * from then on requests of different clients are not overlapped (`onAmbiguous`).
  */
 
@@ -96,7 +96,8 @@ export class ServerRequests<Owner extends Asked> {
     if (needed === undefined) return failure(RPC_CODE.methodNotFound, `${request.method} is no request of a server`);
     if (owner.client.capabilities[needed] === undefined)
       return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
-    const open = this.#options.requests.newestOf(owner);
+    const { requests } = this.#options;
+    const open = requests.newestCallOf(owner) ?? requests.newestOf(owner);
     return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
   }
 
@@ -105,7 +106,8 @@ export class ServerRequests<Owner extends Asked> {
     const clients = this.#options.clients();
     const task = tasks.ownerOf(relatedTask(params));
     if (task !== undefined) return task;
-    const busy = clients.filter((client) => requests.newestOf(client) !== undefined);
+    const calling = clients.filter((client) => requests.newestCallOf(client) !== undefined);
+    const busy = calling.length > 0 ? calling : clients.filter((client) => requests.newestOf(client) !== undefined);
     if (busy.length === 1) return busy[0] ?? null;
     const candidates = busy.length > 1 ? busy : clients;
     if (candidates.length <= 1) return candidates[0] ?? null;
