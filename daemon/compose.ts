@@ -25,6 +25,7 @@ import { withDeadline } from '../lib/scope/deadline.ts';
 import { Scope } from '../lib/scope/scope.ts';
 import { reconcile } from '../lib/supervisor/reconcile.ts';
 import { Registry } from '../lib/supervisor/registry.ts';
+import { serveRun } from '../lib/supervisor/served.ts';
 import { createAuditReader } from './api/audit-reader.ts';
 import { banner } from './banner.ts';
 import { resolveLocations } from './cli/locations.ts';
@@ -36,6 +37,8 @@ import { createLaunchDoor } from './launch-door.ts';
 import { createPorts } from './ports.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
 import { restoreDefinition } from './restore-definition.ts';
+import { createMcp } from './mcp.ts';
+import type { Mcp } from './mcp.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
@@ -110,7 +113,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   const metrics = createMetrics({
     registry: new MetricsRegistry(),
     version: governorVersion(),
-    snapshot: () => toolSnapshots(registry, ports),
+    snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
@@ -134,6 +137,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     self,
     config,
     root,
+    connect: (process, settings) => mcp.pool.connect(process, settings),
   });
 
   const registry: Registry = new Registry({
@@ -157,7 +161,11 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
       if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
     },
     onForgotten: (tool) => metrics.removeTool(tool),
+    onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
+    onTools: () => mcp.pool.refresh(),
   });
+  const { separator } = config.daemon.mcp;
+  const mcp: Mcp = createMcp({ registry, stateDir, clock: CLOCK, log, separator });
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
@@ -202,6 +210,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     version: governorVersion(),
     instance,
     logger: log,
+    mcp: mcp.front,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);

@@ -25,7 +25,6 @@ import { terminate } from '../lib/process/terminate.ts';
 import type { Scope } from '../lib/scope/scope.ts';
 import type { Log, SupervisorPorts, TempDirPort } from '../lib/supervisor/ports.ts';
 import { baseEnvironment } from './base-environment.ts';
-import { governorVersion } from './cli/version.ts';
 
 export interface PortsInput {
   readonly clock: Clock;
@@ -39,6 +38,8 @@ export interface PortsInput {
   readonly self: ProcessIdentity;
   readonly config: Config;
   readonly root: Scope;
+  /** The conversation with a managed tool. */
+  readonly connect: SupervisorPorts['connect']['connect'];
 }
 
 export function createPorts(input: PortsInput): SupervisorPorts {
@@ -70,14 +71,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     resolveCommand,
     launch: launchManaged,
     terminate,
-    connect: {
-      // Loaded with the first managed tool: the SDK is 4 MB that a daemon of direct runs alone need not carry.
-      async connect(process, { timeoutMs, onProtocolError }) {
-        if (process === null) throw new GovernorError('unsupported', 'servers elsewhere are not spoken with yet');
-        const { handshake } = await import('../lib/mcp/handshake.ts');
-        return handshake(process, { timeoutMs, onProtocolError, version: governorVersion() });
-      },
-    },
+    connect: { connect: (process, options) => input.connect(process, options) },
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,
