@@ -69,6 +69,13 @@ export class OpenRequests<Owner> {
     return newest;
   }
 
+  /** The newest that may have made the server ask; else the newest. */
+  newestOfKind(owner: Owner, isMeant: (method: string) => boolean): OpenRequest<Owner> | undefined {
+    let newest: OpenRequest<Owner> | undefined;
+    for (const request of this.#byOwner.get(owner) ?? []) if (isMeant(request.method)) newest = request;
+    return newest ?? this.newestOf(owner);
+  }
+
   /** Owners that have requests open. */
   owners(): readonly Owner[] {
     return [...this.#byOwner.keys()];

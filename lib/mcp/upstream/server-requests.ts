@@ -8,6 +8,7 @@ import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts'
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client } from '../wire/session.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
+import { busyClients, isCall } from './busy.ts';
 import type { OpenRequests } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
 import type { TaskOwners } from './task-owners.ts';
@@ -98,7 +99,7 @@ export class ServerRequests<Owner extends Asked> {
     if (needed === undefined) return failure(RPC_CODE.methodNotFound, `${request.method} is no request of a server`);
     if (owner.client.capabilities[needed] === undefined)
       return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
-    const open = this.#options.requests.newestOf(owner);
+    const open = this.#options.requests.newestOfKind(owner, isCall);
     return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
   }
 
@@ -107,7 +108,7 @@ export class ServerRequests<Owner extends Asked> {
     const clients = this.#options.clients();
     const task = tasks.ownerOf(relatedTask(params));
     if (task !== undefined) return task;
-    const busy = clients.filter((client) => requests.newestOf(client) !== undefined);
+    const busy = busyClients(clients, requests);
     if (busy.length === 1) return busy[0] ?? null;
     const candidates = busy.length > 1 ? busy : clients;
     if (candidates.length <= 1) return candidates[0] ?? null;
