@@ -165,7 +165,14 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onTools: () => mcp.pool.refresh(),
   });
   const { separator } = config.daemon.mcp;
-  const mcp: Mcp = createMcp({ registry, stateDir, clock: CLOCK, log, separator });
+  const mcp: Mcp = createMcp({
+    registry,
+    stateDir,
+    clock: CLOCK,
+    log,
+    separator,
+    onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
+  });
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
@@ -195,6 +202,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
 
   const api = await createApi({
     governor: registry,
+    contextCalls: () => mcp.calls(),
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
     audit: createAuditReader(

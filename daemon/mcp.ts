@@ -3,6 +3,9 @@
 import { createMcpFront } from '../lib/mcp/front/front.ts';
 import type { McpFront } from '../lib/mcp/front/front.ts';
 import { openCatalogueStore } from '../lib/mcp/pool/catalogue-store.ts';
+import { Accounts } from '../lib/mcp/calls/account.ts';
+import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
+import { createCallGuard } from '../lib/mcp/calls/guard.ts';
 import { createConnector } from '../lib/mcp/connect.ts';
 import { Pool } from '../lib/mcp/pool/pool.ts';
 import type { HttpTarget } from '../lib/mcp/upstream/http-channel.ts';
@@ -21,22 +24,32 @@ export interface McpInput {
   readonly log: Log;
   /** Between the names of a server and its tool. */
   readonly separator: string;
+  onCall(record: CallRecord): void;
 }
 
 export interface Mcp {
   readonly pool: Pool;
   readonly front: McpFront;
+  /** By context, also of those that have ended, for a while. */
+  calls(): readonly ContextAccount[];
 }
 
-export function createMcp({ registry, stateDir, clock, log, separator }: McpInput): Mcp {
+export function createMcp({ registry, stateDir, clock, log, separator, onCall }: McpInput): Mcp {
   const info = { name: 'governor', version: governorVersion() };
   const now = (): number => clock.monotonicMs();
+  const accounts = new Accounts();
   const pool = new Pool({
     tools: serveRegistry(registry),
     connector: createConnector({ version: governorVersion(), monotonicMs: now, remote: openRemote }),
     store: openCatalogueStore(`${stateDir}/catalogues`, (problem) => log.warn({ problem }, 'a kept catalogue')),
     log,
-    guard: null,
+    guard: createCallGuard({
+      monotonicMs: now,
+      onCall: (record) => {
+        accounts.add(record);
+        onCall(record);
+      },
+    }),
     governor: {
       info,
       // What it can pass on to whichever client a request of the server's belongs to.
@@ -45,7 +58,7 @@ export function createMcp({ registry, stateDir, clock, log, separator }: McpInpu
     monotonicMs: now,
   });
   const gateway = createGateway({ servers: pool, info, separator, now });
-  return { pool, front: createMcpFront({ gateway, logger: log, now }) };
+  return { pool, front: createMcpFront({ gateway, logger: log, now }), calls: () => accounts.all() };
 }
 
 /** Loaded with the first server elsewhere: the SDK is 4 MB that a daemon of local tools need not carry. */

@@ -39,6 +39,7 @@ export class PoolSession implements Session, Member {
   #waking: Promise<Attachment> | null = null;
   /** Undefined: to be asked for. */
   #roots: string | null | undefined;
+  #rootsUntold = false;
   #level: string | null = null;
   readonly #subscriptions = new Map<string, RequestBody>();
   /** Requests under way that told their log level (modern clients). */
@@ -68,8 +69,11 @@ export class PoolSession implements Session, Member {
   notify(notification: NotificationBody): void {
     if (notification.method === 'notifications/roots/list_changed') {
       this.#roots = undefined;
-      // Others share its process for roots that are no longer its own.
-      if (this.#attachment?.process.run.context === null) return this.#leaveProcess();
+      // Others share its process for roots that are no longer its own: told is the one that its roots lead to now.
+      if (this.#attachment?.process.run.context === null) {
+        this.#rootsUntold = true;
+        return this.#leaveProcess();
+      }
     }
     // A server that sleeps has nothing to be told of.
     this.#attachment?.session.notify(notification);
@@ -167,8 +171,9 @@ export class PoolSession implements Session, Member {
   }
 
   #restore({ process, session }: Attachment): void {
-    if (process.rootsUnasked && hasRoots(this.client)) {
+    if ((process.rootsUnasked || this.#rootsUntold) && hasRoots(this.client)) {
       process.rootsUnasked = false;
+      this.#rootsUntold = false;
       session.notify({ method: 'notifications/roots/list_changed' });
     }
     if (this.client.era !== 'legacy') return;

@@ -9,10 +9,11 @@ import type { Conversation } from './conversation.ts';
 import { requestMeta } from './handshake.ts';
 import { isLogLevel, uriOf } from './interests.ts';
 import type { Interests } from './interests.ts';
-import { CALLS } from './open-requests.ts';
 import type { TaskOwners } from './task-owners.ts';
 import type { Turns } from './turns.ts';
 
+/** What can make a server ask its client something. Lists and the like need no turn. */
+const TAKE_TURNS: ReadonlySet<string> = new Set(['tools/call', 'prompts/get', 'resources/read', 'completion/complete']);
 const DONE: Answer = { kind: 'result', result: {} };
 
 /** What the clients of one server share. */
@@ -95,7 +96,7 @@ export class Attachment implements Session {
 
   async #inTurn(request: RequestBody, exchange: Exchange): Promise<Answer> {
     const { takesTurns, turns, tasks } = this.#shared;
-    const waits = takesTurns && CALLS.has(request.method);
+    const waits = takesTurns && TAKE_TURNS.has(request.method);
     if (waits && !(await this.#turn(exchange.signal)))
       return failure(RPC_CODE.internalError, 'cancelled before its turn');
     try {

@@ -4,14 +4,6 @@ import type { Answer, Fields, NotificationBody, RequestBody, RequestId } from '.
 import type { Exchange } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
 
-/** What can make a server ask its client something. Lists and the like cannot: they take no turns, and are nobody's question. */
-export const CALLS: ReadonlySet<string> = new Set([
-  'tools/call',
-  'prompts/get',
-  'resources/read',
-  'completion/complete',
-]);
-
 export interface OpenRequest<Owner> {
   readonly id: number;
   readonly owner: Owner;
@@ -77,11 +69,11 @@ export class OpenRequests<Owner> {
     return newest;
   }
 
-  /** The newest of an owner that can make the server ask. */
-  newestCallOf(owner: Owner): OpenRequest<Owner> | undefined {
+  /** The newest that may have made the server ask; else the newest. */
+  newestOfKind(owner: Owner, isMeant: (method: string) => boolean): OpenRequest<Owner> | undefined {
     let newest: OpenRequest<Owner> | undefined;
-    for (const request of this.#byOwner.get(owner) ?? []) if (CALLS.has(request.method)) newest = request;
-    return newest;
+    for (const request of this.#byOwner.get(owner) ?? []) if (isMeant(request.method)) newest = request;
+    return newest ?? this.newestOf(owner);
   }
 
   /** Owners that have requests open. */

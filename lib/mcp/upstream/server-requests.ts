@@ -1,6 +1,6 @@
 /**
  * Requests of a legacy server: sampling, elicitation, roots. On stdio nothing says for whose request they are, so: the task that they name;
- * else the one client that has calls open; else the one with any request open; else the one client that is there. Where that leaves several, the server gets an error, and
+ * else the one client that has requests open; else the one client that is there. Where that leaves several, the server gets an error, and
  * from then on requests of different clients are not overlapped (`onAmbiguous`).
  */
 
@@ -8,6 +8,7 @@ import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts'
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client } from '../wire/session.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
+import { busyClients, isCall } from './busy.ts';
 import type { OpenRequests } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
 import type { TaskOwners } from './task-owners.ts';
@@ -33,6 +34,8 @@ export interface ServerRequestsOptions<Owner extends Asked> {
   clients(): readonly Owner[];
   respond(id: RequestId, answer: Answer): void;
   onAmbiguous(method: string): void;
+  /** A failure of ours, of which the server hears nothing. */
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
 export class ServerRequests<Owner extends Asked> {
@@ -58,7 +61,7 @@ export class ServerRequests<Owner extends Asked> {
       const answer = await this.#ask(request, abort.signal);
       if (!abort.signal.aborted) this.#options.respond(id, answer);
     } catch (error) {
-      if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error));
+      if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error, this.#options));
     } finally {
       this.#open.delete(id);
     }
@@ -96,8 +99,7 @@ export class ServerRequests<Owner extends Asked> {
     if (needed === undefined) return failure(RPC_CODE.methodNotFound, `${request.method} is no request of a server`);
     if (owner.client.capabilities[needed] === undefined)
       return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
-    const { requests } = this.#options;
-    const open = requests.newestCallOf(owner) ?? requests.newestOf(owner);
+    const open = this.#options.requests.newestOfKind(owner, isCall);
     return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
   }
 
@@ -106,8 +108,7 @@ export class ServerRequests<Owner extends Asked> {
     const clients = this.#options.clients();
     const task = tasks.ownerOf(relatedTask(params));
     if (task !== undefined) return task;
-    const calling = clients.filter((client) => requests.newestCallOf(client) !== undefined);
-    const busy = calling.length > 0 ? calling : clients.filter((client) => requests.newestOf(client) !== undefined);
+    const busy = busyClients(clients, requests);
     if (busy.length === 1) return busy[0] ?? null;
     const candidates = busy.length > 1 ? busy : clients;
     if (candidates.length <= 1) return candidates[0] ?? null;
