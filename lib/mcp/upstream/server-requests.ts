@@ -1,13 +1,15 @@
 /**
  * Requests of a legacy server: sampling, elicitation, roots. On stdio nothing says for whose request they are, so: the task that they name;
- * else the one client that has requests open; else the one client that is there. Where that leaves several, the server gets an error, and
- * from then on requests of different clients are not overlapped (`onAmbiguous`).
+ * else the one client that has requests open which can make a server ask; else the one that has any open; else the one client that is
+ * there. Where that leaves several, the server gets an error, and from then on requests of different clients are not overlapped
+ * (`onAmbiguous`). A progress token in them says nothing: it is the server's own, for what its client reports.
  */
 
 import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client } from '../wire/session.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
+import { MAKES_ASK } from './open-requests.ts';
 import type { OpenRequests } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
 import type { TaskOwners } from './task-owners.ts';
@@ -16,11 +18,12 @@ import type { TaskOwners } from './task-owners.ts';
 const JOIN_PATIENCE_MS = 10_000;
 const ASKS_MAX = 1_000;
 
-const CAPABILITY: Readonly<Record<string, string>> = {
-  'sampling/createMessage': 'sampling',
-  'elicitation/create': 'elicitation',
-  'roots/list': 'roots',
-};
+/** What is not among them is passed on: the client knows what it knows. */
+const CAPABILITY: ReadonlyMap<string, string> = new Map([
+  ['sampling/createMessage', 'sampling'],
+  ['elicitation/create', 'elicitation'],
+  ['roots/list', 'roots'],
+]);
 
 export interface Asked {
   readonly client: Client;
@@ -60,13 +63,18 @@ export class ServerRequests<Owner extends Asked> {
     } catch (error) {
       if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error));
     } finally {
-      this.#open.delete(id);
+      if (this.#open.get(id) === abort) this.#open.delete(id);
     }
   }
 
   /** `notifications/cancelled` of the server. */
   cancelled(params: Fields | undefined): void {
-    this.#open.get(params?.['requestId'] as RequestId)?.abort(new Error('cancelled by the server'));
+    const id = params?.['requestId'] as RequestId;
+    const reason = params?.['reason'];
+    const abort = this.#open.get(id);
+    // Its client may take its time to give up.
+    this.#open.delete(id);
+    abort?.abort(new Error(typeof reason === 'string' ? reason : 'cancelled by the server'));
   }
 
   /** What it asked while nobody was there is asked of who has come, once that one's own request is on its way. */
@@ -78,11 +86,13 @@ export class ServerRequests<Owner extends Asked> {
 
   close(reason: string): void {
     for (const abort of this.#open.values()) abort.abort(new Error(reason));
+    this.#open.clear();
     for (const go of this.#waiting) go();
   }
 
   async #ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
     if (this.#options.clients().length === 0) await this.#someone();
+    if (signal.aborted) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
     const owner = this.#ownerOf(request);
     if (owner === 'ambiguous') {
       this.#options.onAmbiguous(request.method);
@@ -92,11 +102,11 @@ export class ServerRequests<Owner extends Asked> {
       );
     }
     if (owner === null) return failure(RPC_CODE.methodNotFound, `no client is there to answer ${request.method}`);
-    const needed = CAPABILITY[request.method];
-    if (needed === undefined) return failure(RPC_CODE.methodNotFound, `${request.method} is no request of a server`);
-    if (owner.client.capabilities[needed] === undefined)
+    const needed = CAPABILITY.get(request.method);
+    if (needed !== undefined && owner.client.capabilities[needed] === undefined)
       return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
-    const open = this.#options.requests.newestOf(owner);
+    const { requests } = this.#options;
+    const open = requests.newestOf(owner, MAKES_ASK) ?? requests.newestOf(owner);
     return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
   }
 
@@ -105,9 +115,9 @@ export class ServerRequests<Owner extends Asked> {
     const clients = this.#options.clients();
     const task = tasks.ownerOf(relatedTask(params));
     if (task !== undefined) return task;
-    const busy = clients.filter((client) => requests.newestOf(client) !== undefined);
-    if (busy.length === 1) return busy[0] ?? null;
-    const candidates = busy.length > 1 ? busy : clients;
+    const asking = clients.filter((client) => requests.newestOf(client, MAKES_ASK) !== undefined);
+    const busy = asking.length > 0 ? asking : clients.filter((client) => requests.newestOf(client) !== undefined);
+    const candidates = busy.length > 0 ? busy : clients;
     if (candidates.length <= 1) return candidates[0] ?? null;
     // Those who share a process have equal roots.
     if (method === 'roots/list')
