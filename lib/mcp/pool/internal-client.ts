@@ -17,6 +17,7 @@ export function internalClient({ era, protocolVersion }: ServerDescription, gove
     protocolVersion,
     info: governor.info,
     capabilities: {},
+    isGovernor: true,
     notify: () => undefined,
     ask: refuse,
   };
