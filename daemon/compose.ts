@@ -2,7 +2,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { Registry as MetricsRegistry } from 'prom-client';
+import MetricsRegistry from 'prom-client/lib/registry.js';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
 import { restartNeeded } from '../config/restart-needed.ts';

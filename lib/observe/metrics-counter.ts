@@ -1,6 +1,7 @@
 /** A prom-client counter with a `tool` label that can forget a tool with all its other labels. */
 
-import { Counter, type CounterConfiguration } from 'prom-client';
+import type { CounterConfiguration } from 'prom-client';
+import Counter from 'prom-client/lib/counter.js';
 
 export class ToolCounter<Label extends string> {
   readonly #counter: Counter<Label>;
