@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
 import { restartNeeded } from '../config/restart-needed.ts';
 import { ALL_SCOPES } from './api/dependencies.ts';
-import { createApi } from './api/api.ts';
+import { createFront } from './api/front.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { formatProblem, GovernorError } from '../lib/core/errors.ts';
 import { openAuditLog } from '../lib/observe/audit-log.ts';
@@ -38,6 +38,7 @@ import { restoreDefinition } from './restore-definition.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
+import { ownMemory, settleMemory } from './settle-memory.ts';
 import { chooseTempRoot } from './temp-root.ts';
 import { readOrCreateToken } from './token.ts';
 import { toolSnapshots } from './tool-snapshots.ts';
@@ -180,7 +181,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
       .catch((error: unknown) => log.error({ err: error, by }, 'the configuration is not applied; the old one stays'));
   };
 
-  const api = await createApi({
+  const api = createFront({
     governor: registry,
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
@@ -240,6 +241,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   onConfigChange = () => reload('file change');
   if (changed) onConfigChange();
   selftest(report, log);
+  const memory = ownMemory();
+  if (memory !== null) root.add('memory', settleMemory(memory), ROOM_DEADLINE_MS);
   if (options.foreground) process.stdout.write(banner({ address, stateDir, config, report, json: options.json }));
   return shutdown.done;
 }

@@ -1,9 +1,10 @@
 /**
- * The REST API: one router, one table of routes, a unix socket and TCP before it.
+ * The REST API: one router, one table of routes. front.ts, with a unix socket and TCP, stands before it.
  *
  * A request passes: listener → guard (Host, Origin, token, scope) → body parser → schema → handler → schema of the answer.
  */
 
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import Fastify from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GovernorError } from '../../lib/core/errors.ts';
@@ -14,7 +15,6 @@ import type { EventStreams } from './event-stream.ts';
 import { judge } from './guard.ts';
 import type { Access } from './guard.ts';
 import { parseJsonBody } from './json-body.ts';
-import { createListeners } from './listeners.ts';
 import type { Listeners } from './listeners.ts';
 import { describeError, PROBLEM_TYPE } from './problems.ts';
 import { methodsAt, routerPath } from './route.ts';
@@ -24,17 +24,20 @@ import { daemonRoutes } from './routes/daemon.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
 import { toolRoutes } from './routes/tools.ts';
+import { SAFETY_HEADERS } from './safety-headers.ts';
 
 export const BODY_LIMIT_BYTES = 1024 * 1024;
 /** Longest name in a path, decoded; what is longer is no tool's name. */
 const MAX_PARAMETER_CHARACTERS = 2048;
-const CLOSE_DEADLINE_MS = 2000;
 
-export interface Api extends Pick<Listeners, 'listenUnix' | 'listenTcp'> {
+/** What answers requests; what takes them in is beside it (front.ts). */
+export interface Router {
   /** `GET /v1/tools`, …: what the router serves, HEAD left out. */
   readonly served: readonly string[];
   openapi(): Promise<object>;
-  /** Ends event streams, lets other requests end for at most 2 s, then breaks them off. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Ends event streams; everything that is asked from now on is refused. */
+  refuse(): void;
   close(): Promise<void>;
 }
 
@@ -49,7 +52,7 @@ declare module 'fastify' {
   }
 }
 
-export async function createApi(dependencies: ApiDependencies): Promise<Api> {
+export async function createRouter(dependencies: ApiDependencies, listeners: Pick<Listeners, 'of'>): Promise<Router> {
   const { logger } = dependencies;
   const streams = createEventStreams(dependencies);
   const app = Fastify({
@@ -59,13 +62,12 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     schemaController: { compilersFactory: COMPILERS },
     frameworkErrors: (error, _request, reply) => void sendProblem(reply as FastifyReply, error, logger),
   });
-  const listeners = createListeners((request, response) => app.routing(request, response));
   let document: Promise<object> | null = null;
   const openapi = (): Promise<object> =>
     (document ??= import('./openapi.ts').then((generator) => generator.openApiDocument(dependencies.version, routes)));
   const routes = allRoutes(dependencies, streams, openapi);
   const served: string[] = [];
-  let closing = false;
+  let refusing = false;
 
   app.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) if (one !== 'HEAD') served.push(`${one} ${url}`);
@@ -74,7 +76,7 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
   app.addHook('onRequest', async (request, reply) => {
     addSafetyHeaders(reply);
     guard(request, reply, listeners, dependencies);
-    if (closing) throw new GovernorError('shutting_down', 'The daemon is shutting down');
+    if (refusing) throw new GovernorError('shutting_down', 'The daemon is shutting down');
   });
   app.addHook('preValidation', async (request) => {
     if (request.body === undefined && request.routeOptions.config.emptyBodyAllowed === true) request.body = {};
@@ -90,15 +92,13 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
 
   return {
     served,
-    listenUnix: listeners.listenUnix,
-    listenTcp: listeners.listenTcp,
     openapi,
-    async close() {
-      closing = true;
+    handle: (request, response) => app.routing(request, response),
+    refuse() {
+      refusing = true;
       streams.close();
-      await listeners.close(CLOSE_DEADLINE_MS);
-      await app.close();
     },
+    close: () => app.close(),
   };
 }
 
@@ -138,7 +138,7 @@ function register(app: FastifyInstance, route: Route): void {
 function guard(
   request: FastifyRequest,
   reply: FastifyReply,
-  listeners: Listeners,
+  listeners: Pick<Listeners, 'of'>,
   { settings, tokens }: ApiDependencies,
 ): void {
   const { host, origin, authorization } = request.headers;
@@ -188,12 +188,5 @@ function sendProblem(reply: FastifyReply, error: unknown, logger: ApiLogger): Fa
 }
 
 function addSafetyHeaders(reply: FastifyReply): void {
-  void reply.headers({
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
-    'content-security-policy':
-      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    'cross-origin-resource-policy': 'same-origin',
-  });
+  void reply.headers(SAFETY_HEADERS);
 }
