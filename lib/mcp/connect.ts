@@ -6,11 +6,14 @@ import { internalClient, internalExchange } from './pool/internal-client.ts';
 import { openUpstream } from './upstream/multiplexer.ts';
 import { StdioChannel } from './upstream/stdio-channel.ts';
 import type { Channel, Upstream } from './upstream/upstream.ts';
+import type { Fields } from './wire/message.ts';
 import type { ServerDescription } from './wire/session.ts';
 import { isFields } from './wire/shape.ts';
 
 /** A tool that logs to its output would flood the log with the same complaint. */
 const COMPLAINTS_MAX = 5;
+/** A list that goes on for ever is none. */
+const PAGES_MAX = 100;
 
 export interface ConnectorOptions {
   readonly version: string;
@@ -65,12 +68,20 @@ async function toolNames(
   const session = upstream.attach(internalClient(description, governor));
   const timeOut = AbortSignal.timeout(timeoutMs);
   try {
-    const answer = await session.request({ method: 'tools/list' }, internalExchange(timeOut));
-    if (answer.kind === 'error')
-      throw failed(timeOut.aborted ? 'the list of its tools timed out' : answer.error.message);
-    const { tools } = answer.result;
-    if (!Array.isArray(tools)) throw failed('its tools are no list');
-    return tools.flatMap((tool) => (isFields(tool) && typeof tool['name'] === 'string' ? [tool['name']] : []));
+    const names: string[] = [];
+    let params: Fields | undefined;
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const request = { method: 'tools/list', ...(params === undefined ? {} : { params }) };
+      const answer = await session.request(request, internalExchange(timeOut));
+      if (answer.kind === 'error')
+        throw failed(timeOut.aborted ? 'the list of its tools timed out' : answer.error.message);
+      const { tools, nextCursor } = answer.result;
+      if (!Array.isArray(tools)) throw failed('its tools are no list');
+      for (const tool of tools) if (isFields(tool) && typeof tool['name'] === 'string') names.push(tool['name']);
+      if (typeof nextCursor !== 'string') return names;
+      params = { cursor: nextCursor };
+    }
+    throw failed(`the list of its tools has more than ${PAGES_MAX} pages`);
   } finally {
     await session.close('the tools are listed');
   }

@@ -17,7 +17,7 @@ export function internalClient({ era, protocolVersion }: ServerDescription, gove
     protocolVersion,
     info: governor.info,
     capabilities: {},
-    internal: true,
+    isGovernor: true,
     notify: () => undefined,
     ask: refuse,
   };

@@ -4,37 +4,37 @@ import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
-import { failure } from '../wire/text.ts';
+import { failure, thrownAnswer } from '../wire/text.ts';
+import type { Warner } from '../wire/text.ts';
 import type { Conversation } from './conversation.ts';
 import { requestMeta } from './handshake.ts';
+import { MAKES_ASK } from './open-requests.ts';
 import { isLogLevel, uriOf } from './interests.ts';
 import type { Interests } from './interests.ts';
+import type { OneByOne } from './one-by-one.ts';
 import type { TaskOwners } from './task-owners.ts';
 import type { Turns } from './turns.ts';
 
-/** What can make a server ask its client something. Lists and the like need no turn. */
-const TAKE_TURNS: ReadonlySet<string> = new Set(['tools/call', 'prompts/get', 'resources/read', 'completion/complete']);
 const DONE: Answer = { kind: 'result', result: {} };
+const CLOSED: Answer = failure(RPC_CODE.invalidRequest, 'the session is closed');
 
 /** What the clients of one server share. */
-export interface Shared {
+export interface Shared extends Warner {
   readonly conversation: Conversation<Attachment>;
   readonly interests: Interests<Attachment>;
   readonly tasks: TaskOwners<Attachment>;
   readonly turns: Turns<Attachment>;
-  readonly takesTurns: boolean;
+  /** Requests about one resource's subscription, by URI. */
+  readonly subscribing: OneByOne;
   readonly clients: ReadonlySet<Attachment>;
   ready(): Promise<ServerDescription>;
+  /** Null: not ready yet, or over. */
   readonly description: ServerDescription | null;
+  readonly isOver: boolean;
+  /** Governor itself asks, in the name of nobody who would wait. */
+  settle(request: RequestBody): void;
   onLeft(attachment: Attachment): void;
 }
-
-/** Without a client: no question of the server's waits for an answer. */
-const QUIET: Exchange = {
-  signal: new AbortController().signal,
-  notify: () => undefined,
-  ask: () => Promise.resolve(failure(RPC_CODE.methodNotFound, 'nobody is there to answer')),
-};
 
 export class Attachment implements Session {
   readonly client: Client;
@@ -51,8 +51,9 @@ export class Attachment implements Session {
   }
 
   async request(request: RequestBody, exchange: Exchange): Promise<Answer> {
-    const { description } = this.#shared;
-    if (this.#closed.signal.aborted) return failure(RPC_CODE.invalidRequest, 'the session is closed');
+    const { description, isOver } = this.#shared;
+    if (this.#closed.signal.aborted) return CLOSED;
+    if (description === null && !isOver) return this.#whenReady(request, exchange);
     if (description?.era === 'modern') return this.#send(this.#stamped(request, description), exchange);
     switch (request.method) {
       case 'resources/subscribe':
@@ -75,8 +76,9 @@ export class Attachment implements Session {
     this.#closed.abort(new Error(reason));
     const { conversation, interests, tasks } = this.#shared;
     conversation.cancelAllOf(this, reason);
-    for (const uri of interests.leave(this))
-      void conversation.request(this, { method: 'resources/unsubscribe', params: { uri } }, QUIET);
+    for (const uri of interests.leave(this)) this.#unsubscribed(uri);
+    const level = interests.leaveLevel(this);
+    if (level !== null) this.#shared.settle({ method: 'logging/setLevel', params: { level } });
     tasks.leave(this);
     this.#shared.onLeft(this);
     return Promise.resolve();
@@ -94,60 +96,102 @@ export class Attachment implements Session {
     return { method: request.method, params: { ...request.params, _meta: { ...stamp, ...meta } } };
   }
 
+  async #whenReady(request: RequestBody, exchange: Exchange): Promise<Answer> {
+    try {
+      await this.#shared.ready();
+    } catch (error) {
+      return thrownAnswer(error, this.#shared);
+    }
+    return this.request(request, exchange);
+  }
+
   async #inTurn(request: RequestBody, exchange: Exchange): Promise<Answer> {
-    const { takesTurns, turns, tasks } = this.#shared;
-    const waits = takesTurns && TAKE_TURNS.has(request.method);
-    if (waits && !(await this.#turn(exchange.signal)))
+    const { turns, tasks, conversation } = this.#shared;
+    const takesTurn = MAKES_ASK.has(request.method);
+    if (takesTurn && !turns.tryEnter(this) && !(await this.#turn(exchange.signal)))
       return failure(RPC_CODE.internalError, 'cancelled before its turn');
     try {
-      const answer = await this.#send(request, exchange);
-      if (answer.kind === 'result' && answer.result['task'] !== undefined) tasks.seen(this, answer.result);
-      return answer;
+      // Behind the answer there may be news of the task that it begins.
+      return await conversation.request(this, request, exchange, (answer, { id, token }) => {
+        if (answer.kind === 'result') tasks.began(this, answer.result, id, token);
+      });
     } finally {
-      if (waits) turns.leave();
+      if (takesTurn) turns.leave(this);
     }
   }
 
   /** @returns false where the client did not wait for it */
   #turn(signal: AbortSignal): Promise<boolean> {
+    const closed = this.#closed.signal;
     if (signal.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
+      const over = (isTurn: boolean): void => {
+        signal.removeEventListener('abort', onAbort);
+        closed.removeEventListener('abort', onAbort);
+        resolve(isTurn);
+      };
       const onAbort = (): void => {
         giveUp();
-        resolve(false);
+        over(false);
       };
-      signal.addEventListener('abort', onAbort, { once: true });
-      const giveUp = this.#shared.turns.enter(this, () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve(true);
-      });
+      signal.addEventListener('abort', onAbort);
+      closed.addEventListener('abort', onAbort);
+      const giveUp = this.#shared.turns.wait(this, () => over(true));
     });
   }
 
-  async #subscribe(request: RequestBody, exchange: Exchange): Promise<Answer> {
+  /** Whoever comes while the first is still asking hears what the server says to that, not before. */
+  #subscribe(request: RequestBody, exchange: Exchange): Promise<Answer> {
     const uri = uriOf(request.params);
-    const { interests } = this.#shared;
     if (uri === null) return this.#send(request, exchange);
-    if (interests.isFull) return failure(RPC_CODE.refused, 'too many subscriptions are open with this server');
-    const isFirst = interests.subscribe(this, uri);
+    return this.#shared.subscribing.run(uri, () => this.#subscribeTo(uri, request, exchange));
+  }
+
+  async #subscribeTo(uri: string, request: RequestBody, exchange: Exchange): Promise<Answer> {
+    const { interests } = this.#shared;
+    if (this.#closed.signal.aborted) return CLOSED;
+    if (exchange.signal.aborted) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
+    const full = interests.has(this, uri) ? null : interests.fullness(this, uri);
+    if (full !== null) return failure(RPC_CODE.refused, full);
+    const isFirst = !interests.isKnown(uri);
+    interests.subscribe(this, uri);
     if (!isFirst) return DONE;
     const answer = await this.#send(request, exchange);
-    if (answer.kind === 'error') interests.unsubscribe(this, uri);
+    if (answer.kind === 'error') {
+      interests.unsubscribe(this, uri);
+      // The server may have done it before it heard of the cancellation.
+      if (exchange.signal.aborted) this.#unsubscribed(uri);
+    }
     return answer;
   }
 
-  async #unsubscribe(request: RequestBody, exchange: Exchange): Promise<Answer> {
+  #unsubscribe(request: RequestBody, exchange: Exchange): Promise<Answer> {
     const uri = uriOf(request.params);
-    const { interests } = this.#shared;
-    if (uri === null || !interests.has(this, uri)) return this.#send(request, exchange);
-    return interests.unsubscribe(this, uri) ? this.#send(request, exchange) : DONE;
+    const { interests, subscribing } = this.#shared;
+    if (uri === null) return this.#send(request, exchange);
+    return subscribing.run(uri, async () => {
+      interests.unsubscribe(this, uri);
+      return interests.isKnown(uri) ? DONE : this.#send(request, exchange);
+    });
   }
 
-  #setLevel(request: RequestBody, exchange: Exchange): Promise<Answer> {
+  /** The server is told, unless somebody wants it again by then. */
+  #unsubscribed(uri: string): void {
+    const { interests, subscribing } = this.#shared;
+    void subscribing.run(uri, async () => {
+      if (!interests.isKnown(uri)) this.#shared.settle({ method: 'resources/unsubscribe', params: { uri } });
+    });
+  }
+
+  async #setLevel(request: RequestBody, exchange: Exchange): Promise<Answer> {
     const level = request.params?.['level'];
     if (!isLogLevel(level)) return this.#send(request, exchange);
-    const finest = this.#shared.interests.setLevel(this, level);
-    return this.#send({ ...request, params: { ...request.params, level: finest } }, exchange);
+    const { interests } = this.#shared;
+    const before = interests.levelOf(this);
+    const finest = interests.setLevel(this, level);
+    const answer = await this.#send({ ...request, params: { ...request.params, level: finest } }, exchange);
+    if (answer.kind === 'error' && interests.levelOf(this) === level) interests.restoreLevel(this, before);
+    return answer;
   }
 
   async #task(request: RequestBody, exchange: Exchange): Promise<Answer> {

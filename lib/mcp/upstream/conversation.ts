@@ -5,12 +5,15 @@ import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
 import { failure } from '../wire/text.ts';
 import { numbered, OpenRequests, progressTokenOf } from './open-requests.ts';
+import type { OpenRequest } from './open-requests.ts';
 import type { Channel } from './upstream.ts';
 
 /** More than any client asks at once; a storm must not fill the daemon. */
 const OPEN_MAX = 10_000;
 /** What a server that never reads may leave lying. One message may be larger. */
 const PENDING_MAX_BYTES = 16 * 1024 * 1024;
+/** "The initialize request MUST NOT be cancelled"; and a legacy server takes no notification before it. */
+const NEVER_CANCELLED: ReadonlySet<string> = new Set(['initialize', 'server/discover']);
 
 export class Conversation<Owner> {
   readonly requests = new OpenRequests<Owner>();
@@ -26,8 +29,16 @@ export class Conversation<Owner> {
     return this.#over !== null;
   }
 
-  /** Never rejects. */
-  request(owner: Owner, request: RequestBody, exchange: Exchange): Promise<Answer> {
+  /**
+   * Never rejects.
+   * @param onAnswer before anything that the server has sent behind its answer is read
+   */
+  request(
+    owner: Owner,
+    request: RequestBody,
+    exchange: Exchange,
+    onAnswer?: (answer: Answer, request: OpenRequest<Owner>) => void,
+  ): Promise<Answer> {
     const { signal } = exchange;
     if (this.#over !== null) return Promise.resolve(this.#over);
     if (signal.aborted) return Promise.resolve(cancelled(signal));
@@ -42,7 +53,7 @@ export class Conversation<Owner> {
         resolve(cancelled(signal));
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      this.requests.add({
+      const open: OpenRequest<Owner> = {
         id,
         owner,
         method: request.method,
@@ -50,9 +61,11 @@ export class Conversation<Owner> {
         token,
         settle: (answer) => {
           signal.removeEventListener('abort', onAbort);
+          onAnswer?.(answer, open);
           resolve(answer);
         },
-      });
+      };
+      this.requests.add(open);
       this.#send({ jsonrpc: '2.0', id, ...numbered(request, id, token) }, (error) =>
         this.requests
           .take(id)
@@ -75,7 +88,8 @@ export class Conversation<Owner> {
 
   /** To a request of the server's. */
   respond(id: RequestId, answer: Answer): void {
-    if (this.#over !== null) return;
+    // One that asks and never reads.
+    if (this.#over !== null || this.#channel.pendingBytes > PENDING_MAX_BYTES) return;
     this.#send(
       answer.kind === 'result'
         ? { jsonrpc: '2.0', id, result: answer.result }
@@ -106,8 +120,7 @@ export class Conversation<Owner> {
   }
 
   #cancel(id: number, method: string, reason: string): void {
-    // "The initialize request MUST NOT be cancelled".
-    if (method === 'initialize') return;
+    if (NEVER_CANCELLED.has(method)) return;
     const body = { method: 'notifications/cancelled', params: { requestId: id, reason } };
     if (this.#channel.abort === undefined) this.notify(body);
     else this.#channel.abort(id, { jsonrpc: '2.0', ...body });

@@ -3,8 +3,8 @@
  * OAuth are its). Loaded when the first such server is spoken with.
  */
 
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import type { JSONRPCMessage, StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
+import { SdkHttpError, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import type { StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
 import type { Message } from '../wire/message.ts';
 import { readMessage } from '../wire/shape.ts';
@@ -17,17 +17,21 @@ export interface HttpTarget {
   readonly authProvider?: StreamableHTTPClientTransportOptions['authProvider'];
 }
 
+type SendOptions = NonNullable<Parameters<StreamableHTTPClientTransport['send']>[1]>;
+
 /** The session's end is told to a server that may not answer any more. */
 const GOODBYE_MS = 2_000;
 
 export class HttpChannel implements Channel {
   readonly kind = 'http';
-  readonly pendingBytes = 0;
   readonly #transport: StreamableHTTPClientTransport;
   readonly #target: HttpTarget;
   readonly #requests = new Map<number, AbortController>();
   #listener: ChannelListener | null = null;
   #closed = false;
+  /** Its end was told to the server. */
+  #left = false;
+  #pendingBytes = 0;
 
   /** @throws GovernorError invalid_config for an address that is none of Streamable HTTP */
   constructor(target: HttpTarget) {
@@ -36,6 +40,11 @@ export class HttpChannel implements Channel {
       requestInit: { headers: { ...target.headers } },
       ...(target.authProvider === undefined ? {} : { authProvider: target.authProvider }),
     });
+  }
+
+  /** Of messages whose reception was not confirmed. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
   }
 
   async start(listener: ChannelListener): Promise<void> {
@@ -51,16 +60,37 @@ export class HttpChannel implements Channel {
   send(message: Message): Promise<void> {
     if (this.#closed) return Promise.reject(new GovernorError('launch_failed', 'the conversation is over'));
     const id = 'method' in message && 'id' in message && typeof message.id === 'number' ? message.id : null;
-    if (id === null) return this.#transport.send(message);
+    if (id === null) return this.#post(message);
     const abort = new AbortController();
     this.#requests.set(id, abort);
-    return this.#transport.send(message, { requestSignal: abort.signal });
+    return new Promise((resolve, reject) => {
+      const unanswered = (): void => reject(new Error('the stream of its answer ended without one'));
+      this.#post(message, { requestSignal: abort.signal, onRequestStreamEnd: unanswered }).then(resolve, reject);
+    }).catch((error: unknown) => {
+      this.#requests.delete(id);
+      throw error;
+    }) as Promise<void>;
+  }
+
+  async #post(message: Message, options?: SendOptions): Promise<void> {
+    const bytes = JSON.stringify(message).length;
+    this.#pendingBytes += bytes;
+    try {
+      await this.#transport.send(message, options);
+    } catch (error) {
+      // "When a client receives HTTP 404 in response to a request containing an Mcp-Session-Id, it MUST start a new session".
+      if (this.#transport.sessionId !== undefined && error instanceof SdkHttpError && error.status === 404)
+        this.#end('it has ended the session');
+      throw error;
+    } finally {
+      this.#pendingBytes -= bytes;
+    }
   }
 
   abort(id: number, cancelled: Message): void {
     // Of the legacy era the stream's end is no cancellation, so it is said; of the modern era it is the only one.
     if (this.#transport.protocolVersion === undefined || this.#transport.protocolVersion < MODERN) {
-      this.#transport.send(cancelled as JSONRPCMessage).catch(() => undefined);
+      this.#post(cancelled).catch(() => undefined);
     }
     this.#requests.get(id)?.abort();
     this.#requests.delete(id);
@@ -71,7 +101,8 @@ export class HttpChannel implements Channel {
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return;
+    if (this.#left) return;
+    this.#left = true;
     this.#end('closed');
     for (const abort of this.#requests.values()) abort.abort();
     this.#requests.clear();

@@ -12,25 +12,45 @@ export function isLogLevel(value: unknown): value is LogLevel {
 
 /** Of one server; more is a storm. */
 const SUBSCRIPTIONS_MAX = 10_000;
+/** Of one client, so that its storm leaves room for the others; as many as are made good at a server that was started again. */
+const SUBSCRIPTIONS_OF_ONE_MAX = 1_000;
+/** Of a URI; what is longer is no part of anything, and is not kept. */
+const URI_MAX_LENGTH = 8_192;
+/** What servers send that nobody has set; the level that one is set back to. */
+const DEFAULT_LEVEL: LogLevel = 'info';
 
 export class Interests<Owner> {
   readonly #subscribers = new Map<string, Set<Owner>>();
+  readonly #counts = new Map<Owner, number>();
   readonly #levels = new Map<Owner, LogLevel>();
+  /** By one who has left: what the server sends by itself is not what it would have sent. */
+  #levelWasSet = false;
 
   get subscriptions(): number {
     return this.#subscribers.size;
   }
 
-  get isFull(): boolean {
-    return this.#subscribers.size >= SUBSCRIPTIONS_MAX;
+  /** Why one more of this client is too much; null: it is not. */
+  fullness(owner: Owner, uri: string): string | null {
+    if (uri.length > URI_MAX_LENGTH) return `a URI of more than ${URI_MAX_LENGTH} characters cannot be subscribed to`;
+    if ((this.#counts.get(owner) ?? 0) >= SUBSCRIPTIONS_OF_ONE_MAX)
+      return `the client has ${SUBSCRIPTIONS_OF_ONE_MAX} subscriptions with this server; that is the most`;
+    if (this.#subscribers.size >= SUBSCRIPTIONS_MAX && !this.isKnown(uri))
+      return `${SUBSCRIPTIONS_MAX} subscriptions are open with this server; that is the most`;
+    return null;
   }
 
-  /** @returns true where the server has to be asked: nobody had it before */
-  subscribe(owner: Owner, uri: string): boolean {
+  subscribe(owner: Owner, uri: string): void {
     const known = this.#subscribers.get(uri);
+    if (known?.has(owner) === true) return;
     if (known === undefined) this.#subscribers.set(uri, new Set([owner]));
     else known.add(owner);
-    return known === undefined;
+    this.#counts.set(owner, (this.#counts.get(owner) ?? 0) + 1);
+  }
+
+  /** Somebody has it. */
+  isKnown(uri: string): boolean {
+    return this.#subscribers.has(uri);
   }
 
   has(owner: Owner, uri: string): boolean {
@@ -40,7 +60,11 @@ export class Interests<Owner> {
   /** @returns true where the server has to be told: nobody has it any more */
   unsubscribe(owner: Owner, uri: string): boolean {
     const known = this.#subscribers.get(uri);
-    if (known === undefined || !known.delete(owner) || known.size > 0) return false;
+    if (known === undefined || !known.delete(owner)) return false;
+    const left = (this.#counts.get(owner) ?? 0) - 1;
+    if (left > 0) this.#counts.set(owner, left);
+    else this.#counts.delete(owner);
+    if (known.size > 0) return false;
     this.#subscribers.delete(uri);
     return true;
   }
@@ -49,6 +73,7 @@ export class Interests<Owner> {
   subscribersOf(uri: string): ReadonlySet<Owner> {
     const exact = this.#subscribers.get(uri);
     const all = new Set<Owner>(exact);
+    if (uri.length > URI_MAX_LENGTH) return all;
     for (let end = uri.lastIndexOf('/'); end > 0; end = uri.lastIndexOf('/', end - 1)) {
       for (const part of [uri.slice(0, end), uri.slice(0, end + 1)])
         for (const owner of this.#subscribers.get(part) ?? []) all.add(owner);
@@ -59,12 +84,22 @@ export class Interests<Owner> {
   /** @returns the level that the server has to be set to: the finest that anyone wants */
   setLevel(owner: Owner, level: LogLevel): LogLevel {
     this.#levels.set(owner, level);
-    return this.finest() ?? level;
+    return this.#finest();
   }
 
-  finest(): LogLevel | null {
+  levelOf(owner: Owner): LogLevel | undefined {
+    return this.#levels.get(owner);
+  }
+
+  /** The server has refused it. */
+  restoreLevel(owner: Owner, level: LogLevel | undefined): void {
+    if (level === undefined) this.#levels.delete(owner);
+    else this.#levels.set(owner, level);
+  }
+
+  #finest(): LogLevel {
     const wanted = new Set(this.#levels.values());
-    return LOG_LEVELS.find((level) => wanted.has(level)) ?? null;
+    return LOG_LEVELS.find((level) => wanted.has(level)) ?? DEFAULT_LEVEL;
   }
 
   /** Those that set a level which admits a message of this one. */
@@ -76,13 +111,23 @@ export class Interests<Owner> {
   admits(owner: Owner, level: unknown): boolean {
     const own = this.#levels.get(owner);
     if (own !== undefined) return admits(own, level);
-    return this.#levels.size === 0 || admits('info', level);
+    return (this.#levels.size === 0 && !this.#levelWasSet) || admits(DEFAULT_LEVEL, level);
   }
 
-  /** @returns the subscriptions that the server has to be told of: nobody has them any more */
+  /** @returns the subscriptions that nobody has any more */
   leave(owner: Owner): readonly string[] {
-    this.#levels.delete(owner);
+    if (!this.#counts.has(owner)) return [];
     return [...this.#subscribers.keys()].filter((uri) => this.unsubscribe(owner, uri));
+  }
+
+  /** @returns the level that the server has to be set back to; null: nothing changes for it */
+  leaveLevel(owner: Owner): LogLevel | null {
+    const own = this.#levels.get(owner);
+    if (own === undefined) return null;
+    this.#levels.delete(owner);
+    this.#levelWasSet = true;
+    const finest = this.#finest();
+    return LOG_LEVELS.indexOf(own) < LOG_LEVELS.indexOf(finest) ? finest : null;
   }
 }
 

@@ -11,6 +11,8 @@ import { Conversation } from './conversation.ts';
 import { shakeHands } from './handshake.ts';
 import type { HandshakeOptions } from './handshake.ts';
 import { Interests } from './interests.ts';
+import { OneByOne } from './one-by-one.ts';
+import { LISTEN, listenForLists } from './own-stream.ts';
 import { routeNotice } from './notices.ts';
 import type { ChangedList, NoticesOptions } from './notices.ts';
 import { ServerRequests } from './server-requests.ts';
@@ -26,7 +28,10 @@ export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' |
   onProblem(problem: string): void;
 }
 
-const LISTEN = 'subscriptions/listen';
+/** Of what nobody waits for. */
+const SETTLE_TIMEOUT_MS = 10_000;
+/** Methods that are told of once each. */
+const TOLD_MAX = 100;
 
 /** Begins the conversation; `ready()` tells how that went. */
 export function openUpstream(channel: Channel, options: UpstreamOptions): Upstream {
@@ -37,9 +42,9 @@ class Multiplexer implements Upstream, Shared {
   readonly conversation: Conversation<Attachment>;
   readonly interests = new Interests<Attachment>();
   readonly tasks = new TaskOwners<Attachment>();
-  readonly turns = new Turns<Attachment>();
+  readonly turns: Turns<Attachment>;
+  readonly subscribing = new OneByOne();
   readonly clients = new Set<Attachment>();
-  takesTurns: boolean;
   state: UpstreamState;
   readonly #channel: Channel;
   readonly #options: UpstreamOptions;
@@ -50,12 +55,12 @@ class Multiplexer implements Upstream, Shared {
   readonly #ready: Promise<ServerDescription>;
   readonly #endListeners = new Set<(reason: string) => void>();
   readonly #listListeners = new Set<(list: ChangedList) => void>();
-  readonly #closing = new AbortController();
+  readonly #told = new Set<string>();
 
   constructor(channel: Channel, options: UpstreamOptions) {
     this.#channel = channel;
     this.#options = options;
-    this.takesTurns = options.takesTurns;
+    this.turns = new Turns(options.takesTurns);
     this.state = { kind: 'initializing', sinceMs: options.monotonicMs() };
     this.conversation = new Conversation(channel);
     this.#self = new Attachment(selfClient(options), this);
@@ -65,16 +70,14 @@ class Multiplexer implements Upstream, Shared {
       clients: () => [...this.clients],
       respond: (id, answer) => this.conversation.respond(id, answer),
       onAmbiguous: (method) => this.#takeTurns(method),
-      warn: ({ err }, message) => options.onProblem(`${message}: ${err instanceof Error ? err.message : String(err)}`),
+      warn: (fields, message) => this.warn(fields, message),
     });
     this.#notices = {
       shared: this,
       isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
-      onListChanged: (list) => {
-        for (const listener of this.#listListeners) listener(list);
-      },
+      onListChanged: (list) => this.#listChanged(list),
       onCancelled: (params) => this.#asked.cancelled(params),
-      onUnattributed: ({ method }) => options.onProblem(`${method} belongs to no client that can be told`),
+      onUnattributed: ({ method }) => this.#unattributed(method),
     };
     this.#ready = this.#begin();
     // Whoever waits hears of it; nobody has to.
@@ -85,11 +88,23 @@ class Multiplexer implements Upstream, Shared {
     return this.state.kind === 'ready' ? this.state.description : null;
   }
 
+  warn({ err }: Readonly<Record<string, unknown>>, message: string): void {
+    this.#options.onProblem(`${message}: ${err instanceof Error ? err.message : String(err)}`);
+  }
+
+  get isOver(): boolean {
+    return this.conversation.isOver;
+  }
+
+  get takesTurns(): boolean {
+    return this.turns.isOn;
+  }
+
+  /** What Governor itself asks (checks, its own stream) holds nothing. */
   get holds(): Holds {
     const { requests } = this.conversation;
     let listens = 0;
-    let own = 0;
-    for (const { method } of requests.of(this.#self)) own += method === LISTEN ? 1 : 0;
+    const own = requests.of(this.#self).length;
     for (const client of this.clients)
       for (const { method } of requests.of(client)) listens += method === LISTEN ? 1 : 0;
     return {
@@ -107,8 +122,8 @@ class Multiplexer implements Upstream, Shared {
 
   attach(client: Client): Session {
     const attachment = new Attachment(client, this);
-    if (client.internal === true) return attachment;
-    if (this.state.kind === 'ready' || this.state.kind === 'initializing') this.clients.add(attachment);
+    if (client.isGovernor === true || this.isOver) return attachment;
+    this.clients.add(attachment);
     this.#asked.joined();
     return attachment;
   }
@@ -117,15 +132,20 @@ class Multiplexer implements Upstream, Shared {
     this.clients.delete(attachment);
   }
 
+  settle(request: RequestBody): void {
+    void this.conversation.request(this.#self, request, quiet(AbortSignal.timeout(SETTLE_TIMEOUT_MS)));
+  }
+
   async check(timeoutMs: number): Promise<boolean> {
+    if (this.state.kind !== 'ready') return false;
     const method = this.description?.era === 'modern' ? 'server/discover' : 'ping';
-    const answer = await this.#ask({ method }, AbortSignal.timeout(timeoutMs));
+    const answer = await this.#self.request({ method }, quiet(AbortSignal.timeout(timeoutMs)));
     // A server that knows no ping has answered all the same.
     return answer.kind === 'result' || answer.error.code === RPC_CODE.methodNotFound;
   }
 
   tell(method: string, params: Fields): void {
-    this.conversation.notify({ method, params });
+    if (this.state.kind === 'ready') this.conversation.notify({ method, params });
   }
 
   onEnd(listener: (reason: string) => void): () => void {
@@ -147,7 +167,7 @@ class Multiplexer implements Upstream, Shared {
     const { era, info, capabilities, timeoutMs, monotonicMs } = this.#options;
     try {
       await this.#channel.start({
-        onMessage: (message) => this.#receive(message),
+        onMessage: (message) => this.#receiveSafely(message),
         onProblem: (problem) => this.#options.onProblem(problem),
         onClose: (reason) => this.#end({ kind: 'shutdown', reason: `the server has gone: ${reason}` }),
       });
@@ -160,14 +180,28 @@ class Multiplexer implements Upstream, Shared {
         notify: (method) => this.conversation.notify({ method }),
         onVersion: (version) => this.#channel.negotiated?.(version),
       });
-      if (this.state.kind !== 'initializing') throw new GovernorError('launch_failed', this.state.kind);
+      if (this.state.kind !== 'initializing') throw new GovernorError('launch_failed', overBy(this.state));
       this.state = { kind: 'ready', description, sinceMs: monotonicMs() };
-      if (description.era === 'modern') this.#listen(description);
+      if (description.era === 'modern')
+        void listenForLists(description, {
+          request: (request) => this.#self.request(request, quiet(new AbortController().signal)),
+          isOver: () => this.isOver,
+          onListChanged: (list) => this.#listChanged(list),
+        });
       return description;
     } catch (error) {
       this.#end({ kind: 'error', reason: (error as Error).message });
       await this.#channel.close();
       throw error;
+    }
+  }
+
+  /** What a client's side throws is no fault of the server, nor of its other clients. */
+  #receiveSafely(message: Received): void {
+    try {
+      this.#receive(message);
+    } catch (error) {
+      this.#options.onProblem(`a message of the server's could not be passed on: ${(error as Error).message}`);
     }
   }
 
@@ -183,23 +217,19 @@ class Multiplexer implements Upstream, Shared {
     else void this.#asked.handle(message.id, body);
   }
 
-  #ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
-    return this.#self.request(request, quiet(AbortSignal.any([signal, this.#closing.signal])));
+  #listChanged(list: ChangedList): void {
+    for (const listener of this.#listListeners) listener(list);
   }
 
-  /** A modern server tells of changed lists only to those who listen. */
-  #listen({ capabilities }: ServerDescription): void {
-    const lists = (['tools', 'resources', 'prompts'] as const).filter(
-      (list) => (capabilities[list] as Fields | undefined)?.['listChanged'] === true,
-    );
-    if (lists.length === 0) return;
-    const notifications = Object.fromEntries(lists.map((list) => [`${list}ListChanged`, true]));
-    void this.#ask({ method: LISTEN, params: { notifications } }, this.#closing.signal);
+  #unattributed(method: string): void {
+    if (this.#told.size >= TOLD_MAX || this.#told.has(method)) return;
+    this.#told.add(method);
+    this.#options.onProblem(`${method.slice(0, 100)} belongs to no client that can be told`);
   }
 
   #takeTurns(method: string): void {
-    if (this.takesTurns) return;
-    this.takesTurns = true;
+    if (this.turns.isOn) return;
+    this.turns.isOn = true;
     this.#options.onProblem(`${method} could be for any of several clients: from now on their calls do not overlap`);
   }
 
@@ -208,10 +238,13 @@ class Multiplexer implements Upstream, Shared {
     this.state = state;
     this.conversation.end(state.reason, data);
     this.#asked.close(state.reason);
-    this.#closing.abort(new Error(state.reason));
     for (const listener of this.#endListeners) listener(state.reason);
     this.#endListeners.clear();
   }
+}
+
+function overBy(state: UpstreamState): string {
+  return 'reason' in state ? state.reason : state.kind;
 }
 
 function refuse(): Promise<Answer> {

@@ -4,17 +4,17 @@ import type { NotificationBody } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
 import { metaOf } from '../wire/shape.ts';
 import type { Attachment, Shared } from './attachment.ts';
-import { busyClients, isCall } from './busy.ts';
+import { busiestOf, busyClients } from './busy.ts';
 import { withToken } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
 
 export type ChangedList = 'tools' | 'resources' | 'prompts';
 
-const CHANGED: Readonly<Record<string, ChangedList>> = {
-  'notifications/tools/list_changed': 'tools',
-  'notifications/resources/list_changed': 'resources',
-  'notifications/prompts/list_changed': 'prompts',
-};
+const CHANGED: ReadonlyMap<string, ChangedList> = new Map([
+  ['notifications/tools/list_changed', 'tools'],
+  ['notifications/resources/list_changed', 'resources'],
+  ['notifications/prompts/list_changed', 'prompts'],
+]);
 
 export interface NoticesOptions {
   readonly shared: Shared;
@@ -29,22 +29,29 @@ export interface NoticesOptions {
 export function routeNotice(notification: NotificationBody, options: NoticesOptions): void {
   const { conversation, interests, tasks, clients } = options.shared;
   const { method, params } = notification;
-  const list = CHANGED[method];
+  const list = CHANGED.get(method);
   const listen = metaOf(params)?.[META.subscriptionId];
   if (method === 'notifications/progress') {
     // Unknown tokens are dropped: clients end the conversation over them.
     const request = conversation.requests.get(params?.['progressToken']);
+    const task = request === undefined ? tasks.progressOf(params?.['progressToken']) : undefined;
     if (request?.token !== undefined) request.exchange.notify(withToken(notification, request.token));
+    else if (task !== undefined) task.owner.client.notify(withToken(notification, task.token));
     else options.onUnattributed(notification);
     return;
   }
   if (method === 'notifications/cancelled') return options.onCancelled(params);
-  if (listen !== undefined && !options.isOwn(listen))
-    return conversation.requests.get(Number(listen))?.exchange.notify(notification);
+  if (listen !== undefined && !options.isOwn(listen)) {
+    const stream = conversation.requests.get(Number(listen));
+    if (stream === undefined) options.onUnattributed(notification);
+    else stream.exchange.notify(notification);
+    return;
+  }
   if (list !== undefined) {
     // About the server, and for everyone who is there.
     options.onListChanged(list);
-    for (const { client } of clients) client.notify({ method });
+    const told = listen === undefined ? notification : { method };
+    for (const { client } of clients) client.notify(told);
     return;
   }
   if (method === 'notifications/resources/updated') {
@@ -67,7 +74,7 @@ function toItsClient(notification: NotificationBody, { shared, onUnattributed }:
   const [first, second] = busy;
   if (first !== undefined && second === undefined) {
     if (!admitted(first)) return;
-    const open = conversation.requests.newestOfKind(first, isCall);
+    const open = busiestOf(first, conversation.requests);
     if (open === undefined) first.client.notify(notification);
     else open.exchange.notify(notification);
     return;

@@ -4,6 +4,15 @@ import type { Answer, Fields, NotificationBody, RequestBody, RequestId } from '.
 import type { Exchange } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
 
+/** What can make a server ask its client something. Lists and the like do not. */
+export const MAKES_ASK: ReadonlySet<string> = new Set([
+  'tools/call',
+  'prompts/get',
+  'resources/read',
+  'completion/complete',
+  'tasks/result',
+]);
+
 export interface OpenRequest<Owner> {
   readonly id: number;
   readonly owner: Owner;
@@ -62,23 +71,12 @@ export class OpenRequests<Owner> {
     return [...(this.#byOwner.get(owner) ?? [])];
   }
 
-  /** The newest request of an owner. */
-  newestOf(owner: Owner): OpenRequest<Owner> | undefined {
+  /** The newest request of an owner, of these methods. */
+  newestOf(owner: Owner, methods?: ReadonlySet<string>): OpenRequest<Owner> | undefined {
     let newest: OpenRequest<Owner> | undefined;
-    for (const request of this.#byOwner.get(owner) ?? []) newest = request;
+    for (const request of this.#byOwner.get(owner) ?? [])
+      if (methods === undefined || methods.has(request.method)) newest = request;
     return newest;
-  }
-
-  /** The newest that may have made the server ask; else the newest. */
-  newestOfKind(owner: Owner, isMeant: (method: string) => boolean): OpenRequest<Owner> | undefined {
-    let newest: OpenRequest<Owner> | undefined;
-    for (const request of this.#byOwner.get(owner) ?? []) if (isMeant(request.method)) newest = request;
-    return newest ?? this.newestOf(owner);
-  }
-
-  /** Owners that have requests open. */
-  owners(): readonly Owner[] {
-    return [...this.#byOwner.keys()];
   }
 
   takeAll(): readonly OpenRequest<Owner>[] {

@@ -1,14 +1,16 @@
 /**
  * Requests of a legacy server: sampling, elicitation, roots. On stdio nothing says for whose request they are, so: the task that they name;
- * else the one client that has requests open; else the one client that is there. Where that leaves several, the server gets an error, and
- * from then on requests of different clients are not overlapped (`onAmbiguous`).
+ * else the one client that has requests open which can make a server ask; else the one that has any open; else the one client that is
+ * there. Where that leaves several, the server gets an error, and from then on requests of different clients are not overlapped
+ * (`onAmbiguous`). A progress token in them says nothing: it is the server's own, for what its client reports.
  */
 
 import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client } from '../wire/session.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
-import { busyClients, isCall } from './busy.ts';
+import type { Warner } from '../wire/text.ts';
+import { busiestOf, busyClients } from './busy.ts';
 import type { OpenRequests } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
 import type { TaskOwners } from './task-owners.ts';
@@ -17,25 +19,24 @@ import type { TaskOwners } from './task-owners.ts';
 const JOIN_PATIENCE_MS = 10_000;
 const ASKS_MAX = 1_000;
 
-const CAPABILITY: Readonly<Record<string, string>> = {
-  'sampling/createMessage': 'sampling',
-  'elicitation/create': 'elicitation',
-  'roots/list': 'roots',
-};
+/** What is not among them is passed on: the client knows what it knows. */
+const CAPABILITY: ReadonlyMap<string, string> = new Map([
+  ['sampling/createMessage', 'sampling'],
+  ['elicitation/create', 'elicitation'],
+  ['roots/list', 'roots'],
+]);
 
 export interface Asked {
   readonly client: Client;
 }
 
-export interface ServerRequestsOptions<Owner extends Asked> {
+export interface ServerRequestsOptions<Owner extends Asked> extends Warner {
   readonly requests: OpenRequests<Owner>;
   readonly tasks: TaskOwners<Owner>;
   /** Clients that are there, the conversation's own side not among them. */
   clients(): readonly Owner[];
   respond(id: RequestId, answer: Answer): void;
   onAmbiguous(method: string): void;
-  /** A failure of ours, of which the server hears nothing. */
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
 export class ServerRequests<Owner extends Asked> {
@@ -63,13 +64,18 @@ export class ServerRequests<Owner extends Asked> {
     } catch (error) {
       if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error, this.#options));
     } finally {
-      this.#open.delete(id);
+      if (this.#open.get(id) === abort) this.#open.delete(id);
     }
   }
 
   /** `notifications/cancelled` of the server. */
   cancelled(params: Fields | undefined): void {
-    this.#open.get(params?.['requestId'] as RequestId)?.abort(new Error('cancelled by the server'));
+    const id = params?.['requestId'] as RequestId;
+    const reason = params?.['reason'];
+    const abort = this.#open.get(id);
+    // Its client may take its time to give up.
+    this.#open.delete(id);
+    abort?.abort(new Error(typeof reason === 'string' ? reason : 'cancelled by the server'));
   }
 
   /** What it asked while nobody was there is asked of who has come, once that one's own request is on its way. */
@@ -81,11 +87,13 @@ export class ServerRequests<Owner extends Asked> {
 
   close(reason: string): void {
     for (const abort of this.#open.values()) abort.abort(new Error(reason));
+    this.#open.clear();
     for (const go of this.#waiting) go();
   }
 
   async #ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
     if (this.#options.clients().length === 0) await this.#someone();
+    if (signal.aborted) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
     const owner = this.#ownerOf(request);
     if (owner === 'ambiguous') {
       this.#options.onAmbiguous(request.method);
@@ -95,11 +103,10 @@ export class ServerRequests<Owner extends Asked> {
       );
     }
     if (owner === null) return failure(RPC_CODE.methodNotFound, `no client is there to answer ${request.method}`);
-    const needed = CAPABILITY[request.method];
-    if (needed === undefined) return failure(RPC_CODE.methodNotFound, `${request.method} is no request of a server`);
-    if (owner.client.capabilities[needed] === undefined)
+    const needed = CAPABILITY.get(request.method);
+    if (needed !== undefined && owner.client.capabilities[needed] === undefined)
       return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
-    const open = this.#options.requests.newestOfKind(owner, isCall);
+    const open = busiestOf(owner, this.#options.requests);
     return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
   }
 
@@ -109,8 +116,7 @@ export class ServerRequests<Owner extends Asked> {
     const task = tasks.ownerOf(relatedTask(params));
     if (task !== undefined) return task;
     const busy = busyClients(clients, requests);
-    if (busy.length === 1) return busy[0] ?? null;
-    const candidates = busy.length > 1 ? busy : clients;
+    const candidates = busy.length > 0 ? busy : clients;
     if (candidates.length <= 1) return candidates[0] ?? null;
     // Those who share a process have equal roots.
     if (method === 'roots/list')

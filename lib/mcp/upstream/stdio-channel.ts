@@ -9,6 +9,9 @@ import type { Channel, ChannelListener } from './upstream.ts';
 
 /** A line longer than this is no message. The reader's memory is bounded by it. */
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
+/** Without its input there is no conversation; what it has printed by then is still read. */
+const INPUT_GONE_MS = 1_000;
+const BRACE = 0x7b;
 
 export interface ToolStdio {
   readonly stdin: Writable;
@@ -20,6 +23,7 @@ export class StdioChannel implements Channel {
   readonly #stdio: ToolStdio;
   #listener: ChannelListener | null = null;
   #closed = false;
+  #inputTimer: NodeJS.Timeout | undefined;
   readonly #lines = new LineReader({
     maxLineBytes: MAX_LINE_BYTES,
     onLine: (line) => this.#read(line),
@@ -43,12 +47,13 @@ export class StdioChannel implements Channel {
     stdout.once('end', () => this.#end('it closed its output'));
     stdout.once('close', () => this.#end('it closed its output'));
     stdout.on('error', (error) => this.#end(`its output cannot be read: ${error.message}`));
-    stdin.on('error', (error) => listener.onProblem(`it does not take its input: ${error.message}`));
+    stdin.on('error', (error) => this.#inputGone(error));
     return Promise.resolve();
   }
 
   send(message: Message): undefined {
     if (this.#closed) throw new GovernorError('launch_failed', 'the conversation is over');
+    if (!this.#stdio.stdin.writable) throw new GovernorError('launch_failed', 'the server takes no input any more');
     // What is written to a process that has just died is lost with it; its end is what answers.
     this.#stdio.stdin.write(`${JSON.stringify(message)}\n`);
   }
@@ -58,9 +63,18 @@ export class StdioChannel implements Channel {
     return Promise.resolve();
   }
 
+  #inputGone(error: Error): void {
+    if (this.#closed || this.#inputTimer !== undefined) return;
+    const reason = `it does not take its input: ${error.message}`;
+    this.#listener?.onProblem(reason);
+    this.#inputTimer = setTimeout(() => this.#end(reason), INPUT_GONE_MS);
+    this.#inputTimer.unref();
+  }
+
   #end(reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#inputTimer);
     this.#lines.clear();
     // What the tool still prints is read and dropped, so that it never blocks on a full pipe.
     this.#stdio.stdout.resume();
@@ -68,10 +82,12 @@ export class StdioChannel implements Channel {
   }
 
   #read(line: string): void {
-    if (this.#closed || line.trim() === '') return;
-    // Log lines on stdout are no messages, and too common to be told of one by one.
-    if (!line.trimStart().startsWith('{'))
-      return this.#listener?.onProblem('it prints what is no message on its output');
+    if (this.#closed) return;
+    if (line.charCodeAt(0) !== BRACE && !line.trimStart().startsWith('{')) {
+      // Log lines on stdout are no messages.
+      if (line.trim() !== '') this.#listener?.onProblem('it prints what is no message on its output');
+      return;
+    }
     let value: unknown;
     try {
       value = JSON.parse(line);

@@ -1,6 +1,6 @@
 /** Tasks of 2025-11-25 belong to the client that began them: nobody else may see, await or cancel them. */
 
-import type { Fields } from '../wire/message.ts';
+import type { Fields, RequestId } from '../wire/message.ts';
 import { isFields, metaOf } from '../wire/shape.ts';
 import { META } from '../wire/protocol.ts';
 
@@ -8,8 +8,18 @@ import { META } from '../wire/protocol.ts';
 const TASKS_MAX = 10_000;
 const FINAL: ReadonlySet<unknown> = new Set(['completed', 'failed', 'cancelled']);
 
+/** A task goes on reporting progress under the token of the request that began it (2025-11-25, basic/utilities/tasks). */
+export interface TaskProgress<Owner> {
+  readonly owner: Owner;
+  /** The asker's own. */
+  readonly token: RequestId;
+}
+
 export class TaskOwners<Owner> {
   readonly #owners = new Map<string, Owner>();
+  /** By our number of the request. */
+  readonly #progress = new Map<unknown, TaskProgress<Owner>>();
+  readonly #numbers = new Map<string, number>();
   readonly #working = new Set<string>();
 
   /** Not yet in a final state. */
@@ -32,6 +42,20 @@ export class TaskOwners<Owner> {
     if (this.#owners.size > TASKS_MAX && oldest.done !== true) this.#forget(oldest.value);
   }
 
+  /** The answer to request `number` began a task. */
+  began(owner: Owner, result: Fields, number: number, token: RequestId | undefined): void {
+    const task = result['task'];
+    if (!isFields(task) || typeof task['taskId'] !== 'string') return;
+    this.seen(owner, result);
+    if (token === undefined || !this.#working.has(task['taskId'])) return;
+    this.#numbers.set(task['taskId'], number);
+    this.#progress.set(number, { owner, token });
+  }
+
+  progressOf(number: unknown): TaskProgress<Owner> | undefined {
+    return this.#progress.get(number);
+  }
+
   /** `notifications/tasks/status`. @returns whose it is */
   status(params: Fields | undefined): Owner | undefined {
     const owner = this.ownerOf(params?.['taskId']);
@@ -51,13 +75,19 @@ export class TaskOwners<Owner> {
   }
 
   #mark(taskId: string, status: unknown): void {
-    if (FINAL.has(status)) this.#working.delete(taskId);
-    else this.#working.add(taskId);
+    if (!FINAL.has(status)) this.#working.add(taskId);
+    else this.#finish(taskId);
+  }
+
+  #finish(taskId: string): void {
+    this.#working.delete(taskId);
+    this.#progress.delete(this.#numbers.get(taskId));
+    this.#numbers.delete(taskId);
   }
 
   #forget(taskId: string): void {
     this.#owners.delete(taskId);
-    this.#working.delete(taskId);
+    this.#finish(taskId);
   }
 }
 

@@ -31,8 +31,8 @@ export interface Client {
   /** `clientInfo` and `capabilities` as the client sent them, whole. */
   readonly info: Fields;
   readonly capabilities: Fields;
-  /** Governor itself, reading lists: nothing that a server asks or says is ever for it. */
-  readonly internal?: true;
+  /** Governor itself, reading lists: it is no one whom a server could ask or tell, and is not counted as there. */
+  readonly isGovernor?: true;
   /** A notification that belongs to this client but to no request: list_changed, resources/updated, log lines. */
   notify(notification: NotificationBody): void;
   /** A request of the server's that belongs to no open request: ping, `roots/list` after initialized. Answers with an error where the client has no channel for it. */

@@ -1,7 +1,12 @@
 import t from 'tap';
 import { spawn } from 'node:child_process';
-import { handshake, type Handshake } from '../../../lib/mcp/handshake.ts';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
+import { createConnector } from '../../../lib/mcp/connect.ts';
+import type { ServedConnection } from '../../../lib/mcp/pool/connector.ts';
+import type { ManagedProcess } from '../../../lib/process/managed-launch.ts';
+import type { Era } from '../../../lib/mcp/wire/protocol.ts';
 import { fixtureCommand, fixtureEnvironment, newMarker, type Ending } from '../../helpers/fixture.ts';
+import { fakeDefinition } from '../../helpers/fake-views.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { killSurvivors } from '../../helpers/survivors.ts';
 import { patience } from '../../helpers/wait-for.ts';
@@ -11,10 +16,37 @@ t.teardown(() => killSurvivors(marker));
 
 interface Met {
   readonly complaints: string[];
-  readonly met: Promise<Handshake>;
+  readonly met: Promise<ServedConnection>;
   readonly ended: Promise<Ending>;
   /** Its input and output are still held. */
   end(): void;
+}
+
+const connect = createConnector({
+  version: '1.2.3',
+  monotonicMs: () => performance.now(),
+  remote: () => Promise.reject(new Error('nothing is elsewhere here')),
+});
+
+/** Of a managed process, what a conversation needs. */
+function processOf({
+  pid,
+  stdin,
+  stdout,
+}: {
+  pid?: number | undefined;
+  stdin: Writable;
+  stdout: Readable;
+}): ManagedProcess {
+  return {
+    pid: pid ?? 0,
+    stdin,
+    stdout,
+    stderr: new PassThrough(),
+    exited: new Promise(() => undefined),
+    openGate: () => undefined,
+    closeGate: () => undefined,
+  };
 }
 
 /** Meets the fixture mcp-echo with these faults. */
@@ -22,7 +54,7 @@ function meet(args: readonly string[], timeoutMs = 20_000): Met {
   return meetCommand(fixtureCommand('mcp-echo', args), timeoutMs);
 }
 
-function meetCommand(command: readonly string[], timeoutMs: number): Met {
+function meetCommand(command: readonly string[], timeoutMs: number, era: Era | null = null): Met {
   // Not by the helper for fixtures, which listens to stdout itself.
   const [program = '', ...args] = command;
   const child = spawn(program, args, {
@@ -33,10 +65,17 @@ function meetCommand(command: readonly string[], timeoutMs: number): Met {
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });
   const complaints: string[] = [];
-  const met = handshake(
-    { stdin: child.stdin, stdout: child.stdout },
-    { timeoutMs: patience(timeoutMs), version: '1.2.3', onProtocolError: (message) => void complaints.push(message) },
-  );
+  const met = connect({
+    process: processOf(child),
+    options: {
+      timeoutMs: patience(timeoutMs),
+      onProtocolError: (message) => void complaints.push(message),
+      definition: fakeDefinition('echo'),
+    },
+    identity: { info: { name: 'tester', version: '1' }, capabilities: {} },
+    era,
+    takesTurns: false,
+  });
   return { complaints, met, ended, end: () => void child.stdin.end() };
 }
 
