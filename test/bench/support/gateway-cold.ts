@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { addressOf, LAUNCHER, startDaemon } from '../../helpers/daemon.ts';
 import type { Bench } from './bench.ts';
-import { ARGS, COMMAND, direct, ENVIRONMENT, peerPaths } from './gateway-paths.ts';
+import { ARGS, COMMAND, direct, TOOL_ENVIRONMENT, peerPaths } from './gateway-paths.ts';
 import { handshake, httpWire, stdioWire, type Wire } from './mcp-wire.ts';
 
 const AIM_MS = 170;
@@ -12,7 +12,7 @@ export async function coldStarts(bench: Bench): Promise<void> {
   const rounds = bench.rounds(5);
   // A tool that was started once keeps its catalogue: each round has tools of its own, which nobody has asked before.
   const names = Array.from({ length: rounds }, (_, round) => [`connect-${round}`, `http-${round}`]).flat();
-  const tool = { command: COMMAND, args: ARGS, env: ENVIRONMENT, autostart: false };
+  const tool = { command: COMMAND, args: ARGS, env: TOOL_ENVIRONMENT, autostart: false };
   const daemon = await startDaemon(bench, { config: { tools: Object.fromEntries(names.map((name) => [name, tool])) } });
   const { url, token } = addressOf(daemon);
   const found: Record<'direct' | 'connect' | 'http', number[]> = { direct: [], connect: [], http: [] };

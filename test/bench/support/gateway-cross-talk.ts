@@ -3,7 +3,7 @@
 import { addressOf, startDaemon } from '../../helpers/daemon.ts';
 import { fixtureCommand } from '../../helpers/fixture.ts';
 import type { Bench } from './bench.ts';
-import { ENVIRONMENT } from './gateway-paths.ts';
+import { TOOL_ENVIRONMENT } from './gateway-paths.ts';
 import { type Document, handshake, httpWire } from './mcp-wire.ts';
 
 const CALLS = 200;
@@ -13,7 +13,7 @@ const STEPS = 3;
 export async function crossTalk(bench: Bench): Promise<void> {
   const [command, ...args] = fixtureCommand('mcp-probe');
   const daemon = await startDaemon(bench, {
-    config: { tools: { probe: { command, args, env: ENVIRONMENT, sharing: 'shared' } } },
+    config: { tools: { probe: { command, args, env: TOOL_ENVIRONMENT, sharing: 'shared' } } },
   });
   const { url, token } = addressOf(daemon);
   const wrong = { answers: 0, progress: 0, afterResult: 0, outOfOrder: 0 };

@@ -1,7 +1,7 @@
 /** Five sessions that use six servers each: every one started for each of them, or shared through Governor. */
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addressOf, cleanEnvironment, startDaemon } from '../../helpers/daemon.ts';
@@ -68,15 +68,10 @@ async function directly(bench: Bench, servers: Readonly<Record<string, readonly 
 }
 
 async function throughGovernor(bench: Bench, servers: Readonly<Record<string, readonly string[]>>): Promise<Found> {
-  const marker = newMarker();
-  const env = fixtureEnvironment(marker, LIFE_MS);
   const daemon = await startDaemon(bench, {
     config: {
       tools: Object.fromEntries(
-        Object.entries(servers).map(([name, args]) => [
-          name,
-          { command: process.execPath, args, env, sharing: 'shared' },
-        ]),
+        Object.entries(servers).map(([name, args]) => [name, { command: process.execPath, args, sharing: 'shared' }]),
       ),
     },
   });
@@ -94,10 +89,17 @@ async function throughGovernor(bench: Bench, servers: Readonly<Record<string, re
       await wire.request('tools/call', { name: tool.name, arguments: {} }).catch(() => undefined);
     }
   }
-  const found = measured([daemon.pid, ...survivors(marker).map(({ pid }) => pid)]);
+  const found = measured(withDescendants(daemon.pid));
   await Promise.all(wires.map((wire) => wire.close()));
   await daemon.stop();
   return found;
+}
+
+function withDescendants(pid: number): readonly number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' ').filter(Boolean).map(Number),
+  );
+  return [pid, ...children.flatMap(withDescendants)];
 }
 
 /** PSS: what processes share is counted once. */

@@ -35,6 +35,8 @@ const START_MS = 60_000;
 export const MARKER = newMarker();
 export const [COMMAND, ...ARGS] = fixtureCommand('mcp-echo');
 export const ENVIRONMENT = fixtureEnvironment(MARKER, LIFE_MS);
+/** For tools of the daemon, which ends them itself: names that begin with GOVERNOR_ are its own. */
+export const TOOL_ENVIRONMENT = { FIXTURE_LIFE_MS: String(LIFE_MS) };
 
 export const direct: Path = {
   name: 'direct stdio',
@@ -51,7 +53,7 @@ export const direct: Path = {
 /** One daemon for all its ways; its tool is up before anything is measured. */
 export async function governorPaths(bench: Bench): Promise<readonly Path[]> {
   const daemon = await startDaemon(bench, {
-    config: { tools: { echo: { command: COMMAND, args: ARGS, env: ENVIRONMENT, sharing: 'shared' } } },
+    config: { tools: { echo: { command: COMMAND, args: ARGS, env: TOOL_ENVIRONMENT, sharing: 'shared' } } },
   });
   const { url, token } = addressOf(daemon);
   const http = (path: string, tool: string): Path => ({
