@@ -61,6 +61,7 @@ async function everything(t: Test, peer: Peer): Promise<void> {
   for (const name of ['get-roots-list', 'trigger-elicitation-request', 'trigger-sampling-request'])
     t.ok(names.includes(name), `${name} is offered`);
   t.match(text(await peer.call('echo', { message: 'höre' })), /höre/);
+  t.match(text(await peer.call('get-roots-list')), /work/);
   t.match(text(await peer.call('get-sum', { a: 2, b: 3 })), /5/);
   t.match((await peer.call('get-tiny-image')).content, [{}, { type: 'image', mimeType: 'image/png', data: /.{100}/ }]);
   const annotated = await peer.call('get-annotated-message', { messageType: 'error', includeImage: true });
@@ -83,7 +84,6 @@ async function everything(t: Test, peer: Peer): Promise<void> {
   t.match(text(await peer.call('trigger-sampling-request', { prompt: 'two words', maxTokens: 10 })), /two words/);
   const elicited = await peer.call('trigger-elicitation-request');
   t.match(JSON.stringify(elicited.content), /real-sdk/);
-  t.match(text(await peer.call('get-roots-list')), /work/);
 
   const { entries: resources } = await peer.list('resources/list', 'resources');
   const document = resources.find(({ uri }) => uri.endsWith('architecture.md'));

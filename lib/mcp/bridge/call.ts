@@ -25,6 +25,8 @@ export class Call implements Exchange, Waiting {
   readonly request: RequestBody;
   readonly #parking: Parking;
   readonly #onLog: (line: NotificationBody, turn: Turn | null) => void;
+  /** The server answered before its own question could be put to the client. */
+  readonly #onUnasked: (method: string) => void;
   readonly #controller = new AbortController();
   readonly #asks = new Map<string, Ask>();
   readonly #first: Turn;
@@ -32,14 +34,21 @@ export class Call implements Exchange, Waiting {
   #turn: Turn | null = null;
   #onAbort: (() => void) | null = null;
   #asked = 0;
+  #onFirstAsk: ((answered: Promise<Answer>) => void) | null = null;
   #isFlushing = false;
   #answer: Answer | null = null;
   #isOver = false;
 
-  constructor(turn: Turn, parking: Parking, onLog: (line: NotificationBody, turn: Turn | null) => void) {
+  constructor(
+    turn: Turn,
+    parking: Parking,
+    onLog: (line: NotificationBody, turn: Turn | null) => void,
+    onUnasked: (method: string) => void,
+  ) {
     this.request = turn.request;
     this.#parking = parking;
     this.#onLog = onLog;
+    this.#onUnasked = onUnasked;
     this.#first = turn;
     this.#begin(turn);
   }
@@ -62,7 +71,7 @@ export class Call implements Exchange, Waiting {
     const refusal = this.#refusalOf(request, signal);
     if (refusal !== null) return Promise.resolve(refusal);
     const key = `${request.method.replace('/', '-')}-${++this.#asked}`;
-    return new Promise((resolve) => {
+    const answered = new Promise<Answer>((resolve) => {
       const answer = (given: Answer): void => {
         this.#asks.delete(key);
         signal.removeEventListener('abort', onAbort);
@@ -73,13 +82,31 @@ export class Call implements Exchange, Waiting {
       this.#asks.set(key, { request, answer });
       this.#flushSoon();
     });
+    this.#onFirstAsk?.(answered);
+    this.#onFirstAsk = null;
+    return answered;
+  }
+
+  /** Resolves when the first question of the server is answered; when there was none in time; when nobody waits any more. */
+  askedOnce(patienceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, patienceMs);
+      this.signal.addEventListener('abort', () => resolve(), { once: true });
+      this.#onFirstAsk = (answered) => {
+        clearTimeout(timer);
+        void answered.then(() => resolve());
+      };
+    });
   }
 
   /** The server has answered. */
   finish(answer: Answer): void {
     if (this.#isOver || this.#answer !== null) return;
     this.#answer = answer;
-    for (const ask of this.#asks.values()) ask.answer(failure(RPC_CODE.internalError, 'The request is answered'));
+    for (const ask of this.#asks.values()) {
+      this.#onUnasked(ask.request.method);
+      ask.answer(failure(RPC_CODE.internalError, 'The request is answered'));
+    }
     this.#deliver();
   }
 
@@ -103,7 +130,10 @@ export class Call implements Exchange, Waiting {
   }
 
   #refusalOf(request: RequestBody, signal: AbortSignal): Answer | null {
-    if (this.#isOver || this.#answer !== null) return failure(RPC_CODE.internalError, 'The request is over');
+    if (this.#isOver || this.#answer !== null) {
+      this.#onUnasked(request.method);
+      return failure(RPC_CODE.internalError, 'The request is over');
+    }
     if (signal.aborted) return cancelled(signal);
     const capabilities = (this.#turn ?? this.#first).capabilities;
     const missing = missingFor(request, capabilities);

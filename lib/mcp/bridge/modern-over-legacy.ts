@@ -5,6 +5,7 @@ import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import { failure, success } from './answers.ts';
 import { Call } from './call.ts';
+import { missingFor } from './client-needs.ts';
 import { asModern } from './describe.ts';
 import { ERA_CODE, MAY_NEED_INPUT } from './era-names.ts';
 import { fieldsOf, isFields, metaOf } from './fields.ts';
@@ -24,6 +25,10 @@ import { UrlVisit } from './url-visit.ts';
 export interface ModernOverLegacyOptions extends ParkingOptions {
   readonly subscribeTimeoutMs: number;
 }
+
+const ROOTS: RequestBody = { method: 'roots/list' };
+/** Servers ask at once, or not at all. */
+const ROOTS_PATIENCE_MS = 500;
 
 /** Of 2025-11-25 and before; a legacy server would answer them. */
 const REMOVED: ReadonlySet<string> = new Set([
@@ -45,6 +50,10 @@ export class ModernOverLegacy implements Shown {
   readonly #taskTools: TaskTools;
   /** Of requests that want log lines, oldest first. */
   readonly #leveled = new Set<Turn>();
+  /** The server wanted them while no request was open that could carry the question. */
+  #rootsOwed = false;
+  /** It waits until the server has asked again. */
+  #rootsCall: Call | null = null;
 
   constructor(session: Session, client: Client, server: ServerDescription, options: ModernOverLegacyOptions) {
     this.#session = session;
@@ -89,8 +98,11 @@ export class ModernOverLegacy implements Shown {
     if (notification.method.endsWith('/list_changed')) this.#client.notify(notification);
   }
 
-  askedByServer({ method }: RequestBody): Promise<Answer> {
+  askedByServer(request: RequestBody, signal: AbortSignal): Promise<Answer> {
+    const { method } = request;
     if (method === 'ping') return Promise.resolve(success());
+    if (method === 'roots/list' && this.#rootsCall !== null) return this.#rootsCall.ask(request, signal);
+    this.#owe(method);
     return refused(`${method}: a client of 2026-07-28 can only be asked while one of its requests is open`);
   }
 
@@ -138,19 +150,39 @@ export class ModernOverLegacy implements Shown {
 
   #call(turn: Turn): void {
     const { method, params } = turn.request;
-    const call = new Call(turn, this.#parking, (line, own) => this.#log(line, own));
+    const call = new Call(
+      turn,
+      this.#parking,
+      (line, own) => this.#log(line, own),
+      (asked) => this.#owe(asked),
+    );
     const needsTask = this.#hasTasks && method === 'tools/call' && this.#taskTools.needsTask(params?.['name']);
     const request = legacyRequest(turn.request);
-    const answered =
+    const go = (): Promise<Answer> =>
       needsTask === false
         ? this.#session.request(request, call)
         : Promise.resolve(needsTask).then((isTask) =>
             isTask ? this.#taskTools.run(request, call) : this.#session.request(request, call),
           );
-    void answered.then((answer) => {
+    const pays = this.#rootsOwed && missingFor(ROOTS, turn.capabilities) === null;
+    void (pays ? this.#askRoots(call).then(go) : go()).then((answer) => {
       const visit = answer.kind === 'error' && answer.error.code === ERA_CODE.urlElicitationRequired;
       call.finish(visit ? this.#visit(turn, answer.error.data) : modernAnswer(method, answer, this.#server.info));
     });
+  }
+
+  #owe(method: string): void {
+    if (method === ROOTS.method) this.#rootsOwed = true;
+  }
+
+  /** A server asks again when roots have changed: here the call carries its question. Resolves when it is answered, or not asked in time. */
+  async #askRoots(call: Call): Promise<void> {
+    this.#rootsOwed = false;
+    this.#rootsCall = call;
+    const asked = call.askedOnce(ROOTS_PATIENCE_MS);
+    this.#session.notify({ method: 'notifications/roots/list_changed' });
+    await asked;
+    if (this.#rootsCall === call) this.#rootsCall = null;
   }
 
   /** The server wants a person to open a page before it is asked again. */
@@ -168,10 +200,11 @@ export class ModernOverLegacy implements Shown {
         if (notification.method === 'notifications/message') this.#log(notification, turn);
         else exchange.notify(notification);
       },
-      ask: ({ method }) =>
-        method === 'ping'
-          ? Promise.resolve(success())
-          : refused(`${method}: a client of 2026-07-28 cannot be asked while ${request.method} is open`),
+      ask: ({ method }) => {
+        if (method === 'ping') return Promise.resolve(success());
+        this.#owe(method);
+        return refused(`${method}: a client of 2026-07-28 cannot be asked while ${request.method} is open`);
+      },
     };
   }
 
