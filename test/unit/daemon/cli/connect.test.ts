@@ -123,7 +123,7 @@ t.test('the daemon goes away: said on stderr, 125', async (t) => {
   t.equal(err(), 'governor: the daemon ended the connection to "echo"\n');
   t.match(
     out(),
-    /"id":1,"error":\{"code":-32051,"message":"The daemon is shutting down"\}/,
+    /"id":1,"error":\{"code":-31051,"message":"The daemon is shutting down"\}/,
     'the open request is answered',
   );
 });
