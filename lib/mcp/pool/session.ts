@@ -9,6 +9,7 @@ import type { ServedRun } from '../../supervisor/served.ts';
 import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
+import { isList } from './catalogue.ts';
 import type { ChangedList } from './catalogue.ts';
 import { dispatch } from './dispatch.ts';
 import { errorAnswer, notStarted } from './errors.ts';
@@ -39,6 +40,7 @@ export class PoolSession implements Session, Member {
   #waking: Promise<Attachment> | null = null;
   /** Undefined: to be asked for. */
   #roots: string | null | undefined;
+  #rootsUntold = false;
   #level: string | null = null;
   readonly #subscriptions = new Map<string, RequestBody>();
   /** Requests under way that told their log level (modern clients). */
@@ -68,8 +70,11 @@ export class PoolSession implements Session, Member {
   notify(notification: NotificationBody): void {
     if (notification.method === 'notifications/roots/list_changed') {
       this.#roots = undefined;
-      // Others share its process for roots that are no longer its own.
-      if (this.#attachment?.process.run.context === null) return this.#leaveProcess();
+      // Others share its process for roots that are no longer its own: told is the one that its roots lead to now.
+      if (this.#attachment?.process.run.context === null) {
+        this.#rootsUntold = true;
+        return this.#leaveProcess();
+      }
     }
     // A server that sleeps has nothing to be told of.
     this.#attachment?.session.notify(notification);
@@ -102,6 +107,8 @@ export class PoolSession implements Session, Member {
       const kept = this.#pool.listed(this.client, request);
       if (kept !== null) return kept;
       this.#leaveProcess();
+      if (isList(request.method) && (await this.#rootsKey(exchange)) === undefined)
+        return await unlessAborted(this.#pool.readList(this.client, request, exchange), exchange.signal);
       const attachment = await unlessAborted(this.#wake(exchange), exchange.signal);
       return await this.#send(attachment, request, exchange);
     } catch (error) {
@@ -143,7 +150,8 @@ export class PoolSession implements Session, Member {
 
   /** @throws GovernorError when its server cannot be started */
   async #attach(exchange: Exchange): Promise<Attachment> {
-    const roots = await this.#rootsKey(exchange);
+    const told = await this.#rootsKey(exchange);
+    const roots = told === undefined ? `unknown, of ${this.client.context}` : told;
     const process = await this.#pool.acquire({ client: this.client, roots });
     // Nobody would ever end what is begun for a client that has gone.
     if (this.#closed !== null) throw new Error('the session is closed');
@@ -167,8 +175,9 @@ export class PoolSession implements Session, Member {
   }
 
   #restore({ process, session }: Attachment): void {
-    if (process.rootsUnasked && hasRoots(this.client)) {
+    if ((process.rootsUnasked || this.#rootsUntold) && hasRoots(this.client)) {
       process.rootsUnasked = false;
+      this.#rootsUntold = false;
       session.notify({ method: 'notifications/roots/list_changed' });
     }
     if (this.client.era !== 'legacy') return;
@@ -178,14 +187,14 @@ export class PoolSession implements Session, Member {
     for (const request of this.#subscriptions.values()) void session.request(request, quietly);
   }
 
-  /** Those who share a process of a legacy server have equal roots. */
-  async #rootsKey(exchange: Exchange): Promise<string | null> {
+  /** Those who share a process of a legacy server have equal roots. Undefined: it has some, and cannot tell them during this request. */
+  async #rootsKey(exchange: Exchange): Promise<string | null | undefined> {
     const { definition } = this.#pool.current();
     if (definition.sharing !== 'shared' || !hasRoots(this.client)) return null;
     if (this.#roots !== undefined) return this.#roots;
     const inTime = AbortSignal.any([exchange.signal, AbortSignal.timeout(ROOTS_TIMEOUT_MS)]);
     const answer = await unlessAborted(exchange.ask({ method: 'roots/list' }, inTime), inTime).catch(() => null);
-    if (answer?.kind !== 'result') return `unknown, of ${this.client.context}`;
+    if (answer?.kind !== 'result') return undefined;
     this.#roots = canonical(answer.result['roots'] ?? []);
     return this.#roots;
   }

@@ -4,7 +4,7 @@ import type { ToolDefinition } from '../../supervisor/governor.ts';
 import type { ServedTools } from '../../supervisor/served.ts';
 import type { Log } from '../../supervisor/ports.ts';
 import type { Answer, RequestBody } from '../wire/message.ts';
-import type { Client, ServerDescription } from '../wire/session.ts';
+import type { Client, Exchange, ServerDescription } from '../wire/session.ts';
 import type { CallGuard } from './call-guard.ts';
 import { changedLists, collect, isList, listed } from './catalogue.ts';
 import type { ChangedList } from './catalogue.ts';
@@ -127,20 +127,36 @@ export class ToolPool {
   /** @throws GovernorError when a server has to be started for it and cannot be */
   async describe(client: Client): Promise<ServerDescription> {
     const { definition, memory } = this.current();
+    const kept = memory.catalogue(fingerprint(this.identityFor(definition, client)));
+    if (kept !== null) return kept.server;
+    return (await this.#anyProcess(client)).description;
+  }
+
+  /** A list is the same whatever roots its reader has: any process answers, and none is bound to the reader by it. @throws GovernorError */
+  async readList(client: Client, request: RequestBody, exchange: Exchange): Promise<Answer> {
+    const process = await this.#anyProcess(client);
+    const session = process.upstream.attach(internalClient(process.description, this.options.governor));
+    try {
+      return await session.request(request, exchange);
+    } finally {
+      await session.close('the list is read');
+    }
+  }
+
+  /** One that says the same of itself as this client's own would. @throws GovernorError */
+  async #anyProcess(client: Client): Promise<ServerProcess> {
+    const { definition, memory } = this.current();
     const identity = this.identityFor(definition, client);
     const print = fingerprint(identity);
-    const kept = memory.catalogue(print);
-    if (kept !== null) return kept.server;
     const running = this.#processes.find(
       (process) => process.server === memory.server && fingerprint(process.identity) === print,
     );
-    if (running !== undefined) return running.description;
+    if (running !== undefined) return running;
     // Its roots cannot be asked for before it is answered; where they decide, the process is nobody's until then.
     const isOpen = definition.sharing === 'call' || (definition.sharing === 'shared' && hasRoots(client));
-    const process = isOpen
-      ? await this.#starts.run(`spare ${print}`, () => this.starter.start(identity, null, true))
-      : await this.acquire({ client, roots: null });
-    return process.description;
+    return isOpen
+      ? this.#starts.run(`spare ${print}`, () => this.starter.start(identity, null, true))
+      : this.acquire({ client, roots: null });
   }
 
   /** A list from what is kept, where no process has to be asked; null otherwise. */

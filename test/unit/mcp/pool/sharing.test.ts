@@ -158,6 +158,19 @@ t.test(
   },
 );
 
+t.test('shared: a list binds no reader to a process whose roots cannot be asked for yet', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const clients = ['a', 'b'].map((context) => scene.client(context, { roots: null, capabilities: { roots: {} } }));
+  const sessions = clients.map((client) => scene.open(client));
+  for (const session of sessions)
+    t.match(await scene.call(session, 'tools/list'), { kind: 'result', result: { tools: [{}] } });
+  t.equal(scene.launched.length, 1);
+  for (const client of clients) client.roots = ['file:///x'];
+  for (const session of sessions) await scene.call(session);
+  t.same(results(scene), [2], 'both call the one that has told them its list');
+});
+
 t.test('context: a change of roots is told to its own server', async (t) => {
   const scene = poolStand(t);
   scene.served();

@@ -1,0 +1,126 @@
+/** Clients of one shared process with equal request ids and progress tokens: each gets its own, and nothing of another's. */
+
+import t from 'tap';
+import { addressOf, startDaemon } from '../helpers/daemon.ts';
+import { fixtureCommand } from '../helpers/fixture.ts';
+import { connectPeer, type Document, type Peer, PEER_KINDS } from '../helpers/mcp-peer.ts';
+import { patience, waitFor } from '../helpers/wait-for.ts';
+
+const CALLS = 200;
+const AT_ONCE = 8;
+const [command, ...args] = fixtureCommand('mcp-probe');
+const env = { FIXTURE_LIFE_MS: String(patience(120_000)) };
+const text = ({ content }: Document): string => content[0].text;
+
+t.setTimeout(patience(120_000));
+
+for (const kind of PEER_KINDS) {
+  t.test(`two clients (${kind}) of one process`, async (t) => {
+    const daemon = await startDaemon(t, { config: { tools: { probe: { command, args, env, sharing: 'shared' } } } });
+    const { url, token } = addressOf(daemon);
+    const to = { url: new URL('/mcp/probe', url).href, token };
+    const peers = await Promise.all(
+      ['left', 'right'].map((name) =>
+        connectPeer(t, { kind, name, to, roots: [{ uri: 'file:///same', name: 'same' }] }),
+      ),
+    );
+    const [left, right] = peers as [Peer, Peer];
+    const pids = await Promise.all(peers.map(async (peer) => JSON.parse(text(await peer.call('seen'))).pid));
+    t.equal(pids[0], pids[1], 'they share it');
+
+    t.test(`${2 * CALLS} calls that overlap`, async (t) => {
+      const wrong = (await Promise.all([callMany(left, 'left'), callMany(right, 'right')])).flat();
+      t.same(wrong, []);
+    });
+
+    t.test('what they are asked comes to who called', async (t) => {
+      // The first questions that overlap cannot be told apart: they are refused, never put to the wrong client.
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, (_, index) => index).flatMap((index) =>
+          (
+            [
+              ['left', left],
+              ['right', right],
+            ] as const
+          ).map(async ([name, peer]) => {
+            const answer = await peer
+              .call('sample', { prompt: `${name} ${index}` })
+              .catch((error: unknown) => String(error));
+            return { name, index, answer: typeof answer === 'string' ? answer : JSON.parse(text(answer)).content.text };
+          }),
+        ),
+      );
+      const refused = answers.filter(({ answer }) => /several clients/.test(answer));
+      const answered = answers.filter((each) => !refused.includes(each));
+      t.same(
+        answered.filter(({ name, index, answer }) => answer !== `${name}: ${name} ${index}`),
+        [],
+      );
+      t.ok(answered.length > 0, `${answered.length} of ${answers.length} were answered`);
+      const strange = (
+        [
+          ['left', left],
+          ['right', right],
+        ] as const
+      ).flatMap(([name, peer]) =>
+        peer.asked.filter(({ params }) => !String(params.messages?.[0].content.text).startsWith(name)),
+      );
+      t.same(
+        strange.filter(({ method }) => method === 'sampling/createMessage'),
+        [],
+        'nobody was asked for the other',
+      );
+      t.same(
+        (await Promise.all([left.call('sample', { prompt: 'again' }), right.call('sample', { prompt: 'again' })])).map(
+          (answer) => JSON.parse(text(answer)).content.text,
+        ),
+        ['left: again', 'right: again'],
+        'from then on they take turns',
+      );
+    });
+
+    t.test('an update comes to who has subscribed', async (t) => {
+      const end = await left.watch('probe://note');
+      await right.call('touch', { uri: 'probe://note' });
+      await left.hears('notifications/resources/updated');
+      await right.call('echo', { value: 'after it' });
+      t.same(right.heard('notifications/resources/updated'), []);
+      await end();
+    });
+
+    t.test('what one cancels is its own', async (t) => {
+      const aborted = new AbortController();
+      let began = 0;
+      const onprogress = (): void => void (began += 1);
+      const cancelled = left
+        .call('wait', { key: 'left' }, { signal: aborted.signal, onprogress })
+        .catch(() => 'cancelled');
+      await waitFor('it to begin', () => began === 1);
+      aborted.abort(new Error('no longer wanted'));
+      t.equal(await cancelled, 'cancelled');
+      t.equal(text(await right.call('echo', { value: 'untouched', ms: 20 })), 'untouched');
+      await waitFor(
+        'the server to know',
+        async () => JSON.parse(text(await right.call('seen'))).cancelled.length === 1,
+      );
+    });
+  });
+}
+
+/** @returns what was wrong, in words */
+async function callMany(peer: Peer, name: string): Promise<readonly string[]> {
+  const wrong: string[] = [];
+  let next = 0;
+  const caller = async (): Promise<void> => {
+    while (next < CALLS) {
+      const value = `${name}-${(next += 1)}`;
+      const onprogress = ({ message }: Document): void => {
+        if (message !== value) wrong.push(`${value} was told of ${message}`);
+      };
+      const got = text(await peer.call('echo', { value, ms: next % 4, steps: 2 }, { onprogress }));
+      if (got !== value) wrong.push(`${value} got ${got}`);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, caller));
+  return wrong;
+}
