@@ -13,6 +13,7 @@ export interface DaemonConfig {
     readonly mcp: 'token' | 'none';
     readonly metrics: 'token' | 'none';
   };
+  readonly mcp: { readonly separator: string };
   readonly backend: 'auto' | BackendId;
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
@@ -33,6 +34,8 @@ export interface Config {
   readonly define: Define;
 }
 
+/** Between the names of a server and its tool. */
+export const DEFAULT_SEPARATOR = '__';
 export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 7717 };
 
 export function daemonConfig(
@@ -47,6 +50,7 @@ export function daemonConfig(
       mcp: fields?.auth?.mcp ?? 'token',
       metrics: fields?.auth?.metrics ?? 'none',
     },
+    mcp: { separator: fields?.mcp?.separator ?? DEFAULT_SEPARATOR },
     backend: fields?.backend ?? 'auto',
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import type { Governor } from '../lib/supervisor/governor.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
+import type { IssueParams } from './fields.ts';
 import { parseListen } from './listen.ts';
 
 export type BackendId = ReturnType<Governor['host']>['backend'];
@@ -38,6 +39,24 @@ export const DaemonSchema = closed(
         .optional()
         .meta({ description: 'MCP over TCP: bearer token (default), or none, on a loopback address only.' }),
       metrics: z.enum(['none', 'token']).optional().meta({ description: '/metrics over TCP. Default none.' }),
+    }).optional(),
+    mcp: closed({
+      separator: z
+        .string()
+        .superRefine((value, context) => {
+          if (/^[_.-]{1,8}$/.test(value)) return;
+          const params: IssueParams = { kind: 'value', hint: 'write one to eight of _ . -, such as "__"' };
+          context.addIssue({
+            code: 'custom',
+            message: `${JSON.stringify(value)} could not be told from a name`,
+            params,
+          });
+        })
+        .meta({
+          pattern: '^[_.-]{1,8}$',
+          description: 'Between the names of a server and its tool where all are served as one (/mcp). Default "__".',
+        })
+        .optional(),
     }).optional(),
     backend: z
       .enum(['auto', ...backendIds()])

@@ -12,6 +12,8 @@ import { isBuiltIn, unknownClass, writtenLayer } from './layers.ts';
 import type { ClassDefinition } from './layers.ts';
 import { environmentProblems, programProblem } from './program.ts';
 import type { Layer } from './resolve.ts';
+import { buildRemote } from './remote.ts';
+import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
 import { ToolSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { buildTool } from './tool.ts';
@@ -52,6 +54,12 @@ export function readTools(
     if (first !== undefined)
       problems.push({ where, message: `tool ${quote(name)} is given twice`, hint: `it is on line ${first} already` });
     lines.set(name, where.line ?? 0);
+    if (Object.hasOwn(mapping(raw), 'url')) {
+      const remote = readRemote(name, path, raw, scope);
+      problems.push(...remote.problems);
+      if (remote.tool !== null) tools.push(remote.tool);
+      continue;
+    }
     problems.push(...classProblems(path, mapping(raw)['class'], scope, context));
     const parsed = ToolSchema.safeParse(raw);
     if (!parsed.success) continue;
@@ -98,7 +106,7 @@ function readTool(
   }
   for (const { key, message, hint } of environmentProblems(fields.env ?? {}))
     problems.push(problemAt(['env', key], message, hint, 'key'));
-  const env = replaced(path, fields.env ?? {}, scope);
+  const env = replaced([...path, 'env'], fields.env ?? {}, scope);
   problems.push(...env.problems);
   const className = fields.class ?? DEFAULT_CLASS;
   const built = buildTool({
@@ -114,6 +122,38 @@ function readTool(
   });
   if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
   return { tool: built.value, problems };
+}
+
+function readRemote(
+  name: string,
+  path: readonly string[],
+  raw: unknown,
+  scope: FileScope,
+): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
+  const parsed = RemoteToolSchema.safeParse(raw);
+  if (!parsed.success) return { tool: null, problems: [] };
+  const { headers = {}, recovery } = parsed.data;
+  const problems = Object.keys(headers).flatMap((key): Problem[] => {
+    const wrong = headerProblem(key);
+    return wrong === null ? [] : [{ where: scope.document.locate([...path, 'headers', key], 'key'), ...wrong }];
+  });
+  if (recovery?.strategy === 'stop' && recovery.budget !== undefined)
+    problems.push({
+      where: scope.document.locate([...path, 'recovery', 'budget'], 'value'),
+      message: 'budget has no effect with strategy: stop',
+      hint: 'take one of them out',
+    });
+  const sent = replaced([...path, 'headers'], headers, scope);
+  for (const [key, value] of Object.entries(sent.values)) {
+    // As text it would end the header and begin another.
+    if (!/[\r\n\0]/.test(value)) continue;
+    problems.push({
+      where: scope.document.locate([...path, 'headers', key], 'value'),
+      message: `headers: ${key} has a line break in it`,
+      hint: 'a header is one line',
+    });
+  }
+  return { tool: buildRemote(name, parsed.data, sent.values), problems: [...problems, ...sent.problems] };
 }
 
 function classProblems(
@@ -146,7 +186,7 @@ function replaced(
     values[key] = text;
     for (const { written, occurrence, message, hint } of found) {
       problems.push({
-        where: document.locateIn([...path, 'env', key], written, occurrence),
+        where: document.locateIn([...path, key], written, occurrence),
         message: `${key}: ${message}`,
         hint,
       });

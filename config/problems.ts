@@ -54,7 +54,9 @@ function problemsOfIssue(issue: Issue, input: unknown, locate: Locate, prefix: P
     case 'custom':
       return ofCustom(issue, full, value, problem);
     case 'invalid_union':
-      return branchFor(value, issue.errors).flatMap((inner) => problemsOfIssue(inner, input, locate, prefix, path));
+      return branchFor(full, value, issue.errors).flatMap((inner) =>
+        problemsOfIssue(inner, input, locate, prefix, path),
+      );
     case 'invalid_type':
       return problem(...wrongType(label, issue.expected, value));
     case 'invalid_value':
@@ -94,8 +96,10 @@ function notEnforced(name: string): string {
 }
 
 /** Of a union only the branch for this kind of value has anything to say. */
-function branchFor(value: unknown, branches: readonly (readonly Issue[])[]): readonly Issue[] {
+function branchFor(path: Path, value: unknown, branches: readonly (readonly Issue[])[]): readonly Issue[] {
   const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const isEntry = path.length === 2 && path[0] === 'tools';
+  if (isEntry) return (isMapping && Object.hasOwn(value, 'url') ? branches.at(-1) : branches[0]) ?? [];
   return (isMapping ? branches.at(-1) : branches[0]) ?? [];
 }
 

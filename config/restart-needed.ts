@@ -5,6 +5,7 @@ import type { DaemonConfig } from './config.ts';
 /** `auth` holds with the next request and `dry_run` for tools that are defined anew; these are built in at the start. */
 const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'dryRun'>, string>> = {
   listen: 'listen',
+  mcp: 'mcp',
   backend: 'backend',
   sampleIntervalMs: 'sample_interval',
   audit: 'audit',

@@ -5,9 +5,11 @@
 
 import { z } from 'zod';
 import { DaemonSchema } from './daemon-schema.ts';
-import { argument, budget, closed, duration, durationOrNone, text } from './fields.ts';
+import { argument, closed, duration, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
 import { LIMITS_SHAPE, LimitsSchema } from './limit-schema.ts';
+import { RemoteToolSchema } from './remote-schema.ts';
+import { AUTOSTART, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
 
 /** Words that other versions know, as values. */
@@ -18,8 +20,6 @@ export const NOT_ENFORCED_VALUES: NotEnforced = {
 };
 
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {
-  url: 'tools are started by command only',
-  headers: 'tools are started by command only',
   adaptive: 'limits do not change by themselves',
   cache: 'results are not cached',
   contexts: 'there are no limits by context',
@@ -52,39 +52,17 @@ const SUPERVISION_SHAPE = {
     description:
       'What to do with a tool that its CPU quota starves (held back over half of the time for 60 s). Default none.',
   }),
-  recovery: closed({
-    strategy: z
-      .enum(['restart', 'stop'])
-      .optional()
-      .meta({ description: 'After a failure or a cleanup. Default restart.' }),
-    budget: budget({
-      description: 'How many restarts in what time, before the tool is held back. Default 5/10m.',
-    }).optional(),
-  }).optional(),
+  recovery: RECOVERY.optional(),
   grace: duration(
     { description: 'How long the tool may take to end by itself when it is stopped. Default 5s.' },
     { min: 1, max: 3_600_000 },
   ).optional(),
-  ready_timeout: duration(
-    { description: 'How long the start may take. Default 30s.' },
-    { min: 100, max: 3_600_000 },
-  ).optional(),
+  ready_timeout: READY_TIMEOUT.optional(),
   readiness: z.enum(['mcp', 'none']).optional().meta({
     description:
       'mcp (default): ready when the handshake of the protocol and the list of its tools succeeded. none: ready when started.',
   }),
-  sharing: z.enum(['shared', 'context', 'call']).optional().meta({
-    description:
-      'Who shares a process: all clients (shared), those of one context (default), or none: a process for each request (call).',
-  }),
-  idle_timeout: durationOrNone(
-    { description: 'A process that nobody had anything open with for so long is put to sleep. Default 10m.' },
-    { min: 100, max: 7 * 86_400_000 },
-  ).optional(),
-  health_check: durationOrNone(
-    { description: 'How often an idle process is asked whether it still answers. Default 30s.' },
-    { min: 100, max: 3_600_000 },
-  ).optional(),
+  ...SHARING_SHAPE,
   dry_run: z
     .boolean()
     .optional()
@@ -103,9 +81,9 @@ export const ToolSchema = closed(
       'Environment. ${NAME} and ${NAME:-default} are taken from the environment of the daemon; $$ is a dollar.',
     ),
     ...SUPERVISION_SHAPE,
-    autostart: z.boolean().optional().meta({ description: 'Start with the daemon. Default true.' }),
+    autostart: AUTOSTART,
   },
-  NOT_ENFORCED_TOOL_KEYS,
+  { ...NOT_ENFORCED_TOOL_KEYS, headers: 'a tool with a command has no headers' },
 );
 
 /** The body of `POST /v1/tools`. */
@@ -116,7 +94,12 @@ export const ToolBodySchema = closed(
     env: environment('Environment, taken literally.'),
     ...SUPERVISION_SHAPE,
   },
-  { ...NOT_ENFORCED_TOOL_KEYS, autostart: 'only the tools of limits.yaml start with the daemon' },
+  {
+    ...NOT_ENFORCED_TOOL_KEYS,
+    url: 'servers elsewhere are defined in limits.yaml only',
+    headers: 'servers elsewhere are defined in limits.yaml only',
+    autostart: 'only the tools of limits.yaml start with the daemon',
+  },
 );
 
 /** What `governor run` makes of its flags and its command: only what a direct run can be held to. */
@@ -148,7 +131,10 @@ export const ConfigSchema = closed(
     version: z.literal(1).meta({ description: 'Version of the format of this file.' }),
     daemon: DaemonSchema.optional(),
     classes: z.record(z.string(), ClassSchema).optional().meta({ description: 'Named sets of limits.' }),
-    tools: z.record(z.string(), ToolSchema).optional().meta({ description: 'Tools by name.' }),
+    tools: z
+      .record(z.string(), z.union([ToolSchema, RemoteToolSchema]))
+      .optional()
+      .meta({ description: 'Tools by name.' }),
   },
   {
     contexts: 'there are no limits by context',

@@ -1,6 +1,6 @@
 /** The only place that builds real objects: opens the rooms in order, joins them, and closes them in reverse. */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Registry as MetricsRegistry } from 'prom-client';
 import type { Config } from '../config/config.ts';
@@ -21,9 +21,11 @@ import { selectBackend } from '../lib/os/select.ts';
 import { acquireInstanceLock } from '../lib/process/instance-lock.ts';
 import { Ledger } from '../lib/process/ledger.ts';
 import { Rendezvous, unansweredLaunchers } from '../lib/process/rendezvous.ts';
+import { withDeadline } from '../lib/scope/deadline.ts';
 import { Scope } from '../lib/scope/scope.ts';
 import { reconcile } from '../lib/supervisor/reconcile.ts';
 import { Registry } from '../lib/supervisor/registry.ts';
+import { serveRun } from '../lib/supervisor/served.ts';
 import { createAuditReader } from './api/audit-reader.ts';
 import { banner } from './banner.ts';
 import { resolveLocations } from './cli/locations.ts';
@@ -35,6 +37,8 @@ import { createLaunchDoor } from './launch-door.ts';
 import { createPorts } from './ports.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
 import { restoreDefinition } from './restore-definition.ts';
+import { createMcp } from './mcp.ts';
+import type { Mcp } from './mcp.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
@@ -109,14 +113,12 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   const metrics = createMetrics({
     registry: new MetricsRegistry(),
     version: governorVersion(),
-    snapshot: () => toolSnapshots(registry, ports),
+    snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
   const tempRoot = chooseTempRoot(config.daemon.tempRoot);
-  // The same name for the same state directory, so that the next daemon finds the groups of this one.
-  const groupName = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
-  const selection = { instance: groupName, tempRoot };
+  const selection = { instance: lock.instance, tempRoot };
   const { backend, report } = await selectBackend({
     ...selection,
     ...(config.daemon.backend === 'auto' ? {} : { forced: config.daemon.backend }),
@@ -135,6 +137,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     self,
     config,
     root,
+    connect: (process, settings) => mcp.pool.connect(process, settings),
   });
 
   const registry: Registry = new Registry({
@@ -158,15 +161,32 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
       if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
     },
     onForgotten: (tool) => metrics.removeTool(tool),
+    onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
+    onTools: () => mcp.pool.refresh(),
+  });
+  const { separator } = config.daemon.mcp;
+  const mcp: Mcp = createMcp({
+    registry,
+    stateDir,
+    clock: CLOCK,
+    log,
+    separator,
+    onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
   });
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
+  /** Launches that an earlier daemon did not finish are settled; never rejects. */
+  let interrupted: Promise<void> = Promise.resolve();
   const shutdown = installShutdown({
     terminal: options.foreground && process.stdin.isTTY,
     close: async (mode: ShutdownMode) => {
       state = 'stopping';
       rendezvous?.close();
+      // Before the tools are stopped: one of them may be among those launches.
+      await withDeadline(() => interrupted, ROOM_DEADLINE_MS, 'interrupted launches').catch((error: unknown) =>
+        log.error({ err: error }, 'the next daemon will look after them'),
+      );
       await registry.close(mode);
       recorder.record({ kind: 'daemon', event: 'stop', detail: { mode } });
     },
@@ -182,6 +202,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
 
   const api = await createApi({
     governor: registry,
+    contextCalls: () => mcp.calls(),
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
     audit: createAuditReader(
@@ -197,6 +218,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     version: governorVersion(),
     instance,
     logger: log,
+    mcp: mcp.front,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);
@@ -232,9 +254,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     }),
     onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
   });
-  rendezvous.caughtUp
-    .then(afterwards)
-    .catch((error: unknown) => log.error({ err: error }, 'an interrupted launch could not be cleaned up after'));
+  interrupted = rendezvous.caughtUp.then(afterwards);
   registry.autostart();
   state = 'ready';
   onConfigChange = () => reload('file change');

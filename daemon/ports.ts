@@ -16,6 +16,7 @@ import { selectBackend } from '../lib/os/select.ts';
 import { destroyStaleSockets } from '../lib/os/stale-sockets.ts';
 import { createRunDirectory, removeRunDirectory } from '../lib/os/tempdir.ts';
 import { seesDirectory } from '../lib/os/tmpfs.ts';
+import { stateOfInstance } from '../lib/process/instance-lock.ts';
 import type { Ledger } from '../lib/process/ledger.ts';
 import { launchManaged } from '../lib/process/managed-launch.ts';
 import { openPressureChannel } from '../lib/process/pressure-channel.ts';
@@ -24,7 +25,6 @@ import { terminate } from '../lib/process/terminate.ts';
 import type { Scope } from '../lib/scope/scope.ts';
 import type { Log, SupervisorPorts, TempDirPort } from '../lib/supervisor/ports.ts';
 import { baseEnvironment } from './base-environment.ts';
-import { governorVersion } from './cli/version.ts';
 
 export interface PortsInput {
   readonly clock: Clock;
@@ -38,6 +38,8 @@ export interface PortsInput {
   readonly self: ProcessIdentity;
   readonly config: Config;
   readonly root: Scope;
+  /** The conversation with a managed tool. */
+  readonly connect: SupervisorPorts['connect']['connect'];
 }
 
 export function createPorts(input: PortsInput): SupervisorPorts {
@@ -62,20 +64,14 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     facts: procfsFacts,
     backend: input.backend,
     backendFor: createBackendFinder(input),
+    isDeadInstance: async (instance) => (await stateOfInstance(instance)) === 'dead',
     host: () => ({ ...input.report, totals: totals.latest() }),
     baseEnvironment: baseEnvironment(process.env),
     defaultCwd: process.cwd(),
     resolveCommand,
     launch: launchManaged,
     terminate,
-    connect: {
-      // Loaded with the first managed tool: the SDK is 4 MB that a daemon of direct runs alone need not carry.
-      async connect(process, { timeoutMs, onProtocolError }) {
-        if (process === null) throw new GovernorError('unsupported', 'servers elsewhere are not spoken with yet');
-        const { handshake } = await import('../lib/mcp/handshake.ts');
-        return handshake(process, { timeoutMs, onProtocolError, version: governorVersion() });
-      },
-    },
+    connect: { connect: (process, options) => input.connect(process, options) },
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,

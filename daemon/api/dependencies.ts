@@ -74,8 +74,21 @@ export interface ApiLogger {
   error(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
+/** What a context has asked managed tools for, and what that cost. Times in milliseconds. */
+export interface ContextCalls {
+  readonly context: string;
+  readonly calls: number;
+  readonly failures: number;
+  readonly durationMs: number;
+  readonly cpuTimeMs: number;
+  readonly sharedCpuTimeMs: number;
+  readonly unmeasured: number;
+}
+
 export interface ApiDependencies {
   readonly governor: Governor;
+  /** Also of contexts that have no run of their own, and of those that have ended, for a while. */
+  readonly contextCalls: () => readonly ContextCalls[];
   /** Asked at every request, so that a reloaded configuration applies at once. */
   readonly settings: () => ApiSettings;
   readonly tokens: () => readonly AccessToken[];

@@ -94,7 +94,7 @@ export class PoolEntry {
   async #destroy(resource: unknown): Promise<ResourceCleanupError | null> {
     try {
       // Idle cleanup keeps no process alive.
-      const settled = await settledWithin(async () => this.#cleanup(resource), this.#cleanupTimeoutMs);
+      const settled = await settledWithin(async () => this.#cleanup(resource), this.#cleanupTimeoutMs, false);
       if (settled) return null;
       return new ResourceCleanupError('timed_out', this, `its cleanup took longer than ${this.#cleanupTimeoutMs} ms`);
     } catch (error) {

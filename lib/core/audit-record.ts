@@ -35,7 +35,7 @@ export interface CleanupStep {
   readonly detail?: string;
 }
 
-/** Counts by kind: processes, file_handles, sockets, temp_files, temp_bytes, memory_bytes, cgroups. */
+/** Counts by kind: processes, file_handles, sockets, temp_files, temp_bytes, memory_bytes, cgroups, handles (registered ones). */
 export type Inventory = Readonly<Record<string, number>>;
 
 export interface CleanupReport {

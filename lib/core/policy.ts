@@ -24,6 +24,16 @@ export type { Cause, Decision } from './policy-decision.ts';
 export { initialMemory } from './policy-memory.ts';
 export type { PolicyMemory, ResourceMemory } from './policy-memory.ts';
 
+export interface Verdict {
+  readonly memory: PolicyMemory;
+  readonly decisions: readonly Decision[];
+  /** No resource is near a stage or under any pressure: the same readings again would change nothing, however late. */
+  readonly steady: boolean;
+}
+
+/** Mostly: one for all. */
+const NOTHING_DECIDED: readonly Decision[] = [];
+
 /**
  * One pure step. Same arguments, same answer.
  * @param record the readings of one instant; kernel events since the previous record. `cpuThrottledMs` is per core.
@@ -35,23 +45,28 @@ export function decide(
   limits: ResolvedLimits,
   settings: LadderSettings,
   nowMs: number,
-): { readonly memory: PolicyMemory; readonly decisions: readonly Decision[] } {
+): Verdict {
   const followed = followPressure(memory, record, settings, nowMs);
   let { resources } = followed;
-  const decisions: Decision[] = [];
+  let decisions = NOTHING_DECIDED;
+  let steady = !followed.oomPending && followed.stallSinceMs === null && followed.starvingSinceMs === null;
   for (const resource of RESOURCES) {
     const limit = limits[resource];
     const before = resources[resource];
     if (isSteady(before, record, limit, resource, settings) && !followed.oomPending) continue;
+    steady = false;
     const outcome =
       limit === null
         ? withoutLimit(before, resource, nowMs)
         : step(before, { memory: followed, record, limit, settings, nowMs });
     if (outcome.memory !== before) resources = { ...resources, [resource]: outcome.memory };
-    if (outcome.decision !== null) decisions.push(outcome.decision);
+    if (outcome.decision !== null) decisions = [...decisions, outcome.decision];
   }
   // A starvation that was answered has to build up anew.
   const spent = decisions.some((decision) => decision.kind !== 'leave' && decision.cause === 'starvation');
+  const oomPending = record.stalled && followed.oomPending;
+  if (resources === followed.resources && oomPending === followed.oomPending && !spent)
+    return { memory: followed, decisions, steady };
   return {
     memory: {
       startedAtMs: followed.startedAtMs,
@@ -59,9 +74,22 @@ export function decide(
       resources,
       stallSinceMs: followed.stallSinceMs,
       starvingSinceMs: spent ? null : followed.starvingSinceMs,
-      oomPending: record.stalled && followed.oomPending,
+      oomPending,
     },
     decisions,
+    steady,
+  };
+}
+
+/** After a steady verdict: the same readings again, and nothing that the kernel tells of. */
+export function sameAgain(memory: PolicyMemory, record: UsageRecord): PolicyMemory {
+  return {
+    startedAtMs: memory.startedAtMs,
+    recordAtMs: record.atMs,
+    resources: memory.resources,
+    stallSinceMs: memory.stallSinceMs,
+    starvingSinceMs: memory.starvingSinceMs,
+    oomPending: memory.oomPending,
   };
 }
 
@@ -96,7 +124,9 @@ export function withdrawn(memory: PolicyMemory, resource: Resource, stage: Stage
 
 /** The highest stage over all resources. */
 export function overallStage(memory: PolicyMemory): Stage {
-  return RESOURCES.reduce<Stage>((stage, resource) => higher(stage, memory.resources[resource].stage), 'normal');
+  let stage: Stage = 'normal';
+  for (const resource of RESOURCES) stage = higher(stage, memory.resources[resource].stage);
+  return stage;
 }
 
 /**
@@ -113,7 +143,8 @@ function isSteady(
   if (stage !== 'normal') return false;
   if (limit === null) return last === null;
   const reading = readings[resource];
-  if (reading.kind !== 'measured' || last === null || last.limit !== limit.limit) return false;
+  if (reading.kind !== 'measured' || last === null || last.value !== reading.value || last.limit !== limit.limit)
+    return false;
   if (recent.length < windowSize(settings) || ratioOf(reading, limit) >= limit.thresholds.warning) return false;
   for (const { value, inodes } of recent) if (value !== reading.value || inodes !== reading.inodes) return false;
   return true;
@@ -158,7 +189,9 @@ function isFresh(
 function count(before: ResourceMemory, reading: Measured, { limit, settings }: Situation): ResourceMemory {
   const { value, inodes, atMs } = reading;
   const counted = { atMs, limit: limit.limit, ratio: ratioOf(reading, limit) };
-  const sample = inodes === undefined ? { value } : { value, inodes };
+  const newest = before.recent.at(-1);
+  const same = newest !== undefined && newest.value === value && newest.inodes === inodes;
+  const sample = same ? newest : inodes === undefined ? { value } : { value, inodes };
   return {
     stage: before.stage,
     sinceMs: before.sinceMs,

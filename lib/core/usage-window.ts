@@ -1,16 +1,24 @@
-/** Rates from cumulative counters. Pure values over a bounded window. */
+/** Rates from cumulative counters, over a bounded window. */
 
-/** CPU time against elapsed time over the last `windowMs`, in percent of one core. */
+/** Spacing of the points: so many bound the memory however fast a run is sampled. */
+const POINTS_A_WINDOW = 20;
+/** One from before the window's start, the newest, and the one that is added before the oldest leaves. */
+const ROOM = POINTS_A_WINDOW + 3;
+
+/** CPU time against elapsed time over the last `windowMs`, in percent of one core. Makes no garbage. */
 export class CpuWindow {
   readonly #windowMs: number;
   readonly #spacingMs: number;
-  #points: { atMs: number; cpuTimeMs: number }[] = [];
+  /** A ring of points: times, and the counter at those times. */
+  readonly #atMs: number[] = [];
+  readonly #cpuTimeMs: number[] = [];
+  #first = 0;
+  #count = 0;
 
   /** @param windowMs length of the window; a shorter history gives a rate over what there is */
   constructor(windowMs = 10_000) {
     this.#windowMs = windowMs;
-    // 20 points bound the memory however fast a run is sampled.
-    this.#spacingMs = windowMs / 20;
+    this.#spacingMs = windowMs / POINTS_A_WINDOW;
   }
 
   /**
@@ -18,16 +26,32 @@ export class CpuWindow {
    * @returns percent of one core, or null while there is only one point in time
    */
   add(atMs: number, cpuTimeMs: number): number | null {
-    const points = this.#points;
-    const last = points[points.length - 1];
-    if (last !== undefined && cpuTimeMs < last.cpuTimeMs) points.length = 0;
+    if (this.#count > 0 && cpuTimeMs < (this.#cpuTimeMs[this.#place(this.#count - 1)] as number)) this.#count = 0;
     // One point from before the window's start stays, so that the window is always covered.
-    while (points.length > 1 && (points[1]?.atMs ?? Infinity) <= atMs - this.#windowMs) points.shift();
-    const first = points[0];
-    const rate =
-      first === undefined || atMs <= first.atMs ? null : ((cpuTimeMs - first.cpuTimeMs) / (atMs - first.atMs)) * 100;
-    const newest = points[points.length - 1];
-    if (newest === undefined || atMs - newest.atMs >= this.#spacingMs) points.push({ atMs, cpuTimeMs });
-    return rate;
+    while (this.#count > 1 && (this.#atMs[this.#place(1)] as number) <= atMs - this.#windowMs) {
+      this.#first = this.#place(1);
+      this.#count -= 1;
+    }
+    if (this.#count === 0) {
+      this.#append(atMs, cpuTimeMs);
+      return null;
+    }
+    const fromMs = this.#atMs[this.#first] as number;
+    const used = cpuTimeMs - (this.#cpuTimeMs[this.#first] as number);
+    const newestMs = this.#atMs[this.#place(this.#count - 1)] as number;
+    if (atMs - newestMs >= this.#spacingMs) this.#append(atMs, cpuTimeMs);
+    return atMs <= fromMs ? null : (used / (atMs - fromMs)) * 100;
+  }
+
+  /** Where the point stands that is `index` after the oldest. */
+  #place(index: number): number {
+    return (this.#first + index) % ROOM;
+  }
+
+  #append(atMs: number, cpuTimeMs: number): void {
+    const place = this.#place(this.#count);
+    this.#atMs[place] = atMs;
+    this.#cpuTimeMs[place] = cpuTimeMs;
+    this.#count += 1;
   }
 }

@@ -42,7 +42,7 @@ export function createConnector({ version, monotonicMs, remote }: ConnectorOptio
     });
     try {
       const description = await upstream.ready();
-      const tools = await toolNames(upstream, description, Math.max(1, endMs - monotonicMs()), version);
+      const tools = await toolNames(upstream, description, Math.max(1, Math.ceil(endMs - monotonicMs())), version);
       const { name, version: theirs } = description.info;
       return {
         server: { name: text(name), version: text(theirs), protocol: description.protocolVersion, tools },

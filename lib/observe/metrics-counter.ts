@@ -1,6 +1,7 @@
-/** A prom-client counter with a `tool` label that can forget a tool with all its other labels. */
+/** A prom-client counter, and a histogram, with a `tool` label that can forget a tool with all its other labels. */
 
-import { Counter, type CounterConfiguration } from 'prom-client';
+import { Counter, Histogram } from 'prom-client';
+import type { CounterConfiguration, HistogramConfiguration } from 'prom-client';
 
 export class ToolCounter<Label extends string> {
   readonly #counter: Counter<Label>;
@@ -27,5 +28,29 @@ export class ToolCounter<Label extends string> {
   /** Removes every tool that is not among these. */
   keep(tools: ReadonlySet<string>): void {
     for (const tool of this.#seen.keys()) if (!tools.has(tool)) this.remove(tool);
+  }
+}
+
+/** Without other labels. */
+export class ToolHistogram {
+  readonly #histogram: Histogram<'tool'>;
+  readonly #seen = new Set<string>();
+
+  constructor(configuration: Omit<HistogramConfiguration<'tool'>, 'labelNames'>) {
+    this.#histogram = new Histogram({ ...configuration, labelNames: ['tool'] });
+  }
+
+  observe(tool: string, value: number): void {
+    this.#seen.add(tool);
+    this.#histogram.observe({ tool }, value);
+  }
+
+  remove(tool: string): void {
+    if (this.#seen.delete(tool)) this.#histogram.remove({ tool });
+  }
+
+  /** Removes every tool that is not among these. */
+  keep(tools: ReadonlySet<string>): void {
+    for (const tool of this.#seen) if (!tools.has(tool)) this.remove(tool);
   }
 }

@@ -8,7 +8,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, type Registry } from 
 import type { AuditRecord, Inventory } from '../core/audit-record.ts';
 import { assertNever } from '../core/result.ts';
 import { type ToolSnapshot, ToolText } from './metrics-text.ts';
-import { ToolCounter } from './metrics-counter.ts';
+import { ToolCounter, ToolHistogram } from './metrics-counter.ts';
 import type { Sink } from './recorder.ts';
 
 export type { ConnectionCounts, ResourceSnapshot, ToolSnapshot } from './metrics-text.ts';
@@ -25,6 +25,8 @@ export interface Metrics extends Sink {
   observeSampleDuration(seconds: number): void;
   /** OOM kills that the kernel reported in a tool's containment since they were last told. */
   observeOomKills(tool: string, kills: number): void;
+  /** A request of a client that a managed tool was to work for. @param seconds from its coming to its answer, waiting included */
+  observeCall(tool: string, outcome: string, seconds: number): void;
   setConfigReload(successful: boolean): void;
   /** Removes every series of the tool. A lifecycle record to `gone` does the same. */
   removeTool(tool: string): void;
@@ -42,11 +44,14 @@ const INVENTORY_KINDS = new Set([
   'temp_bytes',
   'memory_bytes',
   'cgroups',
+  'handles',
 ]);
 const STRATEGIES = new Set(['restart', 'restart-on-demand', 'degrade', 'stop']);
 
 /** 1 ms to 60 s: from an empty tree to one that had to be killed after its grace. */
 const CLEANUP_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** 0.5 ms to 10 minutes: from an echo to a build. */
+const CALL_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600];
 /** 10 µs (one tool) to 1 s (thousands of processes without cgroups). */
 const SAMPLE_BUCKETS = [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
@@ -78,6 +83,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     observeOomKills(tool, kills) {
       perTool.oomKills.add({ tool }, kills);
+    },
+    observeCall(tool, outcome, seconds) {
+      perTool.calls.add({ tool, outcome }, 1);
+      perTool.callDuration.observe(tool, seconds);
     },
     setConfigReload(successful) {
       reload.set(successful ? 1 : 0);
@@ -123,6 +132,18 @@ function createInstruments(registry: Registry) {
         name: 'governor_oom_kills_total',
         help: 'Processes of the tool that the kernel killed for lack of memory.',
         labelNames: ['tool'],
+        registers,
+      }),
+      calls: new ToolCounter({
+        name: 'governor_tool_calls_total',
+        help: 'Calls of clients (tools/call, prompts/get, resources/read, completion/complete) by outcome; tool_error: the tool said so itself.',
+        labelNames: ['tool', 'outcome'],
+        registers,
+      }),
+      callDuration: new ToolHistogram({
+        name: 'governor_tool_call_duration_seconds',
+        help: 'Calls of clients, from their coming to their answer, waiting included.',
+        buckets: CALL_BUCKETS,
         registers,
       }),
     },

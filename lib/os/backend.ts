@@ -61,6 +61,20 @@ export interface ContainmentRecord {
   readonly cookie: string;
 }
 
+/** What a creation is about to make, put on record before it does: the daemon may die in the middle of it. JSON. */
+export interface ContainmentPlan {
+  readonly backend: BackendId;
+  /** Paths; none where a run is nothing but its processes. */
+  readonly directories: readonly string[];
+}
+
+/** What a sweep asks. It asks after it has looked: a run is on record, and a daemon has its lock, before either makes a group. */
+export interface SweepQuestions {
+  isOnRecord(runId: string): boolean;
+  /** Only with proof: no daemon of this instance lives. */
+  isDead(instance: string): Promise<boolean>;
+}
+
 export interface CreateRequest {
   /** `[0-9a-z]{10}`, unique for the host. */
   readonly runId: string;
@@ -78,7 +92,7 @@ export interface RunSample {
   populated: boolean;
   /**
    * True when nobody in the tree has run since the sample before, by the kernel's count of its CPU time: who lived then
-   * lives now, and nothing has grown. Absent where that is not known.
+   * lives now, and every reading has the value that it had. Absent where that is not known.
    */
   still?: boolean;
   memory: Reading;
@@ -218,11 +232,17 @@ export interface Backend {
   readonly capabilities: readonly ResourceCapability[];
   /** True where `membership().exact` holds: an escape is impossible. */
   readonly exact: boolean;
+  plan(runId: string): ContainmentPlan;
   create(request: CreateRequest): Promise<Containment>;
   /** The containment of an earlier daemon; null when it is gone. Directory inodes are verified. */
   adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null>;
-  /** Removes what a creation that was cut short by the daemon's death has left of a run, and only if nobody is in it. */
-  discard(runId: string): Promise<void>;
+  /**
+   * Removes what a creation that was cut short by the daemon's death has left of a run, and only if nobody is in it.
+   * @param planned directories of its plan: that daemon may have had its groups elsewhere
+   */
+  discard(runId: string, planned: readonly string[]): Promise<void>;
+  /** Removes empty groups that nobody will ask for again: of this instance those not on record, of dead ones all. @returns their paths */
+  sweep(questions: SweepQuestions): Promise<readonly string[]>;
   /** Removes the backend's own, empty, top directories. */
   close(): Promise<void>;
 }

@@ -123,7 +123,7 @@ export class KeyedFields {
   }
 
   parse(text: Buffer, length: number): void {
-    this.values.fill(Number.NaN);
+    for (let index = 0; index < this.values.length; index += 1) this.values[index] = Number.NaN;
     let left = this.#bytes.length;
     let next = 0;
     let at = 0;

@@ -4,6 +4,7 @@
  * with the time that it had.
  */
 
+import type { Stats } from 'node:fs';
 import { type Gone, GONE, type Unsupported, unsupported } from '../core/usage.ts';
 import { errnoOf, failedReading, isDenied, isGone } from './kernel-file.ts';
 import { type ByteString, bytesOf, lstatOrNull } from './open-directory.ts';
@@ -58,6 +59,13 @@ export class TempUsage {
     }
   }
 
+  /** True when the directory was empty and still is. Only of an empty one can one look tell. */
+  standsEmpty(nowMs: number): boolean {
+    if (this.#walk !== null || this.#emptySince === null) return false;
+    const root = lstatOrNull(this.#dir);
+    return root !== null && root.isDirectory() && this.#isStillEmpty(root, nowMs);
+  }
+
   close(): void {
     this.#walk?.close();
     this.#walk = null;
@@ -69,14 +77,8 @@ export class TempUsage {
       if (!fresh && nowMs < this.#nextMs) return this.#last;
       const root = lstatOrNull(this.#dir);
       if (root === null || !root.isDirectory()) return GONE;
-      const changed = Math.max(root.mtimeMs, root.ctimeMs);
-      // Coarse clock: a change in the same tick as the last walk leaves no trace, so a young directory is walked again.
-      if (this.#emptySince === changed && !fresh && Date.now() - changed > 100) {
-        this.#last.atMs = nowMs;
-        this.#nextMs = nowMs + INTERVAL_MS;
-        return this.#last;
-      }
-      this.#walk = new TempWalk(this.#dir, root.dev, root.ino, nowMs, changed);
+      if (!fresh && this.#isStillEmpty(root, nowMs)) return this.#last;
+      this.#walk = new TempWalk(this.#dir, root.dev, root.ino, nowMs, changedMs(root));
     }
     const walk = this.#walk;
     if (!walk.step(fresh ? FRESH_SLICE_MS : SLICE_MS)) return this.#unfinished(walk);
@@ -90,6 +92,15 @@ export class TempUsage {
     return this.#last;
   }
 
+  #isStillEmpty(root: Stats, nowMs: number): boolean {
+    const changed = changedMs(root);
+    // Coarse clock: a change in the same tick as the last walk leaves no trace, so a young directory is walked again.
+    if (this.#emptySince !== changed || Date.now() - changed <= 100) return false;
+    this.#last.atMs = nowMs;
+    this.#nextMs = nowMs + INTERVAL_MS;
+    return true;
+  }
+
   /** What an unfinished walk found is a lower bound: it counts where it is more than the last complete value. */
   #unfinished(walk: TempWalk): TempUsageReading {
     const last = this.#last;
@@ -98,4 +109,8 @@ export class TempUsage {
     const inodes = Math.max(walk.inodes, last.inodes);
     return { kind: 'measured', bytes, inodes, atMs: walk.beganMs, complete: false };
   }
+}
+
+function changedMs(root: Stats): number {
+  return Math.max(root.mtimeMs, root.ctimeMs);
 }

@@ -66,6 +66,12 @@ export class TmpfsUsage {
     return isMountedTmpfs(directory) ? new TmpfsUsage(directory, lstatSync(directory).dev) : null;
   }
 
+  /** Reads again. @returns true when nothing has changed */
+  stands(nowMs: number): boolean {
+    const { value, inodes } = this.#reading;
+    return this.sample(nowMs) === this.#reading && this.#reading.value === value && this.#reading.inodes === inodes;
+  }
+
   /** @returns a reused object */
   sample(nowMs: number): Reading {
     try {

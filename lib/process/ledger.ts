@@ -4,7 +4,7 @@
  * are only cleaned up after. One file a run keeps a damaged one from hiding the others.
  */
 
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../core/identity.ts';
 
@@ -24,7 +24,9 @@ export interface LedgerEntry {
   readonly context: string | null;
   readonly tempDir: string;
   readonly tempRoot: string;
-  /** Opaque to this room: the containment record of the operating-system room. */
+  /** Opaque to this room: what the operating-system room is about to make. Absent from entries of an older version. */
+  readonly plan?: unknown;
+  /** Opaque, and null until it is made: the containment record of the operating-system room. */
   readonly containment: unknown;
   /** Opaque: the tool definition with environment values left out. */
   readonly definition: unknown;
@@ -61,6 +63,10 @@ export class Ledger {
 
   remove(runId: string): void {
     rmSync(this.#file(runId), { force: true });
+  }
+
+  has(runId: string): boolean {
+    return existsSync(this.#file(runId));
   }
 
   /** Every readable entry; a damaged one is set aside as `*.damaged` and reported. */

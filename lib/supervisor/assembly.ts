@@ -2,8 +2,9 @@
  * Acquires what a run needs, in order, and puts one finalizer on its scope for each step; closing the scope is then the
  * cleanup of design section 6 by construction. A half-built run closes exactly what it had acquired.
  *
- * Acquired:  ledger entry · temp dir · containment (memory, CPU) · pressure channel · monitor · process · connection
- * Released:  0 brakes · 1 connection · 2 process · monitor · pressure · 3/4 containment · 5 temp dir · ledger entry
+ * Acquired:  ledger entry · temp dir · containment (memory, CPU) · pressure channel · monitor · process · connection ·
+ *            handles that the tool registers
+ * Released:  0 brakes · 1 handles · 1 connection · 2 process · monitor · pressure · 3/4 containment · 5 temp dir · ledger entry
  */
 
 import { isolatedElsewhere } from '../core/elsewhere.ts';
@@ -11,12 +12,12 @@ import { GovernorError } from '../core/errors.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import { maskArguments } from '../core/mask.ts';
-import type { Containment } from '../os/backend.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import { Scope } from '../scope/scope.ts';
 import { Ending } from './ending.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
+import { Release } from './release.ts';
 import { Run } from './run.ts';
 
 const STEP_DEADLINE_MS = 10_000;
@@ -65,6 +66,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     context: request.context,
     tempDir: `${ports.tempDirs.root}/${runId}`,
     tempRoot: ports.tempDirs.root,
+    plan: ports.backend.plan(runId),
     containment: null,
     definition: { ...definition, env: {}, args: command.slice(1) },
     command,
@@ -77,25 +79,26 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
   try {
     putOnRecord(entry, ports);
     let ending: Ending | null = null;
-    releaseLedger({ scope, run: runId, ending: () => ending, progress, ports });
-    // A dry run is held by nothing: a kernel cap would act where Governor promised not to.
-    const limits = notGoverned === null && !definition.dryRun ? definition.limits : NO_LIMITS;
-    const tempDir = await ports.tempDirs.create(runId, limits);
-    releaseTemp({
+    const release = new Release({
       scope,
       run: runId,
       tool: definition.name,
-      tempDir,
       tempRoot: ports.tempDirs.root,
       ending: () => ending,
+      progress,
       ports,
     });
+    release.addLedger();
+    // A dry run is held by nothing: a kernel cap would act where Governor promised not to.
+    const limits = notGoverned === null && !definition.dryRun ? definition.limits : NO_LIMITS;
+    const tempDir = await ports.tempDirs.create(runId, limits);
+    release.addTemp(tempDir);
     const containment = await ports.backend.create({ runId, tool: definition.name, limits, tempDir });
     entry = { ...entry, containment: containment.record };
     progress('contained');
-    releaseContainment(scope, containment);
-    const pressure = await ports.pressure.open(`${tempDir}.sock`);
-    scope.add('pressure channel', () => pressure.close(), STEP_DEADLINE_MS);
+    release.addContainment(containment);
+    const channel = await ports.pressure.open(`${tempDir}.sock`);
+    scope.add('pressure channel', () => channel.close(), STEP_DEADLINE_MS);
     const run = new Run(
       {
         id: runId,
@@ -116,7 +119,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
       },
       ports,
     );
-    run.notifyPressure = (message) => pressure.notify(message);
+    run.channel = channel;
     run.outcomes = await containment.limits.apply(run.enforced);
     ending = new Ending(run, ports);
     return {
@@ -126,7 +129,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
         TMPDIR: tempDir,
         GOVERNOR_RUN: containment.record.cookie,
         GOVERNOR_TOOL: definition.name,
-        ...pressure.variables,
+        ...channel.variables,
       },
       prefix: containment.wrap,
       progress,
@@ -167,6 +170,7 @@ export function addProcess(assembled: Assembled): void {
   const { run, ending } = assembled;
   run.init.scope.add('2 process', () => ending.terminate(), PROCESS_DEADLINE_MS);
   addConnection(assembled);
+  run.init.scope.add('1 handles', () => ending.closeHandles(), PROCESS_DEADLINE_MS);
   run.init.scope.add('0 brakes', () => run.init.containment.brakes.lift(), STEP_DEADLINE_MS);
 }
 
@@ -182,73 +186,6 @@ export function addConnection({ run }: Assembled): void {
     },
     STEP_DEADLINE_MS,
   );
-}
-
-interface Release {
-  readonly scope: Scope;
-  readonly run: string;
-  readonly tool: string;
-  readonly tempDir: string;
-  readonly tempRoot: string;
-  readonly ending: () => Ending | null;
-  readonly progress: Assembled['progress'];
-  readonly ports: SupervisorPorts;
-}
-
-/** The finalizers of what a run of an earlier daemon holds already. */
-export function addRelease(release: Release & { readonly containment: Containment }): void {
-  releaseLedger(release);
-  releaseTemp(release);
-  releaseContainment(release.scope, release.containment);
-}
-
-function releaseLedger({
-  scope,
-  run,
-  ending,
-  progress,
-  ports,
-}: Pick<Release, 'scope' | 'run' | 'ending' | 'progress' | 'ports'>): void {
-  scope.add(
-    'ledger entry',
-    () => {
-      // What may still live stays on record: the next daemon must find it too.
-      if (ending()?.survived === true) progress('unproven');
-      else ports.ledger.remove(run);
-    },
-    STEP_DEADLINE_MS,
-  );
-}
-
-function releaseTemp(release: Omit<Release, 'progress'>): void {
-  release.scope.add('5 temp storage', () => removeTempDir(release), STEP_DEADLINE_MS * 6);
-}
-
-function releaseContainment(scope: Scope, containment: Containment): void {
-  scope.add('3 memory, 4 CPU: containment', () => removeContainment(containment), STEP_DEADLINE_MS);
-}
-
-async function removeContainment(containment: Containment): Promise<void> {
-  await containment.remove(STEP_DEADLINE_MS / 2);
-  // Only now: what could not be removed is looked at again later.
-  containment.close();
-}
-
-async function removeTempDir({
-  tool,
-  run,
-  tempDir,
-  tempRoot,
-  ending,
-  ports,
-}: Omit<Release, 'progress'>): Promise<string> {
-  const reason = ending()?.request?.reason ?? 'launch_failed';
-  ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason, target: { directory: tempDir } });
-  const { files, bytes, left, note } = await ports.tempDirs.remove(tempDir, tempRoot);
-  const detail = { files, bytes, left: left.slice(0, 20), ...(note === null ? {} : { note }) };
-  ports.recorder.record({ kind: 'outcome', tool, run, action: 'delete_temp', ok: left.length === 0, detail });
-  if (left.length > 0) throw new Error(`could not delete ${left.length} entries, the first is ${left[0] ?? ''}`);
-  return `${files} files, ${bytes} bytes${note === null ? '' : `; ${note}`}`;
 }
 
 /** Why limits here would hold nothing but a client; null for what runs here. */

@@ -5,6 +5,7 @@
 
 import type { CleanupReport, CleanupStep, Inventory } from '../core/audit-record.ts';
 import { wallOf } from '../core/clock.ts';
+import { describeHandles } from '../core/tool-protocol.ts';
 import type { ScopeReport } from '../scope/scope.ts';
 import type { Termination } from '../process/terminate.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -13,6 +14,8 @@ import type { EndView } from './views.ts';
 
 /** A killed tree frees its memory at about 75 ms per GB; half a minute is a machine in trouble. */
 const KILL_TIMEOUT_MS = 30_000;
+/** Of the grace: for the handles that the tool registered; the rest is for it to end by itself. */
+const HANDLES_SHARE = 0.5;
 
 export class Ending {
   /** The reason stands on the tool's own stderr. */
@@ -24,6 +27,9 @@ export class Ending {
   #promise: Promise<EndView> | null = null;
   termination: Termination | null = null;
   #stopBegun = false;
+  /** Of the grace, for the handles. */
+  #handlesMs = 0;
+  #handlesLeft = 0;
 
   constructor(run: Run, ports: SupervisorPorts) {
     this.#run = run;
@@ -50,6 +56,25 @@ export class Ending {
       this.#promise = this.#end(request);
     }
     return this.#promise;
+  }
+
+  /** The scope's finalizer of what the tool registered. @throws when something of it was not closed */
+  async closeHandles(): Promise<string> {
+    const { channel } = this.#run;
+    const { graceMs, reason } = this.#request ?? { graceMs: 0, reason: 'requested' };
+    const registered = channel?.handles ?? 0;
+    if (channel === null || registered === 0) return 'none registered';
+    // Its socket may not have told yet.
+    if (this.#run.init.containment.membership.members().length === 0) return 'the tool has ended';
+    this.#handlesLeft = registered;
+    if (graceMs === 0 || this.#hurry.signal.aborted) throw new Error(`${registered} registered, and no time for them`);
+    const startedMs = this.#ports.clock.monotonicMs();
+    const deadlineMs = Math.floor(graceMs * HANDLES_SHARE);
+    const outcome = await channel.closeHandles({ reason, deadlineMs, hurry: this.#hurry.signal });
+    this.#handlesMs = this.#ports.clock.monotonicMs() - startedMs;
+    this.#handlesLeft = outcome.held - outcome.closed;
+    if (this.#handlesLeft > 0) throw new Error(describeHandles(outcome));
+    return describeHandles(outcome);
   }
 
   /** The scope's process finalizer. */
@@ -79,7 +104,7 @@ export class Ending {
         exact: membership.exact,
       },
       {
-        graceMs: request.graceMs,
+        graceMs: request.graceMs === 0 ? 0 : Math.max(1, request.graceMs - this.#handlesMs),
         killTimeoutMs: KILL_TIMEOUT_MS,
         hurry: this.#hurry.signal,
         monotonicMs: () => this.#ports.clock.monotonicMs(),
@@ -172,7 +197,7 @@ export class Ending {
     const left = this.#left(closed.steps, survived);
     const reclaimed: Record<string, number> = {};
     for (const [kind, amount] of Object.entries(held)) reclaimed[kind] = Math.max(0, amount - (left[kind] ?? 0));
-    const graceMs = this.termination?.graceMs ?? 0;
+    const graceMs = this.#handlesMs + (this.termination?.graceMs ?? 0);
     return {
       proven: this.termination?.proven ?? !survived,
       held,
@@ -193,6 +218,7 @@ export class Ending {
         () => this.#run.init.containment.membership.members().length,
         1,
       );
+    if (this.#handlesLeft > 0) left['handles'] = this.#handlesLeft;
     for (const step of steps) {
       if (step.outcome === 'ok' || step.outcome === 'skipped') continue;
       if (step.label.startsWith('3')) left['cgroups'] = this.#run.init.containment.record.directories.length;

@@ -13,6 +13,7 @@ import { ratioOf } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { ProcessFacts } from '../process/facts.ts';
+import { ClientTable } from './client-table.ts';
 import type { Run } from './run.ts';
 
 export type Finding =
@@ -40,10 +41,10 @@ interface Watched {
   stopWatching: () => void;
   /** Written over at each sample. */
   readonly lastRatios: Map<Resource, { ratio: number; atMs: number }>;
-  /** Of its clients, for looking each up once. */
-  readonly clientKeys: readonly string[];
-  /** By its last sample. */
-  still: boolean;
+  /** Its last sample at which it had not run: nothing can have grown before. Monotonic ms. */
+  stillAtMs: number;
+  /** It was due no sooner than a calm run when that was last worked out. */
+  calm: boolean;
   endSeen: boolean;
 }
 
@@ -56,6 +57,7 @@ const CLIENT_CHECK_MS = 500;
 export class Monitor {
   readonly #options: MonitorOptions;
   readonly #watched = new Map<string, Watched>();
+  readonly #clients = new ClientTable();
   #timer: NodeJS.Timeout | null = null;
   #timerDueMs = Infinity;
   #clientsCheckedMs = -Infinity;
@@ -72,18 +74,22 @@ export class Monitor {
       dueMs: this.#now() + 20,
       stopWatching: () => undefined,
       lastRatios: new Map(),
-      clientKeys: run.init.clients.map(({ pid, startTicks }) => `${pid}:${startTicks}`),
-      still: false,
+      stillAtMs: -Infinity,
+      calm: false,
       endSeen: false,
     };
     watched.stopWatching = run.init.containment.watch(() => this.poke(run.id));
     this.#watched.set(run.id, watched);
+    this.#clients.add(run);
     this.#arm();
   }
 
   remove(runId: string): void {
-    this.#watched.get(runId)?.stopWatching();
+    const watched = this.#watched.get(runId);
+    if (watched === undefined) return;
+    watched.stopWatching();
     this.#watched.delete(runId);
+    this.#clients.remove(watched.run);
   }
 
   /** Something happened: look now. */
@@ -133,27 +139,34 @@ export class Monitor {
   #look(watched: Watched, stalled: boolean): void {
     const { run } = watched;
     try {
-      const { populated, still, decisions } = run.observe(stalled);
-      watched.still = still;
+      const { populated, still, steady, decisions } = run.observe(stalled);
       this.#options.onSample(run);
-      // What ends uses less and less: that is no recovery.
-      const told =
-        populated && (run.state === 'running' || run.state === 'starting')
-          ? decisions
-          : decisions.filter(({ kind }) => kind !== 'leave');
-      if (told.length > 0) this.#options.onFinding(run, { kind: 'decisions', decisions: told });
-      if (!still && !watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
+      if (decisions.length > 0) this.#tell(run, populated, decisions);
+      if (still) watched.stillAtMs = run.last?.atMs ?? watched.stillAtMs;
+      else if (!watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
+      if (steady && watched.calm) {
+        watched.dueMs = this.#nextTogether();
+        return;
+      }
     } catch (error) {
       this.#options.onFinding(run, { kind: 'failed', error });
     }
-    watched.dueMs = this.#due(this.#interval(watched));
+    const intervalMs = this.#interval(watched);
+    watched.calm = intervalMs >= this.#options.baseMs;
+    watched.dueMs = watched.calm ? this.#nextTogether() : this.#now() + intervalMs;
+  }
+
+  #tell(run: Run, populated: boolean, decisions: readonly Decision[]): void {
+    const lives = populated && (run.state === 'running' || run.state === 'starting');
+    // What ends uses less and less: that is no recovery.
+    const told = lives ? decisions : decisions.filter(({ kind }) => kind !== 'leave');
+    if (told.length > 0) this.#options.onFinding(run, { kind: 'decisions', decisions: told });
   }
 
   /** Calm runs are due at the same instants, so that the daemon wakes once for all of them. */
-  #due(intervalMs: number): number {
+  #nextTogether(): number {
     const { baseMs } = this.#options;
-    const nowMs = this.#now();
-    return intervalMs >= baseMs ? (Math.floor(nowMs / baseMs) + 1) * baseMs : nowMs + intervalMs;
+    return (Math.floor(this.#now() / baseMs) + 1) * baseMs;
   }
 
   #noticeEnd(watched: Watched, populated: boolean): void {
@@ -170,22 +183,11 @@ export class Monitor {
     this.#options.onFinding(run, { kind: populated ? 'leader_gone' : 'empty' });
   }
 
-  /** Each client is looked at once, however many runs it has. */
   #checkClients(nowMs: number): void {
     this.#clientsCheckedMs = nowMs;
-    const verdicts = new Map<string, boolean>();
-    for (const { run, clientKeys } of this.#watched.values()) {
-      if (run.init.detached || run.state !== 'running') continue;
-      for (const [index, client] of run.init.clients.entries()) {
-        const key = clientKeys[index] as string;
-        let lives = verdicts.get(key);
-        if (lives === undefined) verdicts.set(key, (lives = this.#options.facts.alive(client)));
-        if (!lives) {
-          this.#options.onFinding(run, { kind: 'client_gone', client });
-          break;
-        }
-      }
-    }
+    const { facts, onFinding } = this.#options;
+    for (const [run, client] of this.#clients.orphans((identity) => facts.alive(identity)))
+      onFinding(run, { kind: 'client_gone', client });
   }
 
   #interval(watched: Watched): number {
@@ -194,17 +196,11 @@ export class Monitor {
       baseMs: this.#options.baseMs,
       ageMs: this.#now() - run.init.startedMs,
       stage: run.overallStage(),
-      approaches: watched.still ? steady(watched) : approaches(watched),
+      approaches: run.last?.atMs === watched.stillAtMs ? NO_APPROACHES : approaches(watched),
       uncappedMemory: uncappedMemory(run),
       untilRuntimeStageMs: untilRuntimeStage(run),
     });
   }
-}
-
-/** A tree that does not run does not grow; growth after that is measured from here on. */
-function steady({ run, lastRatios }: Watched): readonly Approach[] {
-  for (const before of lastRatios.values()) before.atMs = run.last?.atMs ?? before.atMs;
-  return NO_APPROACHES;
 }
 
 const NO_APPROACHES: readonly Approach[] = [];
@@ -224,7 +220,7 @@ function approaches(watched: Watched): readonly Approach[] {
       lastRatios.set(resource, { ratio, atMs: reading.atMs });
       continue;
     }
-    const [grown, elapsedMs] = [ratio - last.ratio, reading.atMs - last.atMs];
+    const [grown, elapsedMs] = [ratio - last.ratio, reading.atMs - Math.max(last.atMs, watched.stillAtMs)];
     last.ratio = ratio;
     last.atMs = reading.atMs;
     if (elapsedMs <= 0 || grown <= 0) continue;
@@ -236,10 +232,10 @@ function approaches(watched: Watched): readonly Approach[] {
 function uncappedMemory(run: Run): { usageBytes: number; limitBytes: number } | null {
   const limit = run.limits.memory;
   const reading = run.last?.readings.memory;
-  const held = run.outcomes.some((outcome) => outcome.resource === 'memory' && outcome.enforcement === 'kernel');
-  return held || limit === null || reading?.kind !== 'measured'
-    ? null
-    : { usageBytes: reading.value, limitBytes: limit.limit };
+  if (limit === null || reading?.kind !== 'measured') return null;
+  for (const { resource, enforcement } of run.outcomes)
+    if (resource === 'memory' && enforcement === 'kernel') return null;
+  return { usageBytes: reading.value, limitBytes: limit.limit };
 }
 
 function untilRuntimeStage(run: Run): number | null {

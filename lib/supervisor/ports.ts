@@ -9,6 +9,7 @@ import type { ProcessFacts } from '../process/facts.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import type { ManagedLaunch, ManagedProcess } from '../process/managed-launch.ts';
 import type { ToolDefinition } from './governor.ts';
+import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Target, TerminateOptions, Termination } from '../process/terminate.ts';
 
 export interface Log {
@@ -21,6 +22,7 @@ export interface Log {
 export interface LedgerPort {
   write(entry: LedgerEntry): void;
   remove(runId: string): void;
+  has(runId: string): boolean;
   readAll(): {
     readonly entries: readonly LedgerEntry[];
     readonly problems: readonly { readonly file: string; readonly message: string }[];
@@ -54,12 +56,10 @@ export interface LastWordPort {
   open(pid: number): { write(line: string): boolean; close(): void } | null;
 }
 
-/** Pressure notices to the tool, in systemd's MEMORY_PRESSURE_WATCH form. */
+/** Pressure notices to the tool, in systemd's MEMORY_PRESSURE_WATCH form, and the handles that it registered. */
 export interface PressurePort {
   /** Listens at `path`; variables for the tool's environment. */
-  open(
-    path: string,
-  ): Promise<{ readonly variables: Readonly<Record<string, string>>; notify(message: string): number; close(): void }>;
+  open(path: string): Promise<PressureChannel>;
 }
 
 /** What an MCP server told in its handshake. */
@@ -111,6 +111,8 @@ export interface SupervisorPorts {
   readonly backend: Backend;
   /** Another backend by id, for runs that an earlier daemon contained differently; null when not usable here. */
   backendFor(id: BackendId): Promise<Backend | null>;
+  /** Only with proof: no daemon lives whose groups have this name. */
+  isDeadInstance(instance: string): Promise<boolean>;
   host(): HostReport;
   /** For managed tools: what every tool may see of the daemon's environment, and where it starts by default. */
   readonly baseEnvironment: Readonly<Record<string, string>>;

@@ -5,16 +5,12 @@
 
 import type { EndReason } from '../core/audit-record.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
-import type { Containment, ContainmentRecord } from '../os/backend.ts';
-import type { LedgerEntry } from '../process/ledger.ts';
-import { Scope } from '../scope/scope.ts';
-import type { Assembled } from './assembly.ts';
-import { addProcess, addRelease, elsewhereReason } from './assembly.ts';
-import { Ending } from './ending.ts';
+import type { Backend, BackendId, Containment, ContainmentPlan, ContainmentRecord } from '../os/backend.ts';
+import type { LedgerEntry, LedgerProblem } from '../process/ledger.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
+import { rebuild } from './rebuild.ts';
 import type { Registry } from './registry.ts';
-import { Run } from './run.ts';
 
 export interface ReconcileOptions {
   readonly ports: SupervisorPorts;
@@ -26,6 +22,9 @@ export interface ReconcileOptions {
 }
 
 const REMOVE_DEADLINE_MS = 5_000;
+/** A launcher that is told to give up takes a moment. */
+const LEAVING_MS = 2_000;
+const LOOK_EVERY_MS = 20;
 
 interface Account {
   readonly adopted: string[];
@@ -36,36 +35,69 @@ interface Account {
   readonly interrupted: LedgerEntry[];
 }
 
-/** @returns what to do once the waiting launchers are answered */
+/** @returns what to do once the waiting launchers are answered; it never rejects */
 export async function reconcile(options: ReconcileOptions): Promise<() => Promise<void>> {
   const { ports } = options;
   const { entries, problems } = ports.ledger.readAll();
+  const interrupted: LedgerEntry[] = [];
+  if (entries.length > 0 || problems.length > 0) {
+    const account = await settleAll(entries, options, (entry, into) => settle(entry, into, options));
+    interrupted.push(...account.interrupted);
+    record(account, problems, ports);
+  }
+  await sweep(ports);
+  return async () => {
+    if (interrupted.length === 0) return;
+    const untilMs = ports.clock.monotonicMs() + LEAVING_MS;
+    record(await settleAll(interrupted, options, (entry, into) => finish(entry, into, options, untilMs)), [], ports);
+  };
+}
+
+/** All that have to end end at the same time: each may take its grace, and nobody is answered before the last one. */
+async function settleAll(
+  entries: readonly LedgerEntry[],
+  { ports }: ReconcileOptions,
+  settleOne: (entry: LedgerEntry, account: Account) => Promise<(() => Promise<void>) | null>,
+): Promise<Account> {
   const account: Account = { adopted: [], ended: [], cleaned: [], failed: [], interrupted: [] };
-  if (entries.length === 0 && problems.length === 0) return async () => undefined;
   const failed = (entry: LedgerEntry, error: unknown): void => {
-    account.failed.push(`${entry.tool}/${entry.runId}`);
+    account.failed.push(nameOf(entry));
     ports.log.error(
       { tool: entry.tool, run: entry.runId, err: error },
       'a run of an earlier daemon could not be settled',
     );
   };
-  // All that have to end end at the same time: each may take its grace, and nobody is answered before the last one.
   const stops: Promise<void>[] = [];
   for (const entry of entries) {
     try {
-      const stop = await settle(entry, account, options);
+      const stop = await settleOne(entry, account);
       if (stop !== null) stops.push(stop().catch((error: unknown) => failed(entry, error)));
     } catch (error) {
       failed(entry, error);
     }
   }
   await Promise.all(stops);
+  return account;
+}
+
+function record(account: Account, problems: readonly LedgerProblem[], { recorder }: SupervisorPorts): void {
+  const interrupted = account.interrupted.map(nameOf);
   const damaged = problems.map(({ file, message }) => `${file}: ${message}`);
-  const interrupted = account.interrupted.map(({ tool, runId }) => `${tool}/${runId}`);
-  ports.recorder.record({ kind: 'daemon', event: 'reconcile', detail: { ...account, interrupted, damaged } });
-  return async () => {
-    for (const entry of account.interrupted) await cleanUp(entry, await findContainment(entry, options), ports);
-  };
+  recorder.record({ kind: 'daemon', event: 'reconcile', detail: { ...account, interrupted, damaged } });
+}
+
+function nameOf({ tool, runId }: LedgerEntry): string {
+  return `${tool}/${runId}`;
+}
+
+/** Groups that no entry leads to: of a trial, of daemons whose state directory is gone. */
+async function sweep({ backend, ledger, isDeadInstance, log }: SupervisorPorts): Promise<void> {
+  try {
+    const removed = await backend.sweep({ isOnRecord: (runId) => ledger.has(runId), isDead: isDeadInstance });
+    if (removed.length > 0) log.info({ removed }, 'empty groups of earlier daemons were removed');
+  } catch (error) {
+    log.warn({ err: error }, 'empty groups of earlier daemons could not be removed');
+  }
 }
 
 /** After what no run holds any more. */
@@ -79,6 +111,34 @@ async function cleanUp(entry: LedgerEntry, containment: Containment | null, port
   ports.ledger.remove(entry.runId);
 }
 
+/** An interrupted launch, once its launcher is answered: it is in another run now, or about to end. */
+async function finish(
+  entry: LedgerEntry,
+  account: Account,
+  options: ReconcileOptions,
+  untilMs: number,
+): Promise<(() => Promise<void>) | null> {
+  const containment = await findContainment(entry, options);
+  if (containment !== null && !(await isLeft(containment, options.ports, untilMs))) {
+    containment.close();
+    // The earlier daemon had told it to go on after all.
+    return settle(entry, account, { ...options, waiting: new Set() });
+  }
+  await cleanUp(entry, containment, options.ports);
+  account.cleaned.push(nameOf(entry));
+  return null;
+}
+
+async function isLeft({ membership }: Containment, { clock }: SupervisorPorts, untilMs: number): Promise<boolean> {
+  while (membership.members().length > 0) {
+    if (clock.monotonicMs() >= untilMs) return false;
+    await new Promise((resolve) => {
+      setTimeout(resolve, LOOK_EVERY_MS);
+    });
+  }
+  return true;
+}
+
 /** @returns what ends a run that cannot go on; null when there is nothing to end */
 async function settle(
   entry: LedgerEntry,
@@ -86,10 +146,11 @@ async function settle(
   options: ReconcileOptions,
 ): Promise<(() => Promise<void>) | null> {
   const { ports } = options;
-  const name = `${entry.tool}/${entry.runId}`;
-  const containment = entry.bootId === ports.bootId ? await findContainment(entry, options) : null;
+  const name = nameOf(entry);
+  const isOfThisBoot = entry.bootId === ports.bootId;
+  const containment = isOfThisBoot ? await findContainment(entry, options) : null;
   if (containment === null) {
-    if (entry.containment === null) await ports.backend.discard(entry.runId);
+    if (isOfThisBoot && entry.containment === null) await discard(entry, ports);
     await cleanUp(entry, null, ports);
     account.cleaned.push(name);
     return null;
@@ -99,7 +160,7 @@ async function settle(
     account.interrupted.push(entry);
     return null;
   }
-  const assembled = await rebuild(entry, containment, options);
+  const assembled = await rebuild(entry, containment, options.restoreDefinition(entry), ports);
   const deadClient = entry.detached ? undefined : entry.clients.find((client) => !ports.facts.alive(client));
   const leaderLives = entry.leader !== null && ports.facts.alive(entry.leader);
   const adoptable = entry.mode === 'direct' && entry.step === 'running' && leaderLives && deadClient === undefined;
@@ -143,63 +204,19 @@ async function findContainment(
 ): Promise<Containment | null> {
   const record = entry.containment as ContainmentRecord | null;
   if (record === null) return null;
-  const backend = record.backend === ports.backend.id ? ports.backend : await ports.backendFor(record.backend);
-  if (backend === null)
-    throw new Error(`its containment is of the kind ${record.backend}, which is not usable here now`);
+  const backend = await backendOf(record, ports);
   return backend.adopt(record, restoreDefinition(entry).limits, entry.tempDir);
 }
 
-async function rebuild(
-  entry: LedgerEntry,
-  containment: Containment,
-  { ports, restoreDefinition }: ReconcileOptions,
-): Promise<Assembled> {
-  const definition = restoreDefinition(entry);
-  const scope = new Scope({ label: `run ${entry.runId}`, monotonicMs: () => ports.clock.monotonicMs() });
-  let current = entry;
-  const progress: Assembled['progress'] = (step, leader) => {
-    current = { ...current, step, ...(leader === undefined ? {} : { leader }) };
-    ports.ledger.write(current);
-  };
-  const startedMs = ports.clock.monotonicMs() - Math.max(0, ports.clock.wallMs() - entry.startedWallMs);
-  const run = new Run(
-    {
-      id: entry.runId,
-      mode: entry.mode,
-      definition,
-      context: entry.context,
-      detached: entry.detached,
-      clients: entry.clients,
-      tempDir: entry.tempDir,
-      cwd: entry.cwd,
-      command: entry.command,
-      notGoverned: elsewhereReason(definition),
-      containment,
-      scope,
-      startedMs,
-      startedWallMs: entry.startedWallMs,
-    },
-    ports,
-  );
-  const ending = new Ending(run, ports);
-  addRelease({
-    scope,
-    run: entry.runId,
-    tool: entry.tool,
-    tempDir: entry.tempDir,
-    tempRoot: entry.tempRoot,
-    containment,
-    ending: () => ending,
-    progress,
-    ports,
-  });
-  const pressure = await ports.pressure.open(`${entry.tempDir}.sock`);
-  scope.add('pressure channel', () => pressure.close(), 1_000);
-  run.notifyPressure = (message) => pressure.notify(message);
-  run.leader = entry.leader;
-  run.outcomes = await containment.limits.apply(run.enforced);
-  run.state = 'running';
-  const assembled: Assembled = { run, ending, variables: {}, prefix: [], progress };
-  addProcess(assembled);
-  return assembled;
+/** What a daemon has left that died before it could put the containment on record. */
+async function discard(entry: LedgerEntry, ports: SupervisorPorts): Promise<void> {
+  const plan = entry.plan as ContainmentPlan | undefined;
+  const backend = plan === undefined ? ports.backend : await backendOf(plan, ports);
+  await backend.discard(entry.runId, plan?.directories ?? []);
+}
+
+async function backendOf({ backend: id }: { readonly backend: BackendId }, ports: SupervisorPorts): Promise<Backend> {
+  const backend = id === ports.backend.id ? ports.backend : await ports.backendFor(id);
+  if (backend === null) throw new Error(`its containment is of the kind ${id}, which is not usable here now`);
+  return backend;
 }

@@ -154,7 +154,7 @@ async function act(run: Run, decision: Entering, action: Action): Promise<string
   if (action === 'notify') {
     const { resource, to: stage, usage, limit, ratio } = decision;
     const pressure = { resource, stage, usage, limit, ratio };
-    const listeners = run.notifyPressure?.(JSON.stringify(pressure)) ?? 0;
+    const listeners = run.channel?.notify(JSON.stringify(pressure)) ?? 0;
     run.events.pressure(pressure);
     return `${listeners} listeners`;
   }

@@ -28,6 +28,7 @@ export function runView(run: Run, ports: SupervisorPorts): RunView {
     backend: ports.backend.id,
     governed: init.notGoverned === null,
     ...(init.notGoverned === null ? {} : { notGovernedReason: init.notGoverned }),
+    handles: run.alive ? (run.channel?.handles ?? 0) : 0,
     startedAt: iso(init.startedWallMs),
     endedAt: run.endedWallMs === null ? null : iso(run.endedWallMs),
     end: run.end,

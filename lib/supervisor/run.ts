@@ -10,14 +10,15 @@ import { stageOf } from '../core/ladder.ts';
 import type { LadderSettings, ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS, ratioOf } from '../core/limits.ts';
 import type { Decision, PolicyMemory } from '../core/policy.ts';
-import { acted, decide, initialMemory, overallStage, withdrawn } from '../core/policy.ts';
+import { acted, decide, initialMemory, overallStage, sameAgain, withdrawn } from '../core/policy.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Action } from '../core/response.ts';
 import type { UsageRecord } from '../core/usage.ts';
-import type { Containment, LimitOutcome } from '../os/backend.ts';
+import type { Containment, LimitOutcome, RunSample } from '../os/backend.ts';
 import type { ExitInfo } from '../process/exit.ts';
 import type { ManagedProcess } from '../process/managed-launch.ts';
+import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { Connection, SupervisorPorts } from './ports.ts';
@@ -51,8 +52,12 @@ export interface Observation {
   readonly populated: boolean;
   /** Nobody in it has run since the observation before. */
   readonly still: boolean;
+  /** Still, judged to need nothing, and what was judged is what there is now. */
+  readonly steady: boolean;
   readonly decisions: readonly Decision[];
 }
+
+const SAME_AGAIN: Observation = { populated: true, still: true, steady: true, decisions: [] };
 
 /** No throttle escalates by time. */
 const NEVER: LadderSettings['escalateAfterMs'] = {
@@ -70,6 +75,9 @@ export class Run {
   readonly #ports: SupervisorPorts;
   readonly #records: RecordBuilder;
   #memory: PolicyMemory;
+  /** The limits and the CPU rate of the last verdict, if that was steady; null otherwise. */
+  #steadyLimits: ResolvedLimits | null = null;
+  #steadyCpuPercent = 0;
   readonly #freeLadder: LadderSettings;
   readonly events: RunEvents;
   /** Whose run it is; a spare one gets this when somebody takes it over. */
@@ -83,7 +91,8 @@ export class Run {
   leader: ProcessIdentity | null = null;
   process: ManagedProcess | null = null;
   connection: Connection | null = null;
-  notifyPressure: ((message: string) => number) | null = null;
+  /** Where the tool hears of pressure, and has registered handles. */
+  channel: PressureChannel | null = null;
   exit: ExitInfo = 'unknown';
   last: UsageRecord | null = null;
   /** The kernel has killed a process of it for lack of memory. */
@@ -148,11 +157,32 @@ export class Run {
     const sample = this.init.containment.usage.sample(nowMs);
     const record = this.#records.build(sample, stalled);
     this.last = record;
+    if (sample.still === true && this.#isSteadyAgain(record)) {
+      this.#memory = sameAgain(this.#memory, record);
+      return SAME_AGAIN;
+    }
     this.oomKilled ||= record.kernel.oomKills > 0;
     if (sample.cpuTimeMs.kind === 'measured') this.cpuTimeMs = sample.cpuTimeMs.value;
     const verdict = decide(this.#memory, record, this.limits, this.#ladder(), nowMs);
     this.#memory = verdict.memory;
-    return { populated: sample.populated, still: sample.still === true, decisions: verdict.decisions };
+    const { cpu } = record.readings;
+    this.#steadyLimits = verdict.steady && cpu.kind === 'measured' ? this.limits : null;
+    if (cpu.kind === 'measured') this.#steadyCpuPercent = cpu.value;
+    return { populated: sample.populated, still: sample.still === true, steady: false, decisions: verdict.decisions };
+  }
+
+  /** Of a tree that has not run only the CPU rate still changes, and the runtime, whose stages are entered by time. */
+  #isSteadyAgain({ readings: { cpu }, kernel, stalled }: UsageRecord): boolean {
+    return (
+      this.#steadyLimits === this.limits &&
+      this.limits.runtime === null &&
+      !stalled &&
+      cpu.kind === 'measured' &&
+      cpu.value === this.#steadyCpuPercent &&
+      kernel.oomKills === 0 &&
+      kernel.cpuThrottledMs === 0 &&
+      (kernel.memoryStall === null || kernel.memoryStall === 0)
+    );
   }
 
   /**
@@ -162,13 +192,19 @@ export class Run {
   reread(resource: Resource): { readonly stage: Stage; readonly usage: number; readonly ratio: number } | null {
     const limit = this.limits[resource];
     if (limit === null) return { stage: 'normal', usage: 0, ratio: 0 };
-    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), true);
+    const sample = this.#look(true);
     const readings = this.#records.readings(sample);
     if (this.last !== null) this.last = { ...this.last, atMs: sample.atMs, readings };
     const reading = readings[resource];
     if (reading.kind !== 'measured') return null;
     const ratio = ratioOf(reading, limit);
     return { stage: stageOf(ratio, limit.thresholds), usage: reading.value, ratio };
+  }
+
+  /** A look that the policy does not get to judge: what comes after it is not the same again. */
+  #look(fresh: boolean): RunSample {
+    this.#steadyLimits = null;
+    return this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), fresh);
   }
 
   /**
@@ -192,10 +228,12 @@ export class Run {
   }
 
   markActed(resource: Resource, stage: ThresholdStage): void {
+    this.#steadyLimits = null;
     this.#memory = acted(this.#memory, resource, stage, this.init.definition.ladder, this.#ports.clock.monotonicMs());
   }
 
   markWithdrawn(resource: Resource, stage: Stage): void {
+    this.#steadyLimits = null;
     this.#memory = withdrawn(this.#memory, resource, stage, this.#ports.clock.monotonicMs());
   }
 
@@ -213,8 +251,9 @@ export class Run {
    * @param fresh look at everything anew, which may take 50 ms for a temp dir of many files
    */
   inventory(fresh: boolean): Inventory {
-    const sample = this.init.containment.usage.sample(this.#ports.clock.monotonicMs(), fresh);
-    const inventory: Record<string, number> = { processes: this.init.containment.membership.members().length };
+    const sample = this.#look(fresh);
+    const processes = this.init.containment.membership.members().length;
+    const inventory: Record<string, number> = { processes };
     const add = (kind: string, reading: { kind: string; value?: number; inodes?: number }): void => {
       if (reading.kind === 'measured' && reading.value !== undefined) inventory[kind] = reading.value;
     };
@@ -224,6 +263,8 @@ export class Run {
     add('temp_bytes', sample.tempStorage);
     if (sample.tempStorage.kind === 'measured' && sample.tempStorage.inodes !== undefined)
       inventory['temp_files'] = sample.tempStorage.inodes;
+    const handles = processes === 0 ? 0 : (this.channel?.handles ?? 0);
+    if (handles > 0) inventory['handles'] = handles;
     inventory['cgroups'] = this.init.containment.record.directories.length;
     return inventory;
   }

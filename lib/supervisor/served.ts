@@ -3,6 +3,7 @@
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
 import type { Stage } from '../core/ladder.ts';
+import type { Resource } from '../core/resource.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { Connection, ConnectPort } from './ports.ts';
 import type { Registry } from './registry.ts';
@@ -19,6 +20,7 @@ export interface ServedRun {
   /** Whose it is; null: nobody's yet, or everybody's. */
   readonly context: string | null;
   readonly stage: Stage;
+  stageOf(resource: Resource): Stage;
   /** Why it ends, from the moment that its end has begun. */
   readonly ending: EndRequest | null;
   /** How its first process ended; `unknown` before, and where that is not known. */
@@ -118,6 +120,7 @@ export function serveRun(tool: Tool, run: Run): ServedRun {
     get stage() {
       return run.overallStage();
     },
+    stageOf: (resource) => run.stage(resource),
     get ending() {
       return run.endRequest;
     },

@@ -54,6 +54,8 @@ export interface RunView {
   /** False for `docker run …` and the like: the process that matters runs elsewhere. */
   readonly governed: boolean;
   readonly notGovernedReason?: string;
+  /** That it has registered to be closed at its end, and still holds. */
+  readonly handles: number;
   readonly startedAt: string;
   readonly endedAt: string | null;
   readonly end: EndView | null;

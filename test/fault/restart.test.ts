@@ -1,6 +1,6 @@
 /** Daemons that die, and the ones that come after them. */
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -168,6 +168,31 @@ t.test('SIGKILL of the daemon at any point of twenty launches', async (t) => {
     t.same((await survivorsAfter(marker, 5000)).map(formatSurvivor), [], 'no survivors');
     t.same(leftovers(STAND, stateDir, runsOf(stateDir)), [], 'nothing is left on the host');
   }
+});
+
+t.test('what a killed daemon has left goes with the next daemon of whichever state directory', async (t) => {
+  const stateDir = newStateDir(t);
+  const first = await startDaemon(t, { stateDir, config: CONFIG });
+  const tool = await startClient(t, first, 'tool', ['idle']);
+  const run = (await toolOf(first, 'tool')).runs[0].id as string;
+  const groups = (): readonly string[] => leftovers(STAND, stateDir, []).filter((path) => !path.startsWith(stateDir));
+  await killDaemon(first);
+  const made = groups();
+  t.equal(
+    made.some((path) => path.endsWith(run)),
+    made.length > 0,
+    'the groups of this backend, if it makes any',
+  );
+  const second = await startDaemon(t, { config: CONFIG });
+  t.same(groups(), made, 'its tool lives in them');
+  await second.stop();
+  t.same(groups(), made);
+  t.ok(isAlive(tool.identity));
+  killIdentity(tool.identity);
+  t.same((await survivorsAfter(tool.marker, 5000)).map(formatSurvivor), []);
+  await startDaemon(t, { config: CONFIG });
+  t.same(groups(), [], 'nobody is in them, and their daemon is proven dead');
+  rmSync(join(stateDir, 'ledger'), { recursive: true });
 });
 
 t.test('a launcher that waits when no daemon runs is answered by the next one', async (t) => {

@@ -1,10 +1,10 @@
 /** Where the fault tests are held: a backend, and the user whose daemon it is. */
 
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BackendId } from '../../lib/os/backend.ts';
+import { instanceOf } from '../../lib/process/instance-lock.ts';
 import { notAskedFor } from '../helpers/backends.ts';
 import type { ConfigDocument } from '../helpers/config-text.ts';
 import { type DaemonOptions, type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
@@ -73,7 +73,7 @@ export async function lacksStand(stand: Stand): Promise<string | false> {
 
 /** What a daemon of this state directory has left on the host outside of it; its ledger included. */
 export function leftovers(stand: Stand, stateDir: string, runs: readonly string[]): readonly string[] {
-  const instance = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
+  const instance = instanceOf(stateDir, stand.uid);
   return [
     ...groupsBelow('/sys/fs/cgroup', 0).filter((path) => path.includes(instance) && /[0-9a-z]{10}$/.test(path)),
     ...entries(join(stateDir, 'ledger')),

@@ -6,6 +6,7 @@ import { DEFAULT_THRESHOLDS } from '../../lib/core/ladder.ts';
 import { NO_LIMITS, type ResolvedLimit, type ResolvedLimits } from '../../lib/core/limits.ts';
 import type { Resource } from '../../lib/core/resource.ts';
 import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
+import type { HandlesClosed } from '../../lib/core/tool-protocol.ts';
 import type { Backend, ContainmentRecord } from '../../lib/os/backend.ts';
 import type { LedgerEntry, LedgerProblem } from '../../lib/process/ledger.ts';
 import type { SupervisorPorts } from '../../lib/supervisor/ports.ts';
@@ -42,6 +43,8 @@ export interface FakeWorld {
   readonly lastWords: string[];
   readonly openPressure: Set<string>;
   readonly destroyed: { readonly local: string; readonly remote: string }[];
+  /** What the tool has registered, and how closing it goes. */
+  handles: HandlesClosed;
   /** Answer of the next destroy. */
   staleSockets: { closed: number; refused: string | null };
   recordsOf<K extends AuditKind>(kind: K): Extract<AuditRecord, { kind: K }>[];
@@ -73,6 +76,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     notices: [] as string[],
     lastWords: [] as string[],
     openPressure: new Set<string>(),
+    handles: { held: 0, closed: 0, failed: [] } as HandlesClosed,
     destroyed: [] as { local: string; remote: string }[],
     staleSockets: { closed: 0, refused: null as string | null },
     recordsOf: <K extends AuditKind>(kind: K) =>
@@ -104,6 +108,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
         points.now('ledger.remove');
         world.ledger.delete(runId);
       },
+      has: (runId) => world.ledger.has(runId),
       readAll: () => ({ entries: [...world.ledger.values()], problems: world.damaged }),
     },
     tempDirs: {
@@ -139,7 +144,15 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
         world.openPressure.add(path);
         return {
           variables: { MEMORY_PRESSURE_WATCH: path },
+          get handles() {
+            return world.handles.held;
+          },
           notify: (message) => world.notices.push(message),
+          async closeHandles(request) {
+            points.say(`handles closed within ${request.deadlineMs}`);
+            await Promise.race([points.pass('handles.close'), aborted(request.hurry)]);
+            return world.handles;
+          },
           close() {
             points.say('pressure channel closed');
             world.openPressure.delete(path);
@@ -150,6 +163,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     facts: processes,
     backend: fakeBackend(world),
     backendFor: async () => null,
+    isDeadInstance: async () => false,
     host: () => FAKE_HOST,
     baseEnvironment: { PATH: '/bin' },
     defaultCwd: '/',
@@ -220,12 +234,20 @@ export function limited(limits: Partial<Record<Resource, number>>, extra: Partia
   };
 }
 
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 function fakeBackend(world: Pick<FakeWorld, 'points' | 'processes' | 'trees' | 'earlier'>): Backend {
   const { points, processes } = world;
   return {
     id: 'cgroup2',
     capabilities: [],
     exact: true,
+    plan: (runId) => ({ backend: 'cgroup2', directories: [`/groups/${runId}`] }),
     async create({ runId }) {
       points.say('containment made');
       await points.pass('backend.create');
@@ -237,8 +259,13 @@ function fakeBackend(world: Pick<FakeWorld, 'points' | 'processes' | 'trees' | '
       await points.pass('backend.adopt');
       return world.earlier.get(record.cookie) ?? null;
     },
-    async discard(runId) {
-      points.say(`discarded ${runId}`);
+    async discard(runId, planned) {
+      points.say(`discarded ${[runId, ...planned].join(' ')}`);
+    },
+    async sweep() {
+      points.say('swept');
+      await points.pass('backend.sweep');
+      return [];
     },
     close: async () => undefined,
   };

@@ -43,6 +43,8 @@ export class FakeTree implements Containment {
   holds: FakeUsage = { ...IDLE };
   /** What a fresh look right before an act finds instead. */
   fresh: Partial<FakeUsage> = {};
+  /** Nobody in it runs, by the kernel's word: what it holds is what the sample before found. */
+  still = false;
   /** False: something may hide from it. */
   isExact = true;
   readonly braked = new Set<Brake>();
@@ -92,6 +94,7 @@ export class FakeTree implements Containment {
       return {
         atMs: nowMs,
         populated: this.#living().length > 0,
+        still: this.still && !fresh,
         memory: reading(found.memory),
         cpuTimeMs: reading(found.cpuTimeMs),
         fileHandles: reading(found.fileHandles),

@@ -153,6 +153,7 @@ export function runView({ definition, limits }: Entry, id: string, context: stri
     pid: 4711,
     backend: 'procfs',
     governed: true,
+    handles: 0,
     startedAt: AT,
     endedAt: null,
     end: null,

@@ -19,6 +19,7 @@ const PROBES = {
   promtool: () => runs('promtool', ['--version']) || 'needs promtool (install prometheus)',
   prometheus: () => runs('prometheus', ['--version']) || 'needs prometheus (install prometheus)',
   ss: () => runs('ss', ['--version']) || 'needs ss (install iproute2)',
+  redis: () => runs('redis-server', ['--version']) || 'needs redis-server (install redis-server)',
   setsid: () => runs('setsid', ['true']) || 'needs setsid (install util-linux)',
   setpriv: () => runs('setpriv', ['--version']) || 'needs setpriv (install util-linux)',
   mount: () => runs('unshare', ['-m', 'mount', '-t', 'tmpfs', 'governor-test', '/tmp']) || 'needs the right to mount',

@@ -173,7 +173,7 @@ async function stubborn(t: Test, daemon: RunningDaemon): Promise<void> {
   const labels = (cleanup.steps as readonly { label: string; outcome: string }[]).map(({ label }) => label);
   t.same(
     labels.filter((label) => /^\d/.test(label)),
-    ['0 brakes', '1 connection', '2 process', '3 memory, 4 CPU: containment', '5 temp storage'],
+    ['0 brakes', '1 handles', '1 connection', '2 process', '3 memory, 4 CPU: containment', '5 temp storage'],
     'in this order',
   );
   t.ok(

@@ -12,7 +12,7 @@ import { waitFor } from '../helpers/wait-for.ts';
 /** Each start has pipes and sockets of its own. */
 const withoutInodes = (value: unknown): string => JSON.stringify(value).replaceAll(/(socket|pipe):\[\d+\]/g, '$1');
 
-const ADDED = ['GOVERNOR_PRESSURE', 'GOVERNOR_RUN', 'GOVERNOR_TOOL', 'MEMORY_PRESSURE_WATCH', 'TMPDIR'];
+const ADDED = ['GOVERNOR_RUN', 'GOVERNOR_SOCKET', 'GOVERNOR_TOOL', 'MEMORY_PRESSURE_WATCH', 'TMPDIR'];
 
 t.test('arguments, environment, descriptors, signals and session are those of a plain start', async (t) => {
   const daemon = await startDaemon(t);

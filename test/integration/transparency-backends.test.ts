@@ -7,7 +7,7 @@ import { fixtureCommand, lacksFixture, startProgram } from '../helpers/fixture.t
 import { waitFor } from '../helpers/wait-for.ts';
 import { lacksStand, newStandDir, standFor, startOn } from '../fault/stand.ts';
 
-const ADDED = new Set(['GOVERNOR_PRESSURE', 'GOVERNOR_RUN', 'GOVERNOR_TOOL', 'MEMORY_PRESSURE_WATCH', 'TMPDIR']);
+const ADDED = new Set(['GOVERNOR_RUN', 'GOVERNOR_SOCKET', 'GOVERNOR_TOOL', 'MEMORY_PRESSURE_WATCH', 'TMPDIR']);
 
 const STANDS = [
   ...(['cgroup2', 'cgroup1', 'cgroup2-scope', 'cgroup2-bare', 'pidns', 'procfs'] as const).map((backend) =>

@@ -23,10 +23,19 @@ add_kernel() {
   fi
   [ -n "$package" ] || fail "apt knows no linux-image-cloud-amd64: run apt-get update"
   rm -rf kernel && mkdir kernel
-  (cd kernel && apt-get download "$package" >download.log 2>&1) || fail "apt-get download $package: $(tail -n 1 kernel/download.log)"
+  download || fail "apt-get download $package: $(tail -n 1 kernel/download.log)"
   dpkg-deb -x kernel/"$package"_*.deb kernel
   rm kernel/"$package"_*.deb
-  cp kernel/boot/vmlinuz-* vmlinuz
+  cp kernel/boot/vmlinuz-* vmlinuz.new
+  mv vmlinuz.new vmlinuz
+}
+
+# An old list names a package that its mirror has replaced since.
+download() {
+  (cd kernel && apt-get download "$package" >download.log 2>&1) && return
+  [ "$(id -u)" = 0 ] && apt-get update -qq >update.log 2>&1 || return
+  package=$(kernel_package)
+  (cd kernel && apt-get download "$package" >download.log 2>&1)
 }
 
 # A program and every library it is linked with, at the paths they have here.

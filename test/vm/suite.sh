@@ -9,9 +9,9 @@
 #   -p  a further package of node_modules to take along
 #   FILE like dist/test/integration/launch.test.js, from the project's directory, below BUILD; in the guests BUILD is dist
 # GOVERNOR_TEST_BACKENDS holds there too. VM_WORKDIR: where kernels and images are kept, default ~/.cache/governor-vm.
-# VM_FILE_TIMEOUT: seconds for one file, 280. VM_PARALLEL: if set, all guests at once, each shown when it has ended. The
-# rest as in run.sh; VM_TIMEOUT is what one guest may take for all of its files and modes. VM_SKIPPED: why something that was
-# asked for is left out, for the summary.
+# VM_FILE_TIMEOUT: seconds for one file, 280. VM_PARALLEL: if set, all guests at once, each shown in full when it has
+# ended. The rest as in run.sh; VM_TIMEOUT is what one guest may take for all of its files and modes. VM_SKIPPED: why
+# something that was asked for is left out, for the summary.
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 . "$HERE/common.sh"
@@ -70,7 +70,7 @@ run_guest() { # KIND KERNEL_ARGUMENTS [MODE…]
   cp -a "$job/job" "$job/$count/job"
   printf '%s\n' "$@" >"$job/$count/job/modes"
   if [ -n "${VM_PARALLEL:-}" ]; then
-    boot_guest >"$job/$count.log" 2>&1 &
+    boot_guest 2>&1 | tee "$job/$count.log" | sed -un 's/^VM_RESULT \(.*\) \(.*\) \(.*\)/# \1: \2 ended with status \3/p' &
   else
     boot_guest 2>&1 | tee "$job/$count.log"
   fi

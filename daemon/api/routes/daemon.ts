@@ -8,6 +8,7 @@ import { auditQuery, EVENT_ID, eventsQuery, idParams, noQuery, runsQuery, stopBo
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
 import * as schemas from '../schemas/daemon.ts';
+import type { ContextDocument } from '../schemas/daemon.ts';
 import { run, usage } from '../schemas/tool.ts';
 
 export function daemonRoutes(dependencies: ApiDependencies, streams: EventStreams): readonly Route[] {
@@ -52,10 +53,10 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       method: 'GET',
       path: '/v1/contexts',
       access: 'read',
-      summary: 'Every context with its runs',
+      summary: 'Every context with its runs, its calls and what they cost',
       query: noQuery,
       answer: z.object({ contexts: z.array(schemas.context) }),
-      handle: () => ({ contexts: [...governor.contexts()] }),
+      handle: () => ({ contexts: contextsOf(dependencies) }),
     }),
     route({
       method: 'DELETE',
@@ -121,6 +122,15 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       },
     }),
   ];
+}
+
+/** Those that have runs, then those that only have called. */
+function contextsOf({ governor, contextCalls }: ApiDependencies): ContextDocument[] {
+  const calls = new Map(contextCalls().map(({ context, ...counts }) => [context, counts]));
+  const withRuns = governor.contexts().map(({ id, runs }) => ({ id, runs, calls: calls.get(id) ?? null }));
+  const known = new Set(withRuns.map(({ id }) => id));
+  const others = [...calls].filter(([id]) => !known.has(id)).map(([id, counts]) => ({ id, runs: [], calls: counts }));
+  return [...withRuns, ...others];
 }
 
 function auditRoutes({ audit }: ApiDependencies): readonly Route[] {

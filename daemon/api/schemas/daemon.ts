@@ -6,15 +6,35 @@ import type { ErrorCode } from '../../../lib/core/errors.ts';
 import type { HostReport } from '../../../lib/os/backend.ts';
 import type { ReloadOutcome } from '../../../lib/supervisor/governor.ts';
 import type { ContextView } from '../../../lib/supervisor/views.ts';
-import type { AuditEntryView, AuditVerification } from '../dependencies.ts';
+import type { AuditEntryView, AuditVerification, ContextCalls } from '../dependencies.ts';
 import type { ProblemDocument } from '../problems.ts';
 import { component } from '../view-schema.ts';
 import { backend, count, enforcement, resource, time } from './atoms.ts';
 
-export const context = component<ContextView>(
+export type ContextDocument = ContextView & { readonly calls: Omit<ContextCalls, 'context'> | null };
+
+export const context = component<ContextDocument>(
   'Context',
-  'Who runs are in use for.',
-)(z.object({ id: z.string(), runs: z.array(z.object({ tool: z.string(), run: z.string() })) }));
+  'Who runs are in use for, and what was asked of managed tools on its behalf.',
+)(
+  z.object({
+    id: z.string(),
+    runs: z.array(z.object({ tool: z.string(), run: z.string() })),
+    calls: z
+      .object({
+        calls: count,
+        failures: count,
+        durationMs: z.number().nonnegative(),
+        cpuTimeMs: z.number().nonnegative(),
+        sharedCpuTimeMs: z
+          .number()
+          .nonnegative()
+          .describe('of cpuTimeMs: split evenly among calls that were open in one process at once'),
+        unmeasured: count.describe('calls whose CPU time could not be read'),
+      })
+      .nullable(),
+  }),
+);
 
 export const host = component<HostReport & { readonly version: string }>(
   'Host',

@@ -123,6 +123,7 @@ export const run = component<RunView>(
     backend,
     governed: z.boolean(),
     notGovernedReason: z.string().exactOptional(),
+    handles: z.number().int().describe('that it has registered to be closed at its end, and still holds'),
     startedAt: time,
     endedAt: time.nullable(),
     end: end.nullable(),

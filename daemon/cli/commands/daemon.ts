@@ -2,6 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GovernorError } from '../../../lib/core/errors.ts';
+import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
+import { holderOf } from '../../../lib/process/instance-lock.ts';
 import { createClient, type Client } from '../client.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -24,9 +26,11 @@ export async function daemon(session: Session, background: boolean): Promise<Exi
 export async function stopDaemon(session: Session, stopTools: boolean): Promise<ExitCode> {
   const locations = session.locations();
   const client = createClient(locations);
+  const holder = holderOf(locations.stateDir);
   const reply = await client.send('POST', '/v1/daemon/stop', { stopTools });
   const deadline = performance.now() + STOP_DEADLINE_MS;
-  while (await answers(client)) {
+  // Once its socket is closed it still removes its groups and writes its audit to the end: it has stopped when it is gone.
+  while ((await answers(client)) || (holder !== null && procfsFacts.alive(holder))) {
     if (performance.now() > deadline) {
       throw new GovernorError(
         'internal',

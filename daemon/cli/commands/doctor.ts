@@ -5,14 +5,17 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { BackendId, HostReport } from '../../../lib/os/backend.ts';
+import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
+import { acquireInstanceLock } from '../../../lib/process/instance-lock.ts';
 import { createClient } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { leftGroupsCheck } from '../left-groups.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
 import { printable } from '../text.ts';
 
 /** One thing that was looked at. `fail` is essential: Governor cannot keep its promises without it. */
-interface Check {
+export interface Check {
   readonly state: 'ok' | 'warn' | 'fail';
   readonly title: string;
   readonly detail: string;
@@ -20,7 +23,7 @@ interface Check {
 
 export async function doctor(session: Session): Promise<ExitCode> {
   const { report, text, from } = await hostReport(session);
-  const checks = [...localChecks(session), ...hostChecks(report)];
+  const checks = [...localChecks(session), ...hostChecks(report), await leftGroupsCheck()];
   if (session.json) session.print(text);
   else session.print(...render(session, report, checks, from));
   return checks.some(({ state }) => state === 'fail') ? EXIT.refused : EXIT.ok;
@@ -42,11 +45,14 @@ async function hostReport(session: Session): Promise<{ report: HostReport; text:
 async function probe(): Promise<HostReport> {
   const { selectBackend } = await import('../../../lib/os/select.ts');
   const tempRoot = mkdtempSync(join(tmpdir(), 'governor-doctor-'));
+  // As a daemon has it: what a doctor leaves that is killed can be told to be left.
+  const lock = await acquireInstanceLock(tempRoot, { pid: process.pid, startTicks: 0 }, procfsFacts);
   try {
-    const { backend, report } = await selectBackend({ instance: `doctor${process.pid}`, tempRoot, probeAll: true });
+    const { backend, report } = await selectBackend({ instance: lock.instance, tempRoot, probeAll: true });
     await backend.close();
     return report;
   } finally {
+    lock.release();
     rmSync(tempRoot, { recursive: true, force: true });
   }
 }

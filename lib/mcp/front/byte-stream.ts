@@ -124,10 +124,15 @@ export class ByteStream implements Standalone {
     } catch {
       return this.#problem(RPC_CODE.parseError, 'The line is not JSON');
     }
-    if (Array.isArray(value)) return this.#batch(value);
-    this.#message(readMessage(value), (id, answer) => {
-      if (answer !== null) this.send(answerText(id, answer));
-    });
+    try {
+      if (Array.isArray(value)) return this.#batch(value);
+      this.#message(readMessage(value), (id, answer) => {
+        if (answer !== null) this.send(answerText(id, answer));
+      });
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'an MCP message failed');
+      this.#problem(RPC_CODE.internalError, 'Governor failed at this message; its log says more');
+    }
   }
 
   #message(message: Incoming, respond: Respond): void {
@@ -179,13 +184,14 @@ export class ByteStream implements Standalone {
     if (typeof params['protocolVersion'] !== 'string') {
       return respond(id, failure(RPC_CODE.invalidParams, 'initialize needs protocolVersion'));
     }
-    const { gateway, settings, caller } = this.#options;
+    const { gateway, settings, logger, caller } = this.#options;
     const client = new LegacyClient({
       gateway,
       view: caller.view,
       context: this.#context,
       params,
       settings,
+      logger,
       standalone: this,
     });
     this.#legacy = client;
@@ -197,7 +203,7 @@ export class ByteStream implements Standalone {
     } catch (error) {
       this.#legacy = null;
       await client.close('The handshake failed');
-      respond(id, thrownAnswer(error));
+      respond(id, thrownAnswer(error, this.#options.logger));
     }
   }
 
@@ -212,8 +218,8 @@ export class ByteStream implements Standalone {
         failure(RPC_CODE.invalidRequest, `A request with the id ${JSON.stringify(id)} is open already`),
       );
     }
-    const { gateway, settings, caller, now } = this.#options;
-    this.#modern ??= new ModernClient({ gateway, view: caller.view, context: this.#context, settings, now });
+    const { gateway, settings, logger, caller, now } = this.#options;
+    this.#modern ??= new ModernClient({ gateway, view: caller.view, context: this.#context, settings, logger, now });
     let over = false;
     const body = params === undefined ? { method } : { method, params };
     const call = this.#modern.request(id, body, verdict.meta, this, (answer) => {

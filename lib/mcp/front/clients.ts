@@ -122,9 +122,9 @@ export class Clients {
     if (known !== undefined) return known;
     const refusal = this.full();
     if (refusal !== null) return refusal;
-    const { gateway, settings, now } = this.#options;
+    const { gateway, settings, logger, now } = this.#options;
     const context = caller.label ?? `${agent.slice(0, 200)} (${caller.identity})`;
-    const client = new ModernClient({ gateway, view: caller.view, context, settings, now });
+    const client = new ModernClient({ gateway, view: caller.view, context, settings, logger, now });
     this.#modern.set(key, client);
     this.#startClock();
     return client;

@@ -74,7 +74,12 @@ export class HttpDoor {
     this.#bodies.read(request, (body) => {
       if (this.#options.clients.closed) return refuse(response, SHUTTING_DOWN);
       if (body.kind !== 'text') return refuse(response, this.#refusedBody(body));
-      this.#message(body.text, request, response, named);
+      try {
+        this.#message(body.text, request, response, named);
+      } catch (error) {
+        this.#options.logger.warn({ err: error }, 'an MCP request failed');
+        refuse(response, FAILED);
+      }
     });
   }
 
@@ -120,6 +125,12 @@ export class HttpDoor {
     this.#legacy.post(message, request, response, caller);
   }
 }
+
+const FAILED = {
+  status: 500,
+  code: RPC_CODE.internalError,
+  message: 'Governor failed at this request; its log says more',
+} as const;
 
 const SHUTTING_DOWN = { status: 503, code: RPC_CODE.refused, message: 'The daemon is shutting down' } as const;
 

@@ -30,7 +30,8 @@ export class LegacyCall implements Exchange {
   }
 
   notify(notification: NotificationBody): void {
-    if (!this.#over) this.#outlet.send(notificationText(notification));
+    const text = this.#over ? null : notificationText(notification);
+    if (text !== null) this.#outlet.send(text);
   }
 
   ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {

@@ -11,7 +11,7 @@ import { HeldTexts } from './held-texts.ts';
 import { LegacyCall } from './legacy-call.ts';
 import type { Answered, Question } from './legacy-call.ts';
 import type { Outlet } from './outlet.ts';
-import type { FrontSettings } from './settings.ts';
+import type { FrontLogger, FrontSettings } from './settings.ts';
 import { isFields, isRequestId } from '../wire/shape.ts';
 import { failure, notificationText, requestText, thrownAnswer } from '../wire/text.ts';
 
@@ -28,6 +28,7 @@ export interface LegacyClientOptions {
   /** Parameters of `initialize`. */
   readonly params: Fields;
   readonly standalone: Standalone;
+  readonly logger: FrontLogger;
   readonly settings: Pick<FrontSettings, 'maxOpenRequests' | 'maxOpenAsks' | 'askWaitMs' | 'maxWaitingBytes'>;
 }
 
@@ -96,17 +97,16 @@ export class LegacyClient implements Client {
       );
     }
     const call = new LegacyCall(outlet, answered, this.#ask);
-    let session: Session;
-    try {
-      session = this.#live();
-    } catch (error) {
-      return answered(thrownAnswer(error));
-    }
     this.#calls.set(id, call);
-    session.request(params === undefined ? { method } : { method, params }, call).then(
-      (answer) => this.#finish(id, call, answer),
-      (error: unknown) => this.#finish(id, call, thrownAnswer(error)),
-    );
+    const failed = (error: unknown): void => this.#finish(id, call, thrownAnswer(error, this.#options.logger));
+    try {
+      const body = params === undefined ? { method } : { method, params };
+      this.#live()
+        .request(body, call)
+        .then((answer) => this.#finish(id, call, answer), failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   /** The client's notification; those of the handshake and of cancellation end here. */
@@ -138,8 +138,8 @@ export class LegacyClient implements Client {
   }
 
   notify(notification: NotificationBody): void {
-    if (this.#closed !== null) return;
-    const text = notificationText(notification);
+    const text = this.#closed === null ? notificationText(notification) : null;
+    if (text === null) return;
     if (this.#options.standalone.open) this.#options.standalone.send(text);
     else this.#held.hold(++this.#lastNumber, text, true);
   }
@@ -160,6 +160,7 @@ export class LegacyClient implements Client {
     }
     const number = ++this.#lastNumber;
     const text = requestText(number, request);
+    if (text === null) return Promise.resolve(failure(RPC_CODE.internalError, 'The question is nested too deeply'));
     return new Promise((resolve) => {
       let patience: NodeJS.Timeout | undefined;
       const end = (answer: Answer): void => {
@@ -172,7 +173,8 @@ export class LegacyClient implements Client {
         if (!this.#held.release(number)) {
           const reason = signal.reason instanceof Error ? signal.reason.message : String(signal.reason);
           const params = { requestId: number, reason };
-          (outlet ?? standalone).send(notificationText({ method: 'notifications/cancelled', params }));
+          const cancelled = notificationText({ method: 'notifications/cancelled', params });
+          if (cancelled !== null) (outlet ?? standalone).send(cancelled);
         }
         end(failure(RPC_CODE.internalError, 'The question was taken back'));
       };

@@ -115,7 +115,7 @@ export class LegacyDoor {
       response.setHeader('mcp-session-id', session.id);
       sendJson(response, 200, answerText(id, { kind: 'result', result }));
     } catch (error) {
-      refuse(response, { status: statusOf(error), ...thrownAnswer(error).error, id });
+      refuse(response, { status: statusOf(error), ...thrownAnswer(error, this.#options.logger).error, id });
       await session.close('The handshake failed');
     }
   }

@@ -56,8 +56,16 @@ export class LegacySession implements Standalone {
     this.#options = options;
     this.caller = options.caller;
     this.#usedMs = options.now();
-    const { gateway, context, params, settings } = options;
-    this.client = new LegacyClient({ gateway, view: options.caller.view, context, params, settings, standalone: this });
+    const { gateway, context, params, settings, logger } = options;
+    this.client = new LegacyClient({
+      gateway,
+      view: options.caller.view,
+      context,
+      params,
+      settings,
+      logger,
+      standalone: this,
+    });
   }
 
   /** Milliseconds without anything open; 0 while something is. */

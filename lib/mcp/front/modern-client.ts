@@ -11,7 +11,7 @@ import { isRemoved } from './modern-check.ts';
 import type { ModernMeta } from './modern-check.ts';
 import type { Outlet } from './outlet.ts';
 import { ParamHeaders } from './param-headers.ts';
-import type { FrontSettings } from './settings.ts';
+import type { FrontLogger, FrontSettings } from './settings.ts';
 import { metaOf } from '../wire/shape.ts';
 import { failure, notificationText, thrownAnswer } from '../wire/text.ts';
 
@@ -19,6 +19,7 @@ export interface ModernClientOptions {
   readonly gateway: Gateway;
   readonly view: View;
   readonly context: string;
+  readonly logger: FrontLogger;
   readonly settings: Pick<FrontSettings, 'maxOpenRequests' | 'declarationsMs'>;
   readonly now: () => number;
 }
@@ -86,11 +87,11 @@ export class ModernClient implements Client {
     try {
       work = this.#work(method, params, call);
     } catch (error) {
-      return call.end(thrownAnswer(error));
+      return call.end(thrownAnswer(error, this.#options.logger));
     }
     work.then(
       (answer) => call.end(answer),
-      (error: unknown) => call.end(thrownAnswer(error)),
+      (error: unknown) => call.end(thrownAnswer(error, this.#options.logger)),
     );
     return call;
   }
@@ -160,8 +161,10 @@ export class ModernCall implements Exchange {
 
   notify(notification: NotificationBody): void {
     if (this.#over) return;
-    if (!this.#listens) return void this.#outlet.send(notificationText(notification));
-    const text = notificationText({ ...notification, params: this.#tagged(notification.params) });
+    const params = this.#listens ? this.#tagged(notification.params) : notification.params;
+    const text = notificationText(params === undefined ? notification : { ...notification, params });
+    if (text === null) return;
+    if (!this.#listens) return void this.#outlet.send(text);
     if (!this.#acknowledged && notification.method !== ACKNOWLEDGED) {
       this.#earlyLength += text.length;
       if (this.#earlyLength <= MAX_EARLY_LENGTH) this.#early.push(text);

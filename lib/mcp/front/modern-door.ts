@@ -10,6 +10,7 @@ import type { ModernMeta } from './modern-check.ts';
 import type { ModernClient } from './modern-client.ts';
 import { ModernReply } from './modern-reply.ts';
 import { refuse, sendEmpty, statusOf } from './reply.ts';
+import type { FrontLogger } from './settings.ts';
 import type { Incoming } from '../wire/shape.ts';
 import { claimsModern, metaOf } from '../wire/shape.ts';
 import { thrownAnswer } from '../wire/text.ts';
@@ -55,14 +56,14 @@ export class ModernDoor {
     try {
       checked = client.paramHeaders.check(client.session(), request.headers, params, metaOf(params) ?? {});
     } catch (error) {
-      return refuseThrown(response, id, error);
+      return refuseThrown(response, id, error, this.#options.logger);
     }
     const go = (problem: RpcError | null): void => {
       if (problem !== null) refuseWith(response, id, problem);
       else this.#serve(client, message, meta, response);
     };
     if (checked === null || !('then' in checked)) return go(checked);
-    checked.then(go, (error: unknown) => refuseThrown(response, id, error));
+    checked.then(go, (error: unknown) => refuseThrown(response, id, error, this.#options.logger));
   }
 
   #serve(client: ModernClient, { id, method, params }: Request, meta: ModernMeta, response: ServerResponse): void {
@@ -73,7 +74,7 @@ export class ModernDoor {
       try {
         client.session();
       } catch (error) {
-        return refuseThrown(response, id, error);
+        return refuseThrown(response, id, error, this.#options.logger);
       }
     }
     const reply = new ModernReply(
@@ -146,7 +147,7 @@ function refuseWith(response: ServerResponse, id: RequestId | undefined, error: 
   refuse(response, { status: 400, ...error, id });
 }
 
-function refuseThrown(response: ServerResponse, id: RequestId, error: unknown): void {
-  const answer = thrownAnswer(error);
+function refuseThrown(response: ServerResponse, id: RequestId, error: unknown, logger: FrontLogger): void {
+  const answer = thrownAnswer(error, logger);
   refuse(response, { status: statusOf(error), ...answer.error, id });
 }

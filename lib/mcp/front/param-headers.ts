@@ -23,6 +23,7 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>;
 /** More pages of tools than any server has: one that never ends its list is not followed for ever. */
 const MAX_PAGES = 100;
 const MAX_DEPTH = 16;
+const LIST_TIMEOUT_MS = 10_000;
 
 export class ParamHeaders {
   readonly #holdMs: number;
@@ -78,9 +79,11 @@ export class ParamHeaders {
 
 async function loadDeclarations(session: Session, meta: Fields): Promise<Declarations> {
   const declared = new Map<string, readonly Declaration[]>();
-  // Whoever asked may go: others wait for the same list.
+  // Whoever asked may go: others wait for the same list. A server that never answers is not waited for either.
+  const signal = AbortSignal.timeout(LIST_TIMEOUT_MS);
+  const late = new Promise<null>((resolve) => signal.addEventListener('abort', () => resolve(null)));
   const exchange = {
-    signal: new AbortController().signal,
+    signal,
     notify: () => undefined,
     ask: () => Promise.resolve(failure(-32601, 'Nobody can be asked here')),
   };
@@ -92,9 +95,9 @@ async function loadDeclarations(session: Session, meta: Fields): Promise<Declara
   let cursor: unknown;
   for (let page = 0; page < MAX_PAGES; page += 1) {
     const params = cursor === undefined ? { _meta: own } : { _meta: own, cursor };
-    const answer = await session.request({ method: 'tools/list', params }, exchange);
+    const answer = await Promise.race([session.request({ method: 'tools/list', params }, exchange), late]);
     // A server without tools declares nothing.
-    if (answer.kind === 'error') break;
+    if (answer === null || answer.kind === 'error') break;
     declarationsOf(answer.result['tools'], declared);
     cursor = answer.result['nextCursor'];
     if (cursor === undefined) break;

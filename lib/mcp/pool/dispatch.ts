@@ -1,15 +1,17 @@
 /** One request to a process that is ready: through the guard, with the supervisor's reason where the process did not survive it. */
 
-import type { Answer, RequestBody } from '../wire/message.ts';
+import type { Answer, RequestBody, RpcError } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, Session } from '../wire/session.ts';
-import { stopped } from './errors.ts';
+import { errorAnswer, stopped } from './errors.ts';
 import type { ServerProcess } from './process.ts';
 import type { ToolPool } from './tool-pool.ts';
 import { within } from './waiting.ts';
 
 /** The reason of an end follows the end of the conversation within this time. */
 const REASON_MS = 3_000;
+/** Cleanup after a process that has ended by itself takes some milliseconds. */
+const EXIT_MS = 1_000;
 
 export async function dispatch(
   pool: ToolPool,
@@ -28,9 +30,22 @@ export async function dispatch(
             session.request(request, on),
           );
     if (answer.kind === 'result' || answer.error.code !== RPC_CODE.stopped) return answer;
+    if (process.upstream.state.kind === 'ready') {
+      process.suspect();
+      return unreached(pool.name, process, answer.error);
+    }
     const end = await within(process.ending, REASON_MS);
-    return end === null ? answer : stopped(process.run, end, pool.retryAfterMs());
+    if (end === null) return unreached(pool.name, process, answer.error);
+    // The look at its tree may have come before the word of its exit.
+    if (end.reason === 'exited' && process.run.exit === 'unknown') await within(process.ended, EXIT_MS);
+    return stopped(process.run, end, pool.retryAfterMs());
   } finally {
     process.finish();
   }
+}
+
+/** The conversation goes on, but this request was lost on its way. */
+function unreached(tool: string, { run }: ServerProcess, { code, message, data }: RpcError): Answer {
+  const more = typeof data === 'object' && data !== null ? data : {};
+  return errorAnswer(code, `${tool}: ${message}`, { tool, run: run.id, retryAfterMs: 0, ...more });
 }

@@ -64,6 +64,7 @@ export class ServerProcess {
   #busy = 0;
   #lastUsedMs: number;
   #checksFailed = 0;
+  #suspected = false;
   #alive = true;
   #idleTimer: NodeJS.Timeout | undefined;
   #checkTimer: NodeJS.Timeout | undefined;
@@ -188,6 +189,19 @@ export class ServerProcess {
     // Timers may fire a little early.
     if (leftMs > 1) return this.#armIdle(leftMs);
     void this.stop('idle', `put to sleep: nobody had anything open with it for ${formatDuration(idleTimeoutMs)}`);
+  }
+
+  /** A request could not be handed over: one check decides, whatever else goes on. */
+  suspect(): void {
+    if (this.#suspected || !this.#alive) return;
+    this.#suspected = true;
+    void this.upstream
+      .check(CHECK_TIMEOUT_MS)
+      .catch(() => false)
+      .then((answered) => {
+        this.#suspected = false;
+        if (!answered && this.#alive) void this.stop('unhealthy', 'stopped: it could not be reached any more');
+      });
   }
 
   #armCheck(): void {

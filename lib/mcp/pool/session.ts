@@ -204,8 +204,8 @@ export class PoolSession implements Session, Member {
   }
 
   #detach(attachment: Attachment): void {
+    // What is open is answered when the conversation ends, with the reason; closing would cancel it.
     if (this.#attachment === attachment) this.#attachment = null;
-    void attachment.session.close('its process has ended');
   }
 
   /** The clients of a server hear that it is under pressure, as a line of its log. */

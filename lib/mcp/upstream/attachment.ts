@@ -4,7 +4,7 @@ import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
-import { failure, thrownAnswer } from '../wire/text.ts';
+import { failure } from '../wire/text.ts';
 import type { Conversation } from './conversation.ts';
 import { requestMeta } from './handshake.ts';
 import { MAKES_ASK } from './open-requests.ts';
@@ -99,7 +99,7 @@ export class Attachment implements Session {
     try {
       await this.#shared.ready();
     } catch (error) {
-      return thrownAnswer(error);
+      return failure(RPC_CODE.stopped, (error as Error).message);
     }
     return this.request(request, exchange);
   }

@@ -70,6 +70,7 @@ class Multiplexer implements Upstream, Shared {
       clients: () => [...this.clients],
       respond: (id, answer) => this.conversation.respond(id, answer),
       onAmbiguous: (method) => this.#takeTurns(method),
+      warn: ({ err }, message) => options.onProblem(`${message}: ${err instanceof Error ? err.message : String(err)}`),
     });
     this.#notices = {
       shared: this,

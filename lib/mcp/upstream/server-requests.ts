@@ -36,6 +36,8 @@ export interface ServerRequestsOptions<Owner extends Asked> {
   clients(): readonly Owner[];
   respond(id: RequestId, answer: Answer): void;
   onAmbiguous(method: string): void;
+  /** A failure of ours, of which the server hears nothing. */
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
 export class ServerRequests<Owner extends Asked> {
@@ -61,7 +63,7 @@ export class ServerRequests<Owner extends Asked> {
       const answer = await this.#ask(request, abort.signal);
       if (!abort.signal.aborted) this.#options.respond(id, answer);
     } catch (error) {
-      if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error));
+      if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error, this.#options));
     } finally {
       if (this.#open.get(id) === abort) this.#open.delete(id);
     }

@@ -5,10 +5,16 @@ import type { ErrorCode } from '../../core/errors.ts';
 import type { Answer, NotificationBody, RequestBody, RequestId, RpcError } from './message.ts';
 import { RPC_CODE } from './protocol.ts';
 
+/** A result that cannot be written (V8 reads deeper nesting than it writes) becomes an error that says so. */
 export function answerText(id: RequestId, answer: Answer): string {
-  return answer.kind === 'result'
-    ? `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${JSON.stringify(answer.result)}}`
-    : errorText(id, answer.error);
+  try {
+    return answer.kind === 'result'
+      ? `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${JSON.stringify(answer.result)}}`
+      : errorText(id, answer.error);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return errorText(id, { code: RPC_CODE.internalError, message: 'The answer is nested too deeply, or too long' });
+  }
 }
 
 /** Without an id where the request could not be read. */
@@ -17,17 +23,26 @@ export function errorText(id: RequestId | undefined, error: RpcError): string {
   return `${head},"error":${JSON.stringify(error)}}`;
 }
 
-export function requestText(id: RequestId, { method, params }: RequestBody): string {
-  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},${bodyText(method, params)}}`;
+/** null: it cannot be written. */
+export function requestText(id: RequestId, { method, params }: RequestBody): string | null {
+  const body = bodyText(method, params);
+  return body === null ? null : `{"jsonrpc":"2.0","id":${JSON.stringify(id)},${body}}`;
 }
 
-export function notificationText({ method, params }: NotificationBody): string {
-  return `{"jsonrpc":"2.0",${bodyText(method, params)}}`;
+/** null: it cannot be written. */
+export function notificationText({ method, params }: NotificationBody): string | null {
+  const body = bodyText(method, params);
+  return body === null ? null : `{"jsonrpc":"2.0",${body}}`;
 }
 
-function bodyText(method: string, params: unknown): string {
+function bodyText(method: string, params: unknown): string | null {
   const head = `"method":${JSON.stringify(method)}`;
-  return params === undefined ? head : `${head},"params":${JSON.stringify(params)}`;
+  try {
+    return params === undefined ? head : `${head},"params":${JSON.stringify(params)}`;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return null;
+  }
 }
 
 export function failure(code: number, message: string, data?: unknown): Extract<Answer, { kind: 'error' }> {
@@ -42,9 +57,15 @@ const CODES: Partial<Readonly<Record<ErrorCode, number>>> = {
   breaker_open: RPC_CODE.refused,
 };
 
-/** What was thrown, as an error that a client can show. A failure of ours shows nothing of itself. */
-export function thrownAnswer(error: unknown): Extract<Answer, { kind: 'error' }> {
+/** What of a log this needs. */
+export interface Warner {
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/** What was thrown, as an error that a client can show. A failure of ours shows nothing of itself, but in the log. */
+export function thrownAnswer(error: unknown, logger: Warner): Extract<Answer, { kind: 'error' }> {
   if (!(error instanceof GovernorError) || error.code === 'internal') {
+    logger.warn({ err: error }, 'an MCP request failed');
     return failure(RPC_CODE.internalError, 'Governor failed at this request; its log says more');
   }
   return failure(CODES[error.code] ?? RPC_CODE.internalError, error.message, { code: error.code, ...error.data });

@@ -4,11 +4,20 @@ import { join } from 'node:path';
 
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { ok, type Result } from '../../core/result.ts';
-import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
+import type {
+  Backend,
+  Containment,
+  ContainmentPlan,
+  ContainmentRecord,
+  CreateRequest,
+  ResourceCapability,
+  SweepQuestions,
+} from '../backend.ts';
 import type { OpenedBackend } from '../cgroup2/backend.ts';
 import { GroupContainment } from '../cgroup2/containment.ts';
-import { createGroupBelow, isSameGroup, removeGroup } from '../cgroup2/directory.ts';
+import { createGroupBelow, isSameGroup, removeGroups } from '../cgroup2/directory.ts';
 import { beginGracePeriod } from '../cgroup2/grace-period.ts';
+import { Tops } from '../cgroup2/tops.ts';
 import type { CgroupMounts } from '../mounts.ts';
 import { capabilities1 } from './capabilities.ts';
 import { openGroup1 } from './group.ts';
@@ -21,17 +30,21 @@ export async function openCgroup1(mounts: CgroupMounts, instance: string): Promi
   return ok({ backend: new Cgroup1Backend(own.value), detail: places.join(', ') });
 }
 
-const DISCARD_MS = 1000;
-
 class Cgroup1Backend implements Backend {
   readonly id = 'cgroup1';
   readonly exact = true;
   readonly capabilities: readonly ResourceCapability[];
   readonly #own: OwnDirectories;
+  readonly #tops: Tops;
 
   constructor(own: OwnDirectories) {
     this.#own = own;
+    this.#tops = new Tops(own.directories.values(), 'governor-');
     this.capabilities = capabilities1(own);
+  }
+
+  plan(runId: string): ContainmentPlan {
+    return { backend: this.id, directories: this.#tops.groupsOf(runId) };
   }
 
   async create(request: CreateRequest): Promise<Containment> {
@@ -56,7 +69,9 @@ class Cgroup1Backend implements Backend {
       else errors.push(outcome.reason);
     }
     if (errors.length > 0) {
-      for (const parent of inodes.keys()) await removeGroup(join(parent, runId), performance.now() + 100);
+      const groups = [...inodes.keys()].map((parent) => join(parent, runId));
+      // Why it failed is the first error; what stays behind for this one, the next daemon sweeps.
+      await removeGroups(groups, performance.now() + 100).catch((error: unknown) => errors.push(error));
       throw errors[0];
     }
     return [...this.#own.directories].map(([hierarchy, parent]) => {
@@ -67,16 +82,21 @@ class Cgroup1Backend implements Backend {
   /** A crash in the middle of a removal may have left some of the groups: those that are still the same are taken up. */
   async adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null> {
     const directories = record.directories.filter(({ path, inode }) => isSameGroup(path, inode));
+    this.#tops.remember(directories.map(({ path }) => path));
     const layout = openGroup1({ cookie: record.cookie, tempDir, directories });
     return layout === null ? null : new GroupContainment(layout).resume(limits);
   }
 
-  async discard(runId: string): Promise<void> {
-    const deadline = performance.now() + DISCARD_MS;
-    for (const parent of new Set(this.#own.directories.values())) await removeGroup(join(parent, runId), deadline);
+  async discard(runId: string, planned: readonly string[]): Promise<void> {
+    await this.#tops.discard(runId, planned);
+  }
+
+  async sweep(questions: SweepQuestions): Promise<readonly string[]> {
+    return this.#tops.sweep(questions);
   }
 
   async close(): Promise<void> {
+    await this.#tops.close();
     await this.#own.release();
   }
 }

@@ -36,7 +36,7 @@ export async function openDirectories(mounts: CgroupMounts, instance: string): P
     else missing.set(name, made.error);
   }
   const release = async (): Promise<void> => {
-    for (const directory of new Set(directories.values())) await removeIfEmpty(directory);
+    await Promise.all([...new Set(directories.values())].map(removeIfEmpty));
   };
   const reason = unusable(directories, missing);
   if (reason === null) return ok({ directories, missing, release });

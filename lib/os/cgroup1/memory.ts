@@ -51,6 +51,11 @@ export class Memory1 implements MemoryPart {
     return this.#cache.value - Math.min(tempBytes, this.#shmemBytes);
   }
 
+  stands(): boolean {
+    const usage = this.#usage.readNumber();
+    return usage !== null && this.#cache.stands(usage);
+  }
+
   #sum(): number {
     const values = this.#fields.values;
     this.#shmemBytes = present(values[SHMEM]);

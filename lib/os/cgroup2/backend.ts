@@ -4,14 +4,23 @@ import { join } from 'node:path';
 
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { err, ok, type Result } from '../../core/result.ts';
-import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
+import type {
+  Backend,
+  Containment,
+  ContainmentPlan,
+  ContainmentRecord,
+  CreateRequest,
+  ResourceCapability,
+  SweepQuestions,
+} from '../backend.ts';
 import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';
-import { createGroupBelow, isSameGroup, removeGroup } from './directory.ts';
+import { createGroupBelow, isSameGroup } from './directory.ts';
 import { beginGracePeriod } from './grace-period.ts';
 import { openGroup2 } from './group.ts';
 import { CONTROLLERS, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
+import { Tops } from './tops.ts';
 
 export type Cgroup2Id = 'cgroup2' | 'cgroup2-scope' | 'cgroup2-bare';
 
@@ -77,20 +86,24 @@ function v1Hint(mounts: CgroupMounts): string {
 }
 
 /** Runs in groups of their own below a subtree. */
-const DISCARD_MS = 1000;
-
 export class Cgroup2Backend implements Backend {
   readonly id: Cgroup2Id;
   readonly capabilities: readonly ResourceCapability[];
   readonly exact = true;
   readonly #subtree: OwnSubtree;
   readonly #mover: Mover | null;
+  readonly #tops: Tops;
 
   constructor(id: Cgroup2Id, subtree: OwnSubtree, mover: Mover | null) {
     this.id = id;
     this.#subtree = subtree;
     this.#mover = mover;
+    this.#tops = new Tops([subtree.directory], '');
     this.capabilities = capabilities2(subtree.controllers);
+  }
+
+  plan(runId: string): ContainmentPlan {
+    return { backend: this.id, directories: this.#tops.groupsOf(runId) };
   }
 
   async create(request: CreateRequest): Promise<Containment> {
@@ -114,17 +127,23 @@ export class Cgroup2Backend implements Backend {
     const [group] = record.directories;
     if (group === undefined || !isSameGroup(group.path, group.inode)) return null;
     const { path: directory, inode } = group;
+    this.#tops.remember([directory]);
     const containment = new GroupContainment(
       openGroup2({ backend: this.id, directory, inode, cookie: record.cookie, tempDir, mover: this.#mover }),
     );
     return containment.resume(limits);
   }
 
-  async discard(runId: string): Promise<void> {
-    await removeGroup(join(this.#subtree.directory, runId), performance.now() + DISCARD_MS);
+  async discard(runId: string, planned: readonly string[]): Promise<void> {
+    await this.#tops.discard(runId, planned);
+  }
+
+  async sweep(questions: SweepQuestions): Promise<readonly string[]> {
+    return this.#tops.sweep(questions);
   }
 
   async close(): Promise<void> {
+    await this.#tops.close();
     await this.#subtree.release();
   }
 }

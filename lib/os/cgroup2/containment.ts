@@ -8,7 +8,7 @@ import type { BackendId, Containment, ContainmentRecord, Inspector, ProcessIdent
 import { isDenied, isGone, writeKernelFile } from '../kernel-file.ts';
 import { sameProcess } from '../procfs/stat.ts';
 import { TreeReader } from '../procfs/tree-reader.ts';
-import { pidsBelow, removeGroup } from './directory.ts';
+import { pidsBelow, removeGroups } from './directory.ts';
 import { watchFiles } from './events.ts';
 import { GroupBrakes } from './brakes.ts';
 import { GroupKiller } from './kill.ts';
@@ -136,8 +136,7 @@ export class GroupContainment implements Containment {
         data: { pids },
       });
     }
-    const deadline = performance.now() + deadlineMs;
-    await Promise.all(this.#paths.map((path) => removeGroup(path, deadline)));
+    await removeGroups(this.#paths, performance.now() + deadlineMs);
   }
 
   close(): void {

@@ -10,13 +10,15 @@ export class Cpu2 implements CpuPart {
   readonly quotaSupport: Support;
   readonly #directory: string;
   readonly #stat: KeptFile;
-  readonly #fields = new KeyedFields(['usage_usec', 'throttled_usec']);
+  readonly #fields: KeyedFields;
 
   /** @throws the errno of open(2) */
   constructor(directory: string) {
     this.#directory = directory;
     this.#stat = new KeptFile(join(directory, 'cpu.stat'));
     const controlled = existsSync(join(directory, 'cpu.max'));
+    // Without the controller there is no throttling, and the first line is all that has to be looked at.
+    this.#fields = new KeyedFields(controlled ? ['usage_usec', 'throttled_usec'] : ['usage_usec']);
     this.quotaSupport = controlled ? true : { reason: 'the cpu controller is not available in the v2 hierarchy' };
   }
 
@@ -26,8 +28,8 @@ export class Cpu2 implements CpuPart {
 
   /** Of the same read as `usageMs`, which goes before. */
   throttledMs(): number {
-    const throttled = this.#fields.values[1] as number;
-    return throttled > 0 ? throttled / 1000 : 0;
+    const throttled = this.#fields.values[1];
+    return throttled !== undefined && throttled > 0 ? throttled / 1000 : 0;
   }
 
   async setQuota(percent: number | null): Promise<void> {

@@ -96,6 +96,12 @@ export async function removeGroup(directory: string, deadline: number): Promise<
   }
 }
 
+/** Removes each, whatever becomes of the others. @throws the first error, once all were tried */
+export async function removeGroups(directories: Iterable<string>, deadline: number): Promise<void> {
+  const removals = await Promise.allSettled([...directories].map((directory) => removeGroup(directory, deadline)));
+  for (const removal of removals) if (removal.status === 'rejected') throw removal.reason;
+}
+
 /** Removes a shared top directory if nobody uses it. The kernel lets go of the last group in it a moment later than it says. */
 export async function removeIfEmpty(directory: string): Promise<void> {
   for (let waitMs = 1; ; waitMs *= 2) {
@@ -115,9 +121,11 @@ export async function removeIfEmpty(directory: string): Promise<void> {
   }
 }
 
-const LETTING_GO_MS = 32;
+/** The last and longest of the waits. */
+const LETTING_GO_MS = 256;
 
-async function childGroups(directory: string): Promise<readonly string[]> {
+/** Empty when the group is gone. */
+export async function childGroups(directory: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(directory, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map((entry) => join(directory, entry.name));
@@ -172,11 +180,15 @@ export function isVersion1(directory: string): boolean {
   return statfsSync(directory).type === CGROUP1_MAGIC;
 }
 
-/** True when the directory still is the very group that had this inode. Never true outside a cgroup file system. */
-export function isSameGroup(directory: string, inode: number): boolean {
+/**
+ * True when the directory still is the very group that had this inode. Never true outside a cgroup file system.
+ * @param inode null: any group
+ */
+export function isSameGroup(directory: string, inode: number | null): boolean {
   try {
     const { type } = statfsSync(directory);
-    return statSync(directory).ino === inode && (type === CGROUP1_MAGIC || type === CGROUP2_MAGIC);
+    if (type !== CGROUP1_MAGIC && type !== CGROUP2_MAGIC) return false;
+    return inode === null || statSync(directory).ino === inode;
   } catch (error) {
     // ENOTDIR: a parent was replaced; EACCES: not ours to see, so not the one we made.
     if (isGone(error) || errnoOf(error) === 'ENOTDIR' || errnoOf(error) === 'EACCES') return false;

@@ -67,6 +67,11 @@ export class Memory2 implements MemoryPart {
     return this.#cache.value - Math.min(tempBytes, this.#shmemBytes);
   }
 
+  stands(): boolean {
+    const current = this.#current.readNumber();
+    return current !== null && this.#cache.stands(current);
+  }
+
   #sum(): number {
     const values = this.#fields.values;
     let bytes = 0;

@@ -16,6 +16,11 @@ export interface MemoryPart {
    * @param tempBytes bytes of the run's temp dir that are charged as shared memory (TMPDIR on a tmpfs), else 0
    */
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number;
+  /**
+   * True when the total, page cache included, is still what it was when `unreclaimableBytes` was read last, and below
+   * the first stage of the limit. One cheap read; only of a tree that has not run it says that nothing has changed.
+   */
+  stands(): boolean;
   /** True when the last total, page cache included, lay at the first stage of the limit or above. */
   readonly isNearLimit: boolean;
   /** Cumulative. */

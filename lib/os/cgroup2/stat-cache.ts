@@ -31,9 +31,12 @@ export class StatCache {
   }
 
   mustRead(total: number, nowMs: number, fresh: boolean): boolean {
-    if (fresh || this.isNear(total) || nowMs - this.#readAtMs >= TRUST_MS) return true;
-    // Also true for the first read, when the total is NaN.
-    return !(Math.abs(total - this.#total) < PAGE);
+    return fresh || nowMs - this.#readAtMs >= TRUST_MS || !this.stands(total);
+  }
+
+  /** False for the first total, with nothing to compare it to, and where every sample reads. */
+  stands(total: number): boolean {
+    return !this.isNear(total) && Math.abs(total - this.#total) < PAGE;
   }
 
   store(value: number, total: number, nowMs: number): void {

@@ -18,8 +18,12 @@ export interface UsageSources {
 }
 
 const NOT_YET = unsupported('not read yet');
-/** A tree that does not run is believed to be as it was for this long: others may do something to it from outside. */
-const STILL_MS = 3000;
+/**
+ * Others may do something to a tree that does not run: put a process into its group, a file into its temp dir, charge or
+ * reclaim its memory. That is looked at this often, and everything is read after a minute.
+ */
+const OUTSIDE_MS = 3000;
+const EVERYTHING_MS = 60_000;
 
 export class GroupUsage implements UsageReader {
   readonly #sources: UsageSources;
@@ -40,12 +44,16 @@ export class GroupUsage implements UsageReader {
     memoryStallMs: null,
   };
 
-  /** When everything was read last, the CPU time right before that, and when that time was first seen. */
+  /** When everything was read last, and when others were last known to have changed nothing since. */
   #readAtMs = Number.NEGATIVE_INFINITY;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  /** The CPU time right before everything was read, and when that time was first seen. */
   #cpuMs = Number.NaN;
   #activeAtMs = Number.NEGATIVE_INFINITY;
   /** The temp dir, which is not read each time, was read since then. */
   #settled = false;
+  /** Members came or went since OOM kills were last asked for. */
+  #membersChanged = false;
 
   constructor(sources: UsageSources) {
     this.#sources = sources;
@@ -64,24 +72,35 @@ export class GroupUsage implements UsageReader {
       this.#settled = false;
     }
     sample.atMs = nowMs;
-    const known = this.#settled && sample.populated && nowMs - this.#readAtMs < STILL_MS;
-    sample.still = known && !fresh;
-    if (sample.still) this.#keep(nowMs);
-    else this.#read(cpuMs, nowMs, fresh);
+    const known = this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
+    sample.still = known && !fresh && (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs));
+    sample.still &&= this.#keep(nowMs);
+    if (!sample.still) this.#read(cpuMs, nowMs, fresh);
     return sample;
   }
 
-  #keep(nowMs: number): void {
-    this.#sources.tree.keep(nowMs);
+  #isLeftAlone(nowMs: number): boolean {
+    const { members, tree, memory } = this.#sources;
+    members.pids(nowMs, false);
+    this.#membersChanged ||= members.changed;
+    if (members.changed || memory?.stands() === false || !tree.tempStands(nowMs)) return false;
+    this.#lookedAtMs = nowMs;
+    return true;
+  }
+
+  /** @returns false when a reading did change */
+  #keep(nowMs: number): boolean {
     this.#memory.atMs = nowMs;
     this.#cpu.atMs = nowMs;
     this.#tasks.atMs = nowMs;
+    return this.#sources.tree.keep(nowMs);
   }
 
   #read(cpuMs: number, nowMs: number, fresh: boolean): void {
     const { members, tree } = this.#sources;
     const sample = this.#sample;
     const pids = members.pids(nowMs, fresh);
+    this.#membersChanged ||= members.changed;
     const perProcess = tree.sample(pids, nowMs, fresh);
     sample.populated = pids.length > 0;
     sample.fileHandles = perProcess.fileHandles;
@@ -91,18 +110,20 @@ export class GroupUsage implements UsageReader {
     const temp = perProcess.tempStorage;
     this.#settled = temp.kind !== 'measured' || (temp.atMs >= this.#activeAtMs && temp.quality !== 'estimate');
     this.#readAtMs = nowMs;
+    this.#lookedAtMs = nowMs;
   }
 
   /** The part that costs the same for one process and for a thousand. */
   #readGroup(perProcess: TreeSample, cpuMs: number, nowMs: number, fresh: boolean): void {
-    const { memory, cpu, tasks, stall, members } = this.#sources;
+    const { memory, cpu, tasks, stall } = this.#sources;
     const sample = this.#sample;
     if (memory === null) sample.memory = perProcess.memory;
     else {
       const bytes = memory.unreclaimableBytes(nowMs, fresh, this.#tempBytes(perProcess.tempStorage));
       sample.memory = set(this.#memory, bytes, nowMs);
       // A kill leaves a gap among the members.
-      if (members.changed || memory.isNearLimit) sample.oomKills = largest(sample.oomKills, memory.oomKills());
+      if (this.#membersChanged || memory.isNearLimit) sample.oomKills = largest(sample.oomKills, memory.oomKills());
+      this.#membersChanged = false;
     }
     if (cpu === null) sample.cpuTimeMs = perProcess.cpuTimeMs;
     else {

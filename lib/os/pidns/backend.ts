@@ -6,7 +6,14 @@
 import type { ProcessIdentity } from '../../core/identity.ts';
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { GovernorError } from '../../core/errors.ts';
-import type { Backend, Containment, ContainmentRecord, CreateRequest, ResourceCapability } from '../backend.ts';
+import type {
+  Backend,
+  Containment,
+  ContainmentPlan,
+  ContainmentRecord,
+  CreateRequest,
+  ResourceCapability,
+} from '../backend.ts';
 import { procfsCapabilities } from '../procfs/capabilities.ts';
 import { ScannedRun } from '../procfs/scanned-run.ts';
 import { ProcfsScanner } from '../procfs/scanner.ts';
@@ -55,7 +62,15 @@ export class PidnsBackend implements Backend {
   }
 
   /** There is nothing of a run but its processes. */
+  plan(): ContainmentPlan {
+    return { backend: this.id, directories: [] };
+  }
+
   async discard(): Promise<void> {}
+
+  async sweep(): Promise<readonly string[]> {
+    return [];
+  }
 
   async close(): Promise<void> {
     this.#scanner.close();

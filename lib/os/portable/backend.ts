@@ -6,6 +6,7 @@ import type {
   Backend,
   BackendProbe,
   Containment,
+  ContainmentPlan,
   ContainmentRecord,
   CreateRequest,
   ResourceCapability,
@@ -93,7 +94,15 @@ export class PortableBackend implements Backend {
   }
 
   /** There is nothing of a run but its processes. */
+  plan(): ContainmentPlan {
+    return { backend: this.id, directories: [] };
+  }
+
   async discard(): Promise<void> {}
+
+  async sweep(): Promise<readonly string[]> {
+    return [];
+  }
 
   async close(): Promise<void> {
     this.#sampler.close();

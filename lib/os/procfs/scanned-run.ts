@@ -16,6 +16,8 @@ export class ScannedRun {
 
   /** A run with a million short children must not grow: the number of a dead member matters only while a session or group has it. */
   forgetUnused(): void {
+    // Mostly: everybody who ever was a member still is.
+    if (this.everPids.size === this.pids.length) return;
     const live = new Set(this.pids);
     for (const pid of this.everPids) if (!live.has(pid) && !this.inUse.has(pid)) this.everPids.delete(pid);
   }

@@ -17,38 +17,29 @@ import { readPidNamespace } from './namespace.ts';
 import { PidCursor } from './pid-cursor.ts';
 import type { ScannedRun } from './scanned-run.ts';
 import { protectedPids } from './signal.ts';
+import { doubt, lookedAt, newlySeen, type SeenProcess } from './seen-process.ts';
 import { readNamedStat, readStat } from './stat.ts';
 
 /** The least time between two scans that nobody insists on; and a scan is not repeated before 50 times its cost. */
 const INTERVAL_MS = 200;
 const COST_FACTOR = 50;
-/** Every process is looked at again this often, although nothing says that its pid was re-used. */
+/** Members are looked at again this often, for the sessions and groups that they are in by then. */
 const FULL_MS = 5000;
-/** A child shows its parent's environment until it calls exec: a new stranger is looked at again at these ages. */
-const LOOK_AGAIN_MS = [150, 1000, 3000] as const;
-
-interface Seen {
-  readonly pid: number;
-  readonly startTicks: number;
-  readonly firstMs: number;
-  /** How often it was looked at again since. */
-  looks: number;
-  name: string;
-  run: ScannedRun | null;
-}
 
 export class ProcfsScanner {
   readonly #procRoot: string;
   readonly #runs = new Map<string, ScannedRun>();
-  #seen = new Map<number, Seen>();
+  readonly #seen = new Map<number, SeenProcess>();
+  #scan = 0;
   readonly #cursor: PidCursor;
   #nextMs = Number.NEGATIVE_INFINITY;
   #fullMs = Number.NEGATIVE_INFINITY;
   /** True when any run has a PID namespace of its own. */
   #namespaces = false;
-  /** Of the scan under way: a scan that looks at everybody, and who can never be a member. */
-  #full = false;
+  /** Of the scan under way: who can never be a member. */
   #barred: ReadonlySet<number> | null = null;
+  /** Sessions and groups that any run may have made; filled when the first stranger is looked at. */
+  #made: Set<number> | null = null;
 
   constructor(procRoot = '/proc') {
     this.#procRoot = procRoot;
@@ -61,7 +52,7 @@ export class ProcfsScanner {
     this.#namespaces ||= run.pidNamespace !== null;
     if (!existing) return;
     this.#fullMs = Number.NEGATIVE_INFINITY;
-    for (const seen of this.#seen.values()) seen.name = '';
+    for (const seen of this.#seen.values()) doubt(seen);
   }
 
   /** From now on members are also known by their PID namespace. */
@@ -79,7 +70,7 @@ export class ProcfsScanner {
   adopt(run: ScannedRun, identity: ProcessIdentity, nowMs: number): void {
     const known = this.#seen.get(identity.pid);
     if (known?.startTicks === identity.startTicks) known.run = run;
-    else this.#seen.set(identity.pid, { ...identity, firstMs: nowMs, looks: 0, name: '', run });
+    else this.#seen.set(identity.pid, { ...newlySeen(identity.pid, identity.startTicks, nowMs), run });
     run.everPids.add(identity.pid);
     if (!run.pids.includes(identity.pid)) run.pids.push(identity.pid);
   }
@@ -112,56 +103,44 @@ export class ProcfsScanner {
   #look(nowMs: number): void {
     const full = nowMs >= this.#fullMs;
     if (full) this.#fullMs = nowMs + FULL_MS;
-    this.#full = full;
+    this.#scan += 1;
     this.#barred = null;
+    this.#made = null;
     if (full) for (const run of this.#runs.values()) run.inUse.clear();
     // Before the directory: what is given out while it is read is looked at again next time.
     this.#cursor.advance();
-    const before = this.#seen;
-    const after = new Map<number, Seen>();
     const strangers: Candidate[] = [];
     for (const name of readdirSync(this.#procRoot)) {
       const pid = Number(name);
       if (!Number.isInteger(pid)) continue;
-      const known = before.get(pid);
-      const settled = known !== undefined && (known.run !== null || !isDue(known, nowMs));
-      if (known !== undefined && settled && !full && !this.#cursor.mayBeReused(pid)) {
-        after.set(pid, known);
-        continue;
-      }
-      this.#examine(pid, known, nowMs, after, strangers);
+      const known = this.#seen.get(pid);
+      const settled = known !== undefined && (known.run === null ? nowMs < known.againMs : !full);
+      if (settled && !this.#cursor.mayBeReused(pid)) known.scan = this.#scan;
+      else this.#examine(pid, known, nowMs, strangers);
     }
-    this.#seen = after;
+    for (const [pid, { scan }] of this.#seen) if (scan !== this.#scan) this.#seen.delete(pid);
     this.#resolveKin(strangers);
     this.#fillRuns();
     if (full) for (const run of this.#runs.values()) run.forgetUnused();
   }
 
   /** Identity and own evidence of one process; who its kin are is decided when all are known. */
-  #examine(
-    pid: number,
-    known: Seen | undefined,
-    nowMs: number,
-    after: Map<number, Seen>,
-    strangers: Candidate[],
-  ): void {
+  #examine(pid: number, known: SeenProcess | undefined, nowMs: number, strangers: Candidate[]): void {
     const found = readNamedStat(pid, this.#procRoot);
     if (found === null) return;
     const { stat, name } = found;
-    const same = known?.startTicks === stat.startTicks ? known : undefined;
-    const seen: Seen = same ?? { pid, startTicks: stat.startTicks, firstMs: nowMs, looks: 0, name: '', run: null };
-    after.set(pid, seen);
+    const seen = known?.startTicks === stat.startTicks ? known : newlySeen(pid, stat.startTicks, nowMs);
+    seen.scan = this.#scan;
+    if (seen !== known) this.#seen.set(pid, seen);
     const kin = { ppid: stat.ppid, session: stat.session, group: stat.group };
     seen.run?.inUse.add(kin.session).add(kin.group);
     if (seen.run !== null || stat.dead) return;
     // A new name means an exec, and with it another environment.
-    const due = isDue(seen, nowMs);
-    if (due) seen.looks += 1;
-    const suspicious = due || seen.name !== name || (this.#full && this.#namespaces);
+    const suspicious = lookedAt(seen, nowMs) || seen.name !== name || this.#namespaces;
     if (suspicious) seen.run = this.#runByEvidence(pid, stat.leaderless);
     seen.name = name;
     if (seen.run === null) strangers.push({ seen, ...kin });
-    else seen.run.everPids.add(pid);
+    else this.#join(seen.run, pid);
   }
 
   #runByEvidence(pid: number, leaderless: boolean): ScannedRun | null {
@@ -190,7 +169,7 @@ export class ProcfsScanner {
         const run = this.#runOfParent(candidate) ?? this.#runOfCompany(candidate);
         if (run === null) return true;
         candidate.seen.run = run;
-        run.everPids.add(candidate.seen.pid);
+        this.#join(run, candidate.seen.pid);
         changed = true;
         return false;
       });
@@ -204,7 +183,15 @@ export class ProcfsScanner {
     return readStat(ppid, this.#procRoot)?.startTicks === parent.startTicks ? parent.run : null;
   }
 
+  #join(run: ScannedRun, pid: number): void {
+    run.everPids.add(pid);
+    this.#made?.add(pid);
+  }
+
   #runOfCompany({ session, group }: Candidate): ScannedRun | null {
+    // Of a thousand strangers, nearly all are in company that no run made.
+    this.#made ??= new Set([...this.#runs.values()].flatMap(({ everPids }) => [...everPids]));
+    if (!this.#made.has(session) && !this.#made.has(group)) return null;
     for (const run of this.#runs.values()) {
       const made = run.everPids.has(session) || run.everPids.has(group);
       if (made && this.#hasMemberIn(run, session, group)) return run;
@@ -230,13 +217,8 @@ export class ProcfsScanner {
 }
 
 interface Candidate {
-  readonly seen: Seen;
+  readonly seen: SeenProcess;
   readonly ppid: number;
   readonly session: number;
   readonly group: number;
-}
-
-function isDue(seen: Seen, nowMs: number): boolean {
-  const age = LOOK_AGAIN_MS[seen.looks];
-  return age !== undefined && nowMs - seen.firstMs >= age;
 }

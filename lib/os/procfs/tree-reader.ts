@@ -138,11 +138,27 @@ export class TreeReader {
     return this.#sample;
   }
 
-  /** Nobody in the tree has run since the last sample: what was read then holds now. */
-  keep(nowMs: number): void {
+  /**
+   * Nobody in the tree has run since the last sample: what was read then holds now.
+   * @returns false when somebody else has written into its tmpfs
+   */
+  keep(nowMs: number): boolean {
     const { fileHandles, sockets, tempStorage, memory, cpuTimeMs, tasks } = this.#values;
-    for (const reading of [fileHandles, sockets, tempStorage, memory, cpuTimeMs, tasks]) reading.atMs = nowMs;
-    if (this.#tmpfs !== null) this.#sample.tempStorage = this.#tmpfs.sample(nowMs);
+    fileHandles.atMs = nowMs;
+    sockets.atMs = nowMs;
+    tempStorage.atMs = nowMs;
+    memory.atMs = nowMs;
+    cpuTimeMs.atMs = nowMs;
+    tasks.atMs = nowMs;
+    return this.#tmpfs === null || this.#tmpfs.stands(nowMs);
+  }
+
+  /**
+   * What somebody outside of a tree that has not run may change: its temp dir.
+   * @returns false when that has to be read anew
+   */
+  tempStands(nowMs: number): boolean {
+    return this.#temp?.standsEmpty(nowMs) ?? true;
   }
 
   /** Views for people over the processes that `pids` gives at the time. */

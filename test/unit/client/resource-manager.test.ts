@@ -6,7 +6,7 @@ import type { ResourceManagerOptions } from '../../../lib/client/pool-types.ts';
 import { ResourceManager, resourceManager } from '../../../lib/client/resource-manager.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { manualTime, settled } from '../../helpers/manual-time.ts';
-import { gate, pool, type Named } from './pool.ts';
+import { gate, pool, type Named } from '../../helpers/pool.ts';
 
 t.test('made when it is first asked for, once for all who ask', async (t) => {
   const { manager, make, log } = pool();

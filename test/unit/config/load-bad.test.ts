@@ -97,6 +97,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'open-quote': '6:1: not valid YAML: missing closing "quote (look for a missing colon, quote or bracket)',
   'proto-key': '3:3: "__proto__" is not possible as a key (choose another name)',
   'sample-interval': '2:28: sample_interval: "10ms" is too small (write at least 100ms)',
+  'separator-letter': '3:21: separator: "x" could not be told from a name (write one to eight of _ . -, such as "__")',
   'sharing-unknown': '5:14: sharing: "everyone" is not possible here (possible: shared, context, call)',
   'sharing-without-mcp':
     '6:14: sharing has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',

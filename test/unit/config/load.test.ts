@@ -23,6 +23,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     backend: 'procfs',
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
+    mcp: { separator: '-' },
     logLevel: 'debug',
     dryRun: true,
     tempRoot: join(good, 'tmp'),
@@ -54,13 +55,13 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     origin: 'file',
   });
   t.same(origins(tool), {
-    memory: [100_000_000, 'class', 'class small (full.yaml:17:13)', undefined],
-    cpu: [50, 'file', 'full.yaml:29:12', 'shares the machine'],
+    memory: [100_000_000, 'class', 'class small (full.yaml:18:13)', undefined],
+    cpu: [50, 'file', 'full.yaml:30:12', 'shares the machine'],
     file_handles: [99, 'environment', 'GOVERNOR_LIMIT_FILE_HANDLES', undefined],
     sockets: null,
-    runtime: [5_400_000, 'file', 'full.yaml:31:16', undefined],
-    temp_storage: [10_485_760, 'file', 'full.yaml:30:21', undefined],
-    tasks: [64, 'class', 'class base (full.yaml:14:12)', 'no pools'],
+    runtime: [5_400_000, 'file', 'full.yaml:32:16', undefined],
+    temp_storage: [10_485_760, 'file', 'full.yaml:31:21', undefined],
+    tasks: [64, 'class', 'class base (full.yaml:15:12)', 'no pools'],
   });
   t.equal(limits.temp_storage?.inodes, 100);
   t.same(limits.memory?.thresholds, { warning: 0.7, throttled: 0.9, cleanup: 1, emergency: 2 });

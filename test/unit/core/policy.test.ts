@@ -1,9 +1,11 @@
 import t from 'tap';
 import type { Stage } from '../../../lib/core/ladder.ts';
 import { rank, STAGES, THRESHOLD_STAGES } from '../../../lib/core/ladder.ts';
-import { decide, initialMemory, overallStage, withdrawn } from '../../../lib/core/policy.ts';
+import { decide, initialMemory, overallStage, sameAgain, withdrawn } from '../../../lib/core/policy.ts';
+import { NO_LIMITS } from '../../../lib/core/limits.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
 import { GONE, measured, unsupported } from '../../../lib/core/usage.ts';
+import type { Reading, Readings, UsageRecord } from '../../../lib/core/usage.ts';
 import { Bench, limitOf, SETTINGS, shorten } from './policy-fixture.ts';
 
 t.test('boundaries: the stage that a steady usage settles in', (t) => {
@@ -522,6 +524,33 @@ t.test('withdrawn: the stage falls back, windows are empty', (t) => {
   t.end();
 });
 
+t.test('steady: what the same readings again would not change', (t) => {
+  const record = (atMs: number, memoryStall: number | null, value = 10): UsageRecord => ({
+    runId: 'run',
+    atMs,
+    stalled: false,
+    readings: { ...allReadings(unsupported('not part of the test')), memory: measured(value, 'cgroup', atMs) },
+    kernel: { oomKills: 0, cpuThrottledMs: 0, memoryStall },
+  });
+  const limits = { ...NO_LIMITS, memory: limitOf('memory') };
+  let memory = initialMemory(0);
+  const step = (next: UsageRecord): boolean => {
+    const verdict = decide(memory, next, limits, SETTINGS, next.atMs);
+    memory = verdict.memory;
+    return verdict.steady;
+  };
+  for (let second = 1; second <= 5; second += 1) t.notOk(step(record(second * 1_000, null)), `sample ${second}`);
+  t.ok(step(record(6_000, null)), 'a full window of the same value');
+  const same = record(7_000, null);
+  t.same(sameAgain(memory, same), decide(memory, same, limits, SETTINGS, 7_000).memory);
+  t.notOk(step(record(8_000, 0.9)), 'stalled on memory');
+  t.ok(step(record(9_000, 0)));
+  t.notOk(step(record(10_000, 0, 11)), 'another value');
+  memory = initialMemory(0);
+  for (let second = 1; second <= 9; second += 1) t.notOk(step(record(second * 1_000, null, 80)), 'at a stage');
+  t.end();
+});
+
 t.test('overall stage', (t) => {
   const memory = initialMemory(0);
   t.equal(overallStage(memory), 'normal');
@@ -619,3 +648,7 @@ t.test('pure: same arguments, same answer, arguments untouched', (t) => {
   t.same(JSON.parse(JSON.stringify(memory)), memory, 'a plain value');
   t.end();
 });
+
+function allReadings(reading: Reading): Readings {
+  return Object.fromEntries(RESOURCES.map((resource) => [resource, reading])) as Readings;
+}

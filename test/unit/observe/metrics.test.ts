@@ -49,6 +49,7 @@ function countSomething(metrics: Metrics, tool: string): void {
   metrics.write({ kind: 'recovery', tool, strategy: 'restart', outcome: 'scheduled' });
   metrics.write({ kind: 'cleanup', tool, run: 'r', reason: 'limit', report: REPORT });
   metrics.observeOomKills(tool, 2);
+  metrics.observeCall(tool, 'ok', 0.02);
   metrics.observeSampleDuration(0.0004);
 }
 
@@ -98,6 +99,8 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
     'governor_recoveries_total counter {tool,strategy,outcome}',
     'governor_sample_duration_seconds histogram {}',
     'governor_stage_transitions_total counter {tool,resource,stage}',
+    'governor_tool_call_duration_seconds histogram {tool}',
+    'governor_tool_calls_total counter {tool,outcome}',
     'governor_tool_cpu_seconds_total counter {tool}',
     'governor_tool_last_sample_timestamp_seconds gauge {tool}',
     'governor_tool_limit gauge {tool,resource}',

@@ -125,6 +125,32 @@ t.test('an old stranger is asked again after it called exec', { skip }, async (t
   t.same(proc.scan(run), [BASE + 1]);
 });
 
+t.test('the older a stranger, the less often it is looked at, but every minute', { skip }, async (t) => {
+  const proc = new FakeProc(t.testdir({}));
+  const run = new ScannedRun('run1');
+  proc.scanner.register(run, false);
+  // No pid is given out anew.
+  writeFileSync(join(proc.root, 'loadavg'), '0.00 0.00 0.00 1/1 1\n');
+  // Ticks since boot: there long before the first look.
+  for (let pid = 1; pid <= 64; pid += 1) proc.put(BASE + pid, { start: 1 });
+  t.same(proc.scan(run), []);
+  for (let pid = 1; pid <= 64; pid += 1) proc.put(BASE + pid, { start: 1, cookie: 'run1', name: 'y' });
+  const found: number[] = [];
+  for (let second = 1; second <= 60; second += 1) found.push(proc.scan(run).length);
+  t.equal(found.at(-1), 64);
+  t.equal(found[0], 0, 'not at the next scan');
+  const most = Math.max(...found.map((count, at) => count - (found[at - 1] ?? 0)));
+  t.ok(most <= 10, `spread: at most ${most} in one scan`);
+});
+
+t.test('one that is old at the first look is asked then', { skip }, async (t) => {
+  const proc = new FakeProc(t.testdir({}));
+  const run = new ScannedRun('run1');
+  proc.scanner.register(run, false);
+  proc.put(BASE + 1, { start: 1, cookie: 'run1' });
+  t.same(proc.scan(run), [BASE + 1]);
+});
+
 t.test('two runs, one started by the other', { skip }, async (t) => {
   const proc = new FakeProc(t.testdir({}));
   const outer = new ScannedRun('outer');

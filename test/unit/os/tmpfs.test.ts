@@ -109,10 +109,15 @@ t.test('usage is the kernel’s count', { skip }, async (t) => {
   t.match(read(3), { value: 2 * MIB, inodes: 4 }, 'unlinked, but still open');
   closeSync(hidden);
   t.match(read(4), { value: MIB });
+  t.ok(usage?.stands(5));
+  writeFileSync(join(directory, 'more'), '');
+  t.notOk(usage?.stands(6), 'an inode more');
+  t.ok(usage?.stands(7));
   execFileSync('umount', [directory]);
-  t.match(read(5), { kind: 'unsupported', reason: /not mounted any more/ }, 'never the numbers of the disk below');
+  t.notOk(usage?.stands(8));
+  t.match(read(9), { kind: 'unsupported', reason: /not mounted any more/ }, 'never the numbers of the disk below');
   rmSync(directory, { recursive: true });
-  t.match(read(6), { kind: 'gone' });
+  t.match(read(10), { kind: 'gone' });
 });
 
 t.test('the size follows the limit, never below what is used', { skip }, async (t) => {

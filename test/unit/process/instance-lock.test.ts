@@ -1,9 +1,19 @@
 import t from 'tap';
-import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { acquireInstanceLock } from '../../../lib/process/instance-lock.ts';
+import { acquireInstanceLock, holderOf, instanceOf, stateOfInstance } from '../../../lib/process/instance-lock.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
+import type { TestScope } from '../../helpers/fixture.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { lacks } from '../../helpers/skip.ts';
 import { temporaryDirectory } from '../../helpers/temp-directory.ts';
@@ -62,20 +72,7 @@ t.test('a holder whose file is gone or damaged is refused all the same', { skip:
 
 t.test('a holder that is killed holds nothing any more', { skip: lacks('linux') }, async (t) => {
   const directory = temporaryDirectory(t);
-  const lock = new URL('../../../lib/process/instance-lock.js', import.meta.url).href;
-  const script = `
-    const { acquireInstanceLock } = await import(${JSON.stringify(lock)});
-    await acquireInstanceLock(${JSON.stringify(directory)}, { pid: process.pid, startTicks: 1 }, null);
-    setInterval(() => undefined, 1000);`;
-  const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  t.teardown(() => void holder.kill('SIGKILL'));
-  await waitFor(
-    'the other to hold it',
-    () =>
-      existsSync(join(directory, 'daemon.pid')) && readFileSync(join(directory, 'daemon.pid'), 'utf8').endsWith('\n'),
-  );
+  const holder = await startHolder(t, directory);
   await t.rejects(acquireInstanceLock(directory, self, procfsFacts), {
     ...isGovernorError('daemon_running'),
     message: new RegExp(`\\(pid ${holder.pid}\\)`),
@@ -83,6 +80,52 @@ t.test('a holder that is killed holds nothing any more', { skip: lacks('linux') 
   holder.kill('SIGKILL');
   const next = await waitFor('the lock to be free', () => acquireInstanceLock(directory, self, procfsFacts));
   next.release();
+});
+
+t.test(
+  'whoever finds the name of an instance can tell whether its daemon lives',
+  { skip: lacks('linux') },
+  async (t) => {
+    const root = temporaryDirectory(t);
+    const directory = join(root, 'state');
+    const lock = await acquireInstanceLock(directory, self, procfsFacts);
+    symlinkSync('state', join(root, 'link'));
+    t.equal(lock.instance, instanceOf(directory));
+    t.equal(lock.instance, instanceOf(join(root, 'link')), 'one name, whatever way leads there');
+    t.not(lock.instance, instanceOf(root));
+    t.not(lock.instance, instanceOf(directory, self.pid), 'nor for another user');
+    t.match(lock.instance, /^[0-9a-f]{16}-\d+$/);
+    const [, namespace] = /^net:\[(\d+)\]$/.exec(readlinkSync('/proc/self/ns/net')) ?? [];
+    t.ok(lock.instance.endsWith(`-${namespace}`));
+    t.same(holderOf(directory), self);
+    t.equal(await stateOfInstance(lock.instance), 'alive');
+    lock.release();
+    t.equal(await waitFor('it to be free', async () => (await stateOfInstance(lock.instance)) === 'dead'), true);
+    t.equal(holderOf(directory), null);
+  },
+);
+
+t.test('what gives no proof of death is unknown', { skip: lacks('linux') }, async (t) => {
+  const [digest, namespace] = instanceOf(temporaryDirectory(t)).split('-');
+  t.equal(await stateOfInstance(`${digest}-${namespace}`), 'dead');
+  for (const name of [
+    `${digest}-${Number(namespace) - 1}`,
+    `${digest}-0`,
+    `${digest}`,
+    `test-cgroup1-${namespace}`,
+    '',
+  ]) {
+    t.equal(await stateOfInstance(name), 'unknown', name);
+  }
+});
+
+t.test('a holder that is stopped lives', { skip: lacks('linux') }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const holder = await startHolder(t, directory);
+  t.ok(holder.kill('SIGSTOP'));
+  for (let count = 0; count < 600; count += 1) t.equal(await stateOfInstance(instanceOf(directory)), 'alive');
+  holder.kill('SIGKILL');
+  await waitFor('it to be dead', async () => (await stateOfInstance(instanceOf(directory))) === 'dead');
 });
 
 t.test('a directory that cannot be used is said', async (t) => {
@@ -105,3 +148,18 @@ t.test('a directory that cannot be used is said', async (t) => {
     },
   );
 });
+
+/** Another process that holds the lock of the directory. */
+async function startHolder(t: TestScope, directory: string): Promise<ChildProcess> {
+  const lock = new URL('../../../lib/process/instance-lock.js', import.meta.url).href;
+  const script = `
+    const { acquireInstanceLock } = await import(${JSON.stringify(lock)});
+    await acquireInstanceLock(${JSON.stringify(directory)}, { pid: process.pid, startTicks: 1 }, null);
+    setInterval(() => undefined, 1000);`;
+  const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  t.teardown(() => void holder.kill('SIGKILL'));
+  await waitFor('the other to hold it', () => holderOf(directory) !== null);
+  return holder;
+}

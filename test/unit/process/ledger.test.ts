@@ -33,7 +33,9 @@ t.test('an entry comes back as it was written, the newest text only', async (t) 
     entries: [{ ...ENTRY, step: 'running', leader: { pid: 7, startTicks: 99 } }],
     problems: [],
   });
+  t.ok(ledger.has(ENTRY.runId));
   ledger.remove(ENTRY.runId);
+  t.notOk(ledger.has(ENTRY.runId));
   ledger.remove(ENTRY.runId);
   t.same(ledger.readAll(), { entries: [], problems: [] });
 });

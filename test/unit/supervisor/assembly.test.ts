@@ -133,7 +133,20 @@ t.test('a release that fails does not hide why the start failed', async (t) => {
   scene.points.fail('tempDirs.remove', new Error('EIO'));
   scene.points.fail('containment.remove', new Error('EBUSY'));
   await t.rejects(scene.launch('tool'), { message: 'tool could not be contained: EINVAL' });
-  t.equal(scene.ledger.size, 0);
+  t.match([...scene.ledger.values()], [{ step: 'stopping' }], 'the next daemon tries again');
+});
+
+t.test('what is about to be made is on record before it is made', async (t) => {
+  const scene = stand(t);
+  scene.points.fail('backend.create', new Error('killed here'));
+  scene.points.fail('ledger.remove', new Error('and so never removed'));
+  await t.rejects(scene.launch('tool'));
+  const [entry] = [...scene.ledger.values()];
+  t.match(entry, {
+    step: 'intended',
+    containment: null,
+    plan: { backend: 'cgroup2', directories: [`/groups/${entry?.runId}`] },
+  });
 });
 
 t.test('the ledger knows each step before what it announces, and no secret', async (t) => {

@@ -1,14 +1,16 @@
 import t from 'tap';
 import { terminate } from '../../../lib/process/terminate.ts';
-import { KILL_MS } from '../../helpers/fake-terminate.ts';
+import { fakeTerminate, KILL_MS } from '../../helpers/fake-terminate.ts';
 import { TEMP_ROOT } from '../../helpers/fake-ports.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
+import { manualClock } from '../../helpers/manual-clock.ts';
 import { settled } from '../../helpers/manual-time.ts';
 import type { Run } from '../../../lib/supervisor/run.ts';
 import type { CleanupReport } from '../../../lib/core/audit-record.ts';
 
 const ORDER = [
   '0 brakes',
+  '1 handles',
   '1 connection',
   '2 process',
   'monitor',
@@ -141,6 +143,99 @@ t.test('a later request can only take the grace away', async (t) => {
   t.match(scene.recordsOf('outcome')[0], { detail: { how: 'killed' } });
 });
 
+t.test('what the tool registered is closed first, within its grace, and is in the report', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene, { graceMs: 8_000 });
+  scene.handles = { held: 3, closed: 3, failed: [] };
+  await scene.registry.deactivate('tool');
+  t.same(scene.points.log.slice(1, 6), [
+    'stderr of 100 held',
+    'lift all brakes',
+    'handles closed within 4000',
+    'session ended',
+    'SIGTERM',
+  ]);
+  t.match(report(run), { held: { handles: 3 }, reclaimed: { handles: 3 }, left: {} });
+  t.match(
+    report(run).steps.find(({ label }) => label === '1 handles'),
+    { outcome: 'ok', detail: '3 handles: 3 closed' },
+  );
+});
+
+t.test('what could not be closed is said, and the rest goes on', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  scene.handles = { held: 3, closed: 1, failed: [{ name: 'db', reason: 'ECONNRESET' }] };
+  await scene.registry.deactivate('tool');
+  t.match(report(run), { held: { handles: 3 }, reclaimed: { handles: 1 }, left: { handles: 2 } });
+  t.match(
+    report(run).steps.find(({ label }) => label === '1 handles'),
+    { outcome: 'failed', detail: '3 handles: 1 closed, 2 not: db (ECONNRESET)' },
+  );
+  t.match(scene.recordsOf('cleanup')[0], { report: { left: { handles: 2 } } }, 'in the audit log');
+  t.notOk(scene.launched[0]?.alive);
+  t.equal(run.state, 'ended');
+});
+
+t.test('the time that its handles took is not given to it again', async (t) => {
+  const graces: number[] = [];
+  const terminate = fakeTerminate(manualClock());
+  const scene: Stand = stand(t, {
+    terminate: (target, options) => {
+      graces.push(options.graceMs);
+      return terminate(target, options);
+    },
+  });
+  const run = await managed(scene, { graceMs: 8_000 });
+  scene.handles = { held: 1, closed: 1, failed: [] };
+  const close = scene.points.hold('handles.close');
+  const ended = scene.registry.deactivate('tool');
+  await scene.time.pass(3_000);
+  t.same(graces, [], 'the process is asked to end when its handles are closed');
+  close();
+  await ended;
+  t.same(graces, [5_000]);
+  t.ok(report(run).graceMs >= 3_000, 'and it is grace in the report');
+  t.ok(report(run).durationMs < 3_000);
+});
+
+t.test('a kill does not ask for handles; a hurry stops asking', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene, { graceMs: 0 });
+  scene.handles = { held: 2, closed: 2, failed: [] };
+  await scene.registry.deactivate('tool');
+  t.notOk(scene.points.log.some((line) => line.startsWith('handles closed')));
+  t.match(
+    report(run).steps.find(({ label }) => label === '1 handles'),
+    { outcome: 'failed', detail: '2 registered, and no time for them' },
+  );
+  t.match(report(run).left, { handles: 2 });
+
+  const second = stand(t);
+  const hurried = await managed(second, { graceMs: 600_000 });
+  second.handles = { held: 1, closed: 0, failed: [{ name: 'all', reason: 'there was no more time' }] };
+  second.points.hold('handles.close');
+  const ended = second.registry.deactivate('tool');
+  await settled();
+  second.registry.hurry();
+  await ended;
+  t.match(hurried.end?.cleanup?.left, { handles: 1 });
+});
+
+t.test('a tool that has ended holds no handles, whether its socket has told or not', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  scene.handles = { held: 2, closed: 0, failed: [] };
+  scene.launched[0]?.end({ code: 0 });
+  await scene.time.pass(2_000);
+  t.match(report(run), { left: {} });
+  t.equal(report(run).held['handles'], undefined);
+  t.match(
+    report(run).steps.find(({ label }) => label === '1 handles'),
+    { outcome: 'ok', detail: 'the tool has ended' },
+  );
+});
+
 t.test('a failed step never stops the later ones, and what is left is said', async (t) => {
   const cases: readonly (readonly [point: string, label: string, left: object])[] = [
     ['brakes.lift', '0 brakes', {}],
@@ -160,6 +255,11 @@ t.test('a failed step never stops the later ones, and what is left is said', asy
       point,
     );
     t.same(report(run).left, left, point);
+    t.same(
+      [...scene.ledger.values()].map(({ step }) => step),
+      Object.keys(left).length > 0 || point === 'ledger.remove' ? ['stopping'] : [],
+      `${point}: what is left is on record for the next daemon`,
+    );
     t.equal(run.state, 'ended');
     t.notOk(scene.launched[0]?.alive);
   }
@@ -180,6 +280,18 @@ t.test('a step that hangs is cut off at its deadline', async (t) => {
   t.equal(scene.ledger.size, 0);
 });
 
+t.test('a removal that comes to its deadline keeps the run on record', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  const goOn = scene.points.hold('containment.remove');
+  const ended = scene.registry.deactivate('tool');
+  await scene.time.pass(11_000);
+  await ended;
+  t.match(report(run).left, { cgroups: 1 });
+  t.match([...scene.ledger.values()], [{ runId: run.id, step: 'stopping' }]);
+  goOn();
+});
+
 t.test('files that cannot be deleted are counted, and are a failure', async (t) => {
   const scene = stand(t);
   const run = await managed(scene);
@@ -193,6 +305,7 @@ t.test('files that cannot be deleted are counted, and are a failure', async (t) 
     scene.recordsOf('outcome').find(({ action }) => action === 'delete_temp'),
     { ok: false, detail: { left: ['a: EPERM', 'b: EPERM'] } },
   );
+  t.match([...scene.ledger.values()], [{ runId: run.id, step: 'stopping' }]);
 });
 
 t.test('what only tells of an end does not keep it from coming', async (t) => {

@@ -98,6 +98,45 @@ t.test('a run near its limit is looked at more often', async (t) => {
   t.ok(s.samples.length > 30, `${s.samples.length}`);
 });
 
+t.test('a tree that stands still is looked at all the same, and judged as soon as it moves', async (t) => {
+  const s = scene(t);
+  const { run, tree } = await s.run({ limits: limited({ tasks: 100, memory: 1_000 }) });
+  s.monitor.add(run);
+  tree.still = true;
+  await s.time.pass(60_000);
+  s.samples.length = 0;
+  await s.time.pass(5_000);
+  t.same(s.samples.length, 5);
+  t.equal(run.last?.readings.memory.kind === 'measured' && run.last.readings.memory.atMs, s.time.monotonicMs());
+  tree.still = false;
+  tree.holds.tasks = 92;
+  await s.time.pass(3_000);
+  t.equal(run.stage('tasks'), 'throttled', 'three samples of five');
+});
+
+t.test('a look in between is no verdict: what it found is judged at the next sample', async (t) => {
+  const s = scene(t);
+  const { run, tree } = await s.run({ limits: limited({ memory: 1_000 }) });
+  s.monitor.add(run);
+  tree.still = true;
+  await s.time.pass(60_000);
+  tree.holds.memory = 1_600;
+  run.reread('memory');
+  await s.time.pass(1_000);
+  t.equal(run.stage('memory'), 'emergency');
+});
+
+t.test('the limits of a tree that stands still are changed', async (t) => {
+  const s = scene(t);
+  const { run, tree } = await s.run({ limits: limited({ memory: 1_000 }) });
+  s.monitor.add(run);
+  tree.still = true;
+  await s.time.pass(60_000);
+  run.limits = limited({ memory: 6 });
+  await s.time.pass(1_000);
+  t.equal(run.stage('memory'), 'emergency');
+});
+
 t.test('memory that no kernel holds is never looked away from', async (t) => {
   const s = scene(t);
   const { run, tree } = await s.run({ limits: limited({ memory: 1_000 }) });

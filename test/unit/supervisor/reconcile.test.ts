@@ -3,7 +3,7 @@ import type { LedgerEntry } from '../../../lib/process/ledger.ts';
 import { reconcile } from '../../../lib/supervisor/reconcile.ts';
 import type { ToolDefinition } from '../../../lib/supervisor/governor.ts';
 import { FakeTree } from '../../helpers/fake-tree.ts';
-import { limited, TEMP_ROOT } from '../../helpers/fake-ports.ts';
+import { fakeWorld, limited, TEMP_ROOT } from '../../helpers/fake-ports.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
 import { fakeDefinition } from '../../helpers/fake-views.ts';
 
@@ -197,7 +197,7 @@ t.test('another boot: nothing of it can live, so nothing is signalled, only clea
   await settle(scene);
   t.same(account(scene), { ...NOTHING, cleaned: [`tool/${ID}`] });
   t.equal(tree.fork().alive, true);
-  t.same(scene.points.log, ['temp dir deleted', 'ledger: removed']);
+  t.same(scene.points.log, ['temp dir deleted', 'ledger: removed', 'swept']);
   t.equal(scene.tempDirs.size, 0);
   t.same(scene.registry.tools(), []);
 });
@@ -217,6 +217,54 @@ t.test('a containment that is gone, or never was', async (t) => {
   );
   t.equal(scene.ledger.size, 0);
 });
+
+t.test(
+  'a creation that was cut short is discarded where it was planned, by the backend that had planned it',
+  async (t) => {
+    const other = fakeWorld();
+    const scene = stand(t, { backendFor: async (id) => (id === 'cgroup1' ? other.ports.backend : null) });
+    const halfMade = { step: 'intended', containment: null, leader: null } as const;
+    left(scene, { ...halfMade, plan: { backend: 'cgroup2', directories: [`/elsewhere/${ID}`] } });
+    left(scene, { ...halfMade, runId: 'bbbbbbbbbb', plan: { backend: 'cgroup1', directories: ['/v1/bbbbbbbbbb'] } });
+    left(scene, { ...halfMade, runId: 'cccccccccc', plan: { backend: 'pidns', directories: [] } });
+    left(scene, {
+      ...halfMade,
+      runId: 'dddddddddd',
+      bootId: 'former-boot',
+      plan: { backend: 'pidns', directories: [] },
+    });
+    scene.earlier.clear();
+    await settle(scene);
+    t.same(account(scene), {
+      ...NOTHING,
+      cleaned: [`tool/${ID}`, 'tool/bbbbbbbbbb', 'tool/dddddddddd'],
+      failed: ['tool/cccccccccc'],
+    });
+    const discarded = ({ points }: { readonly points: { readonly log: readonly string[] } }): readonly string[] =>
+      points.log.filter((line) => line.startsWith('discarded'));
+    t.same(discarded(scene), [`discarded ${ID} /elsewhere/${ID}`]);
+    t.same(discarded(other), ['discarded bbbbbbbbbb /v1/bbbbbbbbbb']);
+    t.match(scene.complaints, [/of the kind pidns, which is not usable here now/]);
+    t.same([...scene.ledger.keys()], ['cccccccccc'], 'nothing of another boot can be left');
+  },
+);
+
+t.test(
+  'empty groups that nothing leads to are swept once all is settled; a sweep that fails is no more than told',
+  async (t) => {
+    const scene = stand(t, { isDeadInstance: async (instance) => instance === 'dead' });
+    left(scene);
+    const asked: unknown[] = [];
+    scene.ports.backend.sweep = async ({ isOnRecord, isDead }) => {
+      asked.push(isOnRecord(ID), isOnRecord('bbbbbbbbbb'), await isDead('dead'), await isDead('other'));
+      throw new Error('EIO');
+    };
+    await settle(scene);
+    t.same(asked, [true, false, true, false]);
+    t.same(account(scene), { ...NOTHING, adopted: [`tool/${ID}`] });
+    t.match(scene.complaints, ['empty groups of earlier daemons could not be removed: EIO']);
+  },
+);
 
 t.test('an entry that names a foreign directory is refused and kept; the others are settled', async (t) => {
   const scene = stand(t);
@@ -294,4 +342,54 @@ t.test('a launch that was interrupted is cleaned up after when its launcher has 
   t.ok(tree.removed);
   t.equal(scene.ledger.size, 0);
   t.equal(scene.tempDirs.size, 0);
+  t.same(scene.recordsOf('daemon')[1]?.detail, { ...NOTHING, cleaned: [`tool/${ID}`] });
+});
+
+t.test('a launcher that is told to give up has a moment to do so', async (t) => {
+  const scene = stand(t);
+  const launcher = scene.launcher();
+  const { tree } = left(scene, { step: 'contained', leader: null });
+  tree.pids.clear();
+  tree.pids.add(launcher.pid);
+  const settled = (await settle(scene, [launcher.pid]))();
+  await scene.time.pass(500);
+  t.ok(launcher.alive);
+  t.ok(scene.ledger.has(ID));
+  launcher.end({ code: 125 });
+  await scene.time.pass(100);
+  await settled;
+  t.notOk(scene.points.log.includes('kill'), 'it was left to itself');
+  t.ok(tree.removed);
+  t.equal(scene.ledger.size, 0);
+});
+
+t.test('a launcher that the earlier daemon had answered after all is its tool, and adopted', async (t) => {
+  const scene = stand(t);
+  const { tree, entry } = left(scene);
+  const settled = (await settle(scene, [entry.leader?.pid ?? 0]))();
+  t.same(account(scene), { ...NOTHING, interrupted: [`tool/${ID}`] });
+  await scene.time.pass(3_000);
+  await settled;
+  t.same(scene.recordsOf('daemon')[1]?.detail, { ...NOTHING, adopted: [`tool/${ID}`] });
+  t.match(scene.registry.tool('tool'), { state: 'active', runs: [{ id: ID, state: 'running' }] });
+  t.notOk(tree.removed);
+  t.ok(scene.ledger.has(ID));
+});
+
+t.test('one interrupted launch that cannot be cleaned up after does not keep the others', async (t) => {
+  const scene = stand(t);
+  const launcher = scene.launcher();
+  for (const runId of [ID, 'bbbbbbbbbb', 'cccccccccc']) {
+    left(scene, { runId, step: 'contained', leader: null }).tree.pids.clear();
+  }
+  const afterwards = await settle(scene, [launcher.pid]);
+  scene.points.fail('containment.remove', new Error('EBUSY'), 1);
+  await afterwards();
+  t.same(scene.recordsOf('daemon')[1]?.detail, {
+    ...NOTHING,
+    failed: [`tool/${ID}`],
+    cleaned: ['tool/bbbbbbbbbb', 'tool/cccccccccc'],
+  });
+  t.same([...scene.ledger.keys()], [ID]);
+  t.match(scene.complaints, [/could not be settled: EBUSY/]);
 });

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { GovernorError } from '../../../../lib/core/errors.ts';
-import { overTcp, overUnix, serve, TOKEN } from './serve.ts';
+import { CALLS, overTcp, overUnix, serve, TOKEN } from './serve.ts';
 import type { Answer, Ask } from './serve.ts';
 
 t.test('every route answers alike over TCP and over the unix socket', async (t) => {
@@ -38,7 +38,14 @@ t.test('every route answers alike over TCP and over the unix socket', async (t) 
     ['/v1/tools/echo/logs?lines=2', ({ lines }) => lines, ['second line', 'third line']],
     [`/v1/runs/${run}`, ({ id }) => id, run],
     ['/v1/usage', ({ usage }) => (usage as unknown[]).length, 2],
-    ['/v1/contexts', ({ contexts }) => contexts, [{ id: 'chat', runs: [{ tool: 'echo', run }] }]],
+    [
+      '/v1/contexts',
+      ({ contexts }) => contexts,
+      [
+        { id: 'chat', runs: [{ tool: 'echo', run }], calls: CALLS },
+        { id: 'only calls', runs: [], calls: CALLS },
+      ],
+    ],
     ['/v1/audit?limit=2', ({ entries, next }) => [(entries as unknown[]).length, next], [2, 2]],
     ['/v1/audit?limit=2&after=2', ({ entries, next }) => [(entries as unknown[]).length, next], [1, null]],
     ['/v1/audit/verify', ({ ok }) => ok, false],

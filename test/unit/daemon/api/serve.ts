@@ -44,6 +44,9 @@ export interface Overrides extends Partial<ApiDependencies> {
 }
 
 /** The API is closed and its folder removed when the test ends. The folder is not tap's: a socket path has 107 bytes. */
+/** What the contexts of the fake have asked for. */
+export const CALLS = { calls: 2, failures: 1, durationMs: 12.5, cpuTimeMs: 3, sharedCpuTimeMs: 1, unmeasured: 0 };
+
 export async function serve(
   t: { teardown(handler: () => Promise<void>): void },
   overrides: Overrides = {},
@@ -63,8 +66,13 @@ export async function serve(
     moreTokens = [],
     ...rest
   } = overrides;
+
   const api = await createApi({
     governor,
+    contextCalls: () => [
+      { context: 'chat', ...CALLS },
+      { context: 'only calls', ...CALLS },
+    ],
     settings: () => ({ auth, allowedHosts }),
     tokens: () => [{ token: TOKEN, label: 'default', scopes: ALL_SCOPES }, ...moreTokens],
     audit: {

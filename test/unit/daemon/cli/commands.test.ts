@@ -1,8 +1,13 @@
-import { dirname } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
 import { fakeDefinition } from '../../../helpers/fake-views.ts';
+import { identityOf } from '../../../helpers/survivors.ts';
+import { pause, waitFor } from '../../../helpers/wait-for.ts';
 import { serve } from '../api/serve.ts';
 import type { Overrides, Served } from '../api/serve.ts';
 
@@ -228,6 +233,26 @@ t.test('daemon stop', async (t) => {
   });
   t.same(asked, [true]);
   t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
+});
+
+t.test('daemon stop waits for the end of the process: with its socket closed it still cleans up', async (t) => {
+  const served = await daemon(t, { stop: () => void served.api.close() });
+  const process = spawn('sleep', ['60'], { stdio: 'ignore' });
+  t.teardown(() => void process.kill('SIGKILL'));
+  const ended = once(process, 'exit').then(() => 'the daemon ended');
+  const identity = identityOf(process.pid ?? 0);
+  if (identity === null) throw new Error('it ended at once');
+  writeFileSync(join(served.stateDir, 'daemon.pid'), `${identity.pid} ${identity.startTicks}\n`);
+  const order: string[] = [];
+  const stopped = served.cli(['daemon', 'stop']).then(({ code }) => order.push(`stop: ${code}`));
+  void ended.then((text) => order.push(text));
+  await waitFor('its socket to be closed', () => !existsSync(served.socketPath));
+  // Ten looks of the one that waits.
+  await pause(250);
+  t.same(order, []);
+  process.kill('SIGKILL');
+  await stopped;
+  t.same(order, ['the daemon ended', 'stop: 0']);
 });
 
 t.test('completion of names is quiet', async (t) => {

@@ -2,6 +2,11 @@
 
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport as LegacyStdio } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import t from 'tap';
 import { createFakeGateway } from '../../../helpers/fake-gateway.ts';
 import type { FakeGateway } from '../../../helpers/fake-gateway.ts';
@@ -12,6 +17,7 @@ import { fakeFront, serve } from '../api/serve.ts';
 import type { Served } from '../api/serve.ts';
 import { governor } from './harness.ts';
 
+const INFO = { name: 'sdk', version: '1.0.0' };
 const MAIN = join(import.meta.dirname, '../../../../daemon/main.js');
 
 async function begin(
@@ -50,6 +56,44 @@ t.test('bytes pass both ways; stdin ends: 0', async (t) => {
   t.match(out().split('\n')[2], /"id":2,"result"/, 'what was asked before the end is answered');
   t.equal(err(), '');
   t.equal(gateway.sessions[0]?.closed, 'The client ended its side');
+});
+
+t.test('the official clients speak through it: SDK 1, and SDK 2 in either era', async (t) => {
+  const { gateway, env } = await begin(t);
+  const server = { command: process.execPath, args: [MAIN, 'connect', 'echo'], env };
+  const legacy = new LegacyClient(INFO, { capabilities: { elicitation: {} } });
+  t.teardown(() => legacy.close());
+  legacy.setRequestHandler(ElicitRequestSchema, async () => ({ action: 'decline' }));
+  await legacy.connect(new LegacyStdio(server));
+  t.match(await legacy.callTool({ name: 'echo', arguments: { a: 1 } }), { content: [{ text: '{"a":1}' }] });
+  t.match(await legacy.callTool({ name: 'ask', arguments: {} }), { content: [{ text: '{"action":"decline"}' }] });
+  await legacy.close();
+  await waitFor('the end', () => gateway.sessions[0]?.closed);
+  for (const [mode, version] of [
+    ['auto', '2026-07-28'],
+    ['legacy', '2025-11-25'],
+  ] as const) {
+    const client = new Client(INFO, { versionNegotiation: { mode } });
+    t.teardown(() => client.close());
+    await client.connect(new StdioClientTransport(server));
+    t.equal(client.getNegotiatedProtocolVersion(), version);
+    t.match(await client.callTool({ name: 'echo', arguments: { b: 2 } }), { content: [{ text: '{"b":2}' }] });
+    // This client drops progress that it reads together with the result.
+    let go: () => void = () => undefined;
+    gateway.handle('tools/call spaced', async ({ params }, exchange) => {
+      const { progressToken } = (params?.['_meta'] ?? {}) as { progressToken?: unknown };
+      exchange.notify({ method: 'notifications/progress', params: { progressToken, progress: 1 } });
+      await new Promise<void>((resolve) => (go = resolve));
+      return { kind: 'result', result: { content: [] } };
+    });
+    const steps: number[] = [];
+    const onprogress = ({ progress }: { progress: number }): void => {
+      steps.push(progress);
+      go();
+    };
+    await client.callTool({ name: 'spaced' }, { onprogress });
+    t.strictSame(steps, [1]);
+  }
 });
 
 t.test('no such tool: 127; one of governor run: 125; each with a message, and nothing on stdout', async (t) => {

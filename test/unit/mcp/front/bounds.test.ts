@@ -235,6 +235,47 @@ t.test('large messages, many at once: not all are taken in', async (t) => {
   t.equal((await session.ask(large)).status, 200);
 });
 
+t.test('what can be read but not written: an error says so, and nothing breaks', async (t) => {
+  const server = await serveFront(t);
+  const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`) as unknown;
+  server.gateway.handle('tools/call deep', async (_request, exchange) => {
+    exchange.notify({ method: 'notifications/message', params: { level: 'info', data: deep } });
+    const answer = await exchange.ask({ method: 'sampling/createMessage', params: { deep } }, exchange.signal);
+    if (answer.kind === 'result') throw new Error('it was asked');
+    return { kind: 'result', result: { deep } };
+  });
+  const session = await beginSession(server);
+  const expected = { id: 1, error: { code: -32_603, message: 'The answer is nested too deeply, or too long' } };
+  t.match((await session.ask(call(1, 'deep'))).json, expected);
+  t.match((await ask(server, modern(1, 'tools/call', { name: 'deep' }))).json, expected);
+  const { client } = server.gateway.sessions[0]!;
+  t.doesNotThrow(() => client.notify({ method: 'notifications/x', params: { deep } }));
+  const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"none","deep":${'['.repeat(1e6)}${']'.repeat(1e6)}}}`;
+  t.match((await session.ask(body)).json, { id: 1, error: { code: -32_602 } });
+});
+
+t.test('what lies behind fails where it must not: an answer all the same', async (t) => {
+  const server = await serveFront(t);
+  const session = await beginSession(server);
+  await ask(server, modern(1, 'tools/list'));
+  for (const behind of server.gateway.sessions) {
+    Object.assign(behind, {
+      request: () => {
+        throw new Error('a bug');
+      },
+    });
+  }
+  const failed = { id: 1, error: { code: -32_603, message: /its log says more/ } };
+  t.match((await session.ask(call(1, 'echo'))).json, failed);
+  t.match((await session.ask(call(1, 'echo'))).json, failed, 'the id is free again');
+  t.ok(server.logged.includes('warn an MCP request failed'));
+  t.match((await ask(server, modern(1, 'resources/list'))).json, failed);
+  for (const behind of server.gateway.sessions)
+    Object.assign(behind, { request: () => Promise.reject(new Error('a bug')) });
+  t.match((await session.ask(call(1, 'echo'))).json, failed);
+  t.match((await ask(server, modern(1, 'resources/list'))).json, failed);
+});
+
 t.test('guessed session ids: all of them are as unknown', async (t) => {
   const server = await serveFront(t);
   const session = await beginSession(server);

@@ -306,3 +306,25 @@ t.test('a request whose asker has gone waits for nothing', async (t) => {
   aborting.abort(new Error('cancelled'));
   t.match(await answer, { kind: 'error', error: { message: 'tool: cancelled' } });
 });
+
+t.test(
+  'a request that was lost on the way to a server that goes on: it is looked at once, and recycled or not',
+  async (t) => {
+    const scene = poolStand(t);
+    scene.served('tool', { recovery: RESTART });
+    const session = scene.open(scene.client('a'));
+    scene.offer.behaviour = () => ({ kind: 'error', error: { code: RPC_CODE.stopped, message: 'fetch failed' } });
+    t.match(await scene.call(session), {
+      error: { code: RPC_CODE.stopped, message: 'tool: fetch failed', data: { tool: 'tool', retryAfterMs: 0 } },
+    });
+    await scene.time.pass(10);
+    t.equal(scene.servers[0]?.checks, 1);
+    t.equal(scene.registry.tool('tool').runs.length, 1, 'it answers');
+    if (scene.servers[0] !== undefined) scene.servers[0].answersChecks = false;
+    await scene.call(session);
+    await scene.time.pass(10);
+    t.match(scene.registry.tool('tool').lastEnd, { reason: 'unhealthy' });
+    scene.offer.behaviour = null;
+    t.match(await scene.call(session), { kind: 'result' });
+  },
+);

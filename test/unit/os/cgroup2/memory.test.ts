@@ -105,6 +105,23 @@ t.test('memory.stat is read again only when it could matter', async (t) => {
   memory.close();
 });
 
+t.test('whether the total still stands', async (t) => {
+  const directory = group(t);
+  const memory = new Memory2(directory, false);
+  t.notOk(memory.stands(), 'nothing was read before');
+  memory.unreclaimableBytes(0, false, 0);
+  t.ok(memory.stands());
+  writeFileSync(join(directory, 'memory.current'), '226004095\n');
+  t.ok(memory.stands(), 'less than a page');
+  writeFileSync(join(directory, 'memory.current'), '226008192\n');
+  t.notOk(memory.stands());
+  memory.unreclaimableBytes(1, false, 0);
+  t.ok(memory.stands());
+  await memory.apply(limitsOf({ memory: 250_000_000 }));
+  t.notOk(memory.stands(), 'above 75 % of the limit everything is read');
+  memory.close();
+});
+
 t.test('the cap is at the emergency stage', async (t) => {
   const directory = group(t, { 'memory.swap.current': '0\n' });
   const memory = new Memory2(directory, false);

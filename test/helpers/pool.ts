@@ -1,8 +1,8 @@
 /** A pool of named things, with a log of what was made and cleaned up, on a clock of the test's. */
 
-import type { Cleanup, Factory, ResourceManagerOptions } from '../../../lib/client/pool-types.ts';
-import { ResourceManager } from '../../../lib/client/resource-manager.ts';
-import { manualClock, type ManualClock } from '../../helpers/manual-clock.ts';
+import type { Cleanup, Factory, ResourceManagerOptions } from '../../lib/client/pool-types.ts';
+import { ResourceManager } from '../../lib/client/resource-manager.ts';
+import { manualClock, type ManualClock } from './manual-clock.ts';
 
 export interface Named {
   readonly name: string;

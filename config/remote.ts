@@ -1,0 +1,48 @@
+/** From a validated entry with a `url` to the definition that the supervisor takes. */
+
+import { NO_LIMITS } from '../lib/core/limits.ts';
+import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import {
+  DEFAULT_GRACE_MS,
+  DEFAULT_HEALTH_CHECK_MS,
+  DEFAULT_IDLE_TIMEOUT_MS,
+  DEFAULT_LADDER,
+  DEFAULT_READY_TIMEOUT_MS,
+  DEFAULT_RECOVERY,
+  DEFAULT_SHARING,
+} from './defaults.ts';
+import type { RemoteFields } from './remote-schema.ts';
+
+/** @param headers variables replaced */
+export function buildRemote(
+  name: string,
+  fields: RemoteFields,
+  headers: Readonly<Record<string, string>>,
+): ToolDefinition {
+  const { url, recovery } = fields;
+  return {
+    name,
+    command: url,
+    args: [],
+    remote: { url, headers },
+    env: {},
+    cwd: null,
+    class: 'remote',
+    limits: NO_LIMITS,
+    ladder: DEFAULT_LADDER,
+    recovery: {
+      strategy: recovery?.strategy ?? DEFAULT_RECOVERY.strategy,
+      budget: recovery?.budget?.budget ?? DEFAULT_RECOVERY.budget,
+      windowMs: recovery?.budget?.windowMs ?? DEFAULT_RECOVERY.windowMs,
+    },
+    graceMs: DEFAULT_GRACE_MS,
+    readyTimeoutMs: fields.ready_timeout ?? DEFAULT_READY_TIMEOUT_MS,
+    readiness: 'mcp',
+    sharing: fields.sharing ?? DEFAULT_SHARING,
+    idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
+    healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
+    dryRun: false,
+    autostart: fields.autostart ?? true,
+    origin: 'file',
+  };
+}

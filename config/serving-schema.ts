@@ -1,0 +1,42 @@
+/** What any tool may be given whose conversation the daemon holds, wherever its server runs. */
+
+import { z } from 'zod';
+import { budget, closed, duration, durationOrNone } from './fields.ts';
+
+export const RECOVERY = closed({
+  strategy: z
+    .enum(['restart', 'stop'])
+    .optional()
+    .meta({ description: 'After a failure or a cleanup. Default restart.' }),
+  budget: budget({
+    description: 'How many restarts in what time, before the tool is held back. Default 5/10m.',
+  }).optional(),
+});
+
+export const SHARING_SHAPE = {
+  sharing: z.enum(['shared', 'context', 'call']).optional().meta({
+    description:
+      'Who shares a process: all clients (shared), those of one context (default), or none: a process for each request (call).',
+  }),
+  idle_timeout: durationOrNone(
+    { description: 'A process that nobody had anything open with for so long is put to sleep. Default 10m.' },
+    { min: 100, max: 7 * 86_400_000 },
+  ).optional(),
+  health_check: durationOrNone(
+    { description: 'How often an idle process is asked whether it still answers. Default 30s.' },
+    { min: 100, max: 3_600_000 },
+  ).optional(),
+};
+
+export const READY_TIMEOUT = duration(
+  { description: 'How long the start may take. Default 30s.' },
+  { min: 100, max: 3_600_000 },
+);
+export const AUTOSTART = z.boolean().optional().meta({ description: 'Start with the daemon. Default true.' });
+
+export const SERVING_SHAPE = {
+  recovery: RECOVERY.optional(),
+  ready_timeout: READY_TIMEOUT.optional(),
+  ...SHARING_SHAPE,
+  autostart: AUTOSTART,
+};

@@ -1,0 +1,68 @@
+/** Joins what serves managed tools to clients: pool, gateway and front doors, and the supervisor that they stand on. */
+
+import { createMcpFront } from '../lib/mcp/front/front.ts';
+import type { McpFront } from '../lib/mcp/front/front.ts';
+import { openCatalogueStore } from '../lib/mcp/pool/catalogue-store.ts';
+import { Accounts } from '../lib/mcp/calls/account.ts';
+import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
+import { createCallGuard } from '../lib/mcp/calls/guard.ts';
+import { createConnector } from '../lib/mcp/connect.ts';
+import { Pool } from '../lib/mcp/pool/pool.ts';
+import type { HttpTarget } from '../lib/mcp/upstream/http-channel.ts';
+import type { Channel } from '../lib/mcp/upstream/upstream.ts';
+import { createGateway } from '../lib/mcp/router/gateway.ts';
+import type { Clock } from '../lib/core/clock.ts';
+import type { Log } from '../lib/supervisor/ports.ts';
+import type { Registry } from '../lib/supervisor/registry.ts';
+import { serveRegistry } from '../lib/supervisor/served.ts';
+import { governorVersion } from './cli/version.ts';
+
+export interface McpInput {
+  readonly registry: Registry;
+  readonly stateDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Between the names of a server and its tool. */
+  readonly separator: string;
+  onCall(record: CallRecord): void;
+}
+
+export interface Mcp {
+  readonly pool: Pool;
+  readonly front: McpFront;
+  /** By context, also of those that have ended, for a while. */
+  calls(): readonly ContextAccount[];
+}
+
+export function createMcp({ registry, stateDir, clock, log, separator, onCall }: McpInput): Mcp {
+  const info = { name: 'governor', version: governorVersion() };
+  const now = (): number => clock.monotonicMs();
+  const accounts = new Accounts();
+  const pool = new Pool({
+    tools: serveRegistry(registry),
+    connector: createConnector({ version: governorVersion(), monotonicMs: now, remote: openRemote }),
+    store: openCatalogueStore(`${stateDir}/catalogues`, (problem) => log.warn({ problem }, 'a kept catalogue')),
+    log,
+    guard: createCallGuard({
+      monotonicMs: now,
+      onCall: (record) => {
+        accounts.add(record);
+        onCall(record);
+      },
+    }),
+    governor: {
+      info,
+      // What it can pass on to whichever client a request of the server's belongs to.
+      capabilities: { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } },
+    },
+    monotonicMs: now,
+  });
+  const gateway = createGateway({ servers: pool, info, separator, now });
+  return { pool, front: createMcpFront({ gateway, logger: log, now }), calls: () => accounts.all() };
+}
+
+/** Loaded with the first server elsewhere: the SDK is 4 MB that a daemon of local tools need not carry. */
+async function openRemote(target: HttpTarget): Promise<Channel> {
+  const { HttpChannel } = await import('../lib/mcp/upstream/http-channel.ts');
+  return new HttpChannel(target);
+}

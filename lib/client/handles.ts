@@ -1,0 +1,64 @@
+/** What a tool has open and wants closed in order before it ends: critical ones first, each kind in reverse order. */
+
+import type { HandlesClosed } from '../core/tool-protocol.ts';
+import { MAX_NAMED_HANDLES } from '../core/tool-protocol.ts';
+import { closeInOrder } from './close-in-order.ts';
+import type { Closing } from './close-in-order.ts';
+
+export type CloseHandle = Closing['close'];
+
+export interface HandleEntry extends Closing {
+  readonly critical: boolean;
+}
+
+export class Handles {
+  /** In the order in which they were registered. */
+  readonly #entries = new Set<HandleEntry>();
+  readonly #onChanged: () => void;
+  #closing: Promise<HandlesClosed> | null = null;
+
+  constructor(onChanged: () => void) {
+    this.#onChanged = onChanged;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  add(entry: HandleEntry): void {
+    this.#entries.add(entry);
+    this.#onChanged();
+  }
+
+  /** False when it was closed, or taken away before. */
+  remove(entry: HandleEntry): boolean {
+    const removed = this.#entries.delete(entry);
+    if (removed) this.#onChanged();
+    return removed;
+  }
+
+  /** Closes all, also those that are registered meanwhile. Never rejects; while it runs, another call is the same. */
+  closeAll(reason: string, deadlineMs: number): Promise<HandlesClosed> {
+    this.#closing ??= this.#closeAll(reason, deadlineMs).finally(() => {
+      this.#closing = null;
+    });
+    return this.#closing;
+  }
+
+  take(): HandleEntry | null {
+    let latest: HandleEntry | null = null;
+    for (const entry of this.#entries) if (entry.critical || latest?.critical !== true) latest = entry;
+    if (latest !== null) this.remove(latest);
+    return latest;
+  }
+
+  async #closeAll(reason: string, deadlineMs: number): Promise<HandlesClosed> {
+    const outcomes = await closeInOrder(this, reason, deadlineMs);
+    const failed = outcomes.flatMap(({ name, error }) => (error === null ? [] : [{ name, reason: error.message }]));
+    return {
+      held: outcomes.length,
+      closed: outcomes.length - failed.length,
+      failed: failed.slice(0, MAX_NAMED_HANDLES),
+    };
+  }
+}

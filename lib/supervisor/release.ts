@@ -1,0 +1,85 @@
+/**
+ * What gives back, in reverse, what a run holds: one finalizer for each step. What could not be given back keeps the run
+ * on record, so that the next daemon tries again.
+ */
+
+import type { Containment } from '../os/backend.ts';
+import type { LedgerEntry } from '../process/ledger.ts';
+import type { Scope } from '../scope/scope.ts';
+import type { Ending } from './ending.ts';
+import type { SupervisorPorts } from './ports.ts';
+
+const STEP_DEADLINE_MS = 10_000;
+
+export interface ReleaseOptions {
+  readonly scope: Scope;
+  readonly run: string;
+  readonly tool: string;
+  readonly tempRoot: string;
+  readonly ending: () => Ending | null;
+  /** Keeps the ledger in step. */
+  readonly progress: (step: LedgerEntry['step']) => void;
+  readonly ports: SupervisorPorts;
+}
+
+export class Release {
+  readonly #options: ReleaseOptions;
+  /** Steps that have begun and not succeeded. One that comes to its deadline may still do so. */
+  readonly #open = new Set<string>();
+
+  constructor(options: ReleaseOptions) {
+    this.#options = options;
+  }
+
+  addLedger(): void {
+    const { scope, run, ending, progress, ports } = this.#options;
+    scope.add(
+      'ledger entry',
+      () => {
+        // What may still live, or is still there, stays on record: the next daemon must find it too.
+        if (ending()?.survived === true) progress('unproven');
+        else if (this.#open.size > 0) progress('stopping');
+        else ports.ledger.remove(run);
+      },
+      STEP_DEADLINE_MS,
+    );
+  }
+
+  addTemp(tempDir: string): void {
+    this.#add('5 temp storage', () => this.#removeTemp(tempDir), STEP_DEADLINE_MS * 6);
+  }
+
+  addContainment(containment: Containment): void {
+    this.#add('3 memory, 4 CPU: containment', () => removeContainment(containment), STEP_DEADLINE_MS);
+  }
+
+  #add(label: string, work: () => Promise<string | void>, deadlineMs: number): void {
+    this.#options.scope.add(
+      label,
+      async () => {
+        this.#open.add(label);
+        const detail = await work();
+        this.#open.delete(label);
+        return detail;
+      },
+      deadlineMs,
+    );
+  }
+
+  async #removeTemp(tempDir: string): Promise<string> {
+    const { tool, run, tempRoot, ending, ports } = this.#options;
+    const reason = ending()?.request?.reason ?? 'launch_failed';
+    ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason, target: { directory: tempDir } });
+    const { files, bytes, left, note } = await ports.tempDirs.remove(tempDir, tempRoot);
+    const detail = { files, bytes, left: left.slice(0, 20), ...(note === null ? {} : { note }) };
+    ports.recorder.record({ kind: 'outcome', tool, run, action: 'delete_temp', ok: left.length === 0, detail });
+    if (left.length > 0) throw new Error(`could not delete ${left.length} entries, the first is ${left[0] ?? ''}`);
+    return `${files} files, ${bytes} bytes${note === null ? '' : `; ${note}`}`;
+  }
+}
+
+async function removeContainment(containment: Containment): Promise<void> {
+  await containment.remove(STEP_DEADLINE_MS / 2);
+  // Only now: what could not be removed is looked at again later.
+  containment.close();
+}

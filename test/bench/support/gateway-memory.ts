@@ -1,0 +1,109 @@
+/** Five sessions that use six servers each: every one started for each of them, or shared through Governor. */
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { addressOf, cleanEnvironment, startDaemon } from '../../helpers/daemon.ts';
+import { fixtureEnvironment, newMarker } from '../../helpers/fixture.ts';
+import { server, serversMissing } from '../../helpers/npm-servers.ts';
+import { killSurvivors, survivors } from '../../helpers/survivors.ts';
+import type { Bench } from './bench.ts';
+import { handshake, httpWire, stdioWire, type Wire } from './mcp-wire.ts';
+
+const SESSIONS = 5;
+const LIFE_MS = 600_000;
+
+export async function memory(bench: Bench): Promise<void> {
+  const missing = serversMissing('everything', 'filesystem', 'memory');
+  if (missing !== false) return bench.notMeasured('memory', missing);
+  const folder = mkdtempSync(join(tmpdir(), 'governor-test-'));
+  bench.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const servers: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+    ['one', 'two'].flatMap((copy) => [
+      [`everything-${copy}`, [server('everything'), 'stdio']],
+      [`filesystem-${copy}`, [server('filesystem'), folder]],
+      [`memory-${copy}`, [server('memory')]],
+    ]),
+  );
+  const apart = await directly(bench, servers);
+  const shared = await throughGovernor(bench, servers);
+  const row = (what: string, { processes, pssMb }: Found): Record<string, unknown> => ({
+    what,
+    processes,
+    'PSS MB': Math.round(pssMb),
+  });
+  bench.table(`memory: ${SESSIONS} sessions × ${Object.keys(servers).length} servers, after one tools/list each`, [
+    row('each started directly', apart),
+    row('Governor, shared, daemon included', shared),
+  ]);
+  bench.check(
+    'memory: less than starting each directly',
+    shared.pssMb < apart.pssMb,
+    `${Math.round((100 * shared.pssMb) / apart.pssMb)} %`,
+  );
+  return undefined;
+}
+
+interface Found {
+  readonly processes: number;
+  readonly pssMb: number;
+}
+
+async function directly(bench: Bench, servers: Readonly<Record<string, readonly string[]>>): Promise<Found> {
+  const marker = newMarker();
+  bench.teardown(() => killSurvivors(marker));
+  const env = { ...cleanEnvironment(), ...fixtureEnvironment(marker, LIFE_MS) };
+  for (let session = 0; session < SESSIONS; session += 1) {
+    await Promise.all(
+      Object.values(servers).map(async (args) => {
+        const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'ignore'] });
+        await (await handshake(stdioWire(child))).request('tools/list');
+      }),
+    );
+  }
+  const found = measured(survivors(marker).map(({ pid }) => pid));
+  await killSurvivors(marker);
+  return found;
+}
+
+async function throughGovernor(bench: Bench, servers: Readonly<Record<string, readonly string[]>>): Promise<Found> {
+  const marker = newMarker();
+  const env = fixtureEnvironment(marker, LIFE_MS);
+  const daemon = await startDaemon(bench, {
+    config: {
+      tools: Object.fromEntries(
+        Object.entries(servers).map(([name, args]) => [
+          name,
+          { command: process.execPath, args, env, sharing: 'shared' },
+        ]),
+      ),
+    },
+  });
+  const { url, token } = addressOf(daemon);
+  const wires: Wire[] = [];
+  for (let session = 0; session < SESSIONS; session += 1) {
+    const wire = await handshake(httpWire(new URL('/mcp', url).href, token));
+    wires.push(wire);
+    const { tools } = await wire.request('tools/list');
+    // One call to each server, so that each is truly in use.
+    for (const name of Object.keys(servers)) {
+      const tool = tools.find((each: { name: string }) => each.name.startsWith(`${name}__`));
+      if (tool === undefined) throw new Error(`no tools of ${name} in /mcp`);
+      // Refused or not: the server is up then.
+      await wire.request('tools/call', { name: tool.name, arguments: {} }).catch(() => undefined);
+    }
+  }
+  const found = measured([daemon.pid, ...survivors(marker).map(({ pid }) => pid)]);
+  await Promise.all(wires.map((wire) => wire.close()));
+  await daemon.stop();
+  return found;
+}
+
+/** PSS: what processes share is counted once. */
+function measured(pids: readonly number[]): Found {
+  const pssKb = pids.map((pid) =>
+    Number(/^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1]),
+  );
+  return { processes: pids.length, pssMb: (pssKb.reduce((sum, kb) => sum + kb, 0) * 1024) / 1e6 };
+}

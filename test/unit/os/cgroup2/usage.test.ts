@@ -1,0 +1,183 @@
+import t from 'tap';
+import { GONE, measured, type Reading } from '../../../../lib/core/usage.ts';
+import type { GroupMembers } from '../../../../lib/os/cgroup2/members.ts';
+import type { MemoryPart } from '../../../../lib/os/cgroup2/parts.ts';
+import { GroupUsage, type UsageSources } from '../../../../lib/os/cgroup2/usage.ts';
+import type { TreeReader, TreeSample } from '../../../../lib/os/procfs/tree-reader.ts';
+
+/** A group that holds what a test says, and keeps a list of what was read of it. */
+class FakeGroup {
+  pids: readonly number[] = [7];
+  cpuMs = 10;
+  memoryBytes = 100;
+  near = false;
+  fds = 20;
+  tempStands = true;
+  temp: Reading = measured(0, 'exact', 0);
+  kills = 0;
+  tmpfsStands = true;
+  readonly read: string[] = [];
+  readonly usage: GroupUsage;
+  #listed: readonly number[] = [];
+  #memoryRead = Number.NaN;
+
+  constructor() {
+    const { read } = this;
+    const members = {
+      changed: true,
+      pids: (): readonly number[] => {
+        read.push('members');
+        members.changed = this.pids !== this.#listed;
+        this.#listed = this.pids;
+        return this.pids;
+      },
+      close: () => undefined,
+    };
+    const sample = (nowMs: number): TreeSample => {
+      read.push('handles');
+      const fileHandles = measured(this.fds, 'exact', nowMs);
+      const none = measured(0, 'exact', nowMs);
+      this.temp = this.temp.kind === 'measured' ? { ...this.temp, atMs: nowMs } : this.temp;
+      return {
+        alive: this.pids.length,
+        fileHandles,
+        sockets: none,
+        tempStorage: this.temp,
+        memory: none,
+        cpuTimeMs: none,
+        tasks: none,
+      };
+    };
+    const tree = {
+      sample: (_pids: readonly number[], nowMs: number) => sample(nowMs),
+      keep: () => this.tmpfsStands,
+      tempStands: () => {
+        read.push('temp dir');
+        return this.tempStands;
+      },
+      close: () => undefined,
+    };
+    const memory: Partial<MemoryPart> = {
+      unreclaimableBytes: () => {
+        read.push('memory');
+        this.#memoryRead = this.memoryBytes;
+        return this.memoryBytes;
+      },
+      stands: () => {
+        read.push('total');
+        return !this.near && this.#memoryRead === this.memoryBytes;
+      },
+      oomKills: () => {
+        read.push('kills');
+        return this.kills;
+      },
+      close: () => undefined,
+    };
+    Object.defineProperty(memory, 'isNearLimit', { get: () => this.near });
+    const sources: UsageSources = {
+      members: members as unknown as GroupMembers,
+      tree: tree as unknown as TreeReader,
+      memory: memory as MemoryPart,
+      cpu: {
+        usageMs: () => {
+          read.push('cpu');
+          return this.cpuMs;
+        },
+        throttledMs: () => 0,
+        quotaSupport: true,
+        setQuota: () => Promise.resolve(),
+        close: () => undefined,
+      },
+      tasks: {
+        current: () => {
+          read.push('tasks');
+          return this.pids.length;
+        },
+        apply: () => Promise.reject(new Error('not part of the test')),
+        close: () => undefined,
+      },
+      stall: null,
+      tempOnTmpfs: false,
+    };
+    this.usage = new GroupUsage(sources);
+  }
+
+  /** What one sample read, and whether it said that nothing has changed. */
+  at(nowMs: number, fresh = false): readonly [string, boolean] {
+    this.read.length = 0;
+    const { still } = this.usage.sample(nowMs, fresh);
+    return [this.read.join(' '), still === true];
+  }
+}
+
+const FULL = 'cpu members handles memory tasks';
+
+/** Read once in full, and known to be idle. */
+function idle(): FakeGroup {
+  const group = new FakeGroup();
+  group.at(0);
+  return group;
+}
+
+t.test('of who has not run only the CPU time is read', async (t) => {
+  const group = new FakeGroup();
+  t.same(group.at(0), ['cpu members handles memory kills tasks', false]);
+  t.same(group.at(1_000), ['cpu', true]);
+  t.same(group.at(2_000), ['cpu', true]);
+  const sample = group.usage.sample(2_500);
+  t.match(sample, { memory: { value: 100, atMs: 2_500 }, tasks: { value: 1, atMs: 2_500 }, populated: true });
+  group.cpuMs += 0.001;
+  t.same(group.at(2_600), [FULL, false], 'a microsecond is enough');
+  t.same(group.at(2_700, true)[0], FULL, 'asked for a fresh look');
+});
+
+t.test('what others may do to it is looked at every three seconds', async (t) => {
+  const group = idle();
+  t.same(group.at(2_999), ['cpu', true]);
+  t.same(group.at(3_000), ['cpu members total temp dir', true]);
+  t.same(group.at(5_999), ['cpu', true]);
+  t.same(group.at(6_000), ['cpu members total temp dir', true]);
+});
+
+t.test('whatever they did, everything is read', async (t) => {
+  const table: readonly (readonly [string, (group: FakeGroup) => void, RegExp])[] = [
+    ['a process was put into the group', (group) => (group.pids = [7, 8]), /members members handles memory kills/],
+    ['memory was charged to it', (group) => (group.memoryBytes += 4096), /total members handles memory/],
+    ['a file was put into its temp dir', (group) => (group.tempStands = false), /temp dir members handles memory/],
+    ['it is near its limit', (group) => (group.near = true), /total members handles memory/],
+  ];
+  for (const [name, change, read] of table) {
+    const group = idle();
+    change(group);
+    const [seen, still] = group.at(3_000);
+    t.match(seen, read, name);
+    t.notOk(still, name);
+  }
+  const group = idle();
+  group.tmpfsStands = false;
+  t.same(group.at(1_000), [FULL, false], 'a tmpfs, which is looked at each time');
+});
+
+t.test('everything is read once a minute all the same', async (t) => {
+  const group = idle();
+  for (let second = 1; second < 60; second += 1) t.ok(group.at(second * 1_000)[1], `after ${second} s`);
+  t.same(group.at(60_000), [FULL, false]);
+  t.same(group.at(61_000), ['cpu', true]);
+});
+
+t.test('an old reading of the temp dir, or half of one, is not enough to be believed', async (t) => {
+  const group = new FakeGroup();
+  group.temp = measured(5, 'estimate', 0);
+  group.at(0);
+  t.same(group.at(1_000), [FULL, false]);
+  group.temp = GONE;
+  group.at(2_000);
+  t.same(group.at(3_000), ['cpu', true], 'none at all cannot change');
+});
+
+t.test('a group that is empty is read each time', async (t) => {
+  const group = new FakeGroup();
+  group.pids = [];
+  group.at(0);
+  t.same(group.at(1_000), [FULL, false]);
+});
