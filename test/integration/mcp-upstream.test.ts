@@ -117,6 +117,7 @@ t.test('a line of 100 MB: dropped and told, with bounded memory; the next answer
   const grownMib = await growthMib(async () => t.match(await one.call('long-line'), said('long-line')));
   t.match(problems, [/a line of more than 67108864 bytes was dropped/]);
   t.ok(grownMib < 200, `it took ${Math.round(grownMib)} MiB more`);
+  t.match(await one.call('long-answer'), { kind: 'error', error: { message: /more than 67108864 bytes/ } });
   t.match(await one.call('echo'), said('echo'));
 });
 

@@ -67,7 +67,7 @@ export class HttpChannel implements Channel {
     return new Promise((_, reject) => {
       const failed = (error: unknown): void => {
         this.#requests.delete(id);
-        reject(error as Error);
+        reject(error);
       };
       const onRequestStreamEnd = (): void => failed(new Error('the stream of its answer ended without one'));
       this.#post(message, { requestSignal: abort.signal, onRequestStreamEnd }).catch(failed);
