@@ -2,12 +2,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { Registry as MetricsRegistry } from 'prom-client';
+import MetricsRegistry from 'prom-client/lib/registry.js';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
 import { restartNeeded } from '../config/restart-needed.ts';
 import { ALL_SCOPES } from './api/dependencies.ts';
-import { createApi } from './api/api.ts';
+import { createFront } from './api/front.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { formatProblem, GovernorError } from '../lib/core/errors.ts';
 import { openAuditLog } from '../lib/observe/audit-log.ts';
@@ -42,6 +42,7 @@ import type { Mcp } from './mcp.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
+import { ownMemory, settleMemory } from './settle-memory.ts';
 import { chooseTempRoot } from './temp-root.ts';
 import { readOrCreateToken } from './token.ts';
 import { toolSnapshots } from './tool-snapshots.ts';
@@ -200,7 +201,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
       .catch((error: unknown) => log.error({ err: error, by }, 'the configuration is not applied; the old one stays'));
   };
 
-  const api = await createApi({
+  const api = createFront({
     governor: registry,
     contextCalls: () => mcp.calls(),
     settings: () => ({ auth: config.daemon.auth }),
@@ -260,6 +261,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   onConfigChange = () => reload('file change');
   if (changed) onConfigChange();
   selftest(report, log);
+  const memory = ownMemory();
+  if (memory !== null) root.add('memory', settleMemory(memory), ROOM_DEADLINE_MS);
   if (options.foreground) process.stdout.write(banner({ address, stateDir, config, report, json: options.json }));
   return shutdown.done;
 }

@@ -1,10 +1,10 @@
 /**
- * The REST API: one router, one table of routes, a unix socket and TCP before it.
+ * The REST API: one router, one table of routes. front.ts, with a unix socket and TCP, stands before it.
  *
  * MCP (`/mcp`) is taken before the router. A request passes: listener → guard (Host, Origin, token, scope) → body parser → schema → handler → schema of the answer.
  */
 
-import { setTimeout as delay } from 'node:timers/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import Fastify from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GovernorError } from '../../lib/core/errors.ts';
@@ -15,29 +15,30 @@ import type { EventStreams } from './event-stream.ts';
 import { judge } from './guard.ts';
 import type { Access } from './guard.ts';
 import { parseJsonBody } from './json-body.ts';
-import { createListeners } from './listeners.ts';
-import { createMcpDoor } from './mcp-door.ts';
 import type { Listeners } from './listeners.ts';
 import { describeError, PROBLEM_TYPE } from './problems.ts';
 import { methodsAt, routerPath } from './route.ts';
 import type { Route } from './route.ts';
 import { routeSchema } from './route-schema.ts';
 import { daemonRoutes } from './routes/daemon.ts';
-import { mcpRoutes, UPGRADE_PROTOCOL } from './routes/mcp.ts';
+import { mcpRoutes } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
 import { toolRoutes } from './routes/tools.ts';
+import { SAFETY_HEADERS } from './safety-headers.ts';
 
 export const BODY_LIMIT_BYTES = 1024 * 1024;
 /** Longest name in a path, decoded; what is longer is no tool's name. */
 const MAX_PARAMETER_CHARACTERS = 2048;
-const CLOSE_DEADLINE_MS = 2000;
 
-export interface Api extends Pick<Listeners, 'listenUnix' | 'listenTcp'> {
+/** What answers requests; what takes them in is beside it (front.ts). */
+export interface Router {
   /** `GET /v1/tools`, …: what the router serves, HEAD left out. */
   readonly served: readonly string[];
   openapi(): Promise<object>;
-  /** Ends event streams, lets other requests end for at most 2 s, then breaks them off. */
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Ends event streams; everything that is asked from now on is refused. */
+  refuse(): void;
   close(): Promise<void>;
 }
 
@@ -52,7 +53,7 @@ declare module 'fastify' {
   }
 }
 
-export async function createApi(dependencies: ApiDependencies): Promise<Api> {
+export async function createRouter(dependencies: ApiDependencies, listeners: Pick<Listeners, 'of'>): Promise<Router> {
   const { logger } = dependencies;
   const streams = createEventStreams(dependencies);
   const app = Fastify({
@@ -62,23 +63,12 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
     schemaController: { compilersFactory: COMPILERS },
     frameworkErrors: (error, _request, reply) => void sendProblem(reply as FastifyReply, error, logger),
   });
-  let closing = false;
-  const { mcp } = dependencies;
-  const door =
-    mcp === undefined
-      ? null
-      : createMcpDoor({ ...dependencies, mcp, listeners: (): Listeners => listeners, closing: () => closing });
-  const listeners: Listeners = createListeners(
-    (request, response) => {
-      if (door?.take(request, response) !== true) app.routing(request, response);
-    },
-    door === null ? undefined : { protocol: UPGRADE_PROTOCOL, handle: door.upgrade },
-  );
   let document: Promise<object> | null = null;
   const openapi = (): Promise<object> =>
     (document ??= import('./openapi.ts').then((generator) => generator.openApiDocument(dependencies.version, routes)));
   const routes = allRoutes(dependencies, streams, openapi);
   const served: string[] = [];
+  let refusing = false;
 
   app.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) if (one !== 'HEAD') served.push(`${one} ${url}`);
@@ -87,7 +77,7 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
   app.addHook('onRequest', async (request, reply) => {
     addSafetyHeaders(reply);
     guard(request, reply, listeners, dependencies);
-    if (closing) throw new GovernorError('shutting_down', 'The daemon is shutting down');
+    if (refusing) throw new GovernorError('shutting_down', 'The daemon is shutting down');
   });
   app.addHook('preValidation', async (request) => {
     if (request.body === undefined && request.routeOptions.config.emptyBodyAllowed === true) request.body = {};
@@ -106,20 +96,13 @@ export async function createApi(dependencies: ApiDependencies): Promise<Api> {
 
   return {
     served,
-    listenUnix: listeners.listenUnix,
-    listenTcp: listeners.listenTcp,
     openapi,
-    async close() {
-      closing = true;
+    handle: (request, response) => app.routing(request, response),
+    refuse() {
+      refusing = true;
       streams.close();
-      // Servers behind may take long to end; whoever waits for them is not the API.
-      await Promise.race([
-        mcp?.close('The daemon is shutting down'),
-        delay(CLOSE_DEADLINE_MS, undefined, { ref: false }),
-      ]);
-      await listeners.close(CLOSE_DEADLINE_MS);
-      await app.close();
     },
+    close: () => app.close(),
   };
 }
 
@@ -160,7 +143,7 @@ function register(app: FastifyInstance, route: Route): void {
 function guard(
   request: FastifyRequest,
   reply: FastifyReply,
-  listeners: Listeners,
+  listeners: Pick<Listeners, 'of'>,
   { settings, tokens }: ApiDependencies,
 ): void {
   const { host, origin, authorization } = request.headers;
@@ -210,12 +193,5 @@ function sendProblem(reply: FastifyReply, error: unknown, logger: ApiLogger): Fa
 }
 
 function addSafetyHeaders(reply: FastifyReply): void {
-  void reply.headers({
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
-    'content-security-policy':
-      "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    'cross-origin-resource-policy': 'same-origin',
-  });
+  void reply.headers(SAFETY_HEADERS);
 }

@@ -19,7 +19,7 @@ import { judge } from './guard.ts';
 import type { Verdict } from './guard.ts';
 import type { Listeners } from './listeners.ts';
 import { describeError, rawProblem } from './problems.ts';
-import { UPGRADE_PROTOCOL } from './routes/mcp.ts';
+import { UPGRADE_PROTOCOL } from './upgrade-protocol.ts';
 
 export interface McpDoor {
   /** @returns false for a request that is not for MCP, untouched */

@@ -50,7 +50,7 @@ type PressureEvents = { readonly [R in Resource]: PressureEvent };
 const TELL_EVERY_MS = 50;
 const DEFAULT_DEADLINE_MS = 5_000;
 /** Of the daemon's deadline, so that the answer is there before it. */
-const ANSWER_SHARE = 0.9;
+const ANSWER_SHARE = 0.8;
 
 export class GovernorClient {
   readonly #offer: Offer;

@@ -117,7 +117,8 @@ export class GuardedLevel {
     } catch (error) {
       // Where it is gone, the next one to read finds out.
       this.#count[error instanceof TimeoutError ? 'timeouts' : 'failures']++;
-      if (this.#writes && this.#up) this.#log.warn(`the second level of the cache takes no entries: ${textOf(error)}`);
+      if (this.#writes && this.#up && !this.#closed)
+        this.#log.warn(`the second level of the cache takes no entries: ${textOf(error)}`);
       this.#writes = false;
       if (stamp === null) void this.invalidate({ key: id.key });
     }

@@ -1,7 +1,8 @@
 /** A prom-client counter, and a histogram, with a `tool` label that can forget a tool with all its other labels. */
 
-import { Counter, Histogram } from 'prom-client';
 import type { CounterConfiguration, HistogramConfiguration } from 'prom-client';
+import Counter from 'prom-client/lib/counter.js';
+import Histogram from 'prom-client/lib/histogram.js';
 
 export class ToolCounter<Label extends string> {
   readonly #counter: Counter<Label>;

@@ -4,11 +4,15 @@
  * Nothing here reads the kernel on behalf of a tool: a scrape shows the last sample, and says of which time it is.
  */
 
-import { collectDefaultMetrics, Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import Counter from 'prom-client/lib/counter.js';
+import Gauge from 'prom-client/lib/gauge.js';
+import Histogram from 'prom-client/lib/histogram.js';
 import type { AuditRecord, Inventory } from '../core/audit-record.ts';
 import { assertNever } from '../core/result.ts';
 import { type ToolSnapshot, ToolText } from './metrics-text.ts';
 import { ToolCounter, ToolHistogram } from './metrics-counter.ts';
+import { registerProcessMetrics } from './process-metrics.ts';
 import type { Sink } from './recorder.ts';
 
 export type { ConnectionCounts, ResourceSnapshot, ToolSnapshot } from './metrics-text.ts';
@@ -224,18 +228,4 @@ function addInventory(counter: Counter<'kind'>, inventory: Inventory): void {
     if (amount > 0 && Number.isFinite(amount))
       counter.inc({ kind: INVENTORY_KINDS.has(kind) ? kind : 'other' }, amount);
   }
-}
-
-/**
- * prom-client's metrics of the daemon's own process, but for two groups. Three are gauges named `_total`, which promtool
- * rejects. And the event loop's delay histogram needs a timer every 10 ms, which alone would cost the daemon a good part
- * of its CPU aim; with the interval given here it never fires.
- */
-function registerProcessMetrics(registry: Registry): void {
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 2 ** 31 - 1 });
-  const unwanted = registry
-    .getMetricsAsArray()
-    .map(({ name }) => name)
-    .filter((name) => name.startsWith('nodejs_eventloop_lag_') || name.startsWith('nodejs_active_'));
-  for (const name of unwanted) registry.removeSingleMetric(name);
 }

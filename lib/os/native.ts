@@ -27,6 +27,8 @@ export interface NativeCalls {
   duplicateFrom(pidfd: number, fd: number): number;
   /** send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: neither waits nor changes the flags of the shared socket. @returns bytes or -errno */
   sendNow(fd: number, bytes: Uint8Array): number;
+  /** malloc_trim(3): free pages of the C heap, back to the kernel. @returns false where the C library has none (musl) */
+  trimHeap(): boolean;
 }
 
 export type Native = NativeCalls | { readonly available: false; readonly reason: string };
@@ -86,6 +88,7 @@ function bind(koffi: Koffi): NativeCalls {
   const syscall = libc.func('syscall', 'long', ['long', 'long', 'long', 'long', 'long']);
   const prlimit = libc.func('prlimit', 'int', ['int', 'int', 'void *', 'void *']);
   const send = libc.func('send', 'long', ['int', 'void *', 'size_t', 'int']);
+  const trim = functionOrNull(() => libc.func('malloc_trim', 'int', ['size_t']));
   const orErrno = (result: unknown): number => (Number(result) < 0 ? -koffi.errno() : Number(result));
   return {
     available: true,
@@ -104,7 +107,16 @@ function bind(koffi: Koffi): NativeCalls {
     signalPidfd: (pidfd, signal) => orErrno(syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0)),
     duplicateFrom: (pidfd, fd) => orErrno(syscall(SYS_PIDFD_GETFD, pidfd, fd, 0, 0)),
     sendNow: (fd, bytes) => orErrno(send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL)),
+    trimHeap: () => trim?.(0) === 1,
   };
+}
+
+function functionOrNull<T>(find: () => T): T | null {
+  try {
+    return find();
+  } catch {
+    return null;
+  }
 }
 
 function readLimit(from: Buffer, at: number): number {

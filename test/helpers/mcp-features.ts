@@ -117,7 +117,7 @@ export const FEATURES: readonly Feature[] = [
     name: 'an RPC error with code and data',
     async run(peer, way, t) {
       const error = await refused(peer.call(way.named('fail')));
-      t.equal(error.code, -32_077);
+      t.equal(error.code, 4077);
       t.match(error.message, /Refused by the probe/);
       t.same(error.data, { why: 'asked to', deep: { list: [1, 2] } });
     },

@@ -35,7 +35,7 @@ function replica(
   const said: string[] = [];
   const cache = new ResourceCache({
     secondLevel: redisLevel({ url, ...(prefix === undefined ? {} : { prefix }) }),
-    secondLevelTimeoutMs: patience(2_000),
+    secondLevelTimeoutMs: patience(10_000),
     log: { info: (message) => said.push(message), warn: (message) => said.push(message) },
     ...others,
   });
@@ -236,8 +236,10 @@ t.test('Redis', { skip, timeout: patience(120_000) }, async (t) => {
 
   t.test('there and silent: the call goes on after the time-out', async (t) => {
     const { url } = await fresh(t);
-    const one = replica(t, url, { a: 1, b: 2, c: 3 }, { secondLevelTimeoutMs: 100 });
+    const one = replica(t, url, { a: 1, b: 2, c: 3 }, { secondLevelTimeoutMs: patience(500) });
+    await one.cache.ready();
     await one.load('a');
+    await stored(one, 1);
     redis.pause();
     t.equal(await one.load('b'), 2);
     t.equal(await one.load('c'), 3);

@@ -13,6 +13,9 @@ import { patience } from '../helpers/wait-for.ts';
 const [command, ...args] = fixtureCommand('mcp-probe');
 const env = { FIXTURE_LIFE_MS: String(patience(300_000)) };
 
+// Some four hundred checks, each with its own way through two processes.
+t.setTimeout(patience(300_000));
+
 t.test('the probe by itself', async (t) => {
   for (const kind of PEER_KINDS.filter((each) => each !== 'sdk-2-modern')) {
     t.test(kind, (t) =>

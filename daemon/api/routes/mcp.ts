@@ -5,9 +5,7 @@ import { GovernorError } from '../../../lib/core/errors.ts';
 import { nameParams } from '../requests.ts';
 import { route } from '../route.ts';
 import type { Method, Route } from '../route.ts';
-
-/** What `governor connect` asks for in `Upgrade`. */
-export const UPGRADE_PROTOCOL = 'mcp-stdio';
+import { UPGRADE_PROTOCOL } from '../upgrade-protocol.ts';
 
 const MESSAGE = z
   .looseObject({ jsonrpc: z.literal('2.0') })

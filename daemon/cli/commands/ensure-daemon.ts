@@ -35,7 +35,7 @@ const FIRST_POLL_MS = 20;
 const SLOWEST_POLL_MS = 200;
 const LOG_NAME = 'daemon.log';
 /** As in daemon/bin/governor, which says why. */
-const NODE_OPTIONS = ['--max-semi-space-size=1', '--optimize-for-size', '--v8-pool-size=0'];
+const NODE_OPTIONS = ['--max-semi-space-size=1', '--optimize-for-size', '--v8-pool-size=0', '--expose-gc'];
 const START_NAME = 'daemon.start';
 /** A start takes at most the deadline, so an older start file was left by a crash. */
 const START_FILE_STALE_MS = DEADLINE_MS + 2000;

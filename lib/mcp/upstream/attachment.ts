@@ -4,7 +4,8 @@ import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
-import { failure } from '../wire/text.ts';
+import { failure, thrownAnswer } from '../wire/text.ts';
+import type { Warner } from '../wire/text.ts';
 import type { Conversation } from './conversation.ts';
 import { requestMeta } from './handshake.ts';
 import { MAKES_ASK } from './open-requests.ts';
@@ -18,7 +19,7 @@ const DONE: Answer = { kind: 'result', result: {} };
 const CLOSED: Answer = failure(RPC_CODE.invalidRequest, 'the session is closed');
 
 /** What the clients of one server share. */
-export interface Shared {
+export interface Shared extends Warner {
   readonly conversation: Conversation<Attachment>;
   readonly interests: Interests<Attachment>;
   readonly tasks: TaskOwners<Attachment>;
@@ -99,7 +100,7 @@ export class Attachment implements Session {
     try {
       await this.#shared.ready();
     } catch (error) {
-      return failure(RPC_CODE.stopped, (error as Error).message);
+      return thrownAnswer(error, this.#shared);
     }
     return this.request(request, exchange);
   }

@@ -70,7 +70,7 @@ class Multiplexer implements Upstream, Shared {
       clients: () => [...this.clients],
       respond: (id, answer) => this.conversation.respond(id, answer),
       onAmbiguous: (method) => this.#takeTurns(method),
-      warn: ({ err }, message) => options.onProblem(`${message}: ${err instanceof Error ? err.message : String(err)}`),
+      warn: (fields, message) => this.warn(fields, message),
     });
     this.#notices = {
       shared: this,
@@ -86,6 +86,10 @@ class Multiplexer implements Upstream, Shared {
 
   get description(): ServerDescription | null {
     return this.state.kind === 'ready' ? this.state.description : null;
+  }
+
+  warn({ err }: Readonly<Record<string, unknown>>, message: string): void {
+    this.#options.onProblem(`${message}: ${err instanceof Error ? err.message : String(err)}`);
   }
 
   get isOver(): boolean {

@@ -4,6 +4,7 @@ import type { NotificationBody } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
 import { metaOf } from '../wire/shape.ts';
 import type { Attachment, Shared } from './attachment.ts';
+import { busiestOf, busyClients } from './busy.ts';
 import { withToken } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
 
@@ -69,12 +70,11 @@ function toItsClient(notification: NotificationBody, { shared, onUnattributed }:
   const level = params?.['level'];
   const admitted = (owner: Attachment): boolean => !isLog || interests.admits(owner, level);
   const task = tasks.ownerOf(relatedTask(params));
-  const busy =
-    task === undefined ? [...clients].filter((each) => conversation.requests.newestOf(each) !== undefined) : [task];
+  const busy = task === undefined ? busyClients(clients, conversation.requests) : [task];
   const [first, second] = busy;
   if (first !== undefined && second === undefined) {
     if (!admitted(first)) return;
-    const open = conversation.requests.newestOf(first);
+    const open = busiestOf(first, conversation.requests);
     if (open === undefined) first.client.notify(notification);
     else open.exchange.notify(notification);
     return;

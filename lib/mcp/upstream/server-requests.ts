@@ -9,7 +9,8 @@ import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts'
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client } from '../wire/session.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
-import { MAKES_ASK } from './open-requests.ts';
+import type { Warner } from '../wire/text.ts';
+import { busiestOf, busyClients } from './busy.ts';
 import type { OpenRequests } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
 import type { TaskOwners } from './task-owners.ts';
@@ -29,15 +30,13 @@ export interface Asked {
   readonly client: Client;
 }
 
-export interface ServerRequestsOptions<Owner extends Asked> {
+export interface ServerRequestsOptions<Owner extends Asked> extends Warner {
   readonly requests: OpenRequests<Owner>;
   readonly tasks: TaskOwners<Owner>;
   /** Clients that are there, the conversation's own side not among them. */
   clients(): readonly Owner[];
   respond(id: RequestId, answer: Answer): void;
   onAmbiguous(method: string): void;
-  /** A failure of ours, of which the server hears nothing. */
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
 export class ServerRequests<Owner extends Asked> {
@@ -107,8 +106,7 @@ export class ServerRequests<Owner extends Asked> {
     const needed = CAPABILITY.get(request.method);
     if (needed !== undefined && owner.client.capabilities[needed] === undefined)
       return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
-    const { requests } = this.#options;
-    const open = requests.newestOf(owner, MAKES_ASK) ?? requests.newestOf(owner);
+    const open = busiestOf(owner, this.#options.requests);
     return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
   }
 
@@ -117,8 +115,7 @@ export class ServerRequests<Owner extends Asked> {
     const clients = this.#options.clients();
     const task = tasks.ownerOf(relatedTask(params));
     if (task !== undefined) return task;
-    const asking = clients.filter((client) => requests.newestOf(client, MAKES_ASK) !== undefined);
-    const busy = asking.length > 0 ? asking : clients.filter((client) => requests.newestOf(client) !== undefined);
+    const busy = busyClients(clients, requests);
     const candidates = busy.length > 0 ? busy : clients;
     if (candidates.length <= 1) return candidates[0] ?? null;
     // Those who share a process have equal roots.

@@ -7,7 +7,7 @@ import { GovernorClient, type PressureEvent } from '../../../lib/client/governor
 import { openPressureChannel, type PressureChannel } from '../../../lib/process/pressure-channel.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { temporaryDirectory } from '../../helpers/temp-directory.ts';
-import { waitFor } from '../../helpers/wait-for.ts';
+import { patience, waitFor } from '../../helpers/wait-for.ts';
 
 const notice = (stage: string, resource = 'memory'): string =>
   JSON.stringify({ resource, stage, usage: 96, limit: 128, ratio: 0.75 });
@@ -126,7 +126,7 @@ t.test('one that hangs is answered for before the deadline of the daemon', async
   client.registerHandle('fine', () => undefined);
   client.registerHandle('hangs', () => new Promise(() => undefined));
   await waitFor('two', () => channel.handles === 2);
-  t.same(await channel.closeHandles({ ...patient, deadlineMs: 1_000 }), {
+  t.same(await channel.closeHandles({ ...patient, deadlineMs: patience(5_000) }), {
     held: 2,
     closed: 1,
     failed: [{ name: 'hangs', reason: 'it was not closed in time' }],

@@ -273,3 +273,13 @@ t.test('what is set goes to both levels; closing closes both', async (t) => {
   t.equal(level.closed, true);
   t.equal(time.pending, 0, 'nor does it try again');
 });
+
+t.test('what is on its way when it is closed is no failure', async (t) => {
+  const { cache, level, said, load } = stand(t);
+  level.trouble = 'refuses writes';
+  await load('a');
+  await cache.close();
+  await settled();
+  t.ok(level.log.some((line) => line.startsWith('set a')));
+  t.same(said, []);
+});

@@ -182,7 +182,7 @@ t.test('closing the API ends streams properly', async (t) => {
   const served = await serve(t);
   const stream = await open(served);
   await stream.until(/: live/);
-  await served.api.close();
+  await served.front.close();
   t.equal(await stream.ended, 'ended');
   t.equal(served.governor.listeners, 0);
 });

@@ -95,11 +95,11 @@ t.test('close: idle connections end at once, a request in flight may finish, a s
     `POST /v1/tools HTTP/1.1\r\nHost: 127.0.0.1:${served.port}\r\nAuthorization: Bearer full-token-0123456789\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{`,
   );
   const ended = Promise.all([once(idle.resume(), 'close'), once(stuck.resume(), 'close')]);
-  await served.api.close();
+  await served.front.close();
   await ended;
   await t.rejects(get(served.socketPath), 'nobody listens');
   await t.rejects(stat(served.socketPath), { code: 'ENOENT' }, 'the socket file is gone');
-  await served.api.close();
+  await served.front.close();
 });
 
 interface Fixture {

@@ -5,8 +5,9 @@ import { request } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createApi } from '../../../../daemon/api/api.ts';
-import type { Api } from '../../../../daemon/api/api.ts';
+import type { Router } from '../../../../daemon/api/api.ts';
+import { createFront } from '../../../../daemon/api/front.ts';
+import type { Front } from '../../../../daemon/api/front.ts';
 import type { AccessToken, ApiDependencies, ApiSettings } from '../../../../daemon/api/dependencies.ts';
 import { ALL_SCOPES } from '../../../../daemon/api/dependencies.ts';
 import { parseLimitPatch } from '../../../../config/define.ts';
@@ -21,7 +22,8 @@ import type { FakeGovernor } from '../../../helpers/fake-governor.ts';
 export const TOKEN = 'full-token-0123456789';
 
 export interface Served {
-  readonly api: Api;
+  readonly api: Router;
+  readonly front: Front;
   readonly governor: FakeGovernor;
   readonly port: number;
   readonly socketPath: string;
@@ -43,14 +45,23 @@ export interface Overrides extends Partial<ApiDependencies> {
   readonly moreTokens?: readonly AccessToken[];
 }
 
-/** The API is closed and its folder removed when the test ends. The folder is not tap's: a socket path has 107 bytes. */
 /** What the contexts of the fake have asked for. */
 export const CALLS = { calls: 2, failures: 1, durationMs: 12.5, cpuTimeMs: 3, sharedCpuTimeMs: 1, unmeasured: 0 };
 
+/** As `serveUnloaded`, with the router loaded. */
 export async function serve(
   t: { teardown(handler: () => Promise<void>): void },
   overrides: Overrides = {},
 ): Promise<Served> {
+  const served = await serveUnloaded(t, overrides);
+  return { ...served, api: await served.front.router() };
+}
+
+/** The API is closed and its folder removed when the test ends. The folder is not tap's: a socket path has 107 bytes. */
+export async function serveUnloaded(
+  t: { teardown(handler: () => Promise<void>): void },
+  overrides: Overrides = {},
+): Promise<Omit<Served, 'api'>> {
   const folder = await mkdtemp(join(tmpdir(), 'governor-test-'));
   const governor = createFakeGovernor([fakeDefinition('echo'), fakeDefinition('naïve tool')]);
   const stops: { readonly stopTools: boolean }[] = [];
@@ -67,7 +78,7 @@ export async function serve(
     ...rest
   } = overrides;
 
-  const api = await createApi({
+  const front = createFront({
     governor,
     contextCalls: () => [
       { context: 'chat', ...CALLS },
@@ -104,13 +115,13 @@ export async function serve(
     ...rest,
   });
   t.teardown(async () => {
-    await api.close();
+    await front.close();
     await rm(folder, { recursive: true });
   });
   const socketPath = join(folder, 'governor.sock');
-  await api.listenUnix(socketPath);
-  const { port } = await api.listenTcp({ host: '127.0.0.1', port: 0 });
-  return { api, governor, port, socketPath, stops, logged };
+  await front.listenUnix(socketPath);
+  const { port } = await front.listenTcp({ host: '127.0.0.1', port: 0 });
+  return { front, governor, port, socketPath, stops, logged };
 }
 
 /** MCP over a fake gateway, whose one tool is `fake`. */
@@ -128,11 +139,11 @@ export interface Ask {
   readonly token?: string | null;
 }
 
-export function overTcp(served: Served, path: string, ask: Ask = {}): Promise<Answer> {
+export function overTcp(served: Pick<Served, 'port'>, path: string, ask: Ask = {}): Promise<Answer> {
   return send({ host: '127.0.0.1', port: served.port }, path, ask.token === undefined ? TOKEN : ask.token, ask);
 }
 
-export function overUnix(served: Served, path: string, ask: Ask = {}): Promise<Answer> {
+export function overUnix(served: Pick<Served, 'socketPath'>, path: string, ask: Ask = {}): Promise<Answer> {
   return send({ socketPath: served.socketPath }, path, ask.token ?? null, ask);
 }
 

@@ -204,12 +204,12 @@ t.test('events that were kept, then the end', async (t) => {
 });
 
 t.test('events as they happen', async (t) => {
-  const { cli, governor: fake, api } = await daemon(t);
+  const { cli, governor: fake, front } = await daemon(t);
   fake.emit('first');
   const following = cli(['events', '--follow']);
   while (fake.listeners === 0) await new Promise((resolve) => setImmediate(resolve));
   fake.emit('second');
-  await api.close();
+  await front.close();
   const { code, out, err } = await following;
   t.match(out, /first\n.*second\n$/);
   t.match({ code, err }, { code: 1, err: 'governor: the daemon ended the event stream\n' });
@@ -225,7 +225,7 @@ t.test('events until the reader is gone', async (t) => {
 });
 
 t.test('daemon stop', async (t) => {
-  const served = await daemon(t, { stop: ({ stopTools }) => void (asked.push(stopTools), served.api.close()) });
+  const served = await daemon(t, { stop: ({ stopTools }) => void (asked.push(stopTools), served.front.close()) });
   const asked: boolean[] = [];
   t.match(await served.cli(['daemon', 'stop', '--all']), {
     code: 0,

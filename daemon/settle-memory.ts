@@ -1,0 +1,63 @@
+/**
+ * Gives memory back once the daemon is calm. V8 collects when something is allocated: after a burst of launches or
+ * requests a daemon whose tools only sleep allocates next to nothing, and would keep the burst's garbage for days.
+ */
+
+import { getHeapSpaceStatistics } from 'node:v8';
+import { native } from '../lib/os/native.ts';
+
+export interface SettleOptions {
+  /** Bytes in use that are not young: what a burst leaves behind. */
+  usedBytes(): number;
+  /** A full collection; some 50 ms in which nothing else happens. */
+  collect(): void;
+  /** The allocator's own free pages, back to the kernel. */
+  trim(): void;
+}
+
+const EVERY_MS = 10_000;
+/** Worth a collection: more than this, and more than this share, since the last one. */
+const GROWN_BYTES = 1_000_000;
+const GROWN_SHARE = 0.05;
+/** Calm: less than this in a period. */
+const CALM_BYTES = 200_000;
+
+/** Looks every ten seconds. @returns what stops it */
+export function settleMemory(options: SettleOptions): () => void {
+  let settledBytes = 0;
+  let beforeBytes = options.usedBytes();
+  const look = (): void => {
+    const usedBytes = options.usedBytes();
+    const isCalm = Math.abs(usedBytes - beforeBytes) < CALM_BYTES;
+    beforeBytes = usedBytes;
+    const grownBytes = usedBytes - settledBytes;
+    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE) return;
+    options.collect();
+    options.trim();
+    settledBytes = options.usedBytes();
+    beforeBytes = settledBytes;
+  };
+  const wait = (): NodeJS.Timeout =>
+    setTimeout(() => {
+      timer = wait();
+      look();
+    }, EVERY_MS).unref();
+  let timer = wait();
+  return () => clearTimeout(timer);
+}
+
+/** The process itself, or null where it was started without `--expose-gc`. */
+export function ownMemory(): SettleOptions | null {
+  const collect = globalThis.gc;
+  if (collect === undefined) return null;
+  const calls = native();
+  return {
+    usedBytes: () => getHeapSpaceStatistics().reduce((sum, space) => sum + oldBytes(space), 0),
+    collect: () => void collect(),
+    trim: () => void (calls.available && calls.trimHeap()),
+  };
+}
+
+function oldBytes({ space_name, space_used_size }: ReturnType<typeof getHeapSpaceStatistics>[number]): number {
+  return space_name.startsWith('new_') ? 0 : space_used_size;
+}
