@@ -6,9 +6,8 @@
 import { SdkHttpError, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import type { StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
-import type { Message, RpcError } from '../wire/message.ts';
-import { RPC_CODE } from '../wire/protocol.ts';
-import { isFields, readMessage } from '../wire/shape.ts';
+import type { Message } from '../wire/message.ts';
+import { readMessage } from '../wire/shape.ts';
 import type { Channel, ChannelListener } from './upstream.ts';
 
 export interface HttpTarget {
@@ -64,16 +63,15 @@ export class HttpChannel implements Channel {
     if (id === null) return this.#post(message);
     const abort = new AbortController();
     this.#requests.set(id, abort);
-    return new Promise((resolve, reject) => {
-      const unanswered = (): void => reject(new Error('the stream of its answer ended without one'));
-      this.#post(message, { requestSignal: abort.signal, onRequestStreamEnd: unanswered }).then(resolve, reject);
-    }).catch((error: unknown) => {
-      this.#requests.delete(id);
-      // A refusal is an answer: of a server of the other era to the first question, for one.
-      const refusal = this.#closed ? null : refusalOf(error);
-      if (refusal === null) throw error;
-      this.#listener?.onMessage({ kind: 'answer', id, answer: { kind: 'error', error: refusal } });
-    }) as Promise<void>;
+    // A stream may end without the answer long after the request was taken.
+    return new Promise((_, reject) => {
+      const failed = (error: unknown): void => {
+        this.#requests.delete(id);
+        reject(error);
+      };
+      const onRequestStreamEnd = (): void => failed(new Error('the stream of its answer ended without one'));
+      this.#post(message, { requestSignal: abort.signal, onRequestStreamEnd }).catch(failed);
+    });
   }
 
   async #post(message: Message, options?: SendOptions): Promise<void> {
@@ -150,18 +148,4 @@ function addressOf(url: string): URL {
   if (address.protocol !== 'http:' && address.protocol !== 'https:')
     throw new GovernorError('invalid_config', `${address.protocol} is not spoken here; write https://HOST/PATH`);
   return address;
-}
-
-/** What a status of 400 to 499 says: the JSON-RPC error in its body, or only its number. Null: it is something else that failed. */
-function refusalOf(error: unknown): RpcError | null {
-  if (!(error instanceof SdkHttpError) || error.status < 400 || error.status > 499) return null;
-  const told = { code: RPC_CODE.internalError, message: `the server answered with HTTP ${error.status}` };
-  try {
-    const body: unknown = JSON.parse(String(error.data['text']));
-    const found = isFields(body) ? body['error'] : undefined;
-    if (!isFields(found) || typeof found['code'] !== 'number' || typeof found['message'] !== 'string') return told;
-    return { code: found['code'], message: found['message'], ...('data' in found ? { data: found['data'] } : {}) };
-  } catch {
-    return told;
-  }
 }

@@ -118,7 +118,7 @@ t.test('the daemon goes away: said on stderr, 125', async (t) => {
   const { child, ended, out, err } = start(t, ['echo'], env);
   child.stdin.write(`${JSON.stringify(INITIALIZE)}\n${JSON.stringify(call(1, 'wait'))}\n`);
   await waitFor('the request', () => gateway.sessions[0]?.open === 1);
-  await served.api.close();
+  await served.front.close();
   t.equal(await ended, 125);
   t.equal(err(), 'governor: the daemon ended the connection to "echo"\n');
   t.match(
