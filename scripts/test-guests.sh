@@ -66,8 +66,9 @@ case ,$MODES, in
   *,cgroup1,*) ;;
   *) GOVERNOR_TEST_BACKENDS=${GOVERNOR_TEST_BACKENDS:-cgroup2,cgroup2-scope} ;;
 esac
-VM_FILE_TIMEOUT=${VM_FILE_TIMEOUT:-600}
-VM_TIMEOUT=${VM_TIMEOUT:-2400}
+# Ends what hangs: on a machine that is busy with something else a file takes three times as long.
+VM_FILE_TIMEOUT=${VM_FILE_TIMEOUT:-1200}
+VM_TIMEOUT=${VM_TIMEOUT:-3600}
 VM_PARALLEL=${VM_PARALLEL-1}
 export VM_FILE_TIMEOUT VM_TIMEOUT VM_PARALLEL GOVERNOR_TEST_BACKENDS="${GOVERNOR_TEST_BACKENDS:-}" VM_WORKDIR="$WORKDIR"
 count=$#

@@ -188,7 +188,7 @@ t.test('what a killed daemon has left goes with the next daemon of whichever sta
   await second.stop();
   t.same(groups(), made);
   t.ok(isAlive(tool.identity));
-  killIdentity(tool.identity);
+  await killSurvivors(tool.marker);
   t.same((await survivorsAfter(tool.marker, 5000)).map(formatSurvivor), []);
   await startDaemon(t, { config: CONFIG });
   t.same(groups(), [], 'nobody is in them, and their daemon is proven dead');

@@ -22,10 +22,12 @@ export interface FakeOffer {
   era: 'legacy' | 'modern';
   /** Null: the usual answer. */
   behaviour: Behaviour | null;
+  /** Thrown by its handshake. */
+  refusal: (request: ConnectRequest) => Error | null;
 }
 
 export function offer(): FakeOffer {
-  return { tools: ['one'], capabilities: { tools: {} }, era: 'legacy', behaviour: null };
+  return { tools: ['one'], capabilities: { tools: {} }, era: 'legacy', behaviour: null, refusal: () => null };
 }
 
 export class FakeUpstream implements Upstream {

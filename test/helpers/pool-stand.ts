@@ -57,6 +57,8 @@ export function poolStand(t: TestScope, options: PoolStandOptions = {}): PoolSta
     tools: serveRegistry(scene.registry),
     async connector(request) {
       await scene.points.pass('connect');
+      const refusal = given.refusal(request);
+      if (refusal !== null) throw refusal;
       const upstream = new FakeUpstream(request, given);
       servers.push(upstream);
       return {

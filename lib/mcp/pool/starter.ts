@@ -1,5 +1,6 @@
 /** How a client gets a process of its tool: a spare one that fits is taken over, else one is started. */
 
+import { GovernorError } from '../../core/errors.ts';
 import type { ToolDefinition } from '../../supervisor/governor.ts';
 import type { ServedRun, ServedTool } from '../../supervisor/served.ts';
 import type { Log } from '../../supervisor/ports.ts';
@@ -51,11 +52,18 @@ export class ProcessStarter {
 
   /** @param isSpare whoever fits may take it over @throws GovernorError when it cannot be started */
   async start(identity: Identity, context: string | null, isSpare: boolean): Promise<ServerProcess> {
-    const { tool } = this.#options.current();
-    const run = await patiently(
-      () => tool.start({ context, connect: (process, settings) => this.#connect(process, settings, identity) }),
-      () => this.#options.monotonicMs(),
-    );
+    const { tool, memory } = this.#options.current();
+    const isKnown = memory.era !== null;
+    const begin = (): Promise<ServedRun> =>
+      patiently(
+        () => tool.start({ context, connect: (process, settings) => this.#connect(process, settings, identity) }),
+        () => this.#options.monotonicMs(),
+      );
+    const run = await begin().catch((error: unknown) => {
+      // It was asked for its era and went; now it is believed to be known.
+      if (isKnown || memory.era === null) throw error;
+      return begin();
+    });
     return this.#enter(run, isSpare);
   }
 
@@ -123,6 +131,10 @@ export class ProcessStarter {
       const { state } = connection.upstream;
       if (state.kind === 'ready') memory.era = state.description.era;
       return connection;
+    } catch (error) {
+      // Some legacy servers exit when they are asked what they do not know. The next start does not ask.
+      if (error instanceof GovernorError && error.data['probe'] !== undefined) memory.era ??= 'legacy';
+      throw error;
     } finally {
       this.#connecting--;
     }

@@ -16,6 +16,8 @@ const DISCOVER_PATIENCE_MS = 2_000;
 /** Older ones that are still to be met; a date is a version. */
 const VERSION = /^\d{4}-\d{2}-\d{2}$/;
 const OLDEST = '2024-10-07';
+/** What a server of the modern era alone says to `initialize`. */
+const REFUSES_INITIALIZE: ReadonlySet<number> = new Set([RPC_CODE.unsupportedVersion, RPC_CODE.methodNotFound]);
 const NO_CAPABILITIES = 'it tells no capabilities';
 
 export interface HandshakeOptions {
@@ -47,7 +49,7 @@ async function begin(options: HandshakeOptions, signal: AbortSignal): Promise<Se
   if (options.era === 'legacy') {
     const asked = await askInitialize(options, signal);
     // A newer version of it may speak the modern era alone.
-    const isModern = asked.kind === 'error' && asked.error.code === RPC_CODE.unsupportedVersion;
+    const isModern = asked.kind === 'error' && REFUSES_INITIALIZE.has(asked.error.code);
     if (!isModern) return initialized(options, asked, signal);
   }
   const discovery = discover(options, signal);
@@ -62,7 +64,7 @@ async function begin(options: HandshakeOptions, signal: AbortSignal): Promise<Se
     if (late.kind === 'modern') return settled(options, late.description);
     if (late.kind === 'gone') throw gone(options, late.reason);
     // A modern server refuses the one and is about to answer the other.
-    if (late.kind === 'error' && late.error.code === RPC_CODE.unsupportedVersion) {
+    if (late.kind === 'error' && REFUSES_INITIALIZE.has(late.error.code)) {
       const last = await discovery;
       if (last.kind === 'modern') return settled(options, last.description);
     }

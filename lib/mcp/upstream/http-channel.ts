@@ -63,13 +63,15 @@ export class HttpChannel implements Channel {
     if (id === null) return this.#post(message);
     const abort = new AbortController();
     this.#requests.set(id, abort);
-    return new Promise((resolve, reject) => {
-      const unanswered = (): void => reject(new Error('the stream of its answer ended without one'));
-      this.#post(message, { requestSignal: abort.signal, onRequestStreamEnd: unanswered }).then(resolve, reject);
-    }).catch((error: unknown) => {
-      this.#requests.delete(id);
-      throw error;
-    }) as Promise<void>;
+    // A stream may end without the answer long after the request was taken.
+    return new Promise((_, reject) => {
+      const failed = (error: unknown): void => {
+        this.#requests.delete(id);
+        reject(error);
+      };
+      const onRequestStreamEnd = (): void => failed(new Error('the stream of its answer ended without one'));
+      this.#post(message, { requestSignal: abort.signal, onRequestStreamEnd }).catch(failed);
+    });
   }
 
   async #post(message: Message, options?: SendOptions): Promise<void> {

@@ -4,7 +4,9 @@ import type { Readable, Writable } from 'node:stream';
 import { GovernorError } from '../../core/errors.ts';
 import { LineReader } from '../wire/line-reader.ts';
 import type { Message } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
 import { readMessage } from '../wire/shape.ts';
+import { failure } from '../wire/text.ts';
 import type { Channel, ChannelListener } from './upstream.ts';
 
 /** A line longer than this is no message. The reader's memory is bounded by it. */
@@ -12,6 +14,10 @@ const MAX_LINE_BYTES = 64 * 1024 * 1024;
 /** Without its input there is no conversation; what it has printed by then is still read. */
 const INPUT_GONE_MS = 1_000;
 const BRACE = 0x7b;
+/** Envelopes as servers write them: the id comes first, or last (then the result does not). */
+const ANSWER_BEGINS = /^\s*\{\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d+)\s*,\s*"(?:result|error)"\s*:/;
+const RESULT_BEGINS = /^\s*\{\s*"(?:result|error)"\s*:/;
+const ANSWER_ENDS = /,\s*"jsonrpc"\s*:\s*"2\.0"\s*,\s*"id"\s*:\s*(\d+)\s*\}\s*$/;
 
 export interface ToolStdio {
   readonly stdin: Writable;
@@ -28,6 +34,7 @@ export class StdioChannel implements Channel {
     maxLineBytes: MAX_LINE_BYTES,
     onLine: (line) => this.#read(line),
     onTooLong: () => this.#listener?.onProblem(`a line of more than ${MAX_LINE_BYTES} bytes was dropped`),
+    onDropped: (head, tail) => this.#dropped(head, tail),
   });
 
   constructor(stdio: ToolStdio) {
@@ -79,6 +86,14 @@ export class StdioChannel implements Channel {
     // What the tool still prints is read and dropped, so that it never blocks on a full pipe.
     this.#stdio.stdout.resume();
     this.#listener?.onClose(reason);
+  }
+
+  /** Whoever waits for the answer that was dropped is told, where it says whose it was. */
+  #dropped(head: string, tail: string): void {
+    const id = ANSWER_BEGINS.exec(head)?.[1] ?? (RESULT_BEGINS.test(head) ? ANSWER_ENDS.exec(tail)?.[1] : undefined);
+    if (id === undefined || this.#closed) return;
+    const answer = failure(RPC_CODE.internalError, `the answer has more than ${MAX_LINE_BYTES} bytes and was dropped`);
+    this.#listener?.onMessage({ kind: 'answer', id: Number(id), answer });
   }
 
   #read(line: string): void {

@@ -13,7 +13,10 @@ export interface Channel {
   readonly kind: 'stdio' | 'http';
   /** Called once, before anything is sent. */
   start(listener: ChannelListener): Promise<void>;
-  /** Nothing: taken. A promise: resolves when it was handed over, rejects when it could not be. @throws when the channel is closed */
+  /**
+   * Nothing: taken. A promise: rejects when it could not be handed over, or when no answer to it can come any more.
+   * @throws when the channel is closed
+   */
   send(message: Message): Promise<void> | undefined;
   /** HTTP: the stream of a request is closed, which in the modern era is its cancellation. Absent: `cancelled` is sent. */
   abort?(id: number, cancelled: Message): void;

@@ -8,7 +8,12 @@ export interface LineReaderOptions {
   onLine(line: string): void;
   /** A line is longer than the bound: it is dropped up to its end, what follows is read. Told once a line. */
   onTooLong(): void;
+  /** The end of such a line was reached; its first and its last bytes. */
+  onDropped?(head: string, tail: string): void;
 }
+
+/** As much of a dropped line as tells what it was. */
+const ENDS_BYTES = 256;
 
 export class LineReader {
   readonly #options: LineReaderOptions;
@@ -16,6 +21,8 @@ export class LineReader {
   #chunks: Buffer[] = [];
   #heldBytes = 0;
   #dropping = false;
+  #head = '';
+  #tail: Buffer = Buffer.alloc(0);
 
   constructor(options: LineReaderOptions) {
     this.#options = options;
@@ -36,13 +43,18 @@ export class LineReader {
     this.#chunks = [];
     this.#heldBytes = 0;
     this.#dropping = false;
+    this.#head = '';
+    this.#tail = Buffer.alloc(0);
   }
 
   #hold(part: Buffer): void {
-    if (this.#dropping) return;
+    if (this.#dropping) return this.#keepTail(part);
     if (this.#heldBytes + part.length > this.#options.maxLineBytes) {
+      const head = headOf([...this.#chunks, part]);
       this.clear();
       this.#dropping = true;
+      this.#head = head;
+      this.#keepTail(part);
       this.#options.onTooLong();
       return;
     }
@@ -50,11 +62,25 @@ export class LineReader {
     this.#heldBytes += part.length;
   }
 
+  #keepTail(part: Buffer): void {
+    // Copies: a view would keep its whole chunk.
+    this.#tail = Buffer.from(Buffer.concat([this.#tail, part.subarray(-ENDS_BYTES)]).subarray(-ENDS_BYTES));
+  }
+
   #complete(): void {
     const chunks = this.#chunks;
-    const dropped = this.#dropping;
+    const [dropped, head, tail] = [this.#dropping, this.#head, this.#tail];
     this.clear();
-    if (!dropped)
-      this.#options.onLine(chunks.length === 1 ? String(chunks[0]) : Buffer.concat(chunks).toString('utf8'));
+    if (dropped) this.#options.onDropped?.(head, tail.toString('latin1'));
+    else this.#options.onLine(chunks.length === 1 ? String(chunks[0]) : Buffer.concat(chunks).toString('utf8'));
   }
+}
+
+function headOf(chunks: readonly Buffer[]): string {
+  let head = '';
+  for (const chunk of chunks) {
+    if (head.length >= ENDS_BYTES) break;
+    head += chunk.toString('latin1', 0, ENDS_BYTES - head.length);
+  }
+  return head;
 }

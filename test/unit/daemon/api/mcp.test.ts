@@ -158,7 +158,7 @@ t.test('the upgrade: guarded like everything else', async (t) => {
   t.equal(plain.status, 426);
   t.equal(plain.headers.upgrade, 'mcp-stdio');
   t.equal(plain.json['code'], 'upgrade_required');
-  await served.api.close();
+  await served.front.close();
   await overToken.ended;
   await line.ended;
   t.equal(gateway.sessions[0]?.closed, 'The daemon is shutting down');

@@ -236,7 +236,7 @@ t.test('daemon stop', async (t) => {
 });
 
 t.test('daemon stop waits for the end of the process: with its socket closed it still cleans up', async (t) => {
-  const served = await daemon(t, { stop: () => void served.api.close() });
+  const served = await daemon(t, { stop: () => void served.front.close() });
   const process = spawn('sleep', ['60'], { stdio: 'ignore' });
   t.teardown(() => void process.kill('SIGKILL'));
   const ended = once(process, 'exit').then(() => 'the daemon ended');

@@ -118,12 +118,12 @@ t.test('the daemon goes away: said on stderr, 125', async (t) => {
   const { child, ended, out, err } = start(t, ['echo'], env);
   child.stdin.write(`${JSON.stringify(INITIALIZE)}\n${JSON.stringify(call(1, 'wait'))}\n`);
   await waitFor('the request', () => gateway.sessions[0]?.open === 1);
-  await served.api.close();
+  await served.front.close();
   t.equal(await ended, 125);
   t.equal(err(), 'governor: the daemon ended the connection to "echo"\n');
   t.match(
     out(),
-    /"id":1,"error":\{"code":-32051,"message":"The daemon is shutting down"\}/,
+    /"id":1,"error":\{"code":-31051,"message":"The daemon is shutting down"\}/,
     'the open request is answered',
   );
 });

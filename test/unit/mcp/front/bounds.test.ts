@@ -143,14 +143,14 @@ t.test('bounds of one client', async (t) => {
   const { client } = server.gateway.sessions[0]!;
   const waiting = [session.ask(call(1, 'wait')), session.ask(call(2, 'wait'))];
   await waitFor('the requests', () => server.gateway.sessions[0]?.open === 2);
-  t.match((await session.ask(call(3, 'echo'))).json, { id: 3, error: { code: -32_050, data: { retryAfterMs: 1000 } } });
+  t.match((await session.ask(call(3, 'echo'))).json, { id: 3, error: { code: -31_050, data: { retryAfterMs: 1000 } } });
   t.match((await session.ask({ jsonrpc: '2.0', id: 4, method: 'ping' })).json, { id: 4, result: {} });
   server.gateway.release();
   await Promise.all(waiting);
   t.match((await session.ask(call(3, 'echo'))).json, { id: 3, result: {} });
   const back = new AbortController();
   const asks = [1, 2, 3].map(() => client.ask({ method: 'roots/list' }, back.signal));
-  t.match(await asks[2], { kind: 'error', error: { code: -32_050 } });
+  t.match(await asks[2], { kind: 'error', error: { code: -31_050 } });
   back.abort();
   t.match(await asks[0], { kind: 'error' });
   for (let count = 0; count < 300; count += 1) client.notify({ method: 'notifications/x', params: { count } });
@@ -162,7 +162,7 @@ t.test('bounds of one client', async (t) => {
   const held = open(server, modern(1, 'tools/call', { name: 'wait' }));
   const second = open(server, modern(2, 'tools/call', { name: 'wait' }));
   await waitFor('the requests', () => server.gateway.sessions[1]?.open === 2);
-  t.match((await ask(server, modern(3, 'tools/list'))).json, { id: 3, error: { code: -32_050 } });
+  t.match((await ask(server, modern(3, 'tools/list'))).json, { id: 3, error: { code: -31_050 } });
   server.gateway.release();
   await Promise.all([held, second]);
 });
@@ -229,7 +229,7 @@ t.test('large messages, many at once: not all are taken in', async (t) => {
   await waitFor('two halves', () => server.front.counts.bodyBytes === 3_800_000);
   const refused = await session.ask(large);
   t.equal(refused.status, 503);
-  t.match(refused.json, { error: { code: -32_050, data: { retryAfterMs: 1000 } } });
+  t.match(refused.json, { error: { code: -31_050, data: { retryAfterMs: 1000 } } });
   for (const outgoing of stuck) outgoing.destroy();
   await waitFor('their bytes to be free', () => server.front.counts.bodyBytes === 0);
   t.equal((await session.ask(large)).status, 200);

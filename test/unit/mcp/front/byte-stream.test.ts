@@ -180,7 +180,7 @@ t.test('the client ends its side: what is open may still be answered, then the s
   second.socket.end();
   await second.ended;
   t.equal(server.gateway.sessions[1]?.closed, 'The client ended its side');
-  t.match(await second.answer(1), { error: { code: -32_051, message: 'The client ended its side' } });
+  t.match(await second.answer(1), { error: { code: -31_051, message: 'The client ended its side' } });
   t.equal(server.front.counts.byteStreams, 0);
 });
 
@@ -216,11 +216,11 @@ t.test('a tool that is not there; too many clients; the front closes', async (t)
   t.match(await lost.answer(0), { error: { code: -32_602, message: 'There is no tool "nobody"' } });
   const refused = await dial(t, server);
   refused.send(INITIALIZE);
-  t.match(await refused.answer(0), { error: { code: -32_050, message: /1 clients are connected/ } });
+  t.match(await refused.answer(0), { error: { code: -31_050, message: /1 clients are connected/ } });
   await refused.ended;
   await server.front.close('The daemon is shutting down');
   await lost.ended;
   const late = await dial(t, server);
   late.send(INITIALIZE);
-  t.match(await late.answer(0), { error: { code: -32_050, message: 'The daemon is shutting down' } });
+  t.match(await late.answer(0), { error: { code: -31_050, message: 'The daemon is shutting down' } });
 });

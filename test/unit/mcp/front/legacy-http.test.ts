@@ -288,7 +288,7 @@ t.test('sessions: ended by DELETE; of another identity, another path, or guessed
   const waiting = session.ask(call(1, 'wait'));
   await waitFor('the request', () => server.gateway.sessions[0]?.open === 1);
   t.equal((await ask(server, { path: '/fake', method: 'DELETE', headers })).status, 204);
-  t.match((await waiting).json, { id: 1, error: { code: -32_051, message: 'The client ended its session' } });
+  t.match((await waiting).json, { id: 1, error: { code: -31_051, message: 'The client ended its session' } });
   t.equal(server.gateway.sessions[0]?.closed, 'The client ended its session');
   t.equal((await session.ask(LIST)).status, 404);
   t.equal((await ask(server, { path: '/fake', method: 'DELETE', headers })).status, 404);
@@ -386,7 +386,7 @@ t.test('a session that is idle ends; an open stream or request keeps it', async 
   const full = await ask(server, { body: INITIALIZE });
   t.equal(full.status, 503);
   t.ok(full.headers['retry-after']);
-  t.match(full.json, { id: 0, error: { code: -32_050, data: { retryAfterMs: 10_000 } } });
+  t.match(full.json, { id: 0, error: { code: -31_050, data: { retryAfterMs: 10_000 } } });
   await waitFor('the idle one to end', () => server.gateway.sessions[0]?.closed);
   t.equal(server.gateway.sessions[0]?.closed, 'The session was idle');
   t.equal((await idle.ask(LIST)).status, 404);
@@ -429,7 +429,7 @@ t.test('the front closes: requests get the reason, streams end, nothing new is s
   const waiting = session.ask(call(1, 'wait'));
   await waitFor('the request', () => server.gateway.sessions[0]?.open === 1);
   await server.front.close('The daemon is shutting down');
-  t.match((await waiting).json, { id: 1, error: { code: -32_051, message: 'The daemon is shutting down' } });
+  t.match((await waiting).json, { id: 1, error: { code: -31_051, message: 'The daemon is shutting down' } });
   await live.ended;
   t.equal((await session.ask(LIST)).status, 503);
   t.strictSame(server.front.counts, { sessions: 0, modernClients: 0, byteStreams: 0, replayBytes: 0, bodyBytes: 0 });

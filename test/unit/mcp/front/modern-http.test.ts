@@ -354,7 +354,7 @@ t.test('a modern client that waits for nothing makes room; else nobody is taken'
   t.equal(server.gateway.sessions[0]?.closed, 'Its place was needed');
   const refused = await ask(server, modern(2, 'tools/list'));
   t.equal(refused.status, 503);
-  t.match(refused.json, { id: 2, error: { code: -32_050, data: { retryAfterMs: 10_000 } } });
+  t.match(refused.json, { id: 2, error: { code: -31_050, data: { retryAfterMs: 10_000 } } });
   server.gateway.release();
   await (
     await live

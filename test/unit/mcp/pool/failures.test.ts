@@ -328,3 +328,36 @@ t.test(
     t.match(await scene.call(session), { kind: 'result' });
   },
 );
+
+t.test('a server that goes when it is asked for its era is started again without the question', async (t) => {
+  const scene = poolStand(t);
+  const eras: unknown[] = [];
+  scene.offer.refusal = ({ era }) => {
+    eras.push(era);
+    if (era !== null) return null;
+    return new GovernorError('launch_failed', 'the MCP handshake failed: it has gone', {
+      data: { probe: 'server/discover' },
+    });
+  };
+  scene.served('tool', { recovery: RESTART });
+  const answer = scene.call(scene.open(scene.client('a')));
+  await scene.time.pass(5_000);
+  t.match(await answer, { kind: 'result' });
+  t.same(eras, [null, 'legacy']);
+  t.match(await scene.call(scene.open(scene.client('b'))), { kind: 'result' });
+  t.same(eras, [null, 'legacy', 'legacy'], 'and is never asked again');
+});
+
+t.test('a server that fails otherwise is not started twice for one request', async (t) => {
+  const scene = poolStand(t);
+  let starts = 0;
+  scene.offer.refusal = () => {
+    starts++;
+    return new GovernorError('launch_failed', 'the MCP handshake failed: no licence');
+  };
+  scene.served('tool', { recovery: RESTART });
+  const answer = scene.call(scene.open(scene.client('a')));
+  await scene.time.pass(5_000);
+  t.match(await answer, { kind: 'error', error: { message: /no licence/ } });
+  t.equal(starts, 1);
+});

@@ -84,6 +84,29 @@ t.test('a line that is too long is dropped and told; what follows is heard', asy
   t.equal(stdout.readableLength, 0);
 });
 
+t.test('who waits for an answer that is too long is told, where it says whose it was', async (t) => {
+  const cases: readonly (readonly [head: string, tail: string, id: number | null])[] = [
+    ['{"jsonrpc":"2.0","id":12,"result":{"text":"', '"}}', 12],
+    ['{"jsonrpc": "2.0", "id": 13, "error": {"code": 1, "message": "', '"}}', 13],
+    ['{"result":{"text":"', '"},"jsonrpc":"2.0","id":14}', 14],
+    ['{"method":"sampling/createMessage","params":{"text":"', '"},"jsonrpc":"2.0","id":15}', null],
+    ['{"jsonrpc":"2.0","id":16,"method":"ping","params":{"text":"', '"}}', null],
+    ['{"result":{"text":"', '","jsonrpc":"2.0","id":17}}', null],
+    ['not JSON', '"jsonrpc":"2.0","id":18}', null],
+  ];
+  const { heard, say, problems } = await opened();
+  const chunk = Buffer.alloc(33 * 1024 * 1024, 'x');
+  for (const [head, tail, id] of cases) {
+    heard.length = 0;
+    // In pieces: both ends may be cut.
+    await say(head.slice(0, 5), head.slice(5), chunk, chunk, tail.slice(0, 3), `${tail.slice(3)}\n${ping(1)}`);
+    t.match(heard.at(-1), { kind: 'request', id: 1 });
+    if (id === null) t.equal(heard.length, 1, `${head}…${tail}`);
+    else t.match(heard[0], { kind: 'answer', id, answer: { kind: 'error', error: { message: /67108864 bytes/ } } });
+  }
+  t.equal(problems.length, cases.length);
+});
+
 t.test('a long message in small pieces', async (t) => {
   const { heard, problems, stdout } = await opened();
   const text = 'y'.repeat(32 * 1024 * 1024);
