@@ -17,8 +17,8 @@ import { patience, pause, waitFor } from '../helpers/wait-for.ts';
  */
 const LIMIT_PERCENT = patience(1) > 1 ? 20 : 10;
 /**
- * The room from warning to throttle: of a full window of 10 s a tenth of the limit. One hold-up of an emulated core is
- * longer than that of 20 %, and than what a window of 2 s has of any.
+ * Between warning and throttle lie 10 % of the limit. Of 20 % that is 40 ms in a window of 2 s, and 200 ms in a full one of
+ * 10 s: an emulated core is held up longer than that, so there the limit is larger and the window full.
  */
 const WARNED_PERCENT = patience(1) > 1 ? 60 : LIMIT_PERCENT;
 const WARM_UP = `${Math.min(10, patience(2))}s`;
