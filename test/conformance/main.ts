@@ -72,6 +72,8 @@ async function report({ suite, requirements, era, scored }: (typeof SETS)[number
   );
   for (const { scenario, failures } of lost)
     process.stdout.write(`  FAILED ${scenario}\n${failures.map((line) => `    ${line}\n`).join('')}`);
+  for (const { scenario, warnings } of counted)
+    process.stdout.write(warnings.map((line) => `  warning, ${scenario}: ${line}\n`).join(''));
   passed += counted.length - lost.length;
   failed += lost.length;
   if (only === null && counted.length !== scored)

@@ -14,6 +14,8 @@ export interface Verdict {
   readonly held: number;
   /** One line each. */
   readonly failures: readonly string[];
+  /** What the suite would have otherwise, and does not count. */
+  readonly warnings: readonly string[];
 }
 
 export interface SuiteRun {
@@ -84,16 +86,19 @@ function judge(scenario: string, scored: boolean, folder: string): Verdict {
   const name = readdirSync(folder).find((entry) => pattern.test(entry));
   const checks = name === undefined ? null : readChecks(join(folder, name, 'checks.json'));
   if (checks === null)
-    return { scenario, scored, passed: false, held: 0, failures: ['it broke off and left no result'] };
-  const failures = checks
-    .filter(({ status }) => status === 'FAILURE')
-    .map((check) => `${check.id}: ${check.errorMessage ?? check.name}`);
+    return { scenario, scored, passed: false, held: 0, failures: ['it broke off and left no result'], warnings: [] };
+  const said = (status: string): readonly string[] =>
+    checks
+      .filter((check) => check.status === status)
+      .map((check) => `${check.id}: ${check.errorMessage ?? check.name}`);
+  const failures = said('FAILURE');
   return {
     scenario,
     scored,
     passed: failures.length === 0,
     held: checks.filter(({ status }) => status === 'SUCCESS').length,
     failures,
+    warnings: said('WARNING'),
   };
 }
 
