@@ -6,8 +6,9 @@
 import { SdkHttpError, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import type { StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
-import type { Message } from '../wire/message.ts';
-import { readMessage } from '../wire/shape.ts';
+import type { Message, RpcError } from '../wire/message.ts';
+import { RPC_CODE } from '../wire/protocol.ts';
+import { isFields, readMessage } from '../wire/shape.ts';
 import type { Channel, ChannelListener } from './upstream.ts';
 
 export interface HttpTarget {
@@ -67,7 +68,10 @@ export class HttpChannel implements Channel {
     return new Promise((_, reject) => {
       const failed = (error: unknown): void => {
         this.#requests.delete(id);
-        reject(error);
+        // A refusal is an answer: of a server of the other era to the first question, for one.
+        const refusal = this.#closed ? null : refusalOf(error);
+        if (refusal === null) reject(error);
+        else this.#listener?.onMessage({ kind: 'answer', id, answer: { kind: 'error', error: refusal } });
       };
       const onRequestStreamEnd = (): void => failed(new Error('the stream of its answer ended without one'));
       this.#post(message, { requestSignal: abort.signal, onRequestStreamEnd }).catch(failed);
@@ -148,4 +152,20 @@ function addressOf(url: string): URL {
   if (address.protocol !== 'http:' && address.protocol !== 'https:')
     throw new GovernorError('invalid_config', `${address.protocol} is not spoken here; write https://HOST/PATH`);
   return address;
+}
+
+/** What a status of 400 to 499 says: the JSON-RPC error in its body, or only its number. Null: it is something else that failed. */
+function refusalOf(error: unknown): RpcError | null {
+  if (!(error instanceof SdkHttpError) || error.status < 400 || error.status > 499) return null;
+  // Whoever is not let in has no answer.
+  if (error.status === 401 || error.status === 403) return null;
+  const told = { code: RPC_CODE.internalError, message: `the server answered with HTTP ${error.status}` };
+  try {
+    const body: unknown = JSON.parse(String(error.data['text']));
+    const found = isFields(body) ? body['error'] : undefined;
+    if (!isFields(found) || typeof found['code'] !== 'number' || typeof found['message'] !== 'string') return told;
+    return { code: found['code'], message: found['message'], ...('data' in found ? { data: found['data'] } : {}) };
+  } catch {
+    return told;
+  }
 }
