@@ -27,6 +27,7 @@ export function banner({ address, stateDir, config, report, json }: BannerInput)
 Governor is up at ${url}
   token        ${token}
   containment  ${report.backend} (${held})
+  MCP          ${url}/mcp (every tool), ${url}/mcp/NAME, or over stdio: ${command} connect NAME${option}
   tools        ${config.tools.length === 0 ? 'none yet' : config.tools.map(({ name }) => name).join(', ')}
 
 Try, in another terminal:

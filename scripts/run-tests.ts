@@ -16,8 +16,9 @@ if (files.length === 0) {
   process.exit(2);
 }
 
-// A fault suite sees many daemons come and go: on a machine that is busy with something else, that takes longer than .taprc allows.
-const patience = files.some((file) => file.startsWith(join(root, 'test/fault'))) ? ['--timeout=900'] : [];
+// A long suite sees many daemons come and go: on a machine that is busy with something else, that takes longer than .taprc allows.
+const isLong = files.some((file) => ['test/fault', 'test/long'].some((folder) => file.startsWith(join(root, folder))));
+const patience = isLong ? ['--timeout=900'] : [];
 const args = ['--reporter=tap', '--allow-incomplete-coverage', '--coverage-report=text-summary', ...patience, ...files];
 const tap = spawn(join(root, '../node_modules/.bin/tap'), args, {
   cwd: join(root, '..'),

@@ -1,6 +1,6 @@
 #!/bin/sh
-# `npm test`: units, pins and real daemons with real tools, in a few minutes, from a fresh clone. `npm run test:fault` is the
-# longer suite: escapes, crashes, full disks.
+# `npm test`: units, pins and real daemons with real tools, in a few minutes, from a fresh clone. `npm run test:long` and
+# `npm run test:fault` are the longer suites: whole features through the gateway; escapes, crashes, full disks.
 # usage: test.sh [PATTERN…]   each pattern names compiled test files below dist/test, e.g. unit/core
 set -eu
 cd "$(dirname "$0")/.."

@@ -35,6 +35,7 @@ t.test('where it is, what holds, and three commands to try', async (t) => {
   t.match(text, /token +\/home\/x\/\.local\/state\/governor\/token\n/);
   t.match(text, `containment  ${FAKE_HOST.backend} (`);
   t.match(text, /tools +one, two\n/);
+  t.match(text, /MCP +http:\/\/127\.0\.0\.1:7717\/mcp \(every tool\), .*\/mcp\/NAME, .*: governor connect NAME\n/);
   t.same(commands(text), [
     'governor ls',
     'governor usage',
