@@ -4,6 +4,7 @@
  */
 
 import type { Duplex } from 'node:stream';
+import { Gathered } from '../wire/gathered.ts';
 import { LineReader } from '../wire/line-reader.ts';
 import type { Answer, RequestId } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
@@ -39,6 +40,7 @@ type Respond = (id: RequestId, answer: Answer | null) => void;
 export class ByteStream implements Standalone {
   readonly ended: Promise<void>;
   readonly #stream: Duplex;
+  readonly #gathered: Gathered;
   readonly #options: ByteStreamOptions;
   readonly #context: string;
   readonly #lines: LineReader;
@@ -51,6 +53,7 @@ export class ByteStream implements Standalone {
 
   constructor(stream: Duplex, options: ByteStreamOptions) {
     this.#stream = stream;
+    this.#gathered = new Gathered(stream);
     this.#options = options;
     this.#context = options.caller.label ?? newContext();
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
@@ -81,6 +84,7 @@ export class ByteStream implements Standalone {
   }
 
   send(text: string): boolean {
+    this.#gathered.begin();
     const outcome = writeBounded(this.#stream, `${text}\n`, this.#options.settings.maxWaitingBytes);
     if (outcome === 'overflow') {
       this.#options.logger.warn({ context: this.#context }, 'a byte stream was cut off: its client does not read');

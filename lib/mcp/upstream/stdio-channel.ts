@@ -2,6 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { GovernorError } from '../../core/errors.ts';
+import { Gathered } from '../wire/gathered.ts';
 import { LineReader } from '../wire/line-reader.ts';
 import type { Message } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
@@ -27,6 +28,7 @@ export interface ToolStdio {
 export class StdioChannel implements Channel {
   readonly kind = 'stdio';
   readonly #stdio: ToolStdio;
+  readonly #gathered: Gathered;
   #listener: ChannelListener | null = null;
   #closed = false;
   #inputTimer: NodeJS.Timeout | undefined;
@@ -39,6 +41,7 @@ export class StdioChannel implements Channel {
 
   constructor(stdio: ToolStdio) {
     this.#stdio = stdio;
+    this.#gathered = new Gathered(stdio.stdin);
   }
 
   get pendingBytes(): number {
@@ -62,6 +65,7 @@ export class StdioChannel implements Channel {
     if (this.#closed) throw new GovernorError('launch_failed', 'the conversation is over');
     if (!this.#stdio.stdin.writable) throw new GovernorError('launch_failed', 'the server takes no input any more');
     // What is written to a process that has just died is lost with it; its end is what answers.
+    this.#gathered.begin();
     this.#stdio.stdin.write(`${JSON.stringify(message)}\n`);
   }
 

@@ -127,9 +127,11 @@ t.test('the end of the output ends the conversation once', async (t) => {
   t.throws(() => channel.send({ jsonrpc: '2.0', method: 'ping', id: 1 }), { message: 'the conversation is over' });
 });
 
-t.test('sends a line each, in order', async (t) => {
+t.test('sends a line each, in order, those of one turn in one piece', async (t) => {
   const { channel, stdin } = await opened();
   for (const id of [1, 2]) channel.send({ jsonrpc: '2.0', method: 'ping', id });
+  t.ok(channel.pendingBytes > 0, 'what waits is counted');
+  await settled();
   t.equal(String(stdin.read()), '{"jsonrpc":"2.0","method":"ping","id":1}\n{"jsonrpc":"2.0","method":"ping","id":2}\n');
 });
 
