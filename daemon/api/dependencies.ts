@@ -2,6 +2,7 @@
 
 import type { Problem } from '../../lib/core/errors.ts';
 import type { Result } from '../../lib/core/result.ts';
+import type { ContextAccount } from '../../lib/mcp/calls/account.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
 import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
@@ -74,21 +75,10 @@ export interface ApiLogger {
   error(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
-/** What a context has asked managed tools for, and what that cost. Times in milliseconds. */
-export interface ContextCalls {
-  readonly context: string;
-  readonly calls: number;
-  readonly failures: number;
-  readonly durationMs: number;
-  readonly cpuTimeMs: number;
-  readonly sharedCpuTimeMs: number;
-  readonly unmeasured: number;
-}
-
 export interface ApiDependencies {
   readonly governor: Governor;
   /** Also of contexts that have no run of their own, and of those that have ended, for a while. */
-  readonly contextCalls: () => readonly ContextCalls[];
+  readonly contextCalls: () => readonly ContextAccount[];
   /** Asked at every request, so that a reloaded configuration applies at once. */
   readonly settings: () => ApiSettings;
   readonly tokens: () => readonly AccessToken[];

@@ -28,6 +28,15 @@ const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>([
   'unhealthy',
 ]);
 
+/** The end of a run that somebody demanded. */
+export interface RunEnd {
+  readonly reason: EndReason;
+  /** It is in the account already: a failure is charged once. */
+  readonly isCounted: boolean;
+  /** Since it was started. */
+  readonly livedMs: number;
+}
+
 /** Why a start is refused for now. */
 export interface HeldBack {
   readonly message: string;
@@ -116,17 +125,23 @@ export class Recovery {
     };
   }
 
-  /** What a demand would have to wait for if it failed once more now; null: it would stay stopped. */
-  afterFailureMs(): number | null {
+  /** What a demand has to wait for after this end; null: it stays stopped. */
+  retryAfterMs({ reason, isCounted, livedMs }: RunEnd): number | null {
+    if (!isCounted && FAULTS.has(reason)) return this.#afterFailureMs(livedMs);
+    if (this.#staysStopped) return null;
+    const nowMs = this.#now();
+    return Math.max(0, this.#breaker.waitMs(nowMs), this.#notBeforeMs - nowMs);
+  }
+
+  /** The same for a failure that is still to be counted. */
+  #afterFailureMs(livedMs: number): number | null {
     const { recovery } = this.#definition();
     if (this.#staysStopped || this.#held || recovery.strategy === 'stop') return null;
     const nowMs = this.#now();
+    const attempts = livedMs >= STABLE_MS ? 0 : this.#attempts;
     if (budgetExceeded([...this.#failuresMs, nowMs], nowMs, recovery))
       return this.#untilWithinBudgetMs([...this.#failuresMs, nowMs]);
-    return Math.max(
-      this.#breaker.waitMs(nowMs),
-      this.#attempts === 0 ? 0 : nextDelayMs(this.#attempts - 1, BACKOFF, 0.5),
-    );
+    return Math.max(this.#breaker.waitMs(nowMs), attempts === 0 ? 0 : nextDelayMs(attempts - 1, BACKOFF, 0.5));
   }
 
   /** A start goes through. */

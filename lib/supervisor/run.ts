@@ -83,6 +83,8 @@ export class Run {
   /** Whose run it is; a spare one gets this when somebody takes it over. */
   context: string | null;
   onDemand: boolean;
+  /** Its end is in the account of its tool's recovery. */
+  isCounted = false;
   state: RunState = 'starting';
   limits: ResolvedLimits;
   outcomes: readonly LimitOutcome[] = [];
@@ -136,6 +138,11 @@ export class Run {
 
   stage(resource: Resource): Stage {
     return this.#memory.resources[resource].stage;
+  }
+
+  /** Since it was started. */
+  get livedMs(): number {
+    return this.#ports.clock.monotonicMs() - this.init.startedMs;
   }
 
   overallStage(): Stage {

@@ -27,6 +27,8 @@ export interface ServedRun {
   readonly exit: Run['exit'];
   /** CPU time of its whole tree until now, milliseconds, read from the kernel; null where that cannot be read. */
   readCpuTimeMs(): number | null;
+  /** From when on its end lets another be demanded; null: not by itself, or it does not end. */
+  retryAfterMs(): number | null;
   /** Told of an end also when that came before. Returns a disposer. */
   listen(listener: RunListener): () => void;
   /** From now on it belongs to a context, or (null) to all, and the next demand makes its end good. */
@@ -51,8 +53,6 @@ export interface ServedTool {
   start(request: DemandStart): Promise<ServedRun>;
   /** Resolves when no start is under way that nobody demanded, however that went. */
   spareComing(): Promise<void>;
-  /** What a demand would have to wait for if it failed once more now; null: it would stay stopped. */
-  afterFailureMs(): number | null;
 }
 
 export interface ServedTools {
@@ -97,7 +97,6 @@ function serveTool(tool: Tool, registry: Registry): ServedTool {
       return tool.definition;
     },
     spareComing: () => tool.spareStart,
-    afterFailureMs: () => tool.recovery.afterFailureMs(),
     async start({ context, connect }) {
       registry.refuseWhenClosing();
       return serveRun(tool, await tool.start({ context, connect, onDemand: true }));
@@ -126,6 +125,12 @@ export function serveRun(tool: Tool, run: Run): ServedRun {
     },
     get exit() {
       return run.exit;
+    },
+    retryAfterMs() {
+      const reason = run.endRequest?.reason;
+      return reason === undefined
+        ? null
+        : tool.recovery.retryAfterMs({ reason, isCounted: run.isCounted, livedMs: run.livedMs });
     },
     readCpuTimeMs: () => run.readCpuTimeMs(),
     listen(listener) {

@@ -295,11 +295,8 @@ export class Tool {
     }
     this.#forgetRun(run);
     // A run that never became ready is reported by its start.
-    if (wasReady && run.init.mode === 'managed')
-      this.#considerRecovery(
-        end.reason,
-        run.onDemand ? this.#context.ports.clock.monotonicMs() - run.init.startedMs : null,
-      );
+    if (wasReady && run.init.mode === 'managed') this.#considerRecovery(end.reason, run.onDemand ? run.livedMs : null);
+    run.isCounted = true;
     this.#unregisterIfAdHoc();
   }
 

@@ -217,8 +217,13 @@ t.test('Redis', { skip, timeout: patience(120_000) }, async (t) => {
     await two.load('a');
     await redis.stop();
     await waitFor('the memory to be dropped', () => one.cache.info('read a') === null);
-    t.pass('whoever cannot hear of invalidations does not trust what it has');
+    const before = one.loads;
     t.equal(await one.load('a'), 'a1');
+    t.equal(
+      one.loads,
+      before + 1,
+      'whoever cannot hear of invalidations does not trust what it has: asked of the source',
+    );
     t.equal(await one.load('b'), 'b1');
     t.match(one.said, [/does not answer, calls go on without it/]);
     t.equal(one.said.length, 1, 'said once');

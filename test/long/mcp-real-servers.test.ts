@@ -40,9 +40,9 @@ for (const sharing of ['context', 'shared'] as const) {
           kind,
           name: `real-${kind}`,
           to: { url: new URL(`/mcp/${tool}`, url).href, token },
-          roots: [{ uri: pathToFileURL(root).href, name: 'work' }],
+          roots: [{ uri: pathToFileURL(root).href, name: 'root of the client' }],
         });
-      t.test(`everything, ${kind}`, async (t) => everything(t, await open(t, 'everything', folder)));
+      t.test(`everything, ${kind}`, async (t) => everything(t, await open(t, 'everything', folder), folder));
       t.test(`filesystem, ${kind}`, async (t) => {
         // Not the folder of its arguments: the roots of the client decide.
         const root = join(folder, `${kind}-root`);
@@ -54,14 +54,15 @@ for (const sharing of ['context', 'shared'] as const) {
   });
 }
 
-async function everything(t: Test, peer: Peer): Promise<void> {
+async function everything(t: Test, peer: Peer, folder: string): Promise<void> {
   const { entries } = await peer.list('tools/list', 'tools');
   const names = entries.map(({ name }) => name);
   // It offers these three to clients that can do what they need.
   for (const name of ['get-roots-list', 'trigger-elicitation-request', 'trigger-sampling-request'])
     t.ok(names.includes(name), `${name} is offered`);
   t.match(text(await peer.call('echo', { message: 'höre' })), /höre/);
-  t.match(text(await peer.call('get-roots-list')), /work/);
+  const roots = text(await peer.call('get-roots-list'));
+  t.ok(roots.includes('root of the client') && roots.includes(pathToFileURL(folder).href), roots);
   t.match(text(await peer.call('get-sum', { a: 2, b: 3 })), /5/);
   t.match((await peer.call('get-tiny-image')).content, [{}, { type: 'image', mimeType: 'image/png', data: /.{100}/ }]);
   const annotated = await peer.call('get-annotated-message', { messageType: 'error', includeImage: true });

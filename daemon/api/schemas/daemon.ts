@@ -4,14 +4,15 @@ import { z } from 'zod';
 import { ERRORS } from '../../../lib/core/errors.ts';
 import type { ErrorCode } from '../../../lib/core/errors.ts';
 import type { HostReport } from '../../../lib/os/backend.ts';
+import type { ContextAccount } from '../../../lib/mcp/calls/account.ts';
 import type { ReloadOutcome } from '../../../lib/supervisor/governor.ts';
 import type { ContextView } from '../../../lib/supervisor/views.ts';
-import type { AuditEntryView, AuditVerification, ContextCalls } from '../dependencies.ts';
+import type { AuditEntryView, AuditVerification } from '../dependencies.ts';
 import type { ProblemDocument } from '../problems.ts';
 import { component } from '../view-schema.ts';
 import { backend, count, enforcement, resource, time } from './atoms.ts';
 
-export type ContextDocument = ContextView & { readonly calls: Omit<ContextCalls, 'context'> | null };
+export type ContextDocument = ContextView & { readonly calls: Omit<ContextAccount, 'context'> | null };
 
 export const context = component<ContextDocument>(
   'Context',

@@ -38,7 +38,7 @@ export async function dispatch(
     if (end === null) return unreached(pool.name, process, answer.error);
     // The look at its tree may have come before the word of its exit.
     if (end.reason === 'exited' && process.run.exit === 'unknown') await within(process.ended, EXIT_MS);
-    return stopped(process.run, end, pool.retryAfterMs());
+    return stopped(process.run, end, pool.retryAfterMs(process.run));
   } finally {
     process.finish();
   }

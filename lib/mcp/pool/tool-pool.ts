@@ -1,7 +1,7 @@
 /** One tool as it is served: its processes by key, spare, or for one call; what is known of its server; who has a session. */
 
 import type { ToolDefinition } from '../../supervisor/governor.ts';
-import type { ServedTools } from '../../supervisor/served.ts';
+import type { ServedRun, ServedTools } from '../../supervisor/served.ts';
 import type { Log } from '../../supervisor/ports.ts';
 import type { Answer, RequestBody } from '../wire/message.ts';
 import type { Client, Exchange, ServerDescription } from '../wire/session.ts';
@@ -205,13 +205,14 @@ export class ToolPool {
     }
   }
 
-  /** What a demand would have to wait after another failure; null: nothing starts it by itself. */
-  retryAfterMs(): number | null {
+  /** From when on another may be demanded in place of this one that ends; null: nothing starts it by itself. */
+  retryAfterMs(run: ServedRun): number | null {
     try {
-      return this.current().tool.afterFailureMs();
+      this.current();
     } catch {
       return null;
     }
+    return run.retryAfterMs();
   }
 
   #hasMemberOf(context: string): boolean {

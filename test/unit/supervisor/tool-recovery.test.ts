@@ -275,11 +275,18 @@ t.test(
     await tool.start(DEMAND);
     await crash(scene);
     t.equal(tool.state, 'registered');
+    t.equal(
+      tool.recovery.retryAfterMs({ reason: 'exited', livedMs: 0, isCounted: true }),
+      0,
+      'the first failure costs nothing, also once it is counted',
+    );
     await scene.time.pass(120_000);
     t.equal(scene.launched.length, 1, 'no timer');
     await tool.start(DEMAND);
-    t.equal(tool.recovery.afterFailureMs(), 1_000);
+    const end = { reason: 'exited', livedMs: 0 } as const;
+    t.equal(tool.recovery.retryAfterMs({ ...end, isCounted: false }), 1_000, 'what the failure will cost');
     await crash(scene);
+    t.equal(tool.recovery.retryAfterMs({ ...end, isCounted: true }), 950, 'what it has cost: it is charged once');
     await t.rejects(tool.start(DEMAND), { code: 'breaker_open', data: { retryAfterMs: 950 } });
     await tool.activate(null);
     t.equal(scene.launched.length, 3, 'a person need not wait');
