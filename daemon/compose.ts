@@ -163,7 +163,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     },
     onForgotten: (tool) => metrics.removeTool(tool),
     onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
-    onTools: () => mcp.pool.refresh(),
+    onTools: (tool) => mcp.pool.refresh(tool),
   });
   const { separator } = config.daemon.mcp;
   const mcp: Mcp = createMcp({

@@ -30,8 +30,8 @@ export interface RegistryOptions {
   onForgotten(tool: string): void;
   /** A managed run is ready that no client's request has asked for. */
   onSpare?(tool: Tool, run: Run): void;
-  /** Tools came, went, or are defined anew. */
-  onTools?(): void;
+  /** A tool came or went; null: any may have, or is defined anew. */
+  onTools?(tool: string | null): void;
 }
 
 export class Registry extends ToolTable implements Governor {
@@ -66,7 +66,7 @@ export class Registry extends ToolTable implements Governor {
       onGone: (tool: Tool) => {
         this.forget(tool);
         options.onForgotten(tool.name);
-        options.onTools?.();
+        options.onTools?.(tool.name);
       },
     };
   }
@@ -92,7 +92,7 @@ export class Registry extends ToolTable implements Governor {
       event: 'registered',
       detail: { origin: definition.origin },
     });
-    this.#options.onTools?.();
+    this.#options.onTools?.(definition.name);
     return tool;
   }
 
@@ -172,7 +172,7 @@ export class Registry extends ToolTable implements Governor {
   async reload(): Promise<ReloadOutcome> {
     this.refuseWhenClosing();
     const outcome = await applyDefinitions(this, await this.#options.loadDefinitions(), this.#ports);
-    this.#options.onTools?.();
+    this.#options.onTools?.(null);
     return outcome;
   }
 

@@ -58,6 +58,7 @@ export interface ServedTool {
 export interface ServedTools {
   /** In the order of the file. */
   names(): readonly string[];
+  has(name: string): boolean;
   /** @throws GovernorError unknown_tool, not_managed, shutting_down */
   find(name: string): ServedTool;
 }
@@ -66,6 +67,10 @@ export function serveRegistry(registry: Registry): ServedTools {
   const served = new WeakMap<Tool, ServedTool>();
   return {
     names: () => [...registry.live.values()].filter(isServed).map(({ name }) => name),
+    has(name) {
+      const tool = registry.live.get(name);
+      return tool !== undefined && isServed(tool);
+    },
     find(name) {
       registry.refuseWhenClosing();
       const tool = registry.live.get(name);

@@ -45,7 +45,7 @@ export function stand(t: TestScope, overrides: Omit<WorldOptions, 'clock'> = {})
     onSample: () => undefined,
     onForgotten: (name) => void forgotten.push(name),
     onSpare: (tool, run) => hooks.onSpare?.(tool, run),
-    onTools: () => hooks.onTools?.(),
+    onTools: (tool) => hooks.onTools?.(tool),
   });
   return Object.assign(world, {
     time,

@@ -75,7 +75,7 @@ export function poolStand(t: TestScope, options: PoolStandOptions = {}): PoolSta
     monotonicMs: () => scene.clock.monotonicMs(),
   });
   scene.hooks.onSpare = (tool, run) => pool.addSpare(serveRun(tool, run));
-  scene.hooks.onTools = () => pool.refresh();
+  scene.hooks.onTools = (tool) => pool.refresh(tool);
   const definitions = new Map<string, ToolDefinition>();
   const define = (name: string, overrides: Partial<ToolDefinition>): ToolDefinition => {
     const definition = fakeDefinition(name, {

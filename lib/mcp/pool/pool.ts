@@ -21,11 +21,12 @@ export class Pool implements Servers {
   readonly #options: PoolOptions;
   readonly #tools = new Map<string, ToolPool>();
   readonly #listeners = new Set<() => void>();
-  #names: string;
+  /** In their order, as listeners were last told. */
+  #served: Set<string>;
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#names = this.names().join('\n');
+    this.#served = new Set(this.names());
   }
 
   names(): readonly string[] {
@@ -57,19 +58,41 @@ export class Pool implements Servers {
   connections(tool: string): ConnectionCounts | null {
     const pool = this.#tools.get(tool);
     if (pool !== undefined) return pool.connections;
-    return this.#options.tools.names().includes(tool) ? NO_CONNECTIONS : null;
+    return this.#options.tools.has(tool) ? NO_CONNECTIONS : null;
   }
 
-  /** Tools came, went, or are defined anew. */
-  refresh(): void {
-    const served = this.names();
-    for (const [name, pool] of this.#tools) {
-      if (served.includes(name)) this.#attempt(name, () => pool.refresh());
-      else if (pool.isUnused) this.#tools.delete(name);
-    }
-    const names = served.join('\n');
-    if (names === this.#names) return;
-    this.#names = names;
+  /** @param tool that came or went; null: any may have, or is defined anew. One of thousands costs no look at the others. */
+  refresh(tool: string | null): void {
+    if (tool === null) this.#refreshAll();
+    else this.#refreshOne(tool);
+  }
+
+  #refreshOne(name: string): void {
+    const isServed = this.#options.tools.has(name);
+    this.#follow(name, isServed);
+    if (isServed === this.#served.has(name)) return;
+    if (isServed) this.#served.add(name);
+    else this.#served.delete(name);
+    this.#tell();
+  }
+
+  #refreshAll(): void {
+    const before = [...this.#served];
+    const names = this.names();
+    this.#served = new Set(names);
+    for (const name of this.#tools.keys()) this.#follow(name, this.#served.has(name));
+    // Their order is that of the lists which clients see.
+    if (names.join('\n') !== before.join('\n')) this.#tell();
+  }
+
+  #follow(name: string, isServed: boolean): void {
+    const pool = this.#tools.get(name);
+    if (pool === undefined) return;
+    if (isServed) this.#attempt(name, () => pool.refresh());
+    else if (pool.isUnused) this.#tools.delete(name);
+  }
+
+  #tell(): void {
     for (const listener of this.#listeners) this.#attempt(null, listener);
   }
 

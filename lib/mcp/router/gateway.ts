@@ -34,10 +34,17 @@ export function createGateway(options: GatewayOptions): ClosableGateway {
   const settings: RouterSettings = { ...ROUTER_DEFAULTS, ...options.settings };
   const patience = new Patience({ slowForMs: settings.slowForMs, shortMs: settings.slowWaitMs, now });
   const sessions = new Set<MergedSession>();
-  let names = new MergedNames(servers.names(), separator);
+  // Made when somebody looks: thousands of tools may come one after the other, and nobody be there.
+  let known: MergedNames | null = null;
+  const names = (): MergedNames => {
+    if (known === null) {
+      known = new MergedNames(servers.names(), separator);
+      patience.keep(known.servers);
+    }
+    return known;
+  };
   const dispose = servers.onChanged(() => {
-    names = new MergedNames(servers.names(), separator);
-    patience.keep(names.servers);
+    known = null;
     for (const session of sessions) session.refresh();
   });
   return {
@@ -51,7 +58,7 @@ export function createGateway(options: GatewayOptions): ClosableGateway {
         patience,
         bridge,
         info,
-        names: () => names,
+        names,
         onClose: () => sessions.delete(session),
       });
       sessions.add(session);
