@@ -103,11 +103,10 @@ export class Call implements Exchange, Waiting {
   finish(answer: Answer): void {
     if (this.#isOver || this.#answer !== null) return;
     this.#answer = answer;
-    for (const ask of this.#asks.values()) {
-      this.#onUnasked(ask.request.method);
-      ask.answer(failure(RPC_CODE.internalError, 'The request is answered'));
-    }
-    this.#deliver();
+    this.#dropAsks((ask) => !needsNobody(ask));
+    // A server that asks for roots in the same breath would else never hear of them. Where it fits nowhere, it is owed.
+    if (this.#asks.size > 0 && !this.#parking.isFull) this.#flush();
+    else this.#deliver();
   }
 
   /** The client is back. What it has not answered is asked again. */
@@ -175,7 +174,7 @@ export class Call implements Exchange, Waiting {
   }
 
   #flush(): void {
-    if (this.#turn === null || this.#asks.size === 0 || this.#isOver || this.#answer !== null) return;
+    if (this.#turn === null || this.#asks.size === 0 || this.#isOver) return;
     const inputRequests: Record<string, RequestBody> = {};
     for (const [key, ask] of this.#asks) inputRequests[key] = inputRequest(ask.request);
     const turn = this.#end();
@@ -183,11 +182,25 @@ export class Call implements Exchange, Waiting {
     turn?.settle(success({ resultType: 'input_required', inputRequests, requestState }));
   }
 
+  #dropAsks(isMeant: (ask: Ask) => boolean): void {
+    for (const ask of [...this.#asks.values()]) {
+      if (!isMeant(ask)) continue;
+      this.#onUnasked(ask.request.method);
+      ask.answer(failure(RPC_CODE.internalError, 'The request is answered'));
+    }
+  }
+
   #deliver(): void {
     if (this.#turn === null || this.#answer === null) return;
     this.#isOver = true;
+    this.#dropAsks(() => true);
     this.#end()?.settle(this.#answer);
   }
+}
+
+/** Its client answers by itself: nobody is kept from the answer of a call for it. */
+function needsNobody({ request }: Ask): boolean {
+  return request.method === 'roots/list';
 }
 
 /** Within a result there is no progress and no task, and a page is no longer told by a number when it is done with. */
