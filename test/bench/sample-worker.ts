@@ -160,7 +160,7 @@ async function groupTotals(id: 'cgroup1' | 'cgroup2', pids: readonly number[]): 
       tasks = 0;
       for (const { memory, cpu, tasks: counted } of layouts) {
         memory?.unreclaimableBytes(nowMs, false, 0);
-        cpu?.usageMs();
+        cpu?.usageMs(nowMs);
         cpu?.throttledMs();
         tasks += counted?.current() ?? 0;
       }

@@ -1,9 +1,10 @@
 /** CPU of a v2 group. `cpu.stat` is there without the controller; `cpu.max` and the throttling counters are not. */
 
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { KeptFile, KeyedFields, writeKernelFile } from '../kernel-file.ts';
+import { IdleWatch } from './idle-watch.ts';
 import { type CpuPart, QUOTA_PERIOD_US, quotaUs, type Support } from './parts.ts';
 
 export class Cpu2 implements CpuPart {
@@ -11,19 +12,26 @@ export class Cpu2 implements CpuPart {
   readonly #directory: string;
   readonly #stat: KeptFile;
   readonly #fields: KeyedFields;
+  readonly #idle: IdleWatch;
 
   /** @throws the errno of open(2) */
   constructor(directory: string) {
     this.#directory = directory;
     this.#stat = new KeptFile(join(directory, 'cpu.stat'));
+    this.#idle = new IdleWatch(join(dirname(directory), 'cpu.stat'), readUsage);
     const controlled = existsSync(join(directory, 'cpu.max'));
     // Without the controller there is no throttling, and the first line is all that has to be looked at.
     this.#fields = new KeyedFields(controlled ? ['usage_usec', 'throttled_usec'] : ['usage_usec']);
     this.quotaSupport = controlled ? true : { reason: 'the cpu controller is not available in the v2 hierarchy' };
   }
 
-  usageMs(): number {
+  usageMs(nowMs: number): number {
+    this.#idle.note(nowMs);
     return this.#stat.readKeyed(this.#fields) ? (this.#fields.values[0] as number) / 1000 : Number.NaN;
+  }
+
+  idleUntilMs(nowMs: number): number {
+    return this.#idle.untilMs(nowMs);
   }
 
   /** Of the same read as `usageMs`, which goes before. */
@@ -39,5 +47,12 @@ export class Cpu2 implements CpuPart {
 
   close(): void {
     this.#stat.close();
+    this.#idle.close();
   }
+}
+
+const aboveFields = new KeyedFields(['usage_usec']);
+
+function readUsage(file: KeptFile): number {
+  return file.readKeyed(aboveFields) ? (aboveFields.values[0] as number) : Number.NaN;
 }
