@@ -5,24 +5,25 @@
 
 import { getHeapSpaceStatistics } from 'node:v8';
 import { native } from '../lib/os/native.ts';
+import { releaseProgramPages } from '../lib/os/program-pages.ts';
 
 export interface SettleOptions {
   /** Bytes in use that are not young: what a burst leaves behind. */
   usedBytes(): number;
   /** A full collection; some 50 ms in which nothing else happens. */
   collect(): void;
-  /** The allocator's own free pages, back to the kernel. */
+  /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program file. */
   trim(): void;
 }
 
-const EVERY_MS = 10_000;
+const EVERY_MS = 5_000;
 /** Worth a collection: more than this, and more than this share, since the last one. */
 const GROWN_BYTES = 1_000_000;
 const GROWN_SHARE = 0.05;
 /** Calm: less than this in a period. */
 const CALM_BYTES = 200_000;
 
-/** Looks every ten seconds. @returns what stops it */
+/** Looks every five seconds. @returns what stops it */
 export function settleMemory(options: SettleOptions): () => void {
   let settledBytes = 0;
   let beforeBytes = options.usedBytes();
@@ -54,7 +55,10 @@ export function ownMemory(): SettleOptions | null {
   return {
     usedBytes: () => getHeapSpaceStatistics().reduce((sum, space) => sum + oldBytes(space), 0),
     collect: () => void collect(),
-    trim: () => void (calls.available && calls.trimHeap()),
+    trim() {
+      if (calls.available) calls.trimHeap();
+      releaseProgramPages();
+    },
   };
 }
 
