@@ -203,13 +203,11 @@ function count(before: ResourceMemory, reading: Measured, { limit, settings }: S
   };
 }
 
-/** The last `size` of both. */
+/** The last `size` of both. Of its exact length: grown by a push it would have room for seventeen. */
 function appended(recent: readonly CountedSample[], sample: CountedSample, size: number): readonly CountedSample[] {
-  const samples: CountedSample[] = [];
-  for (let at = Math.max(0, recent.length + 1 - size); at < recent.length; at += 1) {
-    samples.push(recent[at] as CountedSample);
-  }
-  samples.push(sample);
+  const kept = Math.min(recent.length, size - 1);
+  const samples = new Array<CountedSample>(kept + 1).fill(sample);
+  for (let at = 0; at < kept; at += 1) samples[at] = recent[recent.length - kept + at] as CountedSample;
   return samples;
 }
 

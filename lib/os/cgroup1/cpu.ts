@@ -7,6 +7,8 @@ import { IdleWatch } from '../cgroup2/idle-watch.ts';
 import { type CpuPart, QUOTA_PERIOD_US, quotaUs, type Support } from '../cgroup2/parts.ts';
 import { KeptFile, KeyedFields, writeKernelFile } from '../kernel-file.ts';
 
+const fields = new KeyedFields(['throttled_time']);
+
 export interface CpuDirectories {
   /** v2 group, else null. */
   readonly unified: string | null;
@@ -19,7 +21,6 @@ export class Cpu1 implements CpuPart {
   readonly #usage: UsageSource;
   readonly #control: string | null;
   readonly #stat: KeptFile | null;
-  readonly #fields = new KeyedFields(['throttled_time']);
   /** The counter stands still without a quota: it is read with one, and once after each change. */
   #held = false;
   #changed = true;
@@ -46,7 +47,7 @@ export class Cpu1 implements CpuPart {
   throttledMs(): number {
     if (this.#held || this.#changed) {
       this.#changed = false;
-      const nanoseconds = this.#stat?.readKeyed(this.#fields) === true ? (this.#fields.values[0] as number) : 0;
+      const nanoseconds = this.#stat?.readKeyed(fields) === true ? (fields.values[0] as number) : 0;
       if (nanoseconds > 0) this.#throttledMs = nanoseconds / 1e6;
     }
     return this.#throttledMs;

@@ -7,11 +7,16 @@ import { KeptFile, KeyedFields, writeKernelFile } from '../kernel-file.ts';
 import { IdleWatch } from './idle-watch.ts';
 import { type CpuPart, QUOTA_PERIOD_US, quotaUs, type Support } from './parts.ts';
 
+/** Without the controller there is no throttling, and the first line is all that has to be looked at. */
+const usageFields = new KeyedFields(['usage_usec']);
+const controlledFields = new KeyedFields(['usage_usec', 'throttled_usec']);
+
 export class Cpu2 implements CpuPart {
   readonly quotaSupport: Support;
   readonly #directory: string;
   readonly #stat: KeptFile;
   readonly #fields: KeyedFields;
+  #throttledMs = 0;
   readonly #idle: IdleWatch;
 
   /** @throws the errno of open(2) */
@@ -20,14 +25,17 @@ export class Cpu2 implements CpuPart {
     this.#stat = new KeptFile(join(directory, 'cpu.stat'));
     this.#idle = new IdleWatch(join(dirname(directory), 'cpu.stat'), readUsage);
     const controlled = existsSync(join(directory, 'cpu.max'));
-    // Without the controller there is no throttling, and the first line is all that has to be looked at.
-    this.#fields = new KeyedFields(controlled ? ['usage_usec', 'throttled_usec'] : ['usage_usec']);
+    this.#fields = controlled ? controlledFields : usageFields;
     this.quotaSupport = controlled ? true : { reason: 'the cpu controller is not available in the v2 hierarchy' };
   }
 
   usageMs(nowMs: number): number {
     this.#idle.note(nowMs);
-    return this.#stat.readKeyed(this.#fields) ? (this.#fields.values[0] as number) / 1000 : Number.NaN;
+    if (!this.#stat.readKeyed(this.#fields)) return Number.NaN;
+    const { values } = this.#fields;
+    const throttledUs = values[1] ?? 0;
+    this.#throttledMs = throttledUs > 0 ? throttledUs / 1000 : 0;
+    return (values[0] as number) / 1000;
   }
 
   idleUntilMs(nowMs: number): number {
@@ -36,8 +44,7 @@ export class Cpu2 implements CpuPart {
 
   /** Of the same read as `usageMs`, which goes before. */
   throttledMs(): number {
-    const throttled = this.#fields.values[1];
-    return throttled !== undefined && throttled > 0 ? throttled / 1000 : 0;
+    return this.#throttledMs;
   }
 
   async setQuota(percent: number | null): Promise<void> {
@@ -51,8 +58,6 @@ export class Cpu2 implements CpuPart {
   }
 }
 
-const aboveFields = new KeyedFields(['usage_usec']);
-
 function readUsage(file: KeptFile): number {
-  return file.readKeyed(aboveFields) ? (aboveFields.values[0] as number) : Number.NaN;
+  return file.readKeyed(usageFields) ? (usageFields.values[0] as number) : Number.NaN;
 }
