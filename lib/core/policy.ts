@@ -205,9 +205,9 @@ function count(before: ResourceMemory, reading: Measured, { limit, settings }: S
 
 /** The last `size` of both. Of its exact length: grown by a push it would have room for seventeen. */
 function appended(recent: readonly CountedSample[], sample: CountedSample, size: number): readonly CountedSample[] {
-  const kept = Math.min(recent.length, size - 1);
-  const samples = new Array<CountedSample>(kept + 1).fill(sample);
-  for (let at = 0; at < kept; at += 1) samples[at] = recent[recent.length - kept + at] as CountedSample;
+  if (recent.length < size) return recent.concat(sample);
+  const samples = recent.slice(recent.length - size).copyWithin(0, 1);
+  samples[size - 1] = sample;
   return samples;
 }
 
