@@ -12,6 +12,8 @@ export interface SettleOptions {
   usedBytes(): number;
   /** A full collection; some 50 ms in which nothing else happens. */
   collect(): void;
+  /** False while a tool may need to be acted on at once. */
+  isQuiet(): boolean;
   /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program file. */
   trim(): void;
 }
@@ -32,7 +34,7 @@ export function settleMemory(options: SettleOptions): () => void {
     const isCalm = Math.abs(usedBytes - beforeBytes) < CALM_BYTES;
     beforeBytes = usedBytes;
     const grownBytes = usedBytes - settledBytes;
-    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE) return;
+    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE || !options.isQuiet()) return;
     options.collect();
     options.trim();
     settledBytes = options.usedBytes();
@@ -48,7 +50,7 @@ export function settleMemory(options: SettleOptions): () => void {
 }
 
 /** The process itself, or null where it was started without `--expose-gc`. */
-export function ownMemory(): SettleOptions | null {
+export function ownMemory(): Omit<SettleOptions, 'isQuiet'> | null {
   const collect = globalThis.gc;
   if (collect === undefined) return null;
   const calls = native();

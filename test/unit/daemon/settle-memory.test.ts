@@ -19,6 +19,8 @@ function heap(usedBytes: number) {
       own.bytes = own.leftBytes;
     },
     trim: () => void own.done.push('trim'),
+    quiet: true,
+    isQuiet: () => own.quiet,
   };
   return own;
 }
@@ -42,6 +44,10 @@ t.test('after the start, and after each burst, once it is calm', async (t) => {
   }
   t.same(own.done, [], 'not while it grows');
   own.leftBytes = 30 * MB;
+  own.quiet = false;
+  await time.pass(60_000);
+  t.same(own.done, [], 'not while a tool is at a stage');
+  own.quiet = true;
   await time.pass(5_000);
   t.same(own.done.splice(0), ['collect', 'trim']);
   own.bytes += 1.4 * MB;
