@@ -5,24 +5,27 @@
 
 import { getHeapSpaceStatistics } from 'node:v8';
 import { native } from '../lib/os/native.ts';
+import { releaseProgramPages } from '../lib/os/program-pages.ts';
 
 export interface SettleOptions {
   /** Bytes in use that are not young: what a burst leaves behind. */
   usedBytes(): number;
   /** A full collection; some 50 ms in which nothing else happens. */
   collect(): void;
-  /** The allocator's own free pages, back to the kernel. */
+  /** False while a tool may need to be acted on at once. */
+  isQuiet(): boolean;
+  /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program file. */
   trim(): void;
 }
 
-const EVERY_MS = 10_000;
+const EVERY_MS = 5_000;
 /** Worth a collection: more than this, and more than this share, since the last one. */
 const GROWN_BYTES = 1_000_000;
 const GROWN_SHARE = 0.05;
 /** Calm: less than this in a period. */
 const CALM_BYTES = 200_000;
 
-/** Looks every ten seconds. @returns what stops it */
+/** Looks every five seconds. @returns what stops it */
 export function settleMemory(options: SettleOptions): () => void {
   let settledBytes = 0;
   let beforeBytes = options.usedBytes();
@@ -31,7 +34,7 @@ export function settleMemory(options: SettleOptions): () => void {
     const isCalm = Math.abs(usedBytes - beforeBytes) < CALM_BYTES;
     beforeBytes = usedBytes;
     const grownBytes = usedBytes - settledBytes;
-    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE) return;
+    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE || !options.isQuiet()) return;
     options.collect();
     options.trim();
     settledBytes = options.usedBytes();
@@ -47,14 +50,17 @@ export function settleMemory(options: SettleOptions): () => void {
 }
 
 /** The process itself, or null where it was started without `--expose-gc`. */
-export function ownMemory(): SettleOptions | null {
+export function ownMemory(): Omit<SettleOptions, 'isQuiet'> | null {
   const collect = globalThis.gc;
   if (collect === undefined) return null;
   const calls = native();
   return {
     usedBytes: () => getHeapSpaceStatistics().reduce((sum, space) => sum + oldBytes(space), 0),
     collect: () => void collect(),
-    trim: () => void (calls.available && calls.trimHeap()),
+    trim() {
+      if (calls.available) calls.trimHeap();
+      releaseProgramPages();
+    },
   };
 }
 

@@ -65,18 +65,28 @@ export class GroupUsage implements UsageReader {
    */
   sample(nowMs: number, fresh = false): RunSample {
     const sample = this.#sample;
-    const cpuMs = this.#sources.cpu?.usageMs() ?? Number.NaN;
-    if (cpuMs !== this.#cpuMs) {
-      this.#cpuMs = cpuMs;
-      this.#activeAtMs = nowMs;
-      this.#settled = false;
-    }
     sample.atMs = nowMs;
-    const known = this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
-    sample.still = known && !fresh && (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs));
-    sample.still &&= this.#keep(nowMs);
-    if (!sample.still) this.#read(cpuMs, nowMs, fresh);
+    const { cpu } = this.#sources;
+    const isKnown = !fresh && this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
+    const idleUntilMs = isKnown ? (cpu?.idleUntilMs(nowMs) ?? Number.NaN) : Number.NaN;
+    const hasRun = Number.isNaN(idleUntilMs) && this.#readCpu(nowMs);
+    sample.still =
+      isKnown &&
+      !hasRun &&
+      (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs)) &&
+      this.#keep(Number.isNaN(idleUntilMs) ? nowMs : idleUntilMs);
+    if (!sample.still) this.#read(this.#cpuMs, nowMs, fresh);
     return sample;
+  }
+
+  /** @returns true when somebody in the tree has run since the last time, or where that is not known */
+  #readCpu(nowMs: number): boolean {
+    const cpuMs = this.#sources.cpu?.usageMs(nowMs) ?? Number.NaN;
+    if (cpuMs === this.#cpuMs) return false;
+    this.#cpuMs = cpuMs;
+    this.#activeAtMs = nowMs;
+    this.#settled = false;
+    return true;
   }
 
   #isLeftAlone(nowMs: number): boolean {

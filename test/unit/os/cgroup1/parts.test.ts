@@ -58,7 +58,7 @@ t.test('cpu from cpuacct, with a quota beside it', async (t) => {
   write('cpu.cfs_period_us', '50000\n');
   const cpu = new Cpu1({ unified: null, cpuacct: directory, cpu: directory });
   t.equal(cpu.quotaSupport, true);
-  t.equal(cpu.usageMs(), 2500);
+  t.equal(cpu.usageMs(0), 2500);
   t.equal(cpu.throttledMs(), 1500);
   write('cpu.stat', 'nr_periods 10\nnr_throttled 5\nthrottled_time 1600000000\n');
   t.equal(cpu.throttledMs(), 1500, 'without a quota the counter stands still: not read');
@@ -74,7 +74,7 @@ t.test('cpu from cpuacct, with a quota beside it', async (t) => {
 t.test('cpu from the v2 group, without the cpu controller', async (t) => {
   write('cpu.stat', 'usage_usec 5000\nuser_usec 1\nsystem_usec 1\n');
   const cpu = new Cpu1({ unified: directory, cpuacct: null, cpu: null });
-  t.equal(cpu.usageMs(), 5);
+  t.equal(cpu.usageMs(0), 5);
   t.equal(cpu.throttledMs(), 0);
   t.match(cpu.quotaSupport, { reason: /cpu controller/ });
   cpu.close();

@@ -16,6 +16,8 @@ class FakeGroup {
   temp: Reading = measured(0, 'exact', 0);
   kills = 0;
   tmpfsStands = true;
+  /** The group above says that nobody has run, as of a millisecond ago. */
+  allIdle = false;
   readonly read: string[] = [];
   readonly usage: GroupUsage;
   #listed: readonly number[] = [];
@@ -83,6 +85,7 @@ class FakeGroup {
           read.push('cpu');
           return this.cpuMs;
         },
+        idleUntilMs: (nowMs: number) => (this.allIdle ? nowMs - 1 : Number.NaN),
         throttledMs: () => 0,
         quotaSupport: true,
         setQuota: () => Promise.resolve(),
@@ -129,6 +132,20 @@ t.test('of who has not run only the CPU time is read', async (t) => {
   group.cpuMs += 0.001;
   t.same(group.at(2_600), [FULL, false], 'a microsecond is enough');
   t.same(group.at(2_700, true)[0], FULL, 'asked for a fresh look');
+});
+
+t.test('while nobody in any group has run, nothing of its own is read', async (t) => {
+  const group = idle();
+  group.allIdle = true;
+  t.same(group.at(1_000), ['', true]);
+  t.match(group.usage.sample(1_000), { atMs: 1_000, memory: { value: 100, atMs: 999 }, cpuTimeMs: { atMs: 999 } });
+  t.same(group.at(3_000), ['members total temp dir', true], 'others may have done something to it');
+  group.allIdle = false;
+  t.same(group.at(4_000), ['cpu', true]);
+  group.allIdle = true;
+  t.same(group.at(5_000, true)[0], FULL, 'asked for a fresh look');
+  group.pids = [7, 8];
+  t.same(group.at(9_000), ['members members handles memory kills tasks', false], 'a process was put into it');
 });
 
 t.test('what others may do to it is looked at every three seconds', async (t) => {
