@@ -87,7 +87,9 @@ class CpuAccounting implements UsageSource {
 
   usageMs(nowMs: number): number {
     this.#idle.note(nowMs);
-    return readNanoseconds(this.#file) / 1e6;
+    const nanoseconds = readNanoseconds(this.#file);
+    this.#idle.compare(nanoseconds);
+    return nanoseconds / 1e6;
   }
 
   idleUntilMs(nowMs: number): number {

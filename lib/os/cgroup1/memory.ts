@@ -43,11 +43,11 @@ export class Memory1 implements MemoryPart {
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number {
     const usage = this.#usage.readNumber();
     if (usage === null) return Number.NaN;
-    this.isNearLimit = this.#cache.isNear(usage);
     if (this.#cache.mustRead(usage, nowMs, fresh)) {
       if (!this.#stat.readKeyed(fields)) return Number.NaN;
       this.#cache.store(this.#sum(), usage, nowMs);
     }
+    this.isNearLimit = this.#cache.isNear(usage);
     return this.#cache.value - Math.min(tempBytes, this.#shmemBytes);
   }
 

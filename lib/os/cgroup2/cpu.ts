@@ -33,9 +33,11 @@ export class Cpu2 implements CpuPart {
     this.#idle.note(nowMs);
     if (!this.#stat.readKeyed(this.#fields)) return Number.NaN;
     const { values } = this.#fields;
+    const usageUs = values[0] as number;
+    this.#idle.compare(usageUs);
     const throttledUs = values[1] ?? 0;
     this.#throttledMs = throttledUs > 0 ? throttledUs / 1000 : 0;
-    return (values[0] as number) / 1000;
+    return usageUs / 1000;
   }
 
   idleUntilMs(nowMs: number): number {

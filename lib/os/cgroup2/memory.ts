@@ -60,11 +60,11 @@ export class Memory2 implements MemoryPart {
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number {
     const current = this.#current.readNumber();
     if (current === null) return Number.NaN;
-    this.isNearLimit = this.#cache.isNear(current);
     if (this.#cache.mustRead(current, nowMs, fresh)) {
       if (!this.#stat.readKeyed(fields)) return Number.NaN;
       this.#cache.store(this.#sum(), current, nowMs);
     }
+    this.isNearLimit = this.#cache.isNear(current);
     return this.#cache.value - Math.min(tempBytes, this.#shmemBytes);
   }
 

@@ -38,7 +38,7 @@ export interface CpuPart {
   usageMs(nowMs: number): number;
   /**
    * The time, at the latest `nowMs`, until which nobody in the group is known to have run since `usageMs` was read last:
-   * by one read a turn for all groups of the daemon. NaN where that does not tell.
+   * by one read a turn for all groups of the daemon. NaN where that does not tell, and for whoever asks twice in a turn.
    */
   idleUntilMs(nowMs: number): number;
   /** Cumulative milliseconds in which the quota held the group back. */

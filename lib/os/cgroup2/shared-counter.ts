@@ -3,11 +3,11 @@
  * of them has run, and one read tells so for all.
  */
 
-import type { KeptFile } from '../kernel-file.ts';
+import { KeptFile } from '../kernel-file.ts';
 
 export class SharedCounter {
   static readonly #open = new Map<string, SharedCounter>();
-  /** Null once the file is gone: then it says nothing. */
+  /** Null once the last user has closed it: then it says nothing. */
   #file: KeptFile | null;
   readonly #path: string;
   readonly #parse: (file: KeptFile) => number;
@@ -17,12 +17,14 @@ export class SharedCounter {
   readonly #forget = (): void => void (this.#isRead = false);
   /** When it was read, monotonic milliseconds. */
   atMs = Number.NEGATIVE_INFINITY;
+  /** How often it was: two answers of one read tell nothing of the time between them. */
+  reads = 0;
 
-  /** The same for everybody who names the same file. Null where it cannot be opened. @param parse NaN when gone */
-  static of(path: string, open: () => KeptFile | null, parse: (file: KeptFile) => number): SharedCounter | null {
+  /** The same for everybody who names the same file. Null where it does not exist. @param parse NaN when gone */
+  static of(path: string, parse: (file: KeptFile) => number): SharedCounter | null {
     let counter = SharedCounter.#open.get(path);
     if (counter === undefined) {
-      const file = open();
+      const file = KeptFile.tryOpen(path);
       if (file === null) return null;
       counter = new SharedCounter(path, file, parse);
       SharedCounter.#open.set(path, counter);
@@ -46,12 +48,13 @@ export class SharedCounter {
     if (this.#isRead) return this.#value;
     this.#value = this.#parse(this.#file);
     this.atMs = nowMs;
+    this.reads += 1;
     this.#isRead = true;
     queueMicrotask(this.#forget);
     return this.#value;
   }
 
-  /** Closed with its last user. */
+  /** Once for each `of`. Closed with its last user. */
   close(): void {
     this.#users -= 1;
     if (this.#users > 0) return;

@@ -20,7 +20,8 @@ export interface UsageSources {
 const NOT_YET = unsupported('not read yet');
 /**
  * Others may do something to a tree that does not run: put a process into its group, a file into its temp dir, charge or
- * reclaim its memory. That is looked at this often, and everything is read after a minute.
+ * reclaim its memory. That is looked at this often, and everything is read after a minute. Where memory is near a stage
+ * everything is read each time: tasks that wait for memory do not run, and the kernel charges for them.
  */
 const OUTSIDE_MS = 3000;
 const EVERYTHING_MS = 60_000;
@@ -66,16 +67,20 @@ export class GroupUsage implements UsageReader {
   sample(nowMs: number, fresh = false): RunSample {
     const sample = this.#sample;
     sample.atMs = nowMs;
-    const { cpu } = this.#sources;
+    const { cpu, memory } = this.#sources;
     const isKnown = !fresh && this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
-    const idleUntilMs = isKnown ? (cpu?.idleUntilMs(nowMs) ?? Number.NaN) : Number.NaN;
-    const hasRun = Number.isNaN(idleUntilMs) && this.#readCpu(nowMs);
+    const mayBeStill = isKnown && memory?.isNearLimit !== true;
+    const idleUntilMs = mayBeStill ? (cpu?.idleUntilMs(nowMs) ?? Number.NaN) : Number.NaN;
+    const isIdle = !Number.isNaN(idleUntilMs);
+    const hasRun = !isIdle && this.#readCpu(nowMs);
     sample.still =
-      isKnown &&
+      mayBeStill &&
       !hasRun &&
       (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs)) &&
-      this.#keep(Number.isNaN(idleUntilMs) ? nowMs : idleUntilMs);
-    if (!sample.still) this.#read(this.#cpuMs, nowMs, fresh);
+      this.#keep(isIdle ? idleUntilMs : nowMs);
+    if (sample.still) return sample;
+    if (isIdle) this.#readCpu(nowMs);
+    this.#read(this.#cpuMs, nowMs, fresh);
     return sample;
   }
 

@@ -46,19 +46,65 @@ for (const [name, file, text, open] of kinds) {
     await turn();
     t.equal(a.idleUntilMs(20), 20);
     t.equal(b.idleUntilMs(21), 20, 'by the same read');
-    run('b', 1_000);
-    t.equal(b.idleUntilMs(22), 20, 'in the same turn');
+    t.same(a.idleUntilMs(22), Number.NaN, 'which is good for one answer: it tells nothing of the time since');
     await turn();
+    run('b', 1_000);
     t.same([a.idleUntilMs(30), b.idleUntilMs(30)], [Number.NaN, Number.NaN], 'somebody has run; who is not known');
     t.equal(a.usageMs(31), 1);
     t.equal(b.usageMs(31), 5.001);
+    t.same(b.idleUntilMs(32), Number.NaN, 'nothing was read since');
     await turn();
     t.same([a.idleUntilMs(40), b.idleUntilMs(40)], [40, 40]);
     a.close();
+    a.close();
     await turn();
     t.equal(b.idleUntilMs(50), 50, 'the other still has the file');
+    t.same(a.idleUntilMs(50), Number.NaN, 'a closed one says nothing');
     b.close();
+    await turn();
     t.same(b.idleUntilMs(60), Number.NaN);
+  });
+
+  t.test(`${name}: what ran after the group above was read is seen by the next look`, async (t) => {
+    const { above, run } = groups(t, file, text);
+    const [a, b] = [open(join(above, 'a')), open(join(above, 'b'))];
+    a.usageMs(0);
+    b.usageMs(0);
+    await turn();
+    t.equal(a.idleUntilMs(10), 10);
+    run('b', 1_000);
+    t.equal(b.idleUntilMs(11), 10, 'true of the time until the read');
+    t.same(b.idleUntilMs(12), Number.NaN);
+    t.equal(b.usageMs(12), 5.001);
+    run('b', 1_000);
+    await turn();
+    t.same(b.idleUntilMs(20), Number.NaN, 'what ran between the two reads of one turn');
+    a.close();
+    b.close();
+  });
+
+  t.test(`${name}: a counter above that has not counted all of the group tells nothing`, async (t) => {
+    const { above } = groups(t, file, text);
+    const a = open(join(above, 'a'));
+    t.teardown(() => a.close());
+    for (const [wrong, why] of [
+      [text(0), 'it is not kept'],
+      [text(999_000), 'it counts others only, or was set back'],
+      ['\n', 'it is empty'],
+    ] as const) {
+      if (wrong === '\n' && file === 'cpuacct.usage') continue;
+      writeFileSync(join(above, file), wrong);
+      t.equal(a.usageMs(0), 1);
+      await turn();
+      t.same(a.idleUntilMs(1), Number.NaN, why);
+    }
+    writeFileSync(join(above, file), text(1_000_000));
+    t.equal(a.usageMs(2), 1);
+    await turn();
+    t.equal(a.idleUntilMs(3), 3, 'all that it counts is of this group');
+    writeFileSync(join(above, file), text(0));
+    await turn();
+    t.same(a.idleUntilMs(4), Number.NaN, 'set back');
   });
 }
 
@@ -71,4 +117,22 @@ t.test('a group with nothing above it that counts', async (t) => {
   await turn();
   t.same(cpu.idleUntilMs(1), Number.NaN);
   cpu.close();
+});
+
+t.test('the group above goes with its last run, and another of the same name is made', async (t) => {
+  const { above, run } = groups(t, 'cpu.stat', (n) => `usage_usec ${n / 1000}\n`);
+  const first = new Cpu2(join(above, 'a'));
+  first.usageMs(0);
+  first.close();
+  rmSync(above, { recursive: true });
+  mkdirSync(above);
+  run('a', 0);
+  const second = new Cpu2(join(above, 'a'));
+  t.teardown(() => second.close());
+  second.usageMs(1);
+  await turn();
+  t.equal(second.idleUntilMs(2), 2, 'it is the new one that is looked at');
+  run('a', 2_000);
+  await turn();
+  t.same(second.idleUntilMs(3), Number.NaN);
 });

@@ -22,6 +22,7 @@ class FakeGroup {
   readonly usage: GroupUsage;
   #listed: readonly number[] = [];
   #memoryRead = Number.NaN;
+  #nearRead = false;
 
   constructor() {
     const { read } = this;
@@ -63,6 +64,7 @@ class FakeGroup {
       unreclaimableBytes: () => {
         read.push('memory');
         this.#memoryRead = this.memoryBytes;
+        this.#nearRead = this.near;
         return this.memoryBytes;
       },
       stands: () => {
@@ -75,7 +77,7 @@ class FakeGroup {
       },
       close: () => undefined,
     };
-    Object.defineProperty(memory, 'isNearLimit', { get: () => this.near });
+    Object.defineProperty(memory, 'isNearLimit', { get: () => this.#nearRead });
     const sources: UsageSources = {
       members: members as unknown as GroupMembers,
       tree: tree as unknown as TreeReader,
@@ -145,7 +147,8 @@ t.test('while nobody in any group has run, nothing of its own is read', async (t
   group.allIdle = true;
   t.same(group.at(5_000, true)[0], FULL, 'asked for a fresh look');
   group.pids = [7, 8];
-  t.same(group.at(9_000), ['members members handles memory kills tasks', false], 'a process was put into it');
+  const all = 'members cpu members handles memory kills tasks';
+  t.same(group.at(9_000), [all, false], 'a process was put into it');
 });
 
 t.test('what others may do to it is looked at every three seconds', async (t) => {
@@ -173,6 +176,21 @@ t.test('whatever they did, everything is read', async (t) => {
   const group = idle();
   group.tmpfsStands = false;
   t.same(group.at(1_000), [FULL, false], 'a tmpfs, which is looked at each time');
+});
+
+t.test('near a limit on memory everything is read each time, whoever runs', async (t) => {
+  const group = idle();
+  group.allIdle = true;
+  group.near = true;
+  const near = 'cpu members handles memory kills tasks';
+  t.same(group.at(3_000), ['members total cpu members handles memory kills tasks', false], 'others have charged to it');
+  t.same(group.at(3_100), [near, false]);
+  group.memoryBytes = 900;
+  group.at(3_200);
+  t.match(group.usage.sample(3_300), { memory: { value: 900, atMs: 3_300 } }, 'growth while nobody runs');
+  group.near = false;
+  t.same(group.at(3_400), [FULL, false]);
+  t.same(group.at(3_500), ['', true], 'and not once it is over');
 });
 
 t.test('everything is read once a minute all the same', async (t) => {
