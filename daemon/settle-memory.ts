@@ -5,14 +5,14 @@
 
 import { getHeapSpaceStatistics } from 'node:v8';
 import { native } from '../lib/os/native.ts';
-import { releaseProgramPages } from '../lib/os/program-pages.ts';
+import { programPages } from '../lib/os/program-pages.ts';
 
 export interface SettleOptions {
   /** Bytes in use that are not young: what a burst leaves behind. */
   usedBytes(): number;
   /** A full collection; some 50 ms in which nothing else happens. */
   collect(): void;
-  /** False while a tool may need to be acted on at once. */
+  /** False while a tool may need to be acted on at once: then it is put off, for a minute at most. */
   isQuiet(): boolean;
   /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program file. */
   trim(): void;
@@ -24,17 +24,25 @@ const GROWN_BYTES = 1_000_000;
 const GROWN_SHARE = 0.05;
 /** Calm: less than this in a period. */
 const CALM_BYTES = 200_000;
+/** A tool may stay at a stage for days. */
+const PUT_OFF_MOST = 60_000 / EVERY_MS;
 
 /** Looks every five seconds. @returns what stops it */
 export function settleMemory(options: SettleOptions): () => void {
   let settledBytes = 0;
   let beforeBytes = options.usedBytes();
+  let putOff = 0;
   const look = (): void => {
     const usedBytes = options.usedBytes();
     const isCalm = Math.abs(usedBytes - beforeBytes) < CALM_BYTES;
     beforeBytes = usedBytes;
     const grownBytes = usedBytes - settledBytes;
-    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE || !options.isQuiet()) return;
+    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE) return;
+    if (putOff < PUT_OFF_MOST && !options.isQuiet()) {
+      putOff += 1;
+      return;
+    }
+    putOff = 0;
     options.collect();
     options.trim();
     settledBytes = options.usedBytes();
@@ -49,17 +57,18 @@ export function settleMemory(options: SettleOptions): () => void {
   return () => clearTimeout(timer);
 }
 
-/** The process itself, or null where it was started without `--expose-gc`. */
+/** The process itself, which has started; null where it was started without `--expose-gc`. */
 export function ownMemory(): Omit<SettleOptions, 'isQuiet'> | null {
   const collect = globalThis.gc;
   if (collect === undefined) return null;
   const calls = native();
+  const releasePages = programPages();
   return {
     usedBytes: () => getHeapSpaceStatistics().reduce((sum, space) => sum + oldBytes(space), 0),
     collect: () => void collect(),
     trim() {
       if (calls.available) calls.trimHeap();
-      releaseProgramPages();
+      releasePages();
     },
   };
 }

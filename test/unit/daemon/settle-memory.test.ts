@@ -50,6 +50,14 @@ t.test('after the start, and after each burst, once it is calm', async (t) => {
   own.quiet = true;
   await time.pass(5_000);
   t.same(own.done.splice(0), ['collect', 'trim']);
+  own.bytes = 45 * MB;
+  own.leftBytes = 30 * MB;
+  own.quiet = false;
+  await time.pass(65_000);
+  t.same(own.done, [], 'put off once it is calm');
+  await time.pass(5_000);
+  own.quiet = true;
+  t.same(own.done.splice(0), ['collect', 'trim']);
   own.bytes += 1.4 * MB;
   await time.pass(600_000);
   t.same(own.done, [], 'less than 5 % of a larger heap');
