@@ -78,10 +78,12 @@ function filled<T>(
   defaults: Readonly<Record<ThresholdStage, T>>,
   given: ByStage<T> | undefined,
 ): Readonly<Record<ThresholdStage, T>> {
+  // Mostly: one object for all tools.
+  if (given === undefined) return defaults;
   return {
-    warning: given?.warning ?? defaults.warning,
-    throttled: given?.throttled ?? defaults.throttled,
-    cleanup: given?.cleanup ?? defaults.cleanup,
-    emergency: given?.emergency ?? defaults.emergency,
+    warning: given.warning ?? defaults.warning,
+    throttled: given.throttled ?? defaults.throttled,
+    cleanup: given.cleanup ?? defaults.cleanup,
+    emergency: given.emergency ?? defaults.emergency,
   };
 }

@@ -77,6 +77,7 @@ export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Probl
 }
 
 function ladderOf(fields: ToolFields): LadderSettings {
+  if (fields.ladder === undefined && fields.on_starvation !== 'recycle') return DEFAULT_LADDER;
   const { quiet, escalate_after: escalation, cpu_warm_up: warmUp, exit_margin: margin } = fields.ladder ?? {};
   return {
     ...DEFAULT_LADDER,

@@ -45,7 +45,7 @@ import { selftest } from './selftest.ts';
 import { ownMemory, settleMemory } from './settle-memory.ts';
 import { chooseTempRoot } from './temp-root.ts';
 import { readOrCreateToken } from './token.ts';
-import { toolSnapshots } from './tool-snapshots.ts';
+import { isEachNormal, toolSnapshots } from './tool-snapshots.ts';
 
 export interface DaemonOptions {
   readonly configPath: string | null;
@@ -262,7 +262,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   if (changed) onConfigChange();
   selftest(report, log);
   const memory = ownMemory();
-  if (memory !== null) root.add('memory', settleMemory(memory), ROOM_DEADLINE_MS);
+  if (memory !== null)
+    root.add('memory', settleMemory({ ...memory, isQuiet: () => isEachNormal(registry) }), ROOM_DEADLINE_MS);
   if (options.foreground) process.stdout.write(banner({ address, stateDir, config, report, json: options.json }));
   return shutdown.done;
 }

@@ -203,13 +203,11 @@ function count(before: ResourceMemory, reading: Measured, { limit, settings }: S
   };
 }
 
-/** The last `size` of both. */
+/** The last `size` of both. Of its exact length: grown by a push it would have room for seventeen. */
 function appended(recent: readonly CountedSample[], sample: CountedSample, size: number): readonly CountedSample[] {
-  const samples: CountedSample[] = [];
-  for (let at = Math.max(0, recent.length + 1 - size); at < recent.length; at += 1) {
-    samples.push(recent[at] as CountedSample);
-  }
-  samples.push(sample);
+  if (recent.length < size) return recent.concat(sample);
+  const samples = recent.slice(recent.length - size).copyWithin(0, 1);
+  samples[size - 1] = sample;
   return samples;
 }
 

@@ -70,6 +70,17 @@ const NEVER: LadderSettings['escalateAfterMs'] = {
   tasks: null,
 };
 
+const FREE_LADDERS = new WeakMap<LadderSettings, LadderSettings>();
+
+/** Asked for at every sample, and mostly without a brake: made once for all runs with these settings. */
+function withoutEscalation(settings: LadderSettings): LadderSettings {
+  const known = FREE_LADDERS.get(settings);
+  if (known !== undefined) return known;
+  const free = { ...settings, escalateAfterMs: NEVER };
+  FREE_LADDERS.set(settings, free);
+  return free;
+}
+
 export class Run {
   readonly init: RunInit;
   readonly #ports: SupervisorPorts;
@@ -124,8 +135,7 @@ export class Run {
     this.onDemand = init.onDemand ?? false;
     this.#records = new RecordBuilder(init.id, init.startedMs, ports.cores);
     this.#memory = initialMemory(init.startedMs);
-    // Asked for at every sample, and mostly without a brake: made once.
-    this.#freeLadder = { ...init.definition.ladder, escalateAfterMs: NEVER };
+    this.#freeLadder = withoutEscalation(init.definition.ladder);
   }
 
   get id(): string {

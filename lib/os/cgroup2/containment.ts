@@ -59,12 +59,12 @@ export class GroupContainment implements Containment {
   constructor(layout: GroupLayout) {
     this.#layout = layout;
     this.#paths = [...new Set(layout.directories.map(({ path }) => path))];
-    const { memory, cpu, tasks, tempDir, backend, directories, cookie } = layout;
+    const { memory, cpu, tasks, stall, tempDir, tempOnTmpfs, backend, directories, cookie } = layout;
     this.record = { backend, directories, cookie };
     const parts = { memory: memory === null, cpu: cpu === null, tasks: tasks === null };
     const tree = new TreeReader({ tempDir, parts });
     this.membership = new GroupMembers(layout.membership);
-    this.usage = new GroupUsage({ ...layout, members: this.membership, tree });
+    this.usage = new GroupUsage({ members: this.membership, tree, memory, cpu, tasks, stall, tempOnTmpfs });
     this.inspect = tree.inspector(() => pidsBelow(layout.membership));
     this.killer = new GroupKiller(layout.membership, this.membership, layout.freezer);
     this.brakes = new GroupBrakes(layout, this.membership);

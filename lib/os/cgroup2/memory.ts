@@ -29,6 +29,9 @@ const UNRECLAIMABLE = [
   'swapcached',
   'slab_unreclaimable',
 ] as const;
+/** What is read is used at once: one place for all runs. */
+const fields = new KeyedFields(UNRECLAIMABLE);
+const oomFields = new KeyedFields(['oom_kill']);
 const SHMEM = UNRECLAIMABLE.indexOf('shmem');
 const SWAP_CACHED = UNRECLAIMABLE.indexOf('swapcached');
 
@@ -41,8 +44,6 @@ export class Memory2 implements MemoryPart {
   readonly #stat: KeptFile;
   readonly #swap: KeptFile | null;
   readonly #events: KeptFile;
-  readonly #fields = new KeyedFields(UNRECLAIMABLE);
-  readonly #oom = new KeyedFields(['oom_kill']);
   readonly #cache = new StatCache();
   #shmemBytes = 0;
 
@@ -59,11 +60,11 @@ export class Memory2 implements MemoryPart {
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number {
     const current = this.#current.readNumber();
     if (current === null) return Number.NaN;
-    this.isNearLimit = this.#cache.isNear(current);
     if (this.#cache.mustRead(current, nowMs, fresh)) {
-      if (!this.#stat.readKeyed(this.#fields)) return Number.NaN;
+      if (!this.#stat.readKeyed(fields)) return Number.NaN;
       this.#cache.store(this.#sum(), current, nowMs);
     }
+    this.isNearLimit = this.#cache.isNear(current);
     return this.#cache.value - Math.min(tempBytes, this.#shmemBytes);
   }
 
@@ -73,7 +74,7 @@ export class Memory2 implements MemoryPart {
   }
 
   #sum(): number {
-    const values = this.#fields.values;
+    const { values } = fields;
     let bytes = 0;
     for (let index = 0; index < values.length; index += 1) {
       const value = values[index] as number;
@@ -88,8 +89,8 @@ export class Memory2 implements MemoryPart {
   }
 
   oomKills(): number {
-    if (!this.#events.readKeyed(this.#oom)) return Number.NaN;
-    return this.#oom.values[0] as number;
+    if (!this.#events.readKeyed(oomFields)) return Number.NaN;
+    return oomFields.values[0] as number;
   }
 
   async apply(limits: ResolvedLimits): Promise<LimitOutcome> {

@@ -20,7 +20,8 @@ export interface UsageSources {
 const NOT_YET = unsupported('not read yet');
 /**
  * Others may do something to a tree that does not run: put a process into its group, a file into its temp dir, charge or
- * reclaim its memory. That is looked at this often, and everything is read after a minute.
+ * reclaim its memory. That is looked at this often, and everything is read after a minute. Where memory is near a stage
+ * everything is read each time: tasks that wait for memory do not run, and the kernel charges for them.
  */
 const OUTSIDE_MS = 3000;
 const EVERYTHING_MS = 60_000;
@@ -65,18 +66,32 @@ export class GroupUsage implements UsageReader {
    */
   sample(nowMs: number, fresh = false): RunSample {
     const sample = this.#sample;
-    const cpuMs = this.#sources.cpu?.usageMs() ?? Number.NaN;
-    if (cpuMs !== this.#cpuMs) {
-      this.#cpuMs = cpuMs;
-      this.#activeAtMs = nowMs;
-      this.#settled = false;
-    }
     sample.atMs = nowMs;
-    const known = this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
-    sample.still = known && !fresh && (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs));
-    sample.still &&= this.#keep(nowMs);
-    if (!sample.still) this.#read(cpuMs, nowMs, fresh);
+    const { cpu, memory } = this.#sources;
+    const isKnown = !fresh && this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
+    const mayBeStill = isKnown && memory?.isNearLimit !== true;
+    const idleUntilMs = mayBeStill ? (cpu?.idleUntilMs(nowMs) ?? Number.NaN) : Number.NaN;
+    const isIdle = !Number.isNaN(idleUntilMs);
+    const hasRun = !isIdle && this.#readCpu(nowMs);
+    sample.still =
+      mayBeStill &&
+      !hasRun &&
+      (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs)) &&
+      this.#keep(isIdle ? idleUntilMs : nowMs);
+    if (sample.still) return sample;
+    if (isIdle) this.#readCpu(nowMs);
+    this.#read(this.#cpuMs, nowMs, fresh);
     return sample;
+  }
+
+  /** @returns true when somebody in the tree has run since the last time, or where that is not known */
+  #readCpu(nowMs: number): boolean {
+    const cpuMs = this.#sources.cpu?.usageMs(nowMs) ?? Number.NaN;
+    if (cpuMs === this.#cpuMs) return false;
+    this.#cpuMs = cpuMs;
+    this.#activeAtMs = nowMs;
+    this.#settled = false;
+    return true;
   }
 
   #isLeftAlone(nowMs: number): boolean {

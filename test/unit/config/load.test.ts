@@ -109,6 +109,50 @@ t.test('a tool that says nothing has the built-in limits', async (t) => {
   t.equal(tool.cwd, '/etc/governor', 'the folder of the file');
 });
 
+t.test('what tools do not set for themselves they share; what one sets is its own', async (t) => {
+  const text = `version: 1
+tools:
+  a: { command: node }
+  b: { command: node }
+  c: { command: node, ladder: { quiet: 30s } }
+  d: { command: node, on_starvation: recycle }
+  e: { command: node, stages: { memory: { warning: 50% } } }
+`;
+  const config = accepted(load(text));
+  const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((name) => named(config, name)) as [
+    ToolDefinition,
+    ToolDefinition,
+    ToolDefinition,
+    ToolDefinition,
+    ToolDefinition,
+  ];
+  t.equal(a.ladder, b.ladder);
+  t.equal(a.limits.memory?.thresholds, b.limits.memory?.thresholds);
+  t.equal(a.limits.memory?.actions, b.limits.memory?.actions);
+  t.match([a.ladder.quietMs, a.ladder.starvation], [15_000, null]);
+  t.match([c.ladder.quietMs, c.ladder.starvation], [30_000, null]);
+  t.match(d.ladder, { quietMs: 15_000, starvation: {} });
+  t.match(a.limits.memory?.thresholds, { warning: 0.75, throttled: 0.9 });
+  t.match(e.limits.memory?.thresholds, { warning: 0.5, throttled: 0.9 });
+  t.equal(e.limits.tasks?.thresholds, a.limits.tasks?.thresholds);
+});
+
+t.test('the YAML parser is loaded with the first file', async (t) => {
+  const script = `
+    import { createRequire } from 'node:module';
+    const { cache } = createRequire(import.meta.url);
+    const has = () => Object.keys(cache).some((path) => /node_modules.yaml.dist/.test(path));
+    const { loadConfig } = await import(${JSON.stringify(join(projectRoot, 'dist/config/load.js'))});
+    const seen = [has()];
+    for (const path of [null, ${JSON.stringify(join(good, 'full.yaml'))}]) {
+      const { ok } = loadConfig({ path, host: { memoryBytes: 1e9, cores: 1 }, env: { HOST: 'h' } });
+      seen.push(ok, has());
+    }
+    console.log(JSON.stringify(seen));`;
+  const stdout = execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+  t.same(JSON.parse(stdout), [false, true, false, true, true]);
+});
+
 t.test('environment is stronger than the file, the file than the class, the class than what is built in', async (t) => {
   const text =
     'version: 1\nclasses: { c: { memory: 3GiB, tasks: 3, sockets: 3 } }\ntools:\n  w: { command: x, class: c, limits: { memory: 2GiB, tasks: 2 } }\n';

@@ -524,6 +524,25 @@ t.test('withdrawn: the stage falls back, windows are empty', (t) => {
   t.end();
 });
 
+t.test('the window: the last samples in order, and what was is never written over', (t) => {
+  const bench = new Bench();
+  const seen = (memory = bench.memory): readonly number[] => memory.resources.memory.recent.map(({ value }) => value);
+  bench.run([1, 2, 3]);
+  t.same(seen(), [1, 2, 3]);
+  bench.run([4, 5]);
+  const full = bench.memory;
+  bench.run([6, 7]);
+  t.same(seen(), [3, 4, 5, 6, 7]);
+  t.same(seen(full), [1, 2, 3, 4, 5], 'of an earlier step');
+  bench.settings = { ...bench.settings, warning: { needed: 2, of: 3 }, throttled: { needed: 2, of: 3 } };
+  bench.run([8]);
+  t.same(seen(), [6, 7, 8], 'settings that look at fewer');
+  bench.settings = SETTINGS;
+  bench.run([9, 10, 11]);
+  t.same(seen(), [7, 8, 9, 10, 11]);
+  t.end();
+});
+
 t.test('steady: what the same readings again would not change', (t) => {
   const record = (atMs: number, memoryStall: number | null, value = 10): UsageRecord => ({
     runId: 'run',

@@ -105,6 +105,28 @@ t.test('memory.stat is read again only when it could matter', async (t) => {
   memory.close();
 });
 
+t.test('near a stage: by the total or by the value, whichever is more', async (t) => {
+  const directory = group(t, {
+    'memory.swap.current': '0\n',
+    'memory.current': '1000000\n',
+    'memory.stat': 'anon 777\n',
+  });
+  const memory = new Memory2(directory, false);
+  t.teardown(() => memory.close());
+  await memory.apply(limitsOf({ memory: 100_000_000 }));
+  t.notOk(memory.isNearLimit);
+  writeFileSync(join(directory, 'memory.swap.current'), '80000000\n');
+  memory.unreclaimableBytes(1, true, 0);
+  t.ok(memory.isNearLimit, 'swapped out: not among what the total counts');
+  t.notOk(memory.stands());
+  writeFileSync(join(directory, 'memory.swap.current'), '0\n');
+  memory.unreclaimableBytes(2, false, 0);
+  t.notOk(memory.isNearLimit, 'and no longer than that');
+  writeFileSync(join(directory, 'memory.current'), '80000000\n');
+  memory.unreclaimableBytes(3, false, 0);
+  t.ok(memory.isNearLimit, 'page cache');
+});
+
 t.test('whether the total still stands', async (t) => {
   const directory = group(t);
   const memory = new Memory2(directory, false);
