@@ -70,6 +70,8 @@ class Multiplexer implements Upstream, Shared {
       clients: () => [...this.clients],
       respond: (id, answer) => this.conversation.respond(id, answer),
       onAmbiguous: (method) => this.#takeTurns(method),
+      onAsked: (owner) => this.turns.asked(owner),
+      onAnswered: (owner) => this.turns.answered(owner),
       warn: (fields, message) => this.warn(fields, message),
     });
     this.#notices = {

@@ -37,6 +37,9 @@ export interface ServerRequestsOptions<Owner extends Asked> extends Warner {
   clients(): readonly Owner[];
   respond(id: RequestId, answer: Answer): void;
   onAmbiguous(method: string): void;
+  /** A question to this client is open, until `onAnswered`. */
+  onAsked(owner: Owner): void;
+  onAnswered(owner: Owner): void;
 }
 
 export class ServerRequests<Owner extends Asked> {
@@ -107,7 +110,12 @@ export class ServerRequests<Owner extends Asked> {
     if (needed !== undefined && owner.client.capabilities[needed] === undefined)
       return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
     const open = busiestOf(owner, this.#options.requests);
-    return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
+    this.#options.onAsked(owner);
+    try {
+      return await (open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal));
+    } finally {
+      this.#options.onAnswered(owner);
+    }
   }
 
   #ownerOf({ method, params }: RequestBody): Owner | 'ambiguous' | null {
