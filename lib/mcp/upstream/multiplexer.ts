@@ -30,6 +30,7 @@ export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' |
 
 /** Of what nobody waits for. */
 const SETTLE_TIMEOUT_MS = 10_000;
+const LISTEN_ENDED: Answer = { kind: 'result', result: { resultType: 'complete' } };
 /** Methods that are told of once each. */
 const TOLD_MAX = 100;
 
@@ -78,7 +79,7 @@ class Multiplexer implements Upstream, Shared {
       shared: this,
       isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
       onListChanged: (list) => this.#listChanged(list),
-      onCancelled: (params) => this.#asked.cancelled(params),
+      onCancelled: (params) => this.#cancelled(params),
       onUnattributed: ({ method }) => this.#unattributed(method),
     };
     this.#ready = this.#begin();
@@ -217,6 +218,14 @@ class Multiplexer implements Upstream, Shared {
       message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
     if (message.kind === 'notification') routeNotice(body, this.#notices);
     else void this.#asked.handle(message.id, body);
+  }
+
+  /** A modern server asks nothing that it could cancel: it ends a stream (2026-07-28, basic/patterns/subscriptions). */
+  #cancelled(params: Fields | undefined): void {
+    if (this.description?.era !== 'modern') return this.#asked.cancelled(params);
+    const { requests } = this.conversation;
+    const listen = requests.get(Number(params?.['requestId']));
+    if (listen?.method === LISTEN) requests.take(listen.id)?.settle(LISTEN_ENDED);
   }
 
   #listChanged(list: ChangedList): void {
