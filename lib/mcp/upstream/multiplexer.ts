@@ -3,8 +3,7 @@
 import { GovernorError } from '../../core/errors.ts';
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
-import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
-import { failure } from '../wire/text.ts';
+import type { Client, ServerDescription, Session } from '../wire/session.ts';
 import { Attachment } from './attachment.ts';
 import type { Shared } from './attachment.ts';
 import { Conversation } from './conversation.ts';
@@ -13,10 +12,12 @@ import type { HandshakeOptions } from './handshake.ts';
 import { Interests } from './interests.ts';
 import { OneByOne } from './one-by-one.ts';
 import { LISTEN, listenForLists } from './own-stream.ts';
+import { ownClient, quiet } from './own-side.ts';
 import { routeNotice } from './notices.ts';
 import type { ChangedList, NoticesOptions } from './notices.ts';
 import { ServerRequests } from './server-requests.ts';
 import { TaskOwners } from './task-owners.ts';
+import { tellEach } from './tell-each.ts';
 import { Turns } from './turns.ts';
 import type { Channel, Holds, Received, Upstream, UpstreamState } from './upstream.ts';
 
@@ -64,7 +65,7 @@ class Multiplexer implements Upstream, Shared {
     this.turns = new Turns(options.takesTurns);
     this.state = { kind: 'initializing', sinceMs: options.monotonicMs() };
     this.conversation = new Conversation(channel);
-    this.#self = new Attachment(selfClient(options), this);
+    this.#self = new Attachment(ownClient(options), this);
     this.#asked = new ServerRequests({
       requests: this.conversation.requests,
       tasks: this.tasks,
@@ -229,7 +230,7 @@ class Multiplexer implements Upstream, Shared {
   }
 
   #listChanged(list: ChangedList): void {
-    for (const listener of this.#listListeners) listener(list);
+    tellEach(this.#listListeners, (listener) => listener(list), this);
   }
 
   #unattributed(method: string): void {
@@ -249,31 +250,11 @@ class Multiplexer implements Upstream, Shared {
     this.state = state;
     this.conversation.end(state.reason, data);
     this.#asked.close(state.reason);
-    for (const listener of this.#endListeners) listener(state.reason);
+    tellEach(this.#endListeners, (listener) => listener(state.reason), this);
     this.#endListeners.clear();
   }
 }
 
 function overBy(state: UpstreamState): string {
   return 'reason' in state ? state.reason : state.kind;
-}
-
-function refuse(): Promise<Answer> {
-  return Promise.resolve(failure(RPC_CODE.methodNotFound, 'Governor itself answers no questions'));
-}
-
-function quiet(signal: AbortSignal): Exchange {
-  return { signal, notify: () => undefined, ask: refuse };
-}
-
-function selfClient({ info, capabilities }: UpstreamOptions): Client {
-  return {
-    era: 'legacy',
-    context: 'governor',
-    protocolVersion: '',
-    info,
-    capabilities,
-    notify: () => undefined,
-    ask: refuse,
-  };
 }

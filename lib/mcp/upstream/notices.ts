@@ -6,6 +6,7 @@ import { metaOf } from '../wire/shape.ts';
 import type { Attachment, Shared } from './attachment.ts';
 import { busiestOf, busyClients } from './busy.ts';
 import { withToken } from './open-requests.ts';
+import { tellEach } from './tell-each.ts';
 import { relatedTask } from './task-owners.ts';
 
 export type ChangedList = 'tools' | 'resources' | 'prompts';
@@ -51,12 +52,12 @@ export function routeNotice(notification: NotificationBody, options: NoticesOpti
     // About the server, and for everyone who is there.
     options.onListChanged(list);
     const told = listen === undefined ? notification : { method };
-    for (const { client } of clients) client.notify(told);
+    tellEach(clients, ({ client }) => client.notify(told), options.shared);
     return;
   }
   if (method === 'notifications/resources/updated') {
-    for (const { client } of interests.subscribersOf(String(params?.['uri']))) client.notify(notification);
-    return;
+    const subscribers = interests.subscribersOf(String(params?.['uri']));
+    return tellEach(subscribers, ({ client }) => client.notify(notification), options.shared);
   }
   if (method === 'notifications/tasks/status') return tasks.status(params)?.client.notify(notification);
   toItsClient(notification, options);
@@ -87,5 +88,5 @@ function toItsClient(notification: NotificationBody, { shared, onUnattributed }:
   }
   // Between requests: it is about the server itself, and for those who asked to hear its log.
   if (!isLog) return onUnattributed(notification);
-  for (const { client } of interests.listenersOf(level)) client.notify(notification);
+  tellEach(interests.listenersOf(level), ({ client }) => client.notify(notification), shared);
 }
