@@ -7,7 +7,7 @@ import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/mess
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
 import { cancelled, failure, success } from './answers.ts';
-import { missingFor } from './client-needs.ts';
+import { missingFor } from '../wire/client-needs.ts';
 import { isFields, without } from './fields.ts';
 import type { Parking, Waiting } from './parking.ts';
 import type { Turn } from './turn.ts';

@@ -5,9 +5,9 @@ import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import { failure, success } from './answers.ts';
 import { Call } from './call.ts';
-import { missingFor } from './client-needs.ts';
+import { missingFor } from '../wire/client-needs.ts';
 import { asModern } from './describe.ts';
-import { ERA_CODE, MAY_NEED_INPUT } from './era-names.ts';
+import { MAY_NEED_INPUT } from './era-names.ts';
 import { fieldsOf, isFields, metaOf } from './fields.ts';
 import { isLogLevel } from './levels.ts';
 import type { LogLevel } from './levels.ts';
@@ -166,7 +166,7 @@ export class ModernOverLegacy implements Shown {
           );
     const pays = this.#rootsOwed && missingFor(ROOTS, turn.capabilities) === null;
     void (pays ? this.#askRoots(call).then(go) : go()).then((answer) => {
-      const visit = answer.kind === 'error' && answer.error.code === ERA_CODE.urlElicitationRequired;
+      const visit = answer.kind === 'error' && answer.error.code === RPC_CODE.urlElicitationRequired;
       call.finish(visit ? this.#visit(turn, answer.error.data) : modernAnswer(method, answer, this.#server.info));
     });
   }
