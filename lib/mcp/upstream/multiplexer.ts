@@ -7,6 +7,7 @@ import type { Client, ServerDescription, Session } from '../wire/session.ts';
 import { Attachment } from './attachment.ts';
 import type { Shared } from './attachment.ts';
 import { Conversation } from './conversation.ts';
+import { Elicitations } from './elicitations.ts';
 import { shakeHands } from './handshake.ts';
 import type { HandshakeOptions } from './handshake.ts';
 import { Interests } from './interests.ts';
@@ -44,6 +45,7 @@ class Multiplexer implements Upstream, Shared {
   readonly conversation: Conversation<Attachment>;
   readonly interests = new Interests<Attachment>();
   readonly tasks = new TaskOwners<Attachment>();
+  readonly elicitations = new Elicitations<Attachment>();
   readonly turns: Turns<Attachment>;
   readonly subscribing = new OneByOne();
   readonly clients = new Set<Attachment>();
@@ -64,7 +66,7 @@ class Multiplexer implements Upstream, Shared {
     this.#options = options;
     this.turns = new Turns(options.takesTurns);
     this.state = { kind: 'initializing', sinceMs: options.monotonicMs() };
-    this.conversation = new Conversation(channel);
+    this.conversation = new Conversation(channel, (request) => this.#asked.callCancelled(request));
     this.#self = new Attachment(ownClient(options), this);
     this.#asked = new ServerRequests({
       requests: this.conversation.requests,
@@ -72,7 +74,10 @@ class Multiplexer implements Upstream, Shared {
       clients: () => [...this.clients],
       respond: (id, answer) => this.conversation.respond(id, answer),
       onAmbiguous: (method) => this.#takeTurns(method),
-      onAsked: (owner) => this.turns.asked(owner),
+      onAsked: (owner, request) => {
+        this.turns.asked(owner);
+        this.elicitations.asked(owner, request);
+      },
       onAnswered: (owner) => this.turns.answered(owner),
       warn: (fields, message) => this.warn(fields, message),
     });
@@ -132,8 +137,10 @@ class Multiplexer implements Upstream, Shared {
     return attachment;
   }
 
-  onLeft(attachment: Attachment): void {
+  onLeft(attachment: Attachment, reason: string): void {
     this.clients.delete(attachment);
+    this.elicitations.leave(attachment);
+    this.#asked.left(attachment, reason);
   }
 
   settle(request: RequestBody): void {

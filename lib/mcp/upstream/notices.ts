@@ -2,6 +2,7 @@
 
 import type { NotificationBody } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
+import type { Client } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
 import type { Attachment, Shared } from './attachment.ts';
 import { busiestOf, busyClients } from './busy.ts';
@@ -28,7 +29,7 @@ export interface NoticesOptions {
 }
 
 export function routeNotice(notification: NotificationBody, options: NoticesOptions): void {
-  const { conversation, interests, tasks, clients } = options.shared;
+  const { conversation, interests, tasks, clients, elicitations } = options.shared;
   const { method, params } = notification;
   const list = CHANGED.get(method);
   const listen = metaOf(params)?.[META.subscriptionId];
@@ -59,6 +60,12 @@ export function routeNotice(notification: NotificationBody, options: NoticesOpti
     const subscribers = interests.subscribersOf(String(params?.['uri']));
     return tellEach(subscribers, ({ client }) => client.notify(notification), options.shared);
   }
+  if (method === 'notifications/elicitation/complete') {
+    const owner = elicitations.completed(params);
+    return owner === undefined
+      ? options.onUnattributed(notification)
+      : toldBy(owner, options.shared).notify(notification);
+  }
   if (method === 'notifications/tasks/status') return tasks.status(params)?.client.notify(notification);
   toItsClient(notification, options);
 }
@@ -75,10 +82,7 @@ function toItsClient(notification: NotificationBody, { shared, onUnattributed }:
   const [first, second] = busy;
   if (first !== undefined && second === undefined) {
     if (!admitted(first)) return;
-    const open = busiestOf(first, conversation.requests);
-    if (open === undefined) first.client.notify(notification);
-    else open.exchange.notify(notification);
-    return;
+    return toldBy(first, shared).notify(notification);
   }
   if (second !== undefined) return onUnattributed(notification);
   const [only] = clients;
@@ -89,4 +93,9 @@ function toItsClient(notification: NotificationBody, { shared, onUnattributed }:
   // Between requests: it is about the server itself, and for those who asked to hear its log.
   if (!isLog) return onUnattributed(notification);
   tellEach(interests.listenersOf(level), ({ client }) => client.notify(notification), shared);
+}
+
+/** Beside its open call, where it has one. */
+function toldBy(owner: Attachment, { conversation }: Shared): Pick<Client, 'notify'> {
+  return busiestOf(owner, conversation.requests)?.exchange ?? owner.client;
 }
