@@ -207,10 +207,17 @@ export class Attachment implements Session {
         return failure(RPC_CODE.invalidParams, 'this client has no such task');
     }
     const answer = await this.#send(request, exchange);
+    if (request.method === 'tasks/result' && !exchange.signal.aborted && isOfServer(answer))
+      tasks.fetched(request.params?.['taskId']);
     if (answer.kind === 'error') return answer;
     if (request.method === 'tasks/list')
       return isAlone ? answer : { kind: 'result', result: tasks.filtered(this, answer.result) };
     tasks.seen(this, answer.result);
     return answer;
   }
+}
+
+/** Not one that Governor has given in its place. */
+function isOfServer(answer: Answer): boolean {
+  return answer.kind === 'result' || (answer.error.code !== RPC_CODE.stopped && answer.error.code !== RPC_CODE.refused);
 }

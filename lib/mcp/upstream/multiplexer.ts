@@ -44,7 +44,7 @@ export function openUpstream(channel: Channel, options: UpstreamOptions): Upstre
 class Multiplexer implements Upstream, Shared {
   readonly conversation: Conversation<Attachment>;
   readonly interests = new Interests<Attachment>();
-  readonly tasks = new TaskOwners<Attachment>();
+  readonly tasks: TaskOwners<Attachment>;
   readonly elicitations = new Elicitations<Attachment>();
   readonly turns: Turns<Attachment>;
   readonly subscribing = new OneByOne();
@@ -64,6 +64,7 @@ class Multiplexer implements Upstream, Shared {
   constructor(channel: Channel, options: UpstreamOptions) {
     this.#channel = channel;
     this.#options = options;
+    this.tasks = new TaskOwners(() => options.monotonicMs());
     this.turns = new Turns(options.takesTurns);
     this.state = { kind: 'initializing', sinceMs: options.monotonicMs() };
     this.conversation = new Conversation(channel, (request) => this.#asked.callCancelled(request));
@@ -121,7 +122,7 @@ class Multiplexer implements Upstream, Shared {
       requests: requests.size - listens - own,
       progressTokens: requests.tokens,
       subscriptions: this.interests.subscriptions + listens,
-      tasks: this.tasks.working,
+      tasks: this.tasks.open,
     };
   }
 
