@@ -179,7 +179,7 @@ class Multiplexer implements Upstream, Shared {
     const { era, info, capabilities, timeoutMs, monotonicMs } = this.#options;
     try {
       await this.#channel.start({
-        onMessage: (message) => this.#receiveSafely(message),
+        onMessage: (message, stream) => this.#receiveSafely(message, stream),
         onProblem: (problem) => this.#options.onProblem(problem),
         onClose: (reason) => this.#end({ kind: 'shutdown', reason: `the server has gone: ${reason}` }),
       });
@@ -209,15 +209,15 @@ class Multiplexer implements Upstream, Shared {
   }
 
   /** What a client's side throws is no fault of the server, nor of its other clients. */
-  #receiveSafely(message: Received): void {
+  #receiveSafely(message: Received, stream: number | undefined): void {
     try {
-      this.#receive(message);
+      this.#receive(message, stream);
     } catch (error) {
       this.#options.onProblem(`a message of the server's could not be passed on: ${(error as Error).message}`);
     }
   }
 
-  #receive(message: Received): void {
+  #receive(message: Received, stream: number | undefined): void {
     if (message.kind === 'answer') {
       // Answered twice, late, or never asked: nobody waits for it.
       this.conversation.answered(message.id, message.answer);
@@ -225,8 +225,10 @@ class Multiplexer implements Upstream, Shared {
     }
     const body: NotificationBody =
       message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
-    if (message.kind === 'notification') routeNotice(body, this.#notices);
-    else void this.#asked.handle(message.id, body);
+    const own = this.conversation.requests.get(stream);
+    const call = own !== undefined && this.clients.has(own.owner) ? own : undefined;
+    if (message.kind === 'notification') routeNotice(body, this.#notices, call);
+    else void this.#asked.handle(message.id, body, call);
   }
 
   /** A modern server asks nothing that it could cancel: it ends a stream (2026-07-28, basic/patterns/subscriptions). */

@@ -7,6 +7,7 @@ import { metaOf } from '../wire/shape.ts';
 import type { Attachment, Shared } from './attachment.ts';
 import { busiestOf, busyClients } from './busy.ts';
 import { withToken } from './open-requests.ts';
+import type { OpenRequest } from './open-requests.ts';
 import { tellEach } from './tell-each.ts';
 import { relatedTask } from './task-owners.ts';
 
@@ -28,7 +29,12 @@ export interface NoticesOptions {
   onUnattributed(notification: NotificationBody): void;
 }
 
-export function routeNotice(notification: NotificationBody, options: NoticesOptions): void {
+/** @param call on the stream of whose answer it came */
+export function routeNotice(
+  notification: NotificationBody,
+  options: NoticesOptions,
+  call?: OpenRequest<Attachment>,
+): void {
   const { conversation, interests, tasks, clients, elicitations } = options.shared;
   const { method, params } = notification;
   const list = CHANGED.get(method);
@@ -67,16 +73,24 @@ export function routeNotice(notification: NotificationBody, options: NoticesOpti
       : toldBy(owner, options.shared).notify(notification);
   }
   if (method === 'notifications/tasks/status') return tasks.status(params)?.client.notify(notification);
-  toItsClient(notification, options);
+  toItsClient(notification, options, call);
 }
 
 /** Log lines, and what no revision knows yet: nothing names a client in them. */
-function toItsClient(notification: NotificationBody, { shared, onUnattributed }: NoticesOptions): void {
+function toItsClient(
+  notification: NotificationBody,
+  { shared, onUnattributed }: NoticesOptions,
+  call: OpenRequest<Attachment> | undefined,
+): void {
   const { conversation, interests, tasks, clients } = shared;
   const { method, params } = notification;
   const isLog = method === 'notifications/message';
   const level = params?.['level'];
   const admitted = (owner: Attachment): boolean => !isLog || interests.admits(owner, level);
+  if (call !== undefined) {
+    if (admitted(call.owner)) call.exchange.notify(notification);
+    return;
+  }
   const task = tasks.ownerOf(relatedTask(params));
   const busy = task === undefined ? busyClients(clients, conversation.requests) : [task];
   const [first, second] = busy;

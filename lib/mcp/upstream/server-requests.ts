@@ -1,8 +1,9 @@
 /**
- * Requests of a legacy server: sampling, elicitation, roots. On stdio nothing says for whose request they are, so: the task that they name;
- * else the one client that has requests open which can make a server ask; else the one that has any open; else the one client that is
- * there. Where that leaves several, the server gets an error, and from then on requests of different clients are not overlapped
- * (`onAmbiguous`). A progress token in them says nothing: it is the server's own, for what its client reports.
+ * Requests of a legacy server: sampling, elicitation, roots. Over HTTP they come on the stream of the request that they are for. On stdio
+ * nothing says that, nor on HTTP's stream for what belongs to none, so: the task that they name; else the one client that has requests
+ * open which can make a server ask; else the one that has any open; else the one client that is there. Where that leaves several, the
+ * server gets an error, and from then on requests of different clients are not overlapped (`onAmbiguous`). A progress token in them says
+ * nothing: it is the server's own, for what its client reports.
  */
 
 import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts';
@@ -48,7 +49,8 @@ export class ServerRequests<Owner extends Asked> {
     this.#options = options;
   }
 
-  async handle(id: RequestId, request: RequestBody): Promise<void> {
+  /** @param call on the stream of whose answer it came */
+  async handle(id: RequestId, request: RequestBody, call?: OpenRequest<Owner>): Promise<void> {
     if (request.method === 'ping') return this.#options.respond(id, { kind: 'result', result: {} });
     if (this.#open.size >= ASKS_MAX || this.#open.has(id))
       return this.#options.respond(
@@ -58,7 +60,7 @@ export class ServerRequests<Owner extends Asked> {
     const question = new Question<Owner>();
     this.#open.set(id, question);
     try {
-      const answer = await this.#ask(request, question);
+      const answer = await this.#ask(request, question, call);
       if (!question.isCancelled) this.#options.respond(id, answer);
     } catch (error) {
       if (!question.isCancelled) this.#options.respond(id, thrownAnswer(error, this.#options));
@@ -103,11 +105,11 @@ export class ServerRequests<Owner extends Asked> {
     for (const go of this.#waiting) go();
   }
 
-  async #ask(request: RequestBody, question: Question<Owner>): Promise<Answer> {
-    const { requests, tasks } = this.#options;
+  async #ask(request: RequestBody, question: Question<Owner>, call: OpenRequest<Owner> | undefined): Promise<Answer> {
+    const { requests } = this.#options;
     if (this.#options.clients().length === 0) await this.#someone();
     if (question.isCancelled) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
-    const owner = this.#ownerOf(request);
+    const owner = call?.owner ?? this.#ownerOf(request);
     if (owner === 'ambiguous') {
       this.#options.onAmbiguous(request.method);
       return failure(
@@ -118,18 +120,21 @@ export class ServerRequests<Owner extends Asked> {
     if (owner === null) return failure(RPC_CODE.methodNotFound, `no client is there to answer ${request.method}`);
     const refusal = refusalOf(request, owner.client.capabilities);
     if (refusal !== null) return refusal;
-    const open = busiestOf(owner, requests);
-    // A task's outlives the call that it is asked by.
-    const isOfTask = tasks.ownerOf(relatedTask(request.params)) !== undefined;
-    const calls =
-      isOfTask || open === undefined ? [] : requests.of(owner).filter(({ method }) => MAKES_ASK.has(method));
+    const open = call ?? busiestOf(owner, requests);
     this.#options.onAsked(owner, request);
     try {
       const asked = open === undefined ? owner.client : open.exchange;
-      return await question.ask(owner, calls, (signal) => asked.ask(request, signal));
+      return await question.ask(owner, this.#callsOf(owner, request, call), (signal) => asked.ask(request, signal));
     } finally {
       this.#options.onAnswered(owner);
     }
+  }
+
+  /** A question of a task outlives the call that it is asked by. */
+  #callsOf(owner: Owner, { params }: RequestBody, call: OpenRequest<Owner> | undefined): readonly OpenRequest<Owner>[] {
+    const { requests, tasks } = this.#options;
+    if (tasks.ownerOf(relatedTask(params)) !== undefined) return [];
+    return call === undefined ? requests.of(owner).filter(({ method }) => MAKES_ASK.has(method)) : [call];
   }
 
   #ownerOf({ method, params }: RequestBody): Owner | 'ambiguous' | null {
