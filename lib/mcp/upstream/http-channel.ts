@@ -24,6 +24,8 @@ interface Posted {
   readonly abort: AbortController;
   readonly fail: (error: unknown) => void;
   transport: Transport;
+  /** Of its own, as JSON. */
+  headers: string;
   /** Sent once more, since the server wanted other headers. */
   isAgain: boolean;
 }
@@ -91,7 +93,7 @@ export class HttpChannel implements Channel {
         if (refusal === null) reject(error);
         else this.#listener?.onMessage({ kind: 'answer', id, answer: { kind: 'error', error: refusal } });
       };
-      this.#ask({ message, abort: new AbortController(), fail, transport: this.#main, isAgain: false });
+      this.#ask({ message, abort: new AbortController(), fail, transport: this.#main, headers: '', isAgain: false });
     });
   }
 
@@ -138,7 +140,8 @@ export class HttpChannel implements Channel {
       if (posted.transport === transport) posted.fail(error);
     };
     const onRequestStreamEnd = (): void => fail(new Error('the stream of its answer ended without one'));
-    const headers = claimsModern(message.params) ? this.#params.of(message) : {};
+    const headers = this.#headersOf(message);
+    posted.headers = JSON.stringify(headers);
     this.#post(transport, message, { requestSignal: abort.signal, onRequestStreamEnd, headers }).then(() => {
       if (this.#requests.get(id) !== posted) this.#transports.ended(transport);
     }, fail);
@@ -184,16 +187,21 @@ export class HttpChannel implements Channel {
     const { message } = posted;
     posted.isAgain = true;
     this.#transports.drop(posted.transport);
-    const before = JSON.stringify(this.#params.of(message));
+    // By another call that was refused, perhaps, since this one was sent.
+    if (JSON.stringify(this.#headersOf(message)) !== posted.headers) return this.#ask(posted);
     this.#learning ??= this.#params
       .learnAll(message, (request) => this.#quietly(request))
       .finally(() => (this.#learning = null));
     void this.#learning.then(() => {
       if (this.#closed || this.#requests.get(message.id as number) !== posted) return;
-      if (JSON.stringify(this.#params.of(message)) !== before) return this.#ask(posted);
+      if (JSON.stringify(this.#headersOf(message)) !== posted.headers) return this.#ask(posted);
       this.#requests.delete(message.id as number);
       this.#listener?.onMessage(refusal);
     });
+  }
+
+  #headersOf(message: RequestMessage): Readonly<Record<string, string>> {
+    return claimsModern(message.params) ? this.#params.of(message) : {};
   }
 
   /** Asked by the channel itself. Never rejects. */

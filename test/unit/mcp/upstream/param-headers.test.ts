@@ -3,6 +3,7 @@ import { decodeHeader } from '../../../../lib/mcp/front/modern-check.ts';
 import { ParamHeaders } from '../../../../lib/mcp/upstream/param-headers.ts';
 import type { Fields } from '../../../../lib/mcp/wire/message.ts';
 import { fakeClient, fakeExchange } from '../../../helpers/fake-mcp-session.ts';
+import { waitFor } from '../../../helpers/wait-for.ts';
 import { httpElsewhere, openElsewhere } from '../../../helpers/http-elsewhere.ts';
 
 const REGION = { type: 'string', 'x-mcp-header': 'Region' };
@@ -132,6 +133,33 @@ t.test('declared since, or something else: it is looked up, and the call is sent
   const both = await Promise.all([call(), call()]);
   for (const answer of both) t.match(answer, { kind: 'result', result: { sent: 'eu' } });
   t.equal(calls(), 6);
+});
+
+t.test('a call that was on its way when the headers were learnt by another', async (t) => {
+  let late: (() => void) | null = null;
+  let lists = 0;
+  const server = await httpElsewhere(t, ({ method, params, headers, json }) => {
+    if (method === 'tools/list') {
+      lists++;
+      return json({ result: { ...LIST, tools: [tool('sql', { region: REGION })] } });
+    }
+    if (method !== 'tools/call') return;
+    const refuse = (): void => json({ error: { code: -32_020, message: 'Header mismatch' } }, 400);
+    const { id } = params['arguments'] as Fields;
+    if (headers['mcp-param-region'] === 'eu') return json({ result: { resultType: 'complete', content: [], id } });
+    if (id === 'late') late = refuse;
+    else refuse();
+  });
+  const { upstream } = await openElsewhere(t, server.url, 'modern');
+  const session = upstream.attach(fakeClient('modern'));
+  const call = (id: string) =>
+    session.request({ method: 'tools/call', params: { name: 'sql', arguments: { region: 'eu', id } } }, fakeExchange());
+  const first = call('late');
+  await waitFor('it', () => late !== null);
+  t.match(await call('early'), { kind: 'result', result: { id: 'early' } });
+  late!();
+  t.match(await first, { kind: 'result', result: { id: 'late' } });
+  t.equal(lists, 1);
 });
 
 t.test('a server that is never content is believed', async (t) => {
