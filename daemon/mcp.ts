@@ -8,7 +8,7 @@ import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
 import { createCallGuard } from '../lib/mcp/calls/guard.ts';
 import { createConnector } from '../lib/mcp/connect.ts';
 import { Pool } from '../lib/mcp/pool/pool.ts';
-import type { HttpTarget } from '../lib/mcp/upstream/http-channel.ts';
+import type { HttpTarget } from '../lib/mcp/upstream/http-transports.ts';
 import type { Channel } from '../lib/mcp/upstream/upstream.ts';
 import { createGateway } from '../lib/mcp/router/gateway.ts';
 import type { Clock } from '../lib/core/clock.ts';

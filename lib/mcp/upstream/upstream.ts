@@ -32,7 +32,8 @@ export interface Channel {
 export type Received = Exclude<Incoming, { readonly kind: 'invalid' }>;
 
 export interface ChannelListener {
-  onMessage(message: Received): void;
+  /** @param stream HTTP: the request on the stream of whose answer it came; undefined: it came on none that belongs to one */
+  onMessage(message: Received, stream?: number): void;
   /** Something that is no message: a log line on stdout, half a line, a line that is too long. The conversation goes on. */
   onProblem(problem: string): void;
   /** No message comes any more. Told once. */
