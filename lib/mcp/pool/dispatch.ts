@@ -26,8 +26,16 @@ export async function dispatch(
     const answer =
       guard === null
         ? await session.request(request, exchange)
-        : await guard.around({ tool: pool.name, client, request, run: process.run }, exchange, (on) =>
-            session.request(request, on),
+        : await guard.around(
+            {
+              tool: pool.name,
+              client,
+              request,
+              run: process.run,
+              check: (timeoutMs) => process.upstream.check(timeoutMs).catch(() => false),
+            },
+            exchange,
+            (on) => session.request(request, on),
           );
     if (answer.kind === 'result' || answer.error.code !== RPC_CODE.stopped) return answer;
     if (process.upstream.state.kind === 'ready') {
