@@ -44,7 +44,7 @@ export function heldBack(run: Run): HeldBack | null {
 }
 
 /** A stage keeps what the stages below it do. */
-function howHeld({ actions }: ResolvedLimit, stage: Stage): HeldBack['how'] | null {
+export function howHeld({ actions }: ResolvedLimit, stage: Stage): HeldBack['how'] | null {
   let isQueued = false;
   for (const below of THRESHOLD_STAGES) {
     if (rank(below) > rank(stage)) break;

@@ -173,7 +173,7 @@ function confirm(run: Run, decision: Entering): Confirmation {
 async function act(run: Run, decision: Entering, action: Action): Promise<string | undefined> {
   if (action === 'notify') {
     const { resource, to: stage, usage, limit, ratio } = decision;
-    const pressure = { resource, stage, usage, limit, ratio };
+    const pressure = { resource, stage, usage, limit, ratio, ...callOf(decision) };
     const listeners = run.channel?.notify(JSON.stringify(pressure)) ?? 0;
     run.events.pressure(pressure);
     return `${listeners} listeners`;

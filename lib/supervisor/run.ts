@@ -22,6 +22,7 @@ import type { ManagedProcess } from '../process/managed-launch.ts';
 import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { ToolDefinition } from './governor.ts';
+import { howHeld } from './held-back.ts';
 import { OpenCalls } from './open-calls.ts';
 import type { Connection, SupervisorPorts } from './ports.ts';
 import { RunEvents } from './run-events.ts';
@@ -266,11 +267,20 @@ export class Run {
    * throttle, and a tool that stays at 92 % of its limit breaks no rule.
    */
   #ladder(): LadderSettings {
-    if (this.brakes.size === 0) return this.#freeLadder;
+    const mayHold = this.calls !== null && this.sampledStage !== 'normal';
+    if (this.brakes.size === 0 && !mayHold) return this.#freeLadder;
     const settings = this.init.definition.ladder;
     const escalateAfterMs = { ...settings.escalateAfterMs };
-    for (const resource of RESOURCES) if (!this.brakes.has(resource)) escalateAfterMs[resource] = null;
+    for (const resource of RESOURCES) {
+      if (!this.brakes.has(resource) && !(mayHold && this.#holdsCalls(resource))) escalateAfterMs[resource] = null;
+    }
     return { ...settings, escalateAfterMs };
+  }
+
+  /** A tool that gets no calls uses no less by that alone: it would be held back for ever. */
+  #holdsCalls(resource: Resource): boolean {
+    const limit = this.limits[resource];
+    return limit !== null && howHeld(limit, this.stage(resource)) !== null;
   }
 
   /** CPU time until now, milliseconds, of all that it ever was: read from the kernel. Null where that cannot be read. */

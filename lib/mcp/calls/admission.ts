@@ -6,6 +6,8 @@ import type { ServedRun } from '../../supervisor/served.ts';
 export type Admission =
   | { readonly kind: 'admitted' }
   | { readonly kind: 'aborted' }
+  /** The run ends: what is sent to it now would be begun and not finished. */
+  | { readonly kind: 'ended' }
   /** `full`: as many wait already as may. `late`: it did not recover in time. `closed`: none is to wait. */
   | { readonly kind: 'refused'; readonly why: 'full' | 'late' | 'closed'; readonly held: HeldBack };
 
@@ -45,8 +47,7 @@ function wait(run: ServedRun, first: HeldBack, signal: AbortSignal): Promise<Adm
     };
     const stopListening = run.listen({
       onStage: look,
-      // Whoever sends it now gets the reason of that end.
-      onEnding: () => done({ kind: 'admitted' }),
+      onEnding: () => done({ kind: 'ended' }),
     });
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();

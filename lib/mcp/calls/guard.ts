@@ -10,6 +10,7 @@ import type { Exchange } from '../wire/session.ts';
 import { failure } from '../wire/text.ts';
 import type { CallOutcome, CallRecord } from './account.ts';
 import { Admissions } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { CpuShares } from './cpu-shares.ts';
 import { nameOf } from './names.ts';
 import { withinRuntime } from './runtime.ts';
@@ -44,8 +45,7 @@ export function createCallGuard(options: GuardOptions): CallGuard {
       if (wait !== null) {
         const admission = await wait;
         if (admission.kind !== 'admitted') {
-          const answer =
-            admission.kind === 'aborted' ? cancelled(exchange) : refused(run, admission.why, admission.held);
+          const answer = notSent(run, admission, exchange);
           const durationMs = options.monotonicMs() - beganMs;
           options.onCall({
             ...described(call),
@@ -87,6 +87,18 @@ function outcomeOf(answer: Answer, { signal }: Exchange): CallOutcome {
 function cancelled({ signal }: Exchange): Answer {
   const { reason } = signal;
   return failure(RPC_CODE.internalError, `cancelled: ${reason instanceof Error ? reason.message : String(reason)}`);
+}
+
+function notSent(run: ServedRun, admission: Exclude<Admission, { kind: 'admitted' }>, exchange: Exchange): Answer {
+  switch (admission.kind) {
+    case 'aborted':
+      return cancelled(exchange);
+    case 'ended':
+      // Whoever knows why it ends says so.
+      return failure(RPC_CODE.stopped, 'its process has ended');
+    case 'refused':
+      return refused(run, admission.why, admission.held);
+  }
 }
 
 const HOW: Readonly<Record<'full' | 'late' | 'closed', string>> = {

@@ -187,15 +187,16 @@ t.test('a client that gives up is not kept, and its call is never sent', async (
   t.equal(listeners.size, kept, 'nothing listens on');
 });
 
-t.test('the end of the run lets what waits go to hear the reason', async (t) => {
-  const { call, enter, end, sent } = stand();
+t.test('at the end of the run what waits is answered, and not sent to what goes', async (t) => {
+  const { call, enter, end, sent, records } = stand();
   await call();
   enter('queue_calls');
   const waiting = call();
   await settled();
   end();
-  await waiting;
-  t.equal(sent(), 2);
+  t.match(await waiting, { error: { code: RPC_CODE.stopped } });
+  t.equal(sent(), 1);
+  t.equal(records[1]?.outcome, 'stopped');
 });
 
 t.test('so many wait at most; the next is refused with everything that a program and a person need', async (t) => {
