@@ -57,6 +57,11 @@ export class Accounts {
     return this.#accounts.get(context) ?? null;
   }
 
+  /** @returns false: it has none */
+  forget(context: string): boolean {
+    return this.#accounts.delete(context);
+  }
+
   /** The one that was heard of last first. */
   all(): readonly ContextAccount[] {
     return [...this.#accounts.values()].reverse();
