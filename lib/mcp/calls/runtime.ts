@@ -30,9 +30,10 @@ export async function withinRuntime(
   const onAbort = (): void => abort.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
-  const answer = await send(watched(exchange, abort.signal, open));
-  signal.removeEventListener('abort', onAbort);
-  open.end();
+  const answer = await send(watched(exchange, abort.signal, open)).finally(() => {
+    signal.removeEventListener('abort', onAbort);
+    open.end();
+  });
   const cancellation = why as CallCancellation | null;
   if (cancellation === null) return answer;
   // Nobody waits for it: the client has its answer.
@@ -48,9 +49,13 @@ function watched(exchange: Exchange, signal: AbortSignal, call: ServedCall): Exc
       if (notification.method === 'notifications/progress') call.progressed();
       exchange.notify(notification);
     },
-    ask(request, signal) {
+    async ask(request, signal) {
       const answered = call.asked();
-      return exchange.ask(request, signal).finally(answered);
+      try {
+        return await exchange.ask(request, signal);
+      } finally {
+        answered();
+      }
     },
   };
 }
