@@ -5,6 +5,7 @@ import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
 import type { Define } from './define.ts';
 import type { ClassDefinition } from './layers.ts';
 import type { ListenAddress } from './listen.ts';
+import type { CallsFields } from './serving-schema.ts';
 
 export interface DaemonConfig {
   readonly listen: ListenAddress;
@@ -18,6 +19,8 @@ export interface DaemonConfig {
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
   readonly logLevel: LogLevel;
+  /** Of tools that say nothing themselves. */
+  readonly calls: CallsFields;
   readonly dryRun: boolean;
   /** Absolute; null: the daemon chooses. */
   readonly tempRoot: string | null;
@@ -55,6 +58,7 @@ export function daemonConfig(
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },
     logLevel: fields?.log_level ?? 'info',
+    calls: fields?.calls ?? {},
     dryRun: fields?.dry_run ?? false,
     tempRoot: fields?.temp_root === undefined ? null : folder(fields.temp_root),
   };

@@ -5,6 +5,7 @@ import type { Governor } from '../lib/supervisor/governor.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
 import { parseListen } from './listen.ts';
+import { CALLS } from './serving-schema.ts';
 
 export type BackendId = ReturnType<Governor['host']>['backend'];
 
@@ -75,6 +76,7 @@ export const DaemonSchema = closed(
       ).optional(),
       keep: count({ description: 'How many audit files are kept. Default 10.' }, { min: 1, max: 100_000 }).optional(),
     }).optional(),
+    calls: CALLS.optional().meta({ description: 'For every tool that neither says it itself nor by its class.' }),
     log_level: z.enum(LOG_LEVELS).optional().meta({ description: 'Default info.' }),
     dry_run: z
       .boolean()

@@ -65,6 +65,7 @@ export const DEFAULT_READY_TIMEOUT_MS = 30_000;
 export const DEFAULT_SHARING = 'context';
 export const DEFAULT_IDLE_TIMEOUT_MS = 600_000;
 export const DEFAULT_HEALTH_CHECK_MS = 30_000;
+export const DEFAULT_CALLS = { queue: 100, waitMs: 30_000 } as const;
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;

@@ -20,6 +20,7 @@ import { RunBodySchema, ToolBodySchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { environmentProblems, programProblem } from './program.ts';
 import { buildTool } from './tool.ts';
+import type { DaemonDefaults } from './tool.ts';
 
 export type DefineInput =
   /** `body` as in `POST /v1/tools`. */
@@ -36,7 +37,7 @@ export type Define = (input: DefineInput) => Result<ToolDefinition, readonly Pro
 export interface DefineContext {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   readonly environment: Layer;
-  readonly dryRun: boolean;
+  readonly daemon: DaemonDefaults;
   /** Entries of the file: what `governor run --name NAME` inherits. */
   readonly entries: ReadonlyMap<string, { readonly fields: ToolFields; readonly layer: Layer }>;
 }
@@ -142,7 +143,8 @@ function finish(
     cwd: fields.cwd ?? null,
     class: className,
     layers: [...layers, ...found.layers],
-    dryRun: context.dryRun,
+    classCalls: found.calls,
+    daemon: context.daemon,
     problemAt,
   });
 }

@@ -17,13 +17,14 @@ import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
 import { ToolSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { buildTool } from './tool.ts';
+import type { DaemonDefaults } from './tool.ts';
 import { quote } from './notation.ts';
 
 export interface ToolContext {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   readonly classNames: readonly string[];
   readonly environment: Layer;
-  readonly dryRun: boolean;
+  readonly daemon: DaemonDefaults;
 }
 
 export interface FileTools {
@@ -117,7 +118,8 @@ function readTool(
     cwd: scope.inFolder(fields.cwd ?? '.'),
     class: className,
     layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
-    dryRun: context.dryRun,
+    classCalls: context.classes.get(className)?.calls ?? {},
+    daemon: context.daemon,
     problemAt,
   });
   if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };

@@ -2,7 +2,9 @@
 
 import { z } from 'zod';
 import type { Resource } from '../lib/core/resource.ts';
-import { NONE, amount, closed, count, orNone, text } from './fields.ts';
+import { formatDuration } from '../lib/core/format.ts';
+import { NONE, amount, closed, count, duration, orNone, text } from './fields.ts';
+import type { IssueParams } from './fields.ts';
 import {
   COUNT_PATTERN,
   DURATION_PATTERN,
@@ -23,6 +25,10 @@ export interface LimitValue {
   readonly inodes?: number | undefined;
   /** temp_storage only. */
   readonly backing?: 'disk' | 'tmpfs' | undefined;
+  /** runtime only. */
+  readonly renew?: 'progress' | 'none' | undefined;
+  /** runtime only, ms. */
+  readonly cap?: number | undefined;
   readonly reason?: string | undefined;
 }
 
@@ -58,7 +64,8 @@ const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
   cpu: 'CPU of the whole process tree, in percent of one core: 50%, 200%.',
   file_handles: 'Open file handles of the whole process tree.',
   sockets: 'Open sockets of the whole process tree.',
-  runtime: 'How long a run may last: 30s, 5m, 1h30m.',
+  runtime:
+    'How long a call to a managed tool may take, or a run of any other: 30s, 5m, { limit: 5m, renew: progress, cap: 30m }.',
   temp_storage:
     'Size of the private temporary directory of a run: 1GiB, or { limit: 1GiB, inodes: 10000, backing: tmpfs }.',
   tasks: 'Processes and threads of the whole process tree.',
@@ -66,6 +73,11 @@ const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
 
 const BACKING =
   'Where the directory lies: disk (default), or tmpfs, in memory and held by the kernel at the emergency stage (needs the right to mount).';
+
+const RENEW =
+  'progress (default): a call whose server reports progress has its whole time again, up to the cap. none: it has not.';
+const CAP =
+  'What a call to a managed tool may take in all, with renewals and questions to the client. Default six times the limit, at least 10m.';
 
 export const LIMITS_SHAPE = {
   memory: limit('memory'),
@@ -96,23 +108,61 @@ export const LimitPatchSchema = closed({
 /** The body of `PATCH /v1/tools/{name}`. */
 export const ToolPatchSchema = closed({ limits: LimitPatchSchema });
 
+function limitAmount(resource: Resource) {
+  return amount((raw) => parseLimit(resource, raw), INPUT[resource]);
+}
+
+function reasonText() {
+  return text({ maxLength: 500, description: 'Why the limit is what it is; shown with it.' }).optional();
+}
+
 function limit(resource: Resource) {
-  const scalar = amount((raw) => parseLimit(resource, raw), INPUT[resource]);
-  const reason = text({ maxLength: 500, description: 'Why the limit is what it is; shown with it.' }).optional();
-  const detailed =
-    resource === 'temp_storage'
-      ? closed({
-          limit: scalar,
-          inodes: count({ description: 'Files and directories.' }).optional(),
-          backing: z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING }),
-          reason,
-        })
-      : closed({ limit: scalar, reason });
+  const scalar = limitAmount(resource);
+  const reason = reasonText();
   return z
-    .union([scalar, detailed])
+    .union([scalar, detailed(resource, scalar, reason)])
     .transform((value): LimitValue => (typeof value === 'object' && value !== null ? value : { limit: value }))
     .optional()
     .meta({ description: `${DESCRIPTIONS[resource]} \`${NONE}\` for no limit.` });
+}
+
+function detailed(resource: Resource, scalar: ReturnType<typeof limitAmount>, reason: ReturnType<typeof reasonText>) {
+  switch (resource) {
+    case 'temp_storage':
+      return closed({
+        limit: scalar,
+        inodes: count({ description: 'Files and directories.' }).optional(),
+        backing: z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING }),
+        reason,
+      });
+    case 'runtime':
+      return closed({
+        limit: scalar,
+        renew: z.enum(['progress', 'none']).optional().meta({ description: RENEW }),
+        cap: duration({ description: CAP }).optional(),
+        reason,
+      }).superRefine(refuseIdleCap);
+    default:
+      return closed({ limit: scalar, reason });
+  }
+}
+
+/** One that would be reached before the limit, or without one. */
+function refuseIdleCap(value: LimitValue, context: z.core.$RefinementCtx): void {
+  const refuse = (path: string, message: string, hint: string): void => {
+    const params: IssueParams = { kind: 'value', hint, plain: true };
+    context.addIssue({ code: 'custom', message, params, path: [path] });
+  };
+  const { limit, renew, cap } = value;
+  if (limit === null) {
+    for (const [key, given] of Object.entries({ renew, cap }))
+      if (given !== undefined) refuse(key, `runtime.${key} has no effect without a limit`, 'take one of them out');
+  } else if (cap !== undefined && cap < limit)
+    refuse(
+      'cap',
+      `runtime.cap of ${formatDuration(cap)} is below the limit of ${formatDuration(limit)}`,
+      'a cap is what a call may take in all, with its renewals',
+    );
 }
 
 function patched(resource: Resource) {

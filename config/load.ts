@@ -89,7 +89,7 @@ function assemble(options: LoadOptions, document: LocatedDocument | null): Resul
   }
   if (problems.length > 0) return err(sorted(problems));
   const { classes, tools, entries } = parts;
-  const define = createDefine({ classes, entries, environment: environment.layer, dryRun: daemon.dryRun });
+  const define = createDefine({ classes, entries, environment: environment.layer, daemon });
   return ok({ file: path, daemon, classes, tools, define });
 }
 
@@ -117,7 +117,10 @@ function readParts(
     classes: classes.classes,
     classNames: classes.names,
     environment,
-    dryRun: daemon.success && daemon.data.dry_run === true,
+    daemon: {
+      dryRun: daemon.success && daemon.data.dry_run === true,
+      calls: (daemon.success ? daemon.data.calls : undefined) ?? {},
+    },
   });
   return {
     daemon: daemon.success ? daemon.data : undefined,

@@ -3,6 +3,7 @@
 import { NO_LIMITS } from '../lib/core/limits.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import {
+  DEFAULT_CALLS,
   DEFAULT_GRACE_MS,
   DEFAULT_HEALTH_CHECK_MS,
   DEFAULT_IDLE_TIMEOUT_MS,
@@ -41,6 +42,7 @@ export function buildRemote(
     sharing: fields.sharing ?? DEFAULT_SHARING,
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
+    calls: DEFAULT_CALLS,
     dryRun: false,
     autostart: fields.autostart ?? true,
     origin: 'file',

@@ -2,8 +2,8 @@
 
 import type { DaemonConfig } from './config.ts';
 
-/** `auth` holds with the next request and `dry_run` for tools that are defined anew; these are built in at the start. */
-const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'dryRun'>, string>> = {
+/** `auth` holds with the next request, `calls` at once, and `dry_run` for tools that are defined anew; these are built in at the start. */
+const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'calls' | 'dryRun'>, string>> = {
   listen: 'listen',
   mcp: 'mcp',
   backend: 'backend',

@@ -9,12 +9,11 @@ import { argument, closed, duration, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
 import { LIMITS_SHAPE, LimitsSchema } from './limit-schema.ts';
 import { RemoteToolSchema } from './remote-schema.ts';
-import { AUTOSTART, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
+import { AUTOSTART, CALLS, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
 
 /** Words that other versions know, as values. */
 export const NOT_ENFORCED_VALUES: NotEnforced = {
-  refuse_calls: 'calls are not routed through Governor yet',
   degrade: 'recovery knows restart and stop',
   'restart-on-demand': 'recovery knows restart and stop',
 };
@@ -63,6 +62,7 @@ const SUPERVISION_SHAPE = {
       'mcp (default): ready when the handshake of the protocol and the list of its tools succeeded. none: ready when started.',
   }),
   ...SHARING_SHAPE,
+  calls: CALLS.optional().meta({ description: 'What waits where new calls are held back (queue_calls).' }),
   dry_run: z
     .boolean()
     .optional()
@@ -121,6 +121,7 @@ export const ClassSchema = closed(
         'Class whose limits hold where this one has none. Default: the built-in one of the same name, else standard.',
     }).optional(),
     ...LIMITS_SHAPE,
+    calls: CALLS.optional().meta({ description: 'For tools of this class that say nothing themselves.' }),
   },
   { adaptive: 'limits do not change by themselves' },
 );

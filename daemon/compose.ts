@@ -204,6 +204,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   const api = createFront({
     governor: registry,
     contextCalls: () => mcp.calls(),
+    endClients: (context) => mcp.endContext(context),
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
     audit: createAuditReader(

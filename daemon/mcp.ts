@@ -32,6 +32,8 @@ export interface Mcp {
   readonly front: McpFront;
   /** By context, also of those that have ended, for a while. */
   calls(): readonly ContextAccount[];
+  /** What is open for its clients ends, with what was started for it alone, and its account is closed. @returns false: nothing is known of it */
+  endContext(context: string): Promise<boolean>;
 }
 
 export function createMcp({ registry, stateDir, clock, log, separator, onCall }: McpInput): Mcp {
@@ -58,7 +60,17 @@ export function createMcp({ registry, stateDir, clock, log, separator, onCall }:
     monotonicMs: now,
   });
   const gateway = createGateway({ servers: pool, info, separator, now });
-  return { pool, front: createMcpFront({ gateway, logger: log, now }), calls: () => accounts.all() };
+  const front = createMcpFront({ gateway, logger: log, now });
+  return {
+    pool,
+    front,
+    calls: () => accounts.all(),
+    async endContext(context) {
+      const hadClients = await front.endContext(context, `stopped: its context ${context} ended`);
+      // After the calls that have just ended were charged.
+      return accounts.forget(context) || hadClients;
+    },
+  };
 }
 
 /** Loaded with the first server elsewhere: the SDK is 4 MB that a daemon of local tools need not carry. */

@@ -79,6 +79,8 @@ export interface ApiDependencies {
   readonly governor: Governor;
   /** Also of contexts that have no run of their own, and of those that have ended, for a while. */
   readonly contextCalls: () => readonly ContextAccount[];
+  /** What is open for the clients of a context ends. False: nothing is known of it but, perhaps, runs. */
+  readonly endClients: (context: string) => Promise<boolean>;
   /** Asked at every request, so that a reloaded configuration applies at once. */
   readonly settings: () => ApiSettings;
   readonly tokens: () => readonly AccessToken[];

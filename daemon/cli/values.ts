@@ -19,10 +19,12 @@ export function usageWithReason(usage: ResourceUsageView): string {
   return `n/a (${usage.unsupported ?? (usage.quality === 'gone' ? 'the processes are gone' : 'not read yet')})`;
 }
 
-export function limitText(limit: Pick<LimitView, 'resource' | 'limit' | 'inodes'>): string {
+export function limitText(limit: Pick<LimitView, 'resource' | 'limit' | 'inodes' | 'renew' | 'cap'>): string {
   if (limit.limit === null) return 'none';
   const inodes = limit.inodes === undefined ? '' : `, ${limit.inodes} inodes`;
-  return formatAmount(limit.resource, limit.limit) + inodes;
+  const cap = limit.cap === undefined ? '' : `, cap ${formatDuration(limit.cap)}`;
+  const renew = limit.renew === 'none' ? ', not renewed' : '';
+  return formatAmount(limit.resource, limit.limit) + inodes + cap + renew;
 }
 
 export function ratioText(ratio: number | null): string {

@@ -77,6 +77,8 @@ export type AuditRecord =
       readonly ratio: number;
       readonly cause: string;
       readonly dryRun: boolean;
+      /** runtime of a call: which one, such as `tools/call search`. */
+      readonly call?: string;
     }
   | {
       readonly kind: 'action';
@@ -87,6 +89,7 @@ export type AuditRecord =
       readonly action: Action;
       readonly outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run';
       readonly detail?: string;
+      readonly call?: string;
     }
   | {
       readonly kind: 'intent';

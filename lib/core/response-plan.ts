@@ -3,7 +3,7 @@
 import { rank, THRESHOLD_STAGES } from './ladder.ts';
 import type { ResolvedLimit } from './limits.ts';
 import type { Decision } from './policy.ts';
-import { isBrake, isEnding } from './response.ts';
+import { isBrake, isEnding, withoutCalls } from './response.ts';
 import type { Action } from './response.ts';
 
 export type PlannedStep =
@@ -20,16 +20,17 @@ export interface ResponsePlan {
  * The configured actions of the stage, ending ones last and only the strongest of them. Leaving a stage plans nothing:
  * lifting brakes is not an action of a stage.
  * @param can whether an action is possible for this run, or why not
- * @param options `direct`: the client owns the process, so a recycle is a stop: nobody but the client can start it again
+ * @param options `direct`: the client owns the process, so a recycle is a stop: nobody but the client can start it again.
+ *   `callsPass`: its calls pass Governor
  */
 export function planResponse(
   decision: Decision,
   limit: ResolvedLimit,
   can: (action: Action) => true | { readonly reason: string },
-  options: { readonly dryRun: boolean; readonly mode: 'direct' | 'managed' },
+  options: { readonly dryRun: boolean; readonly mode: 'direct' | 'managed'; readonly callsPass: boolean },
 ): ResponsePlan {
   if (decision.kind === 'leave') return { steps: [] };
-  const configured = wantedActions(decision, limit, options.mode);
+  const configured = wantedActions(decision, limit, options);
   const ends = configured.some((action) => isEnding(action) && can(action) === true);
   const wanted = ends ? configured : [...new Set([...configured, ...skippedBrakes(decision, limit)])];
   const holding = withoutNeedlessNice(
@@ -46,9 +47,14 @@ export function planResponse(
 function wantedActions(
   decision: Exclude<Decision, { kind: 'leave' }>,
   limit: ResolvedLimit,
-  mode: 'direct' | 'managed',
+  { mode, callsPass }: { readonly mode: 'direct' | 'managed'; readonly callsPass: boolean },
 ): readonly Action[] {
-  const configured = limit.actions[decision.to];
+  const configured = callsPass ? limit.actions[decision.to] : withoutCalls(limit.actions[decision.to]);
+  // Its call is cancelled already, and that was not enough.
+  if (decision.cause === 'unanswered') {
+    const ending = configured.filter(isEnding);
+    return ending.length > 0 ? ending : ['recycle'];
+  }
   // `on_starvation: recycle` is a setting of its own: CPU usage at the same stage only tells.
   const actions: readonly Action[] =
     decision.cause === 'starvation' && !configured.some(isEnding) ? [...configured, 'recycle'] : configured;

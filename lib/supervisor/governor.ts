@@ -28,6 +28,8 @@ export interface ToolDefinition {
   readonly idleTimeoutMs: number | null;
   /** How often an idle process is asked whether it still answers; null: never. */
   readonly healthCheckMs: number | null;
+  /** Of one process: how many calls wait where they are held back, and how long each. */
+  readonly calls: { readonly queue: number; readonly waitMs: number };
   readonly dryRun: boolean;
   /** Start with the daemon (entries of the file). */
   readonly autostart: boolean;

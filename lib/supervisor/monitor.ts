@@ -94,9 +94,15 @@ export class Monitor {
 
   /** Something happened: look now. */
   poke(runId: string): void {
+    this.hasten(runId, 0);
+  }
+
+  /** Something is due in this time: look then, if not before. */
+  hasten(runId: string, inMs: number): void {
     const watched = this.#watched.get(runId);
-    if (watched === undefined) return;
-    watched.dueMs = this.#now();
+    const dueMs = this.#now() + inMs;
+    if (watched === undefined || watched.dueMs <= dueMs) return;
+    watched.dueMs = dueMs;
     this.#arm();
   }
 
@@ -195,10 +201,10 @@ export class Monitor {
     return nextSampleInMs({
       baseMs: this.#options.baseMs,
       ageMs: this.#now() - run.init.startedMs,
-      stage: run.overallStage(),
+      stage: run.sampledStage,
       approaches: run.last?.atMs === watched.stillAtMs ? NO_APPROACHES : approaches(watched),
       uncappedMemory: uncappedMemory(run),
-      untilRuntimeStageMs: untilRuntimeStage(run),
+      untilRuntimeStageMs: untilRuntimeStage(run, this.#now()),
     });
   }
 }
@@ -238,8 +244,9 @@ function uncappedMemory(run: Run): { usageBytes: number; limitBytes: number } | 
   return { usageBytes: reading.value, limitBytes: limit.limit };
 }
 
-function untilRuntimeStage(run: Run): number | null {
+function untilRuntimeStage(run: Run, nowMs: number): number | null {
   const limit = run.limits.runtime;
+  if (run.calls !== null) return run.calls.untilNextStageMs(limit, nowMs);
   const reading = run.last?.readings.runtime;
   if (limit === null || reading?.kind !== 'measured') return null;
   const current = rank(run.stage('runtime'));

@@ -78,11 +78,14 @@ function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], cloc
   }
   if (views.length === 1) return first;
   const unread = views.find((view) => view.usage === null);
+  // Calls are activations of their own: the longest counts.
+  const isOfCalls = resource === 'runtime' && runs.some(({ calls }) => calls !== null);
+  const total = (sum: number, usage: number): number => (isOfCalls ? Math.max(sum, usage) : sum + usage);
   const ratios = views.flatMap((view) => (view.ratio === null ? [] : [view.ratio]));
   return {
     ...first,
     ...(unread === undefined
-      ? { usage: views.reduce((sum, view) => sum + (view.usage ?? 0), 0), quality: worst(views) }
+      ? { usage: views.reduce((sum, view) => total(sum, view.usage ?? 0), 0), quality: worst(views) }
       : {
           usage: null,
           quality: unread.quality,

@@ -208,6 +208,11 @@ export class Tool {
     }
   }
 
+  /** Something of it is due in this time. */
+  look(run: Run, inMs: number): void {
+    this.#context.monitor.hasten(run.id, inMs);
+  }
+
   /** No more time to be polite, for ends under way. */
   hurry(): void {
     for (const { run, ending } of this.runs.values()) {

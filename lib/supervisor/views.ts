@@ -33,6 +33,10 @@ export interface LimitView {
   readonly inodes?: number;
   /** temp_storage only; absent: on disk. */
   readonly backing?: 'tmpfs';
+  /** runtime of calls only, as written. */
+  readonly renew?: 'progress' | 'none';
+  /** runtime of calls only, as written: milliseconds that a call may take in all. */
+  readonly cap?: number;
   readonly thresholds: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', number>> | null;
   readonly actions: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', readonly string[]>> | null;
   readonly source: { readonly from: Provenance; readonly detail: string } | null;

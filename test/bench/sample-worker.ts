@@ -68,8 +68,9 @@ const ways: Readonly<Record<string, Way>> = {
   judge: async (pids) => {
     const limits = limitsOnAll();
     const settings = { ...DEFAULT_LADDER, cpuWarmUpMs: 0 };
+    const startedMs = performance.now();
     const tools = pids.map((pid) => ({
-      records: new RecordBuilder(String(pid), performance.now(), 2),
+      records: new RecordBuilder(String(pid), (atMs) => atMs - startedMs, 2),
       memory: initialMemory(performance.now()),
       cpuMs: 0,
     }));

@@ -46,6 +46,7 @@ export function fakeDefinition(name: string, overrides: Partial<ToolDefinition> 
     sharing: 'context',
     idleTimeoutMs: null,
     healthCheckMs: null,
+    calls: { queue: 100, waitMs: 30_000 },
     dryRun: false,
     autostart: false,
     origin: 'api',

@@ -62,12 +62,13 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       method: 'DELETE',
       path: '/v1/contexts/{id}',
       access: 'control',
-      summary: 'End a context: its runs are stopped',
+      summary:
+        'End a context: its runs are stopped, its open calls answered with an error, what is held for it given up',
       params: idParams,
       query: noQuery,
       answer: null,
       errors: ['unknown_context'],
-      handle: ({ params }) => governor.endContext(params.id),
+      handle: ({ params }) => endContext(dependencies, params.id),
     }),
     ...auditRoutes(dependencies),
     route({
@@ -131,6 +132,14 @@ function contextsOf({ governor, contextCalls }: ApiDependencies): ContextDocumen
   const known = new Set(withRuns.map(({ id }) => id));
   const others = [...calls].filter(([id]) => !known.has(id)).map(([id, counts]) => ({ id, runs: [], calls: counts }));
   return [...withRuns, ...others];
+}
+
+/** Also of one without a run: servers elsewhere, shared ones, or all asleep. */
+async function endContext({ governor, endClients }: ApiDependencies, id: string): Promise<void> {
+  const isKnown = await endClients(id);
+  // Those runs that were its alone have ended with its clients.
+  if (isKnown && !governor.contexts().some((context) => context.id === id)) return;
+  await governor.endContext(id);
 }
 
 function auditRoutes({ audit }: ApiDependencies): readonly Route[] {

@@ -22,7 +22,10 @@ export const resourceUsage = component<ResourceUsageView>(
     unit,
     usage: z.number().nullable().describe('null where it could not be read; `unsupported` then says why'),
     limit: z.number().nullable(),
-    ratio: z.number().nullable().describe('usage / limit'),
+    ratio: z
+      .number()
+      .nullable()
+      .describe('usage / limit; the larger of two for temp_storage (inodes) and the runtime of calls (hard cap)'),
     stage,
     quality: z.enum(['cgroup', 'exact', 'pss', 'rss-sum', 'estimate', 'unsupported', 'gone']),
     enforcement,
@@ -46,6 +49,14 @@ export const limit = component<LimitView>(
     limit: z.number().nullable().describe('null: no limit'),
     inodes: count.exactOptional(),
     backing: z.literal('tmpfs').exactOptional().describe('temp_storage in memory; absent: on disk'),
+    renew: z
+      .enum(['progress', 'none'])
+      .exactOptional()
+      .describe('runtime of calls: what begins its clock anew; absent: progress'),
+    cap: z
+      .number()
+      .exactOptional()
+      .describe('runtime of calls: milliseconds in all; absent: six times the limit, at least 10 minutes'),
     thresholds: byStage(z.number()).nullable().describe('as ratio of the limit'),
     actions: byStage(z.array(z.string())).nullable(),
     source: z

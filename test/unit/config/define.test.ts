@@ -117,7 +117,7 @@ t.test('REST bodies that are refused, each with a pointer', async (t) => {
     [
       { name: 'a', command: 'x', actions: { memory: { cleanup: ['boom'] } } },
       [
-        '/actions/memory/cleanup/0: cleanup[0]: "boom" is not possible here (possible for memory: notify, memory_high, cpu_quota, nice, recycle, stop, kill)',
+        '/actions/memory/cleanup/0: cleanup[0]: "boom" is not possible here (possible for memory: notify, queue_calls, refuse_calls, memory_high, cpu_quota, nice, recycle, stop, kill)',
       ],
     ],
   ];

@@ -12,9 +12,13 @@ const host = { memoryBytes: 24 * 1024 ** 3, cores: 2 };
 
 const MESSAGES: Readonly<Record<string, string>> = {
   'action-not-enforced':
-    '6:29: "refuse_calls" is not enforced by this version of Governor (calls are not routed through Governor yet; possible: notify, memory_high, cpu_quota, nice, recycle, stop, kill)',
+    '6:29: "degrade" is not enforced by this version of Governor (recovery knows restart and stop; possible: notify, queue_calls, refuse_calls, memory_high, cpu_quota, nice, recycle, stop, kill)',
+  'action-of-calls-without-mcp':
+    '6:45: refuse_calls has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
   'action-other-resource':
-    '6:26: throttled[0]: "memory_high" is not possible here (possible for cpu: notify, cpu_quota, nice, recycle, stop, kill)',
+    '6:26: throttled[0]: "memory_high" is not possible here (possible for cpu: notify, queue_calls, refuse_calls, cpu_quota, nice, recycle, stop, kill)',
+  'action-queue-runtime':
+    '5:39: throttled[0]: "queue_calls" is not possible here (possible for runtime: notify, cancel_call, recycle, stop, kill)',
   'action-twice': '6:35: cleanup: notify is given twice (each action once, in order)',
   'action-unknown': '6:27: cleanup[0]: "recycel" is not possible here (did you mean "recycle"?)',
   'alias-bomb': '6:34: aliases stand for too much (at most 10000 values)',
@@ -30,6 +34,13 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'boolean-word': '5:14: dry_run: must be true or false, not text (write true or false, without quotes)',
   'budget-with-stop': '5:41: budget has no effect with strategy: stop (take one of them out)',
   'budget-wrong': '5:25: budget: "5 per 10m" is not a budget (write how often in what time, such as 5/10m)',
+  'calls-queue-zero': '5:21: queue: 0 is not above zero (write at least 1)',
+  'calls-remote':
+    '5:5: "calls" is not enforced by this version of Governor (a server on another host is held to nothing here; take it out)',
+  'calls-unknown': '3:12: "lenght" is not a known key (known keys: queue, wait)',
+  'calls-wait-short': '3:26: wait: "10ms" is too small (write at least 100ms)',
+  'calls-without-mcp':
+    '6:12: calls has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
   'class-circle':
     '3:17: extends: classes go in a circle: a → b → c → a (let one of them extend nothing, or light, standard or heavy)',
   'class-extends-itself':
@@ -98,6 +109,12 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'proto-key': '3:3: "__proto__" is not possible as a key (choose another name)',
   'sample-interval': '2:28: sample_interval: "10ms" is too small (write at least 100ms)',
   'separator-letter': '3:21: separator: "x" could not be told from a name (write one to eight of _ . -, such as "__")',
+  'runtime-cap-low':
+    '6:34: runtime.cap of 1m is below the limit of 5m (a cap is what a call may take in all, with its renewals)',
+  'runtime-cap-without-limit': '6:36: runtime.cap has no effect without a limit (take one of them out)',
+  'runtime-cap-without-mcp':
+    '6:42: cap has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
+  'runtime-renew-word': '5:44: runtime.renew: "always" is not possible here (possible: progress, none)',
   'sharing-unknown': '5:14: sharing: "everyone" is not possible here (possible: shared, context, call)',
   'sharing-without-mcp':
     '6:14: sharing has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',

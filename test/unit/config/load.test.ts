@@ -25,6 +25,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
     mcp: { separator: '-' },
     logLevel: 'debug',
+    calls: {},
     dryRun: true,
     tempRoot: join(good, 'tmp'),
   });
@@ -50,6 +51,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     sharing: 'context',
     idleTimeoutMs: 600_000,
     healthCheckMs: 30_000,
+    calls: { queue: 100, waitMs: 30_000 },
     dryRun: false,
     autostart: false,
     origin: 'file',
@@ -77,7 +79,13 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     temp_storage: 30_000,
     tasks: 10_000,
   });
-  t.match(named(config, 'plain'), { sharing: 'shared', idleTimeoutMs: null, healthCheckMs: 60_000 });
+  t.match(named(config, 'plain'), {
+    sharing: 'shared',
+    idleTimeoutMs: null,
+    healthCheckMs: 60_000,
+    calls: { queue: 5, waitMs: 1_000 },
+    limits: { runtime: { limit: 300_000, renew: 'none', capMs: 600_000 } },
+  });
   t.match(named(config, 'docs'), {
     command: 'https://example.org/mcp',
     remote: { url: 'https://example.org/mcp', headers: { Authorization: 'Bearer example.org' } },
@@ -162,6 +170,88 @@ t.test('environment is stronger than the file, the file than the class, the clas
     ['environment', 'built-in', 'built-in', 'class', null, 'built-in', 'file'],
   );
   t.equal(tool.limits.memory?.limit, 1024 ** 3);
+});
+
+t.test('calls that wait: a tool before its class, that before what it extends, and the daemon last', async (t) => {
+  const text = `version: 1
+daemon: { calls: { queue: 7, wait: 7s } }
+classes:
+  base: { calls: { queue: 8 } }
+  small: { extends: base, calls: { wait: 9s } }
+tools:
+  nothing: { command: x }
+  classed: { command: x, class: small }
+  own: { command: x, class: small, calls: { queue: 1, wait: 100ms } }
+  half: { command: x, calls: { wait: 1h } }
+`;
+  const config = accepted(load(text));
+  t.same(
+    config.tools.map(({ name, calls }) => [name, calls.queue, calls.waitMs]),
+    [
+      ['nothing', 7, 7_000],
+      ['classed', 8, 9_000],
+      ['own', 1, 100],
+      ['half', 7, 3_600_000],
+    ],
+  );
+  const defined = config.define({ origin: 'api', body: { name: 'api', command: '/x', class: 'base' } });
+  t.match(defined, { ok: true, value: { calls: { queue: 8, waitMs: 7_000 } } });
+  t.same(named(accepted(load('version: 1\ntools: { w: { command: x } }\n')), 'w').calls, {
+    queue: 100,
+    waitMs: 30_000,
+  });
+});
+
+t.test('runtime of calls: renewal and cap are kept by a layer that gives a limit only', async (t) => {
+  const text = `version: 1
+classes: { slow: { runtime: { limit: 5m, renew: none, cap: 30m, reason: builds } } }
+tools:
+  inherits: { command: x, class: slow }
+  longer: { command: x, class: slow, limits: { runtime: 1h } }
+  own: { command: x, limits: { runtime: { limit: 1s, renew: progress } } }
+  plain: { command: x, class: slow, readiness: none }
+`;
+  const config = accepted(load(text));
+  const runtime = (name: string) => named(config, name).limits.runtime;
+  t.match(runtime('inherits'), { limit: 300_000, renew: 'none', capMs: 1_800_000, reason: 'builds' });
+  t.match(runtime('longer'), { limit: 3_600_000, renew: 'none', capMs: 1_800_000 });
+  t.match(runtime('own'), { limit: 1_000, renew: 'progress' });
+  t.notOk('capMs' in (runtime('own') ?? {}));
+  t.same(runtime('own')?.actions.cleanup, ['cancel_call']);
+  t.notOk('capMs' in (runtime('plain') ?? {}), 'there the run is what it holds');
+  t.same(runtime('plain')?.actions.cleanup, ['recycle']);
+  const run = config.define({ origin: 'run', body: { name: 'inherits', command: '/x' } });
+  t.match(run, { ok: true, value: { limits: { runtime: { limit: 300_000, actions: { cleanup: ['recycle'] } } } } });
+});
+
+t.test('what holds new calls back: by default everything but CPU and runtime, where calls pass Governor', async (t) => {
+  const text = `version: 1
+tools:
+  served: { command: x, limits: { runtime: 1m } }
+  refusing: { command: x, actions: { memory: { throttled: [refuse_calls, memory_high] }, cpu: { throttled: [queue_calls] } } }
+  plain: { command: x, readiness: none }
+`;
+  const config = accepted(load(text));
+  const throttled = (name: string): Readonly<Record<string, readonly string[]>> =>
+    Object.fromEntries(
+      RESOURCES.flatMap((resource) => {
+        const limit = named(config, name).limits[resource];
+        return limit === null ? [] : [[resource, limit.actions.throttled]];
+      }),
+    );
+  t.same(throttled('served'), {
+    memory: ['notify', 'queue_calls', 'memory_high'],
+    cpu: ['notify', 'cpu_quota', 'nice'],
+    file_handles: ['notify', 'queue_calls', 'soft_nofile'],
+    sockets: ['notify', 'queue_calls', 'soft_nofile'],
+    runtime: ['notify'],
+    temp_storage: ['notify', 'queue_calls'],
+    tasks: ['notify', 'queue_calls'],
+  });
+  t.match(throttled('refusing'), { memory: ['refuse_calls', 'memory_high'], cpu: ['queue_calls'] });
+  t.match(throttled('plain'), { memory: ['notify', 'memory_high'], tasks: ['notify'] });
+  const run = config.define({ origin: 'run', body: { name: 'refusing', command: '/x' } });
+  t.match(run, { ok: true, value: { limits: { memory: { actions: { throttled: ['memory_high'] } } } } });
 });
 
 t.test('a tmpfs: the strongest layer that names a backing decides, whoever gives the limit', async (t) => {

@@ -7,7 +7,7 @@ import type { Stage, ThresholdStage } from '../../../lib/core/ladder.ts';
 import { DEFAULT_ACTIONS } from '../../../lib/core/response.ts';
 import { limitOf } from './policy-fixture.ts';
 
-const MANAGED = { dryRun: false, mode: 'managed' } as const;
+const MANAGED = { dryRun: false, mode: 'managed', callsPass: true } as const;
 
 function entering(to: ThresholdStage, cause: 'samples' | 'starvation' = 'samples'): Decision {
   return { kind: 'enter', resource: 'memory', from: 'normal', to, cause, usage: 1, limit: 1, ratio: 1 };
@@ -98,6 +98,7 @@ t.test('dry run: the same plan, nothing done; what is impossible stays so', (t) 
   const steps = planResponse(entering('cleanup'), limitWith(['notify', 'memory_high', 'kill']), cannot('memory_high'), {
     dryRun: true,
     mode: 'managed',
+    callsPass: true,
   }).steps;
   t.same(steps.map(shorten), ['notify dry_run', 'memory_high unsupported: no memory_high here', 'kill dry_run']);
   t.end();
@@ -105,9 +106,11 @@ t.test('dry run: the same plan, nothing done; what is impossible stays so', (t) 
 
 t.test('direct: the client owns the process, so a recycle is a stop', (t) => {
   const plan = (actions: readonly Action[]): readonly string[] =>
-    planResponse(entering('cleanup'), limitWith(actions), cannot(), { dryRun: false, mode: 'direct' }).steps.map(
-      shorten,
-    );
+    planResponse(entering('cleanup'), limitWith(actions), cannot(), {
+      dryRun: false,
+      mode: 'direct',
+      callsPass: false,
+    }).steps.map(shorten);
   t.same(plan(['recycle']), ['stop do']);
   t.same(plan(['recycle', 'stop']), ['stop do']);
   t.same(plan(['kill']), ['kill do']);

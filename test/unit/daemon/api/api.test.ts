@@ -108,6 +108,8 @@ t.test('every route answers alike over TCP and over the unix socket', async (t) 
   await overTcp(served, '/v1/tools/echo/activate', { method: 'POST', json: { context: 'a/b' } });
   t.equal((await overTcp(served, '/v1/contexts/a%2Fb', { method: 'DELETE' })).status, 204);
   t.equal((await overTcp(served, '/v1/contexts/a%2Fb', { method: 'DELETE' })).json['code'], 'unknown_context');
+  t.equal((await overTcp(served, '/v1/contexts/only%20calls', { method: 'DELETE' })).status, 204, 'without a run');
+  t.equal((await overTcp(served, '/v1/contexts/only%20calls', { method: 'DELETE' })).json['code'], 'unknown_context');
 });
 
 t.test('the daemon is asked to stop only after it has answered', async (t) => {

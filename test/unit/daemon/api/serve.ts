@@ -78,12 +78,18 @@ export async function serveUnloaded(
     ...rest
   } = overrides;
 
+  const accounts = [
+    { context: 'chat', ...CALLS },
+    { context: 'only calls', ...CALLS },
+  ];
   const front = createFront({
     governor,
-    contextCalls: () => [
-      { context: 'chat', ...CALLS },
-      { context: 'only calls', ...CALLS },
-    ],
+    contextCalls: () => accounts,
+    endClients: async (id) => {
+      const at = accounts.findIndex(({ context }) => context === id);
+      if (at !== -1) accounts.splice(at, 1);
+      return at !== -1;
+    },
     settings: () => ({ auth, allowedHosts }),
     tokens: () => [{ token: TOKEN, label: 'default', scopes: ALL_SCOPES }, ...moreTokens],
     audit: {
