@@ -11,7 +11,7 @@ import { createSession, type GlobalOptions, type Session, type Terminal } from '
 /** Called with the exit code of the command that ran. */
 type Finish = (code: ExitCode) => void;
 
-const AUDIT_KINDS = 'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, retention, lost';
+const AUDIT_KINDS = 'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, sign_in, retention, lost';
 
 /**
  * @param version shown by `--version`

@@ -100,6 +100,14 @@ export async function serveUnloaded(
         findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }],
       }),
     },
+    signIns: {
+      begin: async (_tool, redirectUri) => ({
+        authorizationUrl: `https://login.example.org/?redirect_uri=${encodeURIComponent(redirectUri)}`,
+        expiresAt: '2026-01-31T12:05:00.000Z',
+      }),
+      finish: async (tool) => governor.tool(tool),
+      logout: async () => 'revoked',
+    },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),
     stop: (options) => stops.push(options),
