@@ -28,8 +28,14 @@ const ISSUER = amount(parseIssuer, {
   description: 'The authorization server that these credentials are of: they are sent to no other.',
 });
 
-const CLIENT_ID = text({ maxLength: 2048, description: 'As the authorization server knows Governor. ${NAME} as in env.' });
-const CLIENT_SECRET = text({ maxLength: 16_384, description: 'Its secret: ${NAME} as in env keeps it out of the file.' });
+const CLIENT_ID = text({
+  maxLength: 2048,
+  description: 'As the authorization server knows Governor. ${NAME} as in env.',
+});
+const CLIENT_SECRET = text({
+  maxLength: 16_384,
+  description: 'Its secret: ${NAME} as in env keeps it out of the file.',
+});
 
 const BROWSER = closed({
   client_id: CLIENT_ID.optional(),

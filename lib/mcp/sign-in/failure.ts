@@ -29,7 +29,8 @@ function plain(error: unknown): string {
     return `it does not register Governor (HTTP ${error.status}); give auth a client_id that it knows`;
   if (error instanceof OAuthError) {
     // Behind this comes the whole answer, whatever it is.
-    if (error.code === OAuthErrorCode.ServerError) return error.message.split('Invalid OAuth error response')[0]?.replace(/: $/, '') || error.code;
+    if (error.code === OAuthErrorCode.ServerError)
+      return error.message.split('Invalid OAuth error response')[0]?.replace(/: $/, '') || error.code;
     return error.message === '' || error.message === error.code ? error.code : `${error.code}: ${error.message}`;
   }
   if (error.name === 'TimeoutError') return 'it has not answered in time';

@@ -4,7 +4,12 @@
  */
 
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { auth, extractWWWAuthenticateParams, fetchToken, validateAuthorizationResponseIssuer } from '@modelcontextprotocol/client';
+import {
+  auth,
+  extractWWWAuthenticateParams,
+  fetchToken,
+  validateAuthorizationResponseIssuer,
+} from '@modelcontextprotocol/client';
 import type { OAuthClientProvider, StoredOAuthClientInformation } from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
 import { attempt, discover, failed, kept, revocationOf, timedFetch } from './oauth.ts';
@@ -84,8 +89,13 @@ async function finish(
   const tokens = await attempt(`the sign-in at ${metadata.issuer} failed`, secrets, () => {
     // Before anything else of the answer is read: it may be another server's (RFC 9207).
     const { authorization_response_iss_parameter_supported: named } = metadata as Partial<Record<string, unknown>>;
-    validateAuthorizationResponseIssuer({ iss, expectedIssuer: metadata.issuer, issParameterSupported: named === true });
-    if (code === null) throw failed(`the sign-in was refused: ${answer.get('error')?.slice(0, 100) ?? 'there is no code'}`);
+    validateAuthorizationResponseIssuer({
+      iss,
+      expectedIssuer: metadata.issuer,
+      issParameterSupported: named === true,
+    });
+    if (code === null)
+      throw failed(`the sign-in was refused: ${answer.get('error')?.slice(0, 100) ?? 'there is no code'}`);
     return fetchToken(provider, info.authorizationServerUrl, {
       metadata,
       authorizationCode: code,

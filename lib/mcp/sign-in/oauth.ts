@@ -14,7 +14,13 @@ import {
   resourceUrlFromServerUrl,
   selectClientAuthMethod,
 } from '@modelcontextprotocol/client';
-import type { AuthorizationServerMetadata, FetchLike, OAuthClientProvider, OAuthServerInfo, OAuthTokens } from '@modelcontextprotocol/client';
+import type {
+  AuthorizationServerMetadata,
+  FetchLike,
+  OAuthClientProvider,
+  OAuthServerInfo,
+  OAuthTokens,
+} from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
 import type { SignInSettings, ToolDefinition } from '../../supervisor/governor.ts';
 import { reasonOf, refusalOf } from './failure.ts';

@@ -75,7 +75,8 @@ export function parseRecord(text: string): SignInRecord {
   if (!isFields(tokens) || typeof tokens['access_token'] !== 'string') throw new Error('tokens are missing');
   for (const key of ['refresh_token', 'scope'])
     if (tokens[key] !== undefined && typeof tokens[key] !== 'string') throw new Error(`${key} is no text`);
-  const isEndpoint = isFields(revocation) && typeof revocation['url'] === 'string' && Array.isArray(revocation['methods']);
+  const isEndpoint =
+    isFields(revocation) && typeof revocation['url'] === 'string' && Array.isArray(revocation['methods']);
   if (revocation !== null && !isEndpoint) throw new Error('revocation is missing');
   return value as unknown as SignInRecord;
 }
@@ -86,7 +87,8 @@ export function serialize(record: SignInRecord): string {
 
 /** What must not be seen in any message. */
 export function secretsOf(record: SignInRecord | null, settings: SignInSettings): readonly string[] {
-  const own = settings.kind === 'browser' ? settings.clientSecret : 'secret' in settings.key ? settings.key.secret : null;
+  const own =
+    settings.kind === 'browser' ? settings.clientSecret : 'secret' in settings.key ? settings.key.secret : null;
   return [record?.tokens.access_token, record?.tokens.refresh_token, record?.client.client_secret, own].filter(
     (secret): secret is string => typeof secret === 'string' && secret !== '',
   );

@@ -251,7 +251,10 @@ export class SignIns implements SignInPort {
       this.#options.store.write(record);
     } catch (error) {
       const problem = (error as Error).message;
-      this.#options.log.warn({ tool: record.tool, problem }, 'a renewed sign-in could not be kept: it ends with the daemon');
+      this.#options.log.warn(
+        { tool: record.tool, problem },
+        'a renewed sign-in could not be kept: it ends with the daemon',
+      );
     }
   }
 
