@@ -77,12 +77,7 @@ async function openRemote(definition: ToolDefinition, signIns: SignIns): Promise
   const { remote } = definition;
   if (remote === undefined) throw new GovernorError('internal', `${definition.name} is not elsewhere`);
   const { HttpChannel } = await import('../lib/mcp/upstream/http-channel.ts');
-  const authProvider = signIns.providerOf(definition);
-  return new HttpChannel({
-    url: remote.url,
-    headers: remote.headers,
-    ...(authProvider === undefined ? {} : { authProvider }),
-  });
+  return new HttpChannel({ url: remote.url, headers: remote.headers, ...signIns.accessOf(definition) });
 }
 
 /** Where a person has to sign in, that is all there is to say of a handshake that failed. */

@@ -131,7 +131,8 @@ export class Tool {
    */
   async start(request: ManagedStart): Promise<Run> {
     const signIn = this.#context.ports.signIn.problem(this.definition);
-    if (signIn !== null) throw new GovernorError('sign_in_needed', signIn);
+    if (signIn !== null)
+      throw new GovernorError('sign_in_needed', `${this.name}: ${signIn}`, { data: { tool: this.name } });
     const held = this.recovery.heldBack(request.onDemand);
     if (held !== null) {
       const data = held.retryAfterMs === null ? {} : { retryAfterMs: Math.ceil(held.retryAfterMs) };

@@ -108,7 +108,7 @@ t.test('a person, by the command line', { skip, timeout }, async (t) => {
     signIn: { how: 'browser', state: 'needed', message: asks },
   });
   t.match((await daemon.cli(['ls'])).stdout, /docs .*sign in: governor login docs/);
-  t.match(await daemon.cli(['start', 'docs']), { code: 1, stderr: `governor: ${asks}\n` });
+  t.match(await daemon.cli(['start', 'docs']), { code: 1, stderr: `governor: docs: ${asks}\n` });
 
   const both = await connected(t, daemon, '/mcp');
   for (let i = 0; i < 8; i++)
@@ -237,9 +237,9 @@ t.test('the file names another address', { skip, timeout }, async (t) => {
   t.same(evil.asked, []);
   await waitFor('that to be on record', async () => (await events(daemon)).includes('dropped'));
 
-  writeFileSync(daemon.configPath ?? '', formatConfig({ tools: {} }));
   await signIn(daemon);
   t.equal(evil.good.size, 1);
+  writeFileSync(daemon.configPath ?? '', formatConfig({ tools: {} }));
   t.equal((await daemon.call('POST', '/v1/config/reload', {})).status, 200);
   await waitFor('those of a tool that is gone, too', () => evil.good.size === 0);
   t.same(readdirSync(join(daemon.stateDir, 'sign-ins')), []);

@@ -3,9 +3,10 @@
 import { OAuthError, OAuthErrorCode, RegistrationRejectedError } from '@modelcontextprotocol/client';
 
 const LONGEST = 300;
+const SERVER_ERROR: string = OAuthErrorCode.ServerError;
 /** Refused for now: what was sent may be good all the same. */
 const PASSING: ReadonlySet<string> = new Set<string>([
-  OAuthErrorCode.ServerError,
+  SERVER_ERROR,
   OAuthErrorCode.TemporarilyUnavailable,
   OAuthErrorCode.TooManyRequests,
 ]);
@@ -29,7 +30,7 @@ function plain(error: unknown): string {
     return `it does not register Governor (HTTP ${error.status}); give auth a client_id that it knows`;
   if (error instanceof OAuthError) {
     // Behind this comes the whole answer, whatever it is.
-    if (error.code === OAuthErrorCode.ServerError)
+    if (error.code === SERVER_ERROR)
       return error.message.split('Invalid OAuth error response')[0]?.replace(/: $/, '') || error.code;
     return error.message === '' || error.message === error.code ? error.code : `${error.code}: ${error.message}`;
   }

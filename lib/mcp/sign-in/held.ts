@@ -12,7 +12,6 @@ export class Held {
   /** Why there is no record, beyond that nobody has signed in yet. */
   why: string | null;
   renewing: Promise<void> | null = null;
-  renewedMs: number | null = null;
   /** The last renewal failed: that is on record already. */
   isFailing = false;
   /** Nobody may use it any more. */

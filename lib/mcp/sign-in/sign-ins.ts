@@ -3,7 +3,7 @@
  * authorization server that gave it. Nothing of it is ever part of a message.
  */
 
-import type { AuthProvider } from '@modelcontextprotocol/client';
+import type { AuthProvider, FetchLike } from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
 import type { ToolDefinition } from '../../supervisor/governor.ts';
 import type { Log, SignInPort } from '../../supervisor/ports.ts';
@@ -15,8 +15,6 @@ import { belongs, binding } from './record.ts';
 import type { SignInRecord } from './record.ts';
 import type { SignInStore } from './store.ts';
 
-/** Requests that were under way with the former token are refused a moment after it was renewed. */
-const JUST_RENEWED_MS = 1_000;
 /** From the address to the answer. */
 export const LOGIN_DEADLINE_MS = 300_000;
 
@@ -34,6 +32,12 @@ export interface SignInsOptions {
   onEvent(event: SignInEvent): void;
   /** What runs of the tool has to end; resolves when it has, and has said goodbye. Never rejects. */
   endRuns(tool: string, message: string): Promise<void>;
+}
+
+/** What a channel is given. */
+export interface Access {
+  readonly authProvider?: AuthProvider;
+  readonly fetch?: FetchLike;
 }
 
 interface Pending {
@@ -66,20 +70,29 @@ export class SignIns implements SignInPort {
     return this.#of(definition)?.view ?? null;
   }
 
-  /** For one conversation with its server; undefined for a tool without `auth`. */
-  providerOf(definition: ToolDefinition): AuthProvider | undefined {
+  /** For one conversation with its server; empty for a tool without `auth`. */
+  accessOf(definition: ToolDefinition): Access {
     const held = this.#of(definition);
-    if (held === null) return undefined;
-    let shown: string | undefined;
+    if (held === null) return {};
+    /** What was refused may have been asked before the token was renewed. */
+    const shown = new WeakMap<Response, string | null>();
     return {
-      token: async () => {
-        // Also of one that is over, so that what still runs can say goodbye.
-        if (held.record === null && held.problem !== null) throw new GovernorError('sign_in_needed', held.problem);
-        return (shown = held.token);
+      async fetch(url, init) {
+        const response = await fetch(url, init);
+        shown.set(response, new Headers(init?.headers).get('authorization'));
+        return response;
       },
-      onUnauthorized: async ({ response }) => {
-        const { challengeOf } = await import('./oauth.ts');
-        await this.#renew(held, shown, challengeOf(response));
+      authProvider: {
+        async token() {
+          // Also of one that is over, so that what still runs can say goodbye.
+          if (held.record === null && held.problem !== null) throw new GovernorError('sign_in_needed', held.problem);
+          return held.token;
+        },
+        onUnauthorized: async ({ response }) => {
+          const { challengeOf } = await import('./oauth.ts');
+          const refused = shown.get(response) ?? null;
+          await this.#renew(held, refused?.replace(/^Bearer /, '') ?? null, challengeOf(response));
+        },
       },
     };
   }
@@ -209,11 +222,9 @@ export class SignIns implements SignInPort {
     if (isAnew) await this.#end(former, 'stopped: somebody signed in anew');
   }
 
-  async #renew(held: Held, shown: string | undefined, challenge: Challenge): Promise<void> {
+  async #renew(held: Held, refused: string | null, challenge: Challenge): Promise<void> {
     this.#refuseOver(held);
-    if (held.token !== undefined && held.token !== shown) return;
-    const sinceMs = held.renewedMs === null ? Infinity : this.#options.monotonicMs() - held.renewedMs;
-    if (held.token !== undefined && sinceMs < JUST_RENEWED_MS) return;
+    if (held.token !== undefined && held.token !== refused) return;
     held.renewing ??= this.#renewNow(held, challenge).finally(() => (held.renewing = null));
     await held.renewing;
     this.#refuseOver(held);
@@ -235,7 +246,6 @@ export class SignIns implements SignInPort {
           : { ...record, tokens: await renew(protectedBy(held), record, challenge) };
       if (held.isOver) return void this.#revoke(next, held.settings);
       held.record = next;
-      held.renewedMs = this.#options.monotonicMs();
       held.isFailing = false;
       if (held.settings.kind === 'browser') this.#keep(next);
     } catch (error) {

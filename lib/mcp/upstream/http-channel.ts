@@ -16,6 +16,7 @@ export interface HttpTarget {
   readonly headers: Readonly<Record<string, string>>;
   /** Interactive sign-in; its tokens are dropped when the channel closes. */
   readonly authProvider?: StreamableHTTPClientTransportOptions['authProvider'];
+  readonly fetch?: StreamableHTTPClientTransportOptions['fetch'];
 }
 
 type SendOptions = NonNullable<Parameters<StreamableHTTPClientTransport['send']>[1]>;
@@ -40,6 +41,7 @@ export class HttpChannel implements Channel {
     this.#transport = new StreamableHTTPClientTransport(addressOf(target.url), {
       requestInit: { headers: { ...target.headers } },
       ...(target.authProvider === undefined ? {} : { authProvider: target.authProvider }),
+      ...(target.fetch === undefined ? {} : { fetch: target.fetch }),
     });
   }
 
