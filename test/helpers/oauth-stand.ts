@@ -38,6 +38,8 @@ export interface OAuthStand {
   readonly url: string;
   readonly asked: Asked[];
   readonly called: Called[];
+  /** Of these, the ones that came in, answered or not. */
+  arrived: number;
   readonly clients: Map<string, OAuthClient>;
   /** Access tokens that are good. */
   readonly good: Set<string>;
@@ -56,8 +58,10 @@ export interface OAuthStand {
   revokes: boolean;
   /** With the answer comes whose it is (RFC 9207); else what is said there. */
   iss: string | null;
-  /** Held back until this resolves. */
+  /** Answers of the authorization server are held back until this resolves. */
   gate: Promise<void> | null;
+  /** Refusals of the MCP server, of requests that come while it is set. */
+  refusalGate: Promise<void> | null;
   of(path: string): readonly Asked[];
 }
 
@@ -72,6 +76,7 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
     url,
     asked: [],
     called: [],
+    arrived: 0,
     clients: new Map(),
     good: new Set(),
     given: new Set(),
@@ -83,6 +88,7 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
     revokes: true,
     iss: login,
     gate: null,
+    refusalGate: null,
     of: (path) => self.asked.filter((asked) => asked.path === path),
   };
   return self;
@@ -95,6 +101,7 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
       const metadata = { resource: url, authorization_servers: [login], scopes_supported: ['read'] };
       return isThere ? json(response, 200, metadata) : json(response, 404, {});
     }
+    self.arrived++;
     const { authorization = null } = request.headers;
     const message = (body === '' ? {} : JSON.parse(body)) as { id?: number; method?: string; params?: Json };
     const { id, method = '', params = {} } = message;
@@ -104,6 +111,7 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
       json(response, status, document, headers);
     };
     const hint = self.hasMetadata ? `, resource_metadata="${mcp}/.well-known/oauth-protected-resource/mcp"` : '';
+    if (!isIn) await self.refusalGate;
     if (!isIn)
       return answer(401, {}, { 'www-authenticate': `Bearer error="invalid_token", scope="read write"${hint}` });
     if (request.method === 'GET') return answer(405, {});

@@ -16,6 +16,7 @@ import type { Session } from '../../../../lib/mcp/wire/session.ts';
 import type { SignInSettings, ToolDefinition } from '../../../../lib/supervisor/governor.ts';
 import { fakeClient, fakeExchange } from '../../../helpers/fake-mcp-session.ts';
 import { isGovernorError } from '../../../helpers/governor-error.ts';
+import { waitFor } from '../../../helpers/wait-for.ts';
 import { answerOf, oauthStand, publicKeyOf } from '../../../helpers/oauth-stand.ts';
 import type { OAuthStand } from '../../../helpers/oauth-stand.ts';
 
@@ -168,6 +169,24 @@ t.test('an access token that expires in mid-session is renewed once, for all who
     'and the new ones are on the disk',
   );
   t.equal(w.events.length, 1, 'a renewal is no event');
+});
+
+t.test('a refusal that comes after the renewal renews nothing', async (t) => {
+  const w = await world(t);
+  const { stand } = w;
+  const docs = w.docs();
+  await w.login(docs);
+  const session = await w.open(docs);
+  stand.expire();
+  let open!: () => void;
+  stand.refusalGate = new Promise((resolve) => (open = resolve));
+  const late = echo(session, 'late');
+  await waitFor('it to be under way', () => stand.arrived > stand.called.length);
+  stand.refusalGate = null;
+  t.match(await echo(session, 'first'), said('first'));
+  open();
+  t.match(await late, said('late'));
+  t.equal(stand.of('/token').filter(({ params }) => params.get('grant_type') === 'refresh_token').length, 1);
 });
 
 t.test('a refused renewal: the tokens are dropped, and a person has to sign in again', async (t) => {
@@ -505,8 +524,7 @@ t.test('a sign-in that is dropped while it is renewed', async (t) => {
   let open!: () => void;
   stand.gate = new Promise((resolve) => (open = resolve));
   const late = echo(session, 'late');
-  const asked = (): boolean => stand.of('/token').at(-1)?.params.get('grant_type') === 'refresh_token';
-  while (!asked()) await new Promise((resolve) => setTimeout(resolve, 5));
+  await waitFor('it to be asked for', () => stand.of('/token').at(-1)?.params.get('grant_type') === 'refresh_token');
   const gone = signIns.logout(docs, 'test');
   open();
   await gone;
