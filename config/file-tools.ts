@@ -7,13 +7,12 @@ import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { DEFAULT_CLASS } from './defaults.ts';
 import { mapping, nameProblem } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
-import { interpolate } from './interpolate.ts';
 import { isBuiltIn, unknownClass, writtenLayer } from './layers.ts';
 import type { ClassDefinition } from './layers.ts';
 import { environmentProblems, programProblem } from './program.ts';
 import type { Layer } from './resolve.ts';
-import { buildRemote } from './remote.ts';
-import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
+import { readRemote } from './file-remote.ts';
+import { replaced } from './file-variables.ts';
 import { ToolSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { buildTool } from './tool.ts';
@@ -126,38 +125,6 @@ function readTool(
   return { tool: built.value, problems };
 }
 
-function readRemote(
-  name: string,
-  path: readonly string[],
-  raw: unknown,
-  scope: FileScope,
-): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
-  const parsed = RemoteToolSchema.safeParse(raw);
-  if (!parsed.success) return { tool: null, problems: [] };
-  const { headers = {}, recovery } = parsed.data;
-  const problems = Object.keys(headers).flatMap((key): Problem[] => {
-    const wrong = headerProblem(key);
-    return wrong === null ? [] : [{ where: scope.document.locate([...path, 'headers', key], 'key'), ...wrong }];
-  });
-  if (recovery?.strategy === 'stop' && recovery.budget !== undefined)
-    problems.push({
-      where: scope.document.locate([...path, 'recovery', 'budget'], 'value'),
-      message: 'budget has no effect with strategy: stop',
-      hint: 'take one of them out',
-    });
-  const sent = replaced([...path, 'headers'], headers, scope);
-  for (const [key, value] of Object.entries(sent.values)) {
-    // As text it would end the header and begin another.
-    if (!/[\r\n\0]/.test(value)) continue;
-    problems.push({
-      where: scope.document.locate([...path, 'headers', key], 'value'),
-      message: `headers: ${key} has a line break in it`,
-      hint: 'a header is one line',
-    });
-  }
-  return { tool: buildRemote(name, parsed.data, sent.values), problems: [...problems, ...sent.problems] };
-}
-
 function classProblems(
   path: readonly string[],
   name: unknown,
@@ -174,25 +141,4 @@ function fileLayer(path: readonly string[], fields: ToolFields, { document, shor
     detail: shortPlace(document.locate([...path, 'limits', resource], 'value')),
   });
   return writtenLayer(fields.limits ?? {}, source);
-}
-
-function replaced(
-  path: readonly string[],
-  env: Readonly<Record<string, string>>,
-  { document, env: environment }: FileScope,
-): { readonly values: Readonly<Record<string, string>>; readonly problems: readonly Problem[] } {
-  const problems: Problem[] = [];
-  const values: Record<string, string> = {};
-  for (const [key, source] of Object.entries(env)) {
-    const { text, problems: found } = interpolate(source, environment);
-    values[key] = text;
-    for (const { written, occurrence, message, hint } of found) {
-      problems.push({
-        where: document.locateIn([...path, key], written, occurrence),
-        message: `${key}: ${message}`,
-        hint,
-      });
-    }
-  }
-  return { values, problems };
 }

@@ -1,6 +1,7 @@
 /** One entry of `tools` that is a server elsewhere: `url` in place of `command`. */
 
 import { z } from 'zod';
+import { AuthSchema } from './auth-schema.ts';
 import { amount, closed, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
 import { SERVING_SHAPE } from './serving-schema.ts';
@@ -56,6 +57,7 @@ export const RemoteToolSchema = closed(
       .meta({
         description: 'Sent with each request. ${NAME} and ${NAME:-default} as in env: secrets stay out of the file.',
       }),
+    auth: AuthSchema.optional(),
     ...SERVING_SHAPE,
   },
   NOT_FOR_REMOTE,

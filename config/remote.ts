@@ -1,7 +1,7 @@
 /** From a validated entry with a `url` to the definition that the supervisor takes. */
 
 import { NO_LIMITS } from '../lib/core/limits.ts';
-import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.ts';
 import {
   DEFAULT_CALLS,
   DEFAULT_GRACE_MS,
@@ -19,13 +19,14 @@ export function buildRemote(
   name: string,
   fields: RemoteFields,
   headers: Readonly<Record<string, string>>,
+  signIn: SignInSettings | null,
 ): ToolDefinition {
   const { url, recovery } = fields;
   return {
     name,
     command: url,
     args: [],
-    remote: { url, headers },
+    remote: { url, headers, ...(signIn === null ? {} : { signIn }) },
     env: {},
     cwd: null,
     class: 'remote',

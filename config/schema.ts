@@ -83,7 +83,11 @@ export const ToolSchema = closed(
     ...SUPERVISION_SHAPE,
     autostart: AUTOSTART,
   },
-  { ...NOT_ENFORCED_TOOL_KEYS, headers: 'a tool with a command has no headers' },
+  {
+    ...NOT_ENFORCED_TOOL_KEYS,
+    headers: 'a tool with a command has no headers',
+    auth: 'a tool with a command signs in by itself',
+  },
 );
 
 /** The body of `POST /v1/tools`. */
@@ -98,6 +102,7 @@ export const ToolBodySchema = closed(
     ...NOT_ENFORCED_TOOL_KEYS,
     url: 'servers elsewhere are defined in limits.yaml only',
     headers: 'servers elsewhere are defined in limits.yaml only',
+    auth: 'servers elsewhere are defined in limits.yaml only',
     autostart: 'only the tools of limits.yaml start with the daemon',
   },
 );

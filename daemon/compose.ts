@@ -42,6 +42,7 @@ import type { Mcp } from './mcp.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
+import { createSignIns, signInActions } from './sign-ins.ts';
 import { ownMemory, settleMemory } from './settle-memory.ts';
 import { chooseTempRoot } from './temp-root.ts';
 import { readOrCreateToken } from './token.ts';
@@ -126,6 +127,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   });
   root.add('backend', () => backend.close(), ROOM_DEADLINE_MS);
   const ledger = new Ledger(`${stateDir}/ledger`);
+  const signIns = createSignIns({ stateDir, clock: CLOCK, log, recorder, registry: () => registry });
+  root.add('sign-ins', () => signIns.settled(), ROOM_DEADLINE_MS);
   const ports = createPorts({
     clock: CLOCK,
     log,
@@ -139,6 +142,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     config,
     root,
     connect: (process, settings) => mcp.pool.connect(process, settings),
+    signIn: signIns,
   });
 
   const registry: Registry = new Registry({
@@ -161,10 +165,17 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onSample: ({ tool, last }) => {
       if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
     },
-    onForgotten: (tool) => metrics.removeTool(tool),
+    onForgotten: (tool) => {
+      metrics.removeTool(tool);
+      signIns.forget(tool);
+    },
     onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
-    onTools: (tool) => mcp.pool.refresh(tool),
+    onTools: (tool) => {
+      mcp.pool.refresh(tool);
+      if (tool === null) signIns.settle(definitions());
+    },
   });
+  const definitions = () => [...registry.live.values()].map(({ definition }) => definition);
   const { separator } = config.daemon.mcp;
   const mcp: Mcp = createMcp({
     registry,
@@ -172,6 +183,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     clock: CLOCK,
     log,
     separator,
+    signIns,
     onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
   });
 
@@ -203,6 +215,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
 
   const api = createFront({
     governor: registry,
+    signIns: signInActions(signIns, registry, log),
     contextCalls: () => mcp.calls(),
     endClients: (context) => mcp.endContext(context),
     settings: () => ({ auth: config.daemon.auth }),
@@ -243,6 +256,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     waiting,
   });
   for (const definition of config.tools) if (!registry.live.has(definition.name)) registry.add(definition);
+  signIns.settle(definitions());
   rendezvous = new Rendezvous({
     directory: `${stateDir}/launch`,
     self,

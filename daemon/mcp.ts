@@ -8,10 +8,13 @@ import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
 import { createCallGuard } from '../lib/mcp/calls/guard.ts';
 import { createConnector } from '../lib/mcp/connect.ts';
 import { Pool } from '../lib/mcp/pool/pool.ts';
-import type { HttpTarget } from '../lib/mcp/upstream/http-transports.ts';
+import type { Connector } from '../lib/mcp/pool/connector.ts';
+import type { SignIns } from '../lib/mcp/sign-in/sign-ins.ts';
 import type { Channel } from '../lib/mcp/upstream/upstream.ts';
 import { createGateway } from '../lib/mcp/router/gateway.ts';
 import type { Clock } from '../lib/core/clock.ts';
+import { GovernorError } from '../lib/core/errors.ts';
+import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import type { Log } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { serveRegistry } from '../lib/supervisor/served.ts';
@@ -24,6 +27,7 @@ export interface McpInput {
   readonly log: Log;
   /** Between the names of a server and its tool. */
   readonly separator: string;
+  readonly signIns: SignIns;
   onCall(record: CallRecord): void;
 }
 
@@ -36,13 +40,20 @@ export interface Mcp {
   endContext(context: string): Promise<boolean>;
 }
 
-export function createMcp({ registry, stateDir, clock, log, separator, onCall }: McpInput): Mcp {
+export function createMcp({ registry, stateDir, clock, log, separator, signIns, onCall }: McpInput): Mcp {
   const info = { name: 'governor', version: governorVersion() };
   const now = (): number => clock.monotonicMs();
   const accounts = new Accounts();
   const pool = new Pool({
     tools: serveRegistry(registry),
-    connector: createConnector({ version: governorVersion(), monotonicMs: now, remote: openRemote }),
+    connector: withSignIn(
+      createConnector({
+        version: governorVersion(),
+        monotonicMs: now,
+        remote: (definition) => openRemote(definition, signIns),
+      }),
+      signIns,
+    ),
     store: openCatalogueStore(`${stateDir}/catalogues`, (problem) => log.warn({ problem }, 'a kept catalogue')),
     log,
     guard: createCallGuard({
@@ -74,7 +85,21 @@ export function createMcp({ registry, stateDir, clock, log, separator, onCall }:
 }
 
 /** Loaded with the first server elsewhere: the SDK is 4 MB that a daemon of local tools need not carry. */
-async function openRemote(target: HttpTarget): Promise<Channel> {
+async function openRemote(definition: ToolDefinition, signIns: SignIns): Promise<Channel> {
+  const { remote } = definition;
+  if (remote === undefined) throw new GovernorError('internal', `${definition.name} is not elsewhere`);
   const { HttpChannel } = await import('../lib/mcp/upstream/http-channel.ts');
-  return new HttpChannel(target);
+  return new HttpChannel({ url: remote.url, headers: remote.headers, ...signIns.accessOf(definition) });
+}
+
+/** Where a person has to sign in, that is all there is to say of a handshake that failed. */
+function withSignIn(connect: Connector, signIns: SignIns): Connector {
+  return async (request) => {
+    try {
+      return await connect(request);
+    } catch (error) {
+      const problem = signIns.problem(request.options.definition);
+      throw problem === null ? error : new GovernorError('sign_in_needed', problem, { cause: error });
+    }
+  };
 }

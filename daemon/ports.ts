@@ -40,6 +40,7 @@ export interface PortsInput {
   readonly root: Scope;
   /** The conversation with a managed tool. */
   readonly connect: SupervisorPorts['connect']['connect'];
+  readonly signIn: SupervisorPorts['signIn'];
 }
 
 export function createPorts(input: PortsInput): SupervisorPorts {
@@ -72,6 +73,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     launch: launchManaged,
     terminate,
     connect: { connect: (process, options) => input.connect(process, options) },
+    signIn: input.signIn,
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,

@@ -24,6 +24,7 @@ import { daemonRoutes } from './routes/daemon.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
+import { signInRoutes } from './routes/sign-in.ts';
 import { toolRoutes } from './routes/tools.ts';
 import { SAFETY_HEADERS } from './safety-headers.ts';
 
@@ -114,6 +115,7 @@ function allRoutes(
   const routes: Route[] = [];
   routes.push(
     ...toolRoutes(dependencies),
+    ...signInRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
     ...(dependencies.mcp === undefined ? [] : mcpRoutes()),

@@ -6,6 +6,7 @@ import type { ContextAccount } from '../../lib/mcp/calls/account.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
 import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
+import type { ToolView } from '../../lib/supervisor/views.ts';
 
 /** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
 export type Scope = 'read' | 'control' | 'launch';
@@ -75,8 +76,22 @@ export interface ApiLogger {
   error(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
+/** OAuth at servers elsewhere. All throw GovernorError unknown_tool, and illegal_state where nobody can sign in. */
+export interface SignInActions {
+  begin(
+    tool: string,
+    redirectUri: string,
+  ): Promise<{
+    readonly authorizationUrl: string;
+    readonly expiresAt: string;
+  }>;
+  finish(tool: string, answer: string, by: string): Promise<ToolView>;
+  logout(tool: string, by: string): Promise<'revoked' | 'not_offered' | 'failed' | 'not_signed_in'>;
+}
+
 export interface ApiDependencies {
   readonly governor: Governor;
+  readonly signIns: SignInActions;
   /** Also of contexts that have no run of their own, and of those that have ended, for a while. */
   readonly contextCalls: () => readonly ContextAccount[];
   /** What is open for the clients of a context ends. False: nothing is known of it but, perhaps, runs. */

@@ -40,6 +40,7 @@ export const AUDIT_KINDS = [
   'cleanup',
   'limits',
   'recovery',
+  'sign_in',
   'retention',
   'lost',
 ] as const satisfies readonly NonNullable<AuditQuery['kind']>[];
@@ -61,6 +62,15 @@ export const auditQuery = z.strictObject({
 export const runBody = z.strictObject({ run: z.string().min(1).describe('Only this run; default: all').optional() });
 export const activateBody = z.strictObject({
   context: z.string().min(1).max(256).nullable().describe('Who it is in use for').default(null),
+});
+export const loginBody = z.strictObject({
+  redirectUri: z
+    .string()
+    .max(256)
+    .describe('Where the browser is sent back to: http, on a loopback address of whoever asks, with its port'),
+});
+export const loginAnswerBody = z.strictObject({
+  answer: z.string().max(16_384).describe('The query that the browser was sent back with: `code=…&state=…`'),
 });
 export const stopBody = z.strictObject({ stopTools: z.boolean().describe('Also stop direct runs').default(false) });
 

@@ -11,7 +11,8 @@ import { createSession, type GlobalOptions, type Session, type Terminal } from '
 /** Called with the exit code of the command that ran. */
 type Finish = (code: ExitCode) => void;
 
-const AUDIT_KINDS = 'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, retention, lost';
+const AUDIT_KINDS =
+  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, sign_in, retention, lost';
 
 /**
  * @param version shown by `--version`
@@ -127,6 +128,20 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   connect.addHelpText('after', CONNECT_HELP);
   act(connect, async (session, { positional, options }) =>
     (await import('./commands/connect.ts')).connect(session, String(positional[0]), optional(options['context'])),
+  );
+  const login = add(program, 'login', 'sign in at the server of a tool with auth: browser').argument('<name>', 'tool');
+  login
+    .option('--port <port>', 'of the address that the browser is sent back to', wholeNumber(1, 65_535))
+    .option('--paste', 'the browser is on another machine: read the address that it ends at from stdin');
+  act(login, async (session, { positional, options }) =>
+    (await import('./commands/login.ts')).login(session, String(positional[0]), {
+      port: numeric(options['port']) ?? 0,
+      paste: options['paste'] === true,
+    }),
+  );
+  const logout = add(program, 'logout', 'drop the sign-in of a tool and revoke its tokens').argument('<name>', 'tool');
+  act(logout, async (session, { positional }) =>
+    (await import('./commands/login.ts')).logout(session, String(positional[0])),
   );
   const set = add(program, 'set', 'change limits of a tool at once')
     .argument('<name>', 'tool')

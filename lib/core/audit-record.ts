@@ -24,7 +24,9 @@ export type EndReason =
   /** Put to sleep: nobody had anything open with it. */
   | 'idle'
   /** It did not answer its health checks. */
-  | 'unhealthy';
+  | 'unhealthy'
+  /** Its server wants a person to sign in, or somebody signed in anew. */
+  | 'sign_in';
 
 /** One finalizer of a cleanup, as it ran. */
 export interface CleanupStep {
@@ -130,6 +132,16 @@ export type AuditRecord =
       readonly strategy: string;
       readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset';
       readonly detail?: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'sign_in';
+      readonly tool: string;
+      /**
+       * `renewal_failed`: the tokens cannot be renewed, a person has to sign in again. `dropped`: the tool went or is another's
+       * by now, and its tokens with it.
+       */
+      readonly event: 'login' | 'logout' | 'renewal_failed' | 'dropped';
+      readonly detail: Readonly<Record<string, unknown>>;
     };
 
 export type AuditKind = AuditRecord['kind'];

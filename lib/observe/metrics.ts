@@ -217,6 +217,7 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
     case 'intent':
     case 'outcome':
     case 'limits':
+    case 'sign_in':
       return;
     default:
       assertNever(record);

@@ -10,7 +10,11 @@ export interface ToolDefinition {
   readonly command: string;
   readonly args: readonly string[];
   /** A server elsewhere, over Streamable HTTP: no process of ours. Values of headers may be secret: never shown. */
-  readonly remote?: { readonly url: string; readonly headers: Readonly<Record<string, string>> };
+  readonly remote?: {
+    readonly url: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly signIn?: SignInSettings;
+  };
   /** Values may be secret: never shown. */
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string | null;
@@ -35,6 +39,27 @@ export interface ToolDefinition {
   readonly autostart: boolean;
   readonly origin: 'file' | 'api' | 'run';
 }
+
+/** How Governor signs in at a server elsewhere, by OAuth. Secrets are never shown. */
+export type SignInSettings =
+  /** A person does, once. */
+  | {
+      readonly kind: 'browser';
+      /** Null: Governor registers itself. */
+      readonly clientId: string | null;
+      readonly clientSecret: string | null;
+      /** The only authorization server that may be spoken with; null: whichever the server names. */
+      readonly issuer: string | null;
+      /** Empty: what the server asks for. */
+      readonly scopes: readonly string[];
+    }
+  | {
+      readonly kind: 'client_credentials';
+      readonly clientId: string;
+      readonly key: { readonly secret: string } | { readonly file: string };
+      readonly issuer: string;
+      readonly scopes: readonly string[];
+    };
 
 /** New limits for a live tool; `null` lifts the limit. Units of the resource. */
 export type LimitPatch = Readonly<Partial<Record<import('../core/resource.ts').Resource, number | null>>>;

@@ -19,6 +19,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
   const live = [...tool.runs.values()].map(({ run }) => run);
   const [firstLive] = live;
   const runs = live.map((run) => runView(run, ports));
+  const signIn = ports.signIn.view(definition);
   return {
     name: tool.name,
     state: tool.state,
@@ -40,6 +41,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
       attempts: tool.recovery.attempts,
       nextAttemptAt: tool.recovery.nextAttemptWallMs === null ? null : iso(tool.recovery.nextAttemptWallMs),
     },
+    ...(signIn === null ? {} : { signIn }),
   };
 }
 

@@ -82,6 +82,17 @@ export interface EndView {
   readonly cleanup: CleanupReport | null;
 }
 
+/** Of a tool with `auth`. */
+export interface SignInView {
+  readonly how: 'browser' | 'client_credentials';
+  /** `by_itself`: no person is needed. `needed`: nothing is started until somebody has signed in; `message` says how. */
+  readonly state: 'by_itself' | 'signed_in' | 'needed';
+  readonly message: string | null;
+  /** The authorization server that its tokens are of; null: there are none. */
+  readonly issuer: string | null;
+  readonly signedInAt: string | null;
+}
+
 export interface ToolView {
   readonly name: string;
   readonly state: ToolState;
@@ -101,6 +112,7 @@ export interface ToolView {
     readonly tools: readonly string[];
   } | null;
   readonly recovery: { readonly strategy: string; readonly attempts: number; readonly nextAttemptAt: string | null };
+  readonly signIn?: SignInView;
 }
 
 export interface UsageView {

@@ -196,6 +196,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
         };
       },
     },
+    signIn: { problem: () => null, view: () => null },
     staleSockets: {
       async destroy(sockets) {
         world.destroyed.push(...sockets);

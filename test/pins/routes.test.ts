@@ -37,6 +37,9 @@ POST /v1/tools
 POST /v1/tools/:name/activate
 POST /v1/tools/:name/cleanup
 POST /v1/tools/:name/deactivate
+POST /v1/tools/:name/login
+POST /v1/tools/:name/login/answer
+POST /v1/tools/:name/logout
 POST /v1/tools/:name/restart
 `;
 

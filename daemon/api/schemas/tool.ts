@@ -7,6 +7,7 @@ import type {
   LimitView,
   ResourceUsageView,
   RunView,
+  SignInView,
   ToolView,
   UsageView,
 } from '../../../lib/supervisor/views.ts';
@@ -112,6 +113,7 @@ export const end = component<EndView>(
       'restart',
       'idle',
       'unhealthy',
+      'sign_in',
     ]),
     message: z.string(),
     resource: resource.exactOptional(),
@@ -147,6 +149,21 @@ export const run = component<RunView>(
   }),
 );
 
+const signIn = component<SignInView>(
+  'SignIn',
+  'How Governor signs in at the server of a tool with `auth`.',
+)(
+  z.object({
+    how: z.enum(['browser', 'client_credentials']),
+    state: z
+      .enum(['by_itself', 'signed_in', 'needed'])
+      .describe('needed: nothing is started until somebody has signed in; `message` says how'),
+    message: z.string().nullable(),
+    issuer: z.string().nullable().describe('the authorization server that its tokens are of'),
+    signedInAt: time.nullable(),
+  }),
+);
+
 export const tool = component<ToolView>(
   'Tool',
   'A named thing to run, with its limits and runs.',
@@ -167,6 +184,7 @@ export const tool = component<ToolView>(
       .nullable()
       .describe('what the MCP handshake told'),
     recovery: z.object({ strategy: z.string(), attempts: count, nextAttemptAt: time.nullable() }),
+    signIn: signIn.exactOptional(),
   }),
 );
 

@@ -91,6 +91,7 @@ function details(
       : [
           `  server    ${printable(`${server.name} ${server.version}, MCP ${server.protocol}, ${server.tools.length} tools`)}`,
         ]),
+    ...(tool.signIn === undefined ? [] : [`  sign-in   ${printable(signInText(tool.signIn))}`]),
     `  recovery  ${recovery.strategy}, ${recovery.attempts} attempts${recovery.nextAttemptAt === null ? '' : `, next at ${recovery.nextAttemptAt}`}`,
     ...(lastEnd === null ? [] : [`  last end  ${printable(endText(lastEnd))}`]),
     ...indent(limitTable(session, tool.limits, usage)),
@@ -104,6 +105,12 @@ function details(
       ),
     ),
   ];
+}
+
+function signInText({ state, message, issuer, signedInAt }: NonNullable<ToolView['signIn']>): string {
+  const at = issuer === null ? '' : ` at ${issuer}`;
+  if (state === 'by_itself') return `by itself (client credentials)${at}`;
+  return message ?? `signed in${at} since ${signedInAt ?? NOTHING}`;
 }
 
 const LIMIT_COLUMNS: readonly Column[] = [

@@ -132,6 +132,7 @@ function note(tool: ToolView, live: readonly RunView[]): string {
   if (unproven !== undefined) return `run ${unproven.id} is not proven to be stopped`;
   const elsewhere = live.find(({ governed }) => !governed);
   if (elsewhere !== undefined) return `not governed: ${elsewhere.notGovernedReason ?? 'its processes run elsewhere'}`;
+  if (tool.signIn?.state === 'needed') return tool.signIn.message ?? 'sign in';
   if (tool.state === 'failed')
     return `held back after repeated failures${tool.lastEnd === null ? '' : `: ${tool.lastEnd.message}`}`;
   if (tool.recovery.nextAttemptAt !== null) return `starts again at ${tool.recovery.nextAttemptAt}`;

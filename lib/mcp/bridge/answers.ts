@@ -14,6 +14,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'illegal_state',
   'tool_unproven',
   'shutting_down',
+  'sign_in_needed',
 ]);
 
 /** What was thrown before a request could be sent. */

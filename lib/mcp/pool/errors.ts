@@ -61,6 +61,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'illegal_state',
   'tool_unproven',
   'shutting_down',
+  'sign_in_needed',
 ]);
 
 /** A server that could not be started. */

@@ -11,6 +11,7 @@ export interface HttpTarget {
   readonly headers: Readonly<Record<string, string>>;
   /** Interactive sign-in; its tokens are dropped when the channel closes. */
   readonly authProvider?: StreamableHTTPClientTransportOptions['authProvider'];
+  readonly fetch?: StreamableHTTPClientTransportOptions['fetch'];
 }
 
 export type Transport = StreamableHTTPClientTransport;
@@ -66,7 +67,11 @@ export class HttpTransports {
   }
 
   #options(): StreamableHTTPClientTransportOptions {
-    const { headers, authProvider } = this.#target;
-    return { requestInit: { headers: { ...headers } }, ...(authProvider === undefined ? {} : { authProvider }) };
+    const { headers, authProvider, fetch } = this.#target;
+    return {
+      requestInit: { headers: { ...headers } },
+      ...(authProvider === undefined ? {} : { authProvider }),
+      ...(fetch === undefined ? {} : { fetch }),
+    };
   }
 }

@@ -26,6 +26,23 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'alias-unknown': '5:10: the alias *base is unknown (define &base before, or quote text that begins with *)',
   'args-number': '5:20: args[1]: must be text, not a number (put it in quotes)',
   'args-text': '5:11: args: must be a list, not text (write [one, two])',
+  'auth-and-authorization': '5:16: headers: Authorization and auth both say who asks (take one of them out)',
+  'auth-client-without-issuer': '6:29: client_id without the issuer that it is of (add issuer: https://…)',
+  'auth-empty': '5:11: auth: names no way to sign in (write auth: browser)',
+  'auth-in-the-clear': '4:10: url: with auth it has to be https (the token would be sent in the clear)',
+  'auth-issuer-in-the-clear': '6:40: issuer: is not https (secrets would be sent in the clear)',
+  'auth-of-command':
+    '5:5: "auth" is not enforced by this version of Governor (a tool with a command signs in by itself; take it out)',
+  'auth-scope': '6:33: scopes[1]: is no scope (one word, such as files:read)',
+  'auth-secret-and-key': '6:74: client_secret and private_key are given (take one of them out)',
+  'auth-secret-without-client': '6:33: client_secret belongs to no client_id (add client_id)',
+  'auth-two-ways': '6:16: auth: names two ways to sign in (take one of them out)',
+  'auth-unknown': '5:11: auth: "bowser" is not possible here (did you mean "browser"?)',
+  'auth-variable-empty': '8:24: client_secret: is empty (set the variable that it is taken from)',
+  'auth-variable':
+    '8:24: client_secret: the environment variable DOCS_SECRET is not set (set it, or write ${DOCS_SECRET:-default})',
+  'auth-without-issuer': '6:7: "issuer" is missing (write https://login.example.org)',
+  'auth-without-secret': '6:40: neither client_secret nor private_key is given (add one of them)',
   'auth-mcp-none-open':
     '4:16: mcp: none is only possible on a loopback address, and listen is 0.0.0.0 (write mcp: token, or listen on 127.0.0.1)',
   'auth-none-open':

@@ -100,6 +100,31 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
 });
 
+t.test('how Governor signs in at a server elsewhere', async (t) => {
+  const text = `version: 1
+tools:
+  short: { url: "https://example.org/mcp", auth: browser }
+  long:
+    url: http://127.0.0.1:8080/mcp
+    auth: { browser: { client_id: me, client_secret: "\${SECRET}", issuer: "https://login.example.org", scopes: [a, b:c] } }
+  robot:
+    url: https://example.org/mcp
+    auth: { client_credentials: { client_id: "\${ID}", client_secret: x, issuer: "http://localhost:1/tenant/" } }
+  signer:
+    url: https://example.org/mcp
+    auth: { client_credentials: { client_id: r, private_key: keys/r.pem, issuer: "https://login.example.org" } }
+`;
+  const config = accepted(load(text, { env: { SECRET: 'hush', ID: 'robot' } }));
+  const signIn = (name: string) => named(config, name).remote?.signIn;
+  const nobody = { kind: 'browser', clientId: null, clientSecret: null, issuer: null, scopes: [] };
+  t.same(signIn('short'), nobody);
+  const login = 'https://login.example.org';
+  t.same(signIn('long'), { ...nobody, clientId: 'me', clientSecret: 'hush', issuer: login, scopes: ['a', 'b:c'] });
+  const robot = { kind: 'client_credentials', clientId: 'robot', key: { secret: 'x' }, scopes: [] };
+  t.same(signIn('robot'), { ...robot, issuer: 'http://localhost:1/tenant/' }, 'an issuer is text, kept as it is');
+  t.same(signIn('signer'), { ...robot, clientId: 'r', key: { file: '/etc/governor/keys/r.pem' }, issuer: login });
+});
+
 t.test('a tool that says nothing has the built-in limits', async (t) => {
   const tool = named(accepted(load('version: 1\ntools:\n  web: { command: node }\n')), 'web');
   t.same(origins(tool), {

@@ -112,6 +112,25 @@ t.test('every route answers alike over TCP and over the unix socket', async (t) 
   t.equal((await overTcp(served, '/v1/contexts/only%20calls', { method: 'DELETE' })).json['code'], 'unknown_context');
 });
 
+t.test('a sign-in', async (t) => {
+  const served = await serve(t);
+  const post = (path: string, json: unknown) => overTcp(served, `/v1/tools/${path}`, { method: 'POST', json });
+  const redirectUri = 'http://127.0.0.1:9/callback';
+  t.strictSame((await post('echo/login', { redirectUri })).json, {
+    authorizationUrl: 'https://login.example.org/authorize',
+    expiresAt: '2026-01-31T12:05:00.000Z',
+  });
+  t.equal(served.signIns.at(-1), `login echo ${redirectUri}`);
+  t.match((await post('echo/login/answer', { answer: 'code=a&state=b' })).json, { name: 'echo' });
+  t.equal(served.signIns.at(-1), 'finish echo code=a&state=b by token default');
+  t.match((await post('echo/logout', {})).json, { tool: { name: 'echo' }, tokens: 'revoked' });
+  t.equal(served.signIns.at(-1), 'logout echo by token default');
+  t.match((await post('none/login', { redirectUri })).json, { code: 'unknown_tool' });
+  t.match((await post('echo/login', { redirect: 'x' })).json, { code: 'invalid_request', status: 400 });
+  t.match((await post('echo/login/answer', { answer: 'a'.repeat(16_385) })).json, { code: 'invalid_request' });
+  t.notOk(served.logged.some((line) => line.includes('code=a')));
+});
+
 t.test('the daemon is asked to stop only after it has answered', async (t) => {
   const served = await serve(t);
   const answer = await overUnix(served, '/v1/daemon/stop', { method: 'POST', json: { stopTools: true } });

@@ -28,6 +28,8 @@ export interface Served {
   readonly port: number;
   readonly socketPath: string;
   readonly stops: { readonly stopTools: boolean }[];
+  /** What was asked of the sign-ins. */
+  readonly signIns: readonly string[];
   readonly logged: string[];
 }
 
@@ -65,6 +67,7 @@ export async function serveUnloaded(
   const folder = await mkdtemp(join(tmpdir(), 'governor-test-'));
   const governor = createFakeGovernor([fakeDefinition('echo'), fakeDefinition('naïve tool')]);
   const stops: { readonly stopTools: boolean }[] = [];
+  const signIns: string[] = [];
   const logged: string[] = [];
   const log = (level: string) => (_fields: Readonly<Record<string, unknown>>, message: string) =>
     void logged.push(`${level} ${message}`);
@@ -106,6 +109,20 @@ export async function serveUnloaded(
         findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }],
       }),
     },
+    signIns: {
+      async begin(tool, redirectUri) {
+        signIns.push(`login ${governor.tool(tool).name} ${redirectUri}`);
+        return { authorizationUrl: 'https://login.example.org/authorize', expiresAt: '2026-01-31T12:05:00.000Z' };
+      },
+      async finish(tool, answer, by) {
+        signIns.push(`finish ${tool} ${answer} by ${by}`);
+        return governor.tool(tool);
+      },
+      async logout(tool, by) {
+        signIns.push(`logout ${tool} by ${by}`);
+        return 'revoked';
+      },
+    },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),
     stop: (options) => stops.push(options),
@@ -127,7 +144,7 @@ export async function serveUnloaded(
   const socketPath = join(folder, 'governor.sock');
   await front.listenUnix(socketPath);
   const { port } = await front.listenTcp({ host: '127.0.0.1', port: 0 });
-  return { front, governor, port, socketPath, stops, logged };
+  return { front, governor, port, socketPath, stops, signIns, logged };
 }
 
 /** MCP over a fake gateway, whose one tool is `fake`. */
