@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import type { Resource } from '../lib/core/resource.ts';
 import { NONE, amount, closed, count, orNone, text } from './fields.ts';
+import type { NotEnforced } from './fields.ts';
 import {
   COUNT_PATTERN,
   DURATION_PATTERN,
@@ -82,6 +83,21 @@ export const LimitsSchema = closed(LIMITS_SHAPE, {
   adaptive: 'limits do not change by themselves',
 }).meta({ description: 'Limits that are this tool’s own; the others come from its class.' });
 
+const SHARED_REFUSED = { runtime: 'runtime is a deadline of each run by itself: there is nothing in it to share' };
+const NO_BACKING = { backing: 'each tool has a directory of its own, with its own backing' };
+
+/** Limits that several runs share: `daemon.budget` and each entry of `contexts`. */
+export const SHARED_LIMITS_SHAPE = {
+  memory: limit('memory'),
+  cpu: limit('cpu'),
+  file_handles: limit('file_handles'),
+  sockets: limit('sockets'),
+  temp_storage: limit('temp_storage', NO_BACKING),
+  tasks: limit('tasks'),
+};
+
+export const SharedLimitsSchema = closed(SHARED_LIMITS_SHAPE, SHARED_REFUSED);
+
 /** New limits for a live tool (`PATCH /v1/tools/{name}`): same notation; null or `none` lifts a limit. */
 export const LimitPatchSchema = closed({
   memory: patched('memory'),
@@ -96,18 +112,18 @@ export const LimitPatchSchema = closed({
 /** The body of `PATCH /v1/tools/{name}`. */
 export const ToolPatchSchema = closed({ limits: LimitPatchSchema });
 
-function limit(resource: Resource) {
+/** @param refused keys of the detailed form that make no sense here, with the reason */
+function limit(resource: Resource, refused: NotEnforced = {}) {
   const scalar = amount((raw) => parseLimit(resource, raw), INPUT[resource]);
   const reason = text({ maxLength: 500, description: 'Why the limit is what it is; shown with it.' }).optional();
+  const inodes = count({ description: 'Files and directories.' }).optional();
+  const backing = z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING });
   const detailed =
-    resource === 'temp_storage'
-      ? closed({
-          limit: scalar,
-          inodes: count({ description: 'Files and directories.' }).optional(),
-          backing: z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING }),
-          reason,
-        })
-      : closed({ limit: scalar, reason });
+    resource !== 'temp_storage'
+      ? closed({ limit: scalar, reason }, refused)
+      : Object.hasOwn(refused, 'backing')
+        ? closed({ limit: scalar, inodes, reason }, refused)
+        : closed({ limit: scalar, inodes, backing, reason }, refused);
   return z
     .union([scalar, detailed])
     .transform((value): LimitValue => (typeof value === 'object' && value !== null ? value : { limit: value }))
