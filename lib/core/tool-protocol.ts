@@ -38,8 +38,14 @@ export type ToolMessage =
 export type DaemonMessage =
   | { readonly type: 'welcome'; readonly version: number }
   | { readonly type: 'pressure'; readonly notice: PressureNotice }
-  /** Close what you registered, and say so within this time. */
-  | { readonly type: 'cleanup'; readonly id: number; readonly reason: string; readonly deadlineMs: number };
+  /** Close what you registered, and say so within this time; `keepShared`: but what is not of one context alone. */
+  | {
+      readonly type: 'cleanup';
+      readonly id: number;
+      readonly reason: string;
+      readonly deadlineMs: number;
+      readonly keepShared: boolean;
+    };
 
 /** A resource has reached a stage. Usage and limit in the unit of the resource. */
 export interface PressureNotice {
@@ -81,7 +87,7 @@ export function parseDaemonMessage(line: string): DaemonMessage | null {
     case 'cleanup': {
       const { id, reason, deadlineMs } = fields;
       if (!isCount(id) || typeof reason !== 'string' || !isAmount(deadlineMs)) return null;
-      return { type: 'cleanup', id, reason, deadlineMs };
+      return { type: 'cleanup', id, reason, deadlineMs, keepShared: fields['keepShared'] === true };
     }
     default:
       return null;

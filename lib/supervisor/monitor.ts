@@ -92,12 +92,17 @@ export class Monitor {
     this.#clients.remove(watched.run);
   }
 
-  /** Something happened: look now. */
-  poke(runId: string): void {
+  /** Something happened: look now, or at the latest in so many milliseconds. */
+  poke(runId: string, withinMs = 0): void {
     const watched = this.#watched.get(runId);
     if (watched === undefined) return;
-    watched.dueMs = this.#now();
+    watched.dueMs = Math.min(watched.dueMs, this.#now() + withinMs);
     this.#arm();
+  }
+
+  /** All that are looked at. */
+  *runs(): Iterable<Run> {
+    for (const { run } of this.#watched.values()) yield run;
   }
 
   close(): void {

@@ -205,12 +205,17 @@ async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: Sup
       resource,
       all.filter((action) => kept.includes(action)),
     );
-  const stillWanted = new Set([...run.brakes.values()].flat());
+  const stillWanted = new Set([...[...run.brakes.values()].flat(), ...run.sharedBrakes.keys()]);
   for (const action of set) {
     if (stillWanted.has(action)) continue;
     await run.init.containment.brakes.lift(action as Brake);
     ports.log.info({ tool: run.tool, run: run.id, resource, action }, 'brake lifted');
   }
+}
+
+/** The kernel does not tell whose limit it was. */
+function hardLimits({ sharedCaps }: Run): string {
+  return ['its hard limit', ...[...sharedCaps].map((budget) => `that of ${budget}`)].join(' or ');
 }
 
 function endRequest(run: Run, decision: Entering, action: Action, { usage, ratio }: Confirmation): EndRequest {
@@ -221,7 +226,7 @@ function endRequest(run: Run, decision: Entering, action: Action, { usage, ratio
     deadline: `${what}: throttled for too long`,
     stall: `${what}: stalled on memory while throttled`,
     starvation: `${what}: starved of CPU while throttled`,
-    kernel: 'the kernel killed a process of it for lack of memory (OOM) at its hard limit',
+    kernel: `the kernel killed a process of it for lack of memory (OOM) at ${hardLimits(run)}`,
   };
   const reason = limit?.reason === undefined ? '' : ` (limit because: ${limit.reason})`;
   return {

@@ -177,6 +177,11 @@ export class Tool {
     if (runId === undefined) await this.#starter.settled();
   }
 
+  /** Ends one run for a reason that lies outside the tool. Resolves when that is proven, or not; never rejects. */
+  async endRun(runId: string, request: EndRequest): Promise<void> {
+    await this.#runs.endAll(request, ({ id }) => id === runId);
+  }
+
   /** Removes the tool for good, after its runs. */
   async unregister(reason: EndReason = 'unregistered'): Promise<void> {
     this.#lifecycle.dispatch('unregister_requested');

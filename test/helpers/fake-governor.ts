@@ -156,6 +156,7 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
       const runs = [...entries.values()].flatMap(live).filter((run) => run.context !== null);
       return [...new Set(runs.map((run) => run.context ?? ''))].map((id) => ({
         id,
+        budget: null,
         runs: runs.filter((run) => run.context === id).map((run) => ({ tool: run.tool, run: run.id })),
       }));
     },
@@ -164,6 +165,18 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
       if (inContext.length === 0)
         throw new GovernorError('unknown_context', `There is no context ${JSON.stringify(id)}`);
       for (const entry of inContext) for (const run of live(entry)) if (run.context === id) stop(entry, run.id);
+    },
+    budgets: () => [],
+    async moveRun(id, context, by) {
+      calls.push(`moveRun ${id} to ${context ?? '-'} by ${by}`);
+      for (const entry of entries.values()) {
+        const index = entry.runs.findIndex((run) => run.id === id);
+        const run = entry.runs[index];
+        if (run === undefined) continue;
+        if (run.state !== 'running') throw new GovernorError('illegal_state', `run ${id} is ${run.state}`);
+        return (entry.runs[index] = { ...run, context });
+      }
+      throw new GovernorError('unknown_run', `There is no run ${JSON.stringify(id)}`);
     },
     host: () => FAKE_HOST,
     async reload() {

@@ -5,7 +5,7 @@ import { gate } from '../../helpers/pool.ts';
 interface Stand {
   readonly handles: Handles;
   readonly log: string[];
-  add(name: string, options?: { readonly critical?: boolean; readonly close?: CloseHandle }): { unregister(): boolean };
+  add(name: string, options?: { readonly critical?: boolean; readonly shared?: boolean; readonly close?: CloseHandle }): { unregister(): boolean };
 }
 
 function stand(): Stand {
@@ -14,10 +14,11 @@ function stand(): Stand {
   return {
     handles,
     log,
-    add(name, { critical = false, close } = {}) {
+    add(name, { critical = false, shared = false, close } = {}) {
       const entry = {
         name,
         critical,
+        shared,
         close: async (context: Parameters<CloseHandle>[0]): Promise<void> => {
           log.push(name);
           await close?.(context);
