@@ -16,6 +16,7 @@ import type { Action } from '../core/response.ts';
 import { planResponse } from '../core/response-plan.ts';
 import type { PlannedStep } from '../core/response-plan.ts';
 import type { Budget } from './budget.ts';
+import { oomEnd } from './end-for.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 
@@ -223,6 +224,29 @@ function follow(budget: Budget, resource: Resource, over: Promise<void>, { ladde
     if (fresh !== null) budget.markSeen(resource, fresh.stage);
     acts.onOver();
   });
+}
+
+/** The kernel has killed a process of it at a shared cap, and nothing that is its own will end the others. */
+export function isCrippled(run: Run): boolean {
+  return run.oomKilled && run.limits.memory === null && run.state !== 'stopping';
+}
+
+export function endCrippled(budget: Budget, run: Run, { ports, end }: Pick<BudgetActs, 'ports' | 'end'>): void {
+  const { memory } = budget.limits;
+  if (!run.alive || !isCrippled(run) || memory === null) return;
+  ports.recorder.record({
+    kind: 'budget',
+    event: 'action',
+    budget: budget.name,
+    resource: 'memory',
+    stage: 'emergency',
+    action: 'kill',
+    outcome: 'done',
+    tool: run.tool,
+    run: run.id,
+    detail: 'the kernel killed a process of it (OOM)',
+  });
+  void end(run, oomEnd(run));
 }
 
 function endingRun(budget: Budget, resource: Resource): Run | null {

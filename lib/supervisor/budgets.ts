@@ -9,7 +9,7 @@ import type { ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import { RESOURCES } from '../core/resource.ts';
 import { Budget } from './budget.ts';
-import { brakeNewcomers, refreshBrakes, releaseRun, respondForBudget } from './budget-responder.ts';
+import { brakeNewcomers, endCrippled, isCrippled, refreshBrakes, releaseRun, respondForBudget } from './budget-responder.ts';
 import { Mailbox } from './mailbox.ts';
 import type { Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -137,6 +137,7 @@ export class Budgets {
       if (isCapped) run.sharedCaps.add(budget.name);
       else run.sharedCaps.delete(budget.name);
     }
+    for (const run of budget.members) if (isCapped && isCrippled(run)) this.#mailbox.post(() => endCrippled(budget, run, { ports, end }));
     const decisions = budget.observe(rules.ladder);
     const onOver = (): void => {
       for (const run of budget.members) monitor.poke(run.id);

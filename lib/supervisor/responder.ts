@@ -9,6 +9,7 @@ import type { Action } from '../core/response.ts';
 import { isBrake, isEnding } from '../core/response.ts';
 import type { PlannedStep } from '../core/response-plan.ts';
 import { planResponse } from '../core/response-plan.ts';
+import { hardLimits } from './end-for.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 
@@ -211,11 +212,6 @@ async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: Sup
     await run.init.containment.brakes.lift(action as Brake);
     ports.log.info({ tool: run.tool, run: run.id, resource, action }, 'brake lifted');
   }
-}
-
-/** The kernel does not tell whose limit it was. */
-function hardLimits({ sharedCaps }: Run): string {
-  return ['its hard limit', ...[...sharedCaps].map((budget) => `that of ${budget}`)].join(' or ');
 }
 
 function endRequest(run: Run, decision: Entering, action: Action, { usage, ratio }: Confirmation): EndRequest {
