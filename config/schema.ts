@@ -131,13 +131,10 @@ export const ConfigSchema = closed(
     version: z.literal(1).meta({ description: 'Version of the format of this file.' }),
     daemon: DaemonSchema.optional(),
     classes: z.record(z.string(), ClassSchema).optional().meta({ description: 'Named sets of limits.' }),
-    contexts: z
-      .record(z.string(), SharedLimitsSchema)
-      .optional()
-      .meta({
-        description:
-          'Limits for all runs of a context together, by its id; `*` in it stands for any characters, and `default` holds for every context.',
-      }),
+    contexts: z.record(z.string(), SharedLimitsSchema).optional().meta({
+      description:
+        'Limits for all runs of a context together, by its id; `*` in it stands for any characters, and `default` holds for every context.',
+    }),
     tools: z
       .record(z.string(), z.union([ToolSchema, RemoteToolSchema]))
       .optional()

@@ -62,7 +62,9 @@ export const auditQuery = z.strictObject({
 export const runBody = z.strictObject({ run: z.string().min(1).describe('Only this run; default: all').optional() });
 const CONTEXT = z.string().min(1).max(256).nullable();
 export const activateBody = z.strictObject({ context: CONTEXT.describe('Who it is in use for').default(null) });
-export const contextBody = z.strictObject({ context: CONTEXT.describe('Who it is in use for from now on; null: nobody') });
+export const contextBody = z.strictObject({
+  context: CONTEXT.describe('Who it is in use for from now on; null: nobody'),
+});
 export const stopBody = z.strictObject({ stopTools: z.boolean().describe('Also stop direct runs').default(false) });
 
 function whole(min: number, max: number, description: string) {

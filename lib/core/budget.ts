@@ -107,7 +107,8 @@ export function sumReadings(readings: readonly Reading[], nowMs: number, staleAf
     oldestMs = Math.min(oldestMs, reading.atMs);
     if (nowMs - reading.atMs <= staleAfterMs) freshMs = Math.min(freshMs, reading.atMs);
   }
-  if (count === 0) return readings.find(({ kind }) => kind === 'unsupported') ?? unsupported('no run has been read yet');
+  if (count === 0)
+    return readings.find(({ kind }) => kind === 'unsupported') ?? unsupported('no run has been read yet');
   return {
     kind: 'measured',
     value,
@@ -140,10 +141,7 @@ export function chooseVictim(candidates: readonly Candidate[], budgetLimit: numb
   const ratio = ({ usage, ratio: own }: Candidate): number => own ?? (usage ?? 0) / budgetLimit;
   const [first] = (unshared.length > 0 ? unshared : heavy).toSorted(
     (a, b) =>
-      ratio(b) - ratio(a) ||
-      (b.usage ?? 0) - (a.usage ?? 0) ||
-      b.startedMs - a.startedMs ||
-      (a.run < b.run ? -1 : 1),
+      ratio(b) - ratio(a) || (b.usage ?? 0) - (a.usage ?? 0) || b.startedMs - a.startedMs || (a.run < b.run ? -1 : 1),
   );
   return first ?? null;
 }

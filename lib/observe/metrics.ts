@@ -229,7 +229,11 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
       return;
     case 'budget':
       if (record.event === 'action' && record.run !== undefined && record.outcome === 'done')
-        instruments.budgetStops.inc({ budget: kindOfBudget(record.budget), resource: record.resource, stage: record.stage });
+        instruments.budgetStops.inc({
+          budget: kindOfBudget(record.budget),
+          resource: record.resource,
+          stage: record.stage,
+        });
       return;
     default:
       assertNever(record);

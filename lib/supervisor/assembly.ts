@@ -77,7 +77,12 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
   };
   let run: Run | null = null;
   const progress: Assembled['progress'] = (step, leader) => {
-    entry = { ...entry, step, context: run === null ? entry.context : run.context, ...(leader === undefined ? {} : { leader }) };
+    entry = {
+      ...entry,
+      step,
+      context: run === null ? entry.context : run.context,
+      ...(leader === undefined ? {} : { leader }),
+    };
     putOnRecord(entry, ports);
   };
   try {

@@ -66,12 +66,16 @@ export class BudgetCaps {
 
   /** A cap that waits until usage is below it. */
   get #isPending(): boolean {
-    return this.note === null && this.outcomes.some(({ enforcement, note }) => enforcement === 'polled' && note !== undefined);
+    return (
+      this.note === null &&
+      this.outcomes.some(({ enforcement, note }) => enforcement === 'polled' && note !== undefined)
+    );
   }
 
   #objection(members: readonly Run[], all: readonly Run[]): string | null {
     const free = members.find((run) => run.enforced !== run.limits);
-    if (free !== undefined) return `run ${free.id} of ${free.tool} is held by no kernel cap (dry run, or it runs elsewhere)`;
+    if (free !== undefined)
+      return `run ${free.id} of ${free.tool} is held by no kernel cap (dry run, or it runs elsewhere)`;
     const outside = members.find((run) => !this.isAround(run));
     if (outside !== undefined) return `run ${outside.id} of ${outside.tool} was started outside of its group`;
     const inside = new Set(members);
@@ -80,7 +84,11 @@ export class BudgetCaps {
   }
 
   /** The kernel's own totals; null where they are not those of the members. */
-  sample(members: readonly Run[], nowMs: number, fresh: boolean): { readonly memory: Reading; readonly tasks: Reading } | null {
+  sample(
+    members: readonly Run[],
+    nowMs: number,
+    fresh: boolean,
+  ): { readonly memory: Reading; readonly tasks: Reading } | null {
     if (this.#applied === null || this.note !== null || this.#group === null) return null;
     // What lies in a TMPDIR in memory is no memory of theirs.
     if (members.some((run) => tempRoomBytes(run) > 0)) return null;

@@ -58,7 +58,19 @@ function recordStage(budget: Budget, decision: Decision, { dryRun }: BudgetRules
   if (decision.kind === 'repeat') return;
   const { resource, from, to, usage, limit, ratio } = decision;
   const cause = decision.kind === 'leave' ? 'samples' : decision.cause;
-  recorder.record({ kind: 'budget', event: 'stage', budget: budget.name, resource, from, to, usage, limit, ratio, cause, dryRun });
+  recorder.record({
+    kind: 'budget',
+    event: 'stage',
+    budget: budget.name,
+    resource,
+    from,
+    to,
+    usage,
+    limit,
+    ratio,
+    cause,
+    dryRun,
+  });
 }
 
 /** Runs that it may act on: not those that Governor promised to leave alone, nor what only speaks to something elsewhere. */
@@ -102,9 +114,12 @@ function recordAction(
 async function holdBack(budget: Budget, decision: Entering, step: PlannedStep, ports: SupervisorPorts): Promise<void> {
   const { action } = step;
   if (step.status !== 'do')
-    return recordAction(budget, decision, action, step.status, ports, { detail: step.status === 'unsupported' ? step.reason : undefined });
+    return recordAction(budget, decision, action, step.status, ports, {
+      detail: step.status === 'unsupported' ? step.reason : undefined,
+    });
   try {
-    if (action === 'notify') return recordAction(budget, decision, action, 'done', ports, { detail: `${tell(budget, decision)} listeners` });
+    if (action === 'notify')
+      return recordAction(budget, decision, action, 'done', ports, { detail: `${tell(budget, decision)} listeners` });
     if (action === 'cpu_quota' || action === 'memory_high') await budget.caps.setBrake(action, budget.limits);
     else for (const run of held(budget)) await brake(budget, run, action as RunBrake);
     budget.brakes.set(decision.resource, [...(budget.brakes.get(decision.resource) ?? []), action]);
@@ -131,7 +146,8 @@ async function brake(budget: Budget, run: Run, action: RunBrake): Promise<void> 
 export async function brakeNewcomers(budget: Budget): Promise<void> {
   for (const action of new Set([...budget.brakes.values()].flat())) {
     if (action !== 'nice' && action !== 'soft_nofile') continue;
-    for (const run of held(budget)) if (run.sharedBrakes.get(action)?.has(budget.name) !== true) await brake(budget, run, action);
+    for (const run of held(budget))
+      if (run.sharedBrakes.get(action)?.has(budget.name) !== true) await brake(budget, run, action);
   }
 }
 
@@ -146,23 +162,34 @@ export async function releaseRun(budget: Budget, run: Run, action?: Action): Pro
   for (const [held, wanting] of run.sharedBrakes) {
     if ((action !== undefined && held !== action) || !wanting.delete(budget.name) || wanting.size > 0) continue;
     run.sharedBrakes.delete(held);
-    if (run.alive && ![...run.brakes.values()].flat().includes(held)) await run.init.containment.brakes.lift(held as RunBrake);
+    if (run.alive && ![...run.brakes.values()].flat().includes(held))
+      await run.init.containment.brakes.lift(held as RunBrake);
   }
 }
 
 /** A stage keeps the brakes of the stages below it. */
-export async function liftBrakes(budget: Budget, resource: Resource, stage: Stage, ports: SupervisorPorts): Promise<void> {
+export async function liftBrakes(
+  budget: Budget,
+  resource: Resource,
+  stage: Stage,
+  ports: SupervisorPorts,
+): Promise<void> {
   const { actions } = budget.limits[resource] ?? {};
   const kept = THRESHOLD_STAGES.flatMap((below) => (rank(below) <= rank(stage) ? (actions?.[below] ?? []) : []));
   const all = budget.brakes.get(resource) ?? [];
   const lifted = all.filter((action) => !kept.includes(action));
   if (lifted.length === 0) return;
   if (lifted.length === all.length) budget.brakes.delete(resource);
-  else budget.brakes.set(resource, all.filter((action) => kept.includes(action)));
+  else
+    budget.brakes.set(
+      resource,
+      all.filter((action) => kept.includes(action)),
+    );
   const stillWanted = new Set([...budget.brakes.values()].flat());
   for (const action of lifted) {
     if (stillWanted.has(action)) continue;
-    if (action === 'nice' || action === 'soft_nofile') for (const run of budget.members) await releaseRun(budget, run, action);
+    if (action === 'nice' || action === 'soft_nofile')
+      for (const run of budget.members) await releaseRun(budget, run, action);
     else await budget.caps.setBrake(action as GroupBrake, null);
     ports.log.info({ budget: budget.name, resource, action }, 'brake lifted');
   }
@@ -195,9 +222,13 @@ async function endOne(
   const leaving = endingRun(budget, resource);
   if (leaving !== null) {
     const isHurried = stage === 'emergency' && step.status === 'do';
-    record('withdrawn', `run ${leaving.id} of ${leaving.tool} is ending already${isHurried ? ', now without grace' : ''}`);
+    record(
+      'withdrawn',
+      `run ${leaving.id} of ${leaving.tool} is ending already${isHurried ? ', now without grace' : ''}`,
+    );
     quiet();
-    if (isHurried) follow(budget, resource, acts.end(leaving, endRequest(budget, decision, action, fresh, leaving)), rules, acts);
+    if (isHurried)
+      follow(budget, resource, acts.end(leaving, endRequest(budget, decision, action, fresh, leaving)), rules, acts);
     return undefined;
   }
   const victim = choose(budget, resource, limit.limit);
@@ -217,7 +248,13 @@ async function endOne(
 }
 
 /** After an end in an emergency: looked at anew at once, and if it still is one, the next run goes. */
-function follow(budget: Budget, resource: Resource, over: Promise<void>, { ladder }: BudgetRules, acts: BudgetActs): void {
+function follow(
+  budget: Budget,
+  resource: Resource,
+  over: Promise<void>,
+  { ladder }: BudgetRules,
+  acts: BudgetActs,
+): void {
   void over.then(() => {
     budget.members = budget.members.filter(({ alive }) => alive);
     const fresh = budget.readNow(resource, ladder);
@@ -257,7 +294,10 @@ function endingRun(budget: Budget, resource: Resource): Run | null {
 
 function choose(budget: Budget, resource: Resource, limit: number): Run | null {
   const runs = held(budget).filter(({ state }) => state !== 'stopping');
-  const victim = chooseVictim(runs.map((run) => candidate(run, resource)), limit);
+  const victim = chooseVictim(
+    runs.map((run) => candidate(run, resource)),
+    limit,
+  );
   return runs.find(({ id }) => id === victim?.run) ?? null;
 }
 
@@ -277,7 +317,8 @@ function candidate(run: Run, resource: Resource): Candidate {
 function whyThisOne(budget: Budget, run: Run, resource: Resource): string {
   const { usage, ratio } = candidate(run, resource);
   const total = budget.readings?.[resource];
-  const share = total?.kind === 'measured' && total.value > 0 && usage !== null ? Math.round((usage / total.value) * 100) : null;
+  const share =
+    total?.kind === 'measured' && total.value > 0 && usage !== null ? Math.round((usage / total.value) * 100) : null;
   const own = ratio === null ? 'it has no limit of its own' : `${Math.round(ratio * 100)} % of its own limit`;
   return `${usage === null ? 'unread' : formatAmount(resource, usage)} of it${share === null ? '' : `, ${share} % of all`}; ${own}`;
 }

@@ -9,7 +9,14 @@ import type { ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import { RESOURCES } from '../core/resource.ts';
 import { Budget } from './budget.ts';
-import { brakeNewcomers, endCrippled, isCrippled, refreshBrakes, releaseRun, respondForBudget } from './budget-responder.ts';
+import {
+  brakeNewcomers,
+  endCrippled,
+  isCrippled,
+  refreshBrakes,
+  releaseRun,
+  respondForBudget,
+} from './budget-responder.ts';
 import { Mailbox } from './mailbox.ts';
 import type { Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -62,7 +69,9 @@ export class Budgets {
     const nested = this.#options.ports.backend.shared !== undefined;
     const isIdle = !hasLimits(rules.host) && rules.contexts.length === 0 && this.all().length === 0;
     if (isIdle && (!nested || this.#isHostCleared)) return;
-    const runs = [...this.#options.monitor.runs()].filter((run) => run.alive && run.init.definition.remote === undefined);
+    const runs = [...this.#options.monitor.runs()].filter(
+      (run) => run.alive && run.init.definition.remote === undefined,
+    );
     this.#sortIn(runs, rules);
     for (const budget of [...this.#contexts.values(), ...(this.#host === null ? [] : [this.#host])])
       this.#judge(budget, runs, rules);
@@ -137,7 +146,8 @@ export class Budgets {
       if (isCapped) run.sharedCaps.add(budget.name);
       else run.sharedCaps.delete(budget.name);
     }
-    for (const run of budget.members) if (isCapped && isCrippled(run)) this.#mailbox.post(() => endCrippled(budget, run, { ports, end }));
+    for (const run of budget.members)
+      if (isCapped && isCrippled(run)) this.#mailbox.post(() => endCrippled(budget, run, { ports, end }));
     const decisions = budget.observe(rules.ladder);
     const onOver = (): void => {
       for (const run of budget.members) monitor.poke(run.id);
@@ -174,7 +184,6 @@ export class Budgets {
     }
   }
 }
-
 
 /** Its limits were taken away, and so was all that they had brought. */
 function isOver(budget: Budget): boolean {

@@ -48,37 +48,50 @@ for (const { id: backend, usable, reason } of backends) {
     t.match((await daemon.call('GET', '/v1/audit/verify')).json, { ok: true });
   });
 
-  t.test(`all tools together on ${backend}`, { skip: usable ? false : reason, timeout: patience(90_000) }, async (t) => {
-    const daemon = await startDaemon(t, {
-      backend,
-      config: {
-        daemon: { sample_interval: '100ms', budget: { tasks: 60 } },
-        classes: { own: { memory: '1GiB', cpu: 'none', tasks: 1000 } },
-        tools: { one: tool({}), two: tool({}) },
-      },
-    });
-    const one = runStairs(t, daemon, 'one', { flags: ['--context', 'x'] });
-    const two = runStairs(t, daemon, 'two');
-    await Promise.all([one.said('ready'), two.said('ready')]);
-    await one.hold('tasks', 20);
-    one.ask('tasks', 20);
-    two.ask('tasks', 42);
-    t.equal(statusOf(await two.ended), 143, 'the larger one is asked to go');
-    t.match(two.stderr(), /two: stopped: of all tools together: tasks \d+ is \d+ % of its limit of 60, stage cleanup/);
-    const { budgets } = (await daemon.call('GET', '/v1/usage')).json;
-    t.match(budgets, [{ scope: 'host', context: null, runs: 1, resources: [{}, {}, {}, {}, {}, { resource: 'tasks', limit: 60 }] }]);
-    t.equal(budgets[0].resources[5].enforcement, enforces(backend) ? 'kernel' : 'polled');
-    t.equal(one.child.exitCode ?? one.child.signalCode, null, 'the other one lives');
-    const metrics = (await daemon.call('GET', '/metrics')).text;
-    t.match(metrics, /^governor_budget_limit\{resource="tasks"\} 60$/m);
-    t.match(metrics, /^governor_budget_stops_total\{budget="host",resource="tasks",stage="cleanup"\} 1$/m);
-  });
+  t.test(
+    `all tools together on ${backend}`,
+    { skip: usable ? false : reason, timeout: patience(90_000) },
+    async (t) => {
+      const daemon = await startDaemon(t, {
+        backend,
+        config: {
+          daemon: { sample_interval: '100ms', budget: { tasks: 60 } },
+          classes: { own: { memory: '1GiB', cpu: 'none', tasks: 1000 } },
+          tools: { one: tool({}), two: tool({}) },
+        },
+      });
+      const one = runStairs(t, daemon, 'one', { flags: ['--context', 'x'] });
+      const two = runStairs(t, daemon, 'two');
+      await Promise.all([one.said('ready'), two.said('ready')]);
+      await one.hold('tasks', 20);
+      one.ask('tasks', 20);
+      two.ask('tasks', 42);
+      t.equal(statusOf(await two.ended), 143, 'the larger one is asked to go');
+      t.match(
+        two.stderr(),
+        /two: stopped: of all tools together: tasks \d+ is \d+ % of its limit of 60, stage cleanup/,
+      );
+      const { budgets } = (await daemon.call('GET', '/v1/usage')).json;
+      t.match(budgets, [
+        { scope: 'host', context: null, runs: 1, resources: [{}, {}, {}, {}, {}, { resource: 'tasks', limit: 60 }] },
+      ]);
+      t.equal(budgets[0].resources[5].enforcement, enforces(backend) ? 'kernel' : 'polled');
+      t.equal(one.child.exitCode ?? one.child.signalCode, null, 'the other one lives');
+      const metrics = (await daemon.call('GET', '/metrics')).text;
+      t.match(metrics, /^governor_budget_limit\{resource="tasks"\} 60$/m);
+      t.match(metrics, /^governor_budget_stops_total\{budget="host",resource="tasks",stage="cleanup"\} 1$/m);
+    },
+  );
 }
 
 /** From stage to stage, and exactly one goes: the one that is highest against its own limit of those that hold much. */
 async function tasks(t: Test, daemon: RunningDaemon, context: string, backend: string): Promise<void> {
   const flags = ['--context', context];
-  const [a, b, c] = ['a', 'b', 'c'].map((name) => runStairs(t, daemon, name, { flags })) as [GovernedRun, GovernedRun, GovernedRun];
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => runStairs(t, daemon, name, { flags })) as [
+    GovernedRun,
+    GovernedRun,
+    GovernedRun,
+  ];
   const other = runStairs(t, daemon, 'other', { flags: ['--context', `${context}-other`] });
   await Promise.all([a, b, c, other].map((run) => run.said('ready')));
   await other.hold('tasks', 60);
@@ -94,23 +107,32 @@ async function tasks(t: Test, daemon: RunningDaemon, context: string, backend: s
   const view = throttled.resources.find(({ resource }: { resource: string }) => resource === 'tasks');
   t.match(view, { limit: TASKS, stage: 'throttled', enforcement: enforces(backend) ? 'kernel' : 'polled' });
   t.ok(view.ratio >= 0.9 && view.ratio < 1, `the ratio is that of all three: ${view.ratio}`);
-  if (enforces(backend)) t.equal(capOf(context, 'pids.max'), String(TASKS * 1.5), 'the cap lies on the group around them');
+  if (enforces(backend))
+    t.equal(capOf(context, 'pids.max'), String(TASKS * 1.5), 'the cap lies on the group around them');
   for (const run of [a, b, c]) t.equal(run.child.exitCode ?? run.child.signalCode, null, `${run.name} lives`);
 
   // A is the largest, but C is nearer to a limit of its own.
   a.ask('tasks', 30 + Math.ceil(TASKS * 0.12));
   t.equal(statusOf(await c.ended), 143, 'c is asked to go');
-  t.match(c.stderr(), new RegExp(`governor: c: stopped: of context ${context}: tasks \\d+ is \\d+ % of its limit of 100`));
+  t.match(
+    c.stderr(),
+    new RegExp(`governor: c: stopped: of context ${context}: tasks \\d+ is \\d+ % of its limit of 100`),
+  );
   await budgetIn(daemon, context, 'normal');
   for (const run of [a, b, other]) t.equal(run.child.exitCode ?? run.child.signalCode, null, `${run.name} lives on`);
 
   const records = await budgetAudit(daemon, `context ${context}`);
   t.same(
-    records.filter(({ event, to }) => event === 'stage' && to !== 'normal').map(({ resource, from, to }) => `${resource}: ${from} → ${to}`).slice(0, 3),
+    records
+      .filter(({ event, to }) => event === 'stage' && to !== 'normal')
+      .map(({ resource, from, to }) => `${resource}: ${from} → ${to}`)
+      .slice(0, 3),
     ['tasks: normal → warning', 'tasks: warning → throttled', 'tasks: throttled → cleanup'],
   );
   t.same(
-    records.filter(({ event }) => event === 'action').map(({ stage, action, outcome, tool }) => [stage, action, outcome, tool ?? '-'].join(' ')),
+    records
+      .filter(({ event }) => event === 'action')
+      .map(({ stage, action, outcome, tool }) => [stage, action, outcome, tool ?? '-'].join(' ')),
     ['warning notify done -', 'throttled notify done -', 'cleanup recycle done c'],
     'one, and only one, has gone',
   );
@@ -140,7 +162,7 @@ async function memory(t: Test, daemon: RunningDaemon, context: string, backend: 
   for (const run of runs) run.ask('memory', 155);
   const firstGone = await Promise.race(runs.map(async (run) => run.ended.then(() => run)));
   t.equal(statusOf(await firstGone.ended), 137, 'the first one is killed');
-  const [second] = await Promise.all([waitForSecond(runs, firstGone)]);
+  const second = await nextGone(runs, firstGone);
   t.equal(statusOf(await second.ended), 137, 'the second one did not go by itself within its grace');
   const survivor = runs.find((run) => run !== firstGone && run !== second) as GovernedRun;
   await budgetIn(daemon, context, 'normal');
@@ -151,7 +173,10 @@ async function memory(t: Test, daemon: RunningDaemon, context: string, backend: 
   );
   // Who grows slowly, as on a busy machine, is asked to go before it comes to that.
   const acts = done.map(({ stage, action }) => `${stage} ${action}`);
-  t.ok(acts.every((act) => act === 'emergency kill' || act === 'cleanup recycle'), acts.join());
+  t.ok(
+    acts.every((act) => act === 'emergency kill' || act === 'cleanup recycle'),
+    acts.join(),
+  );
   t.equal(new Set(done.map(({ run }) => run)).size, acts.length, 'each is stopped once');
   // Where the kernel holds all of them it may have been faster.
   if (enforces(backend)) t.ok(acts.length <= 2, `${acts.length} stopped by the daemon`);
@@ -161,11 +186,13 @@ async function memory(t: Test, daemon: RunningDaemon, context: string, backend: 
     end.message,
     end.reason === 'oom_kill'
       ? `or that of context ${context}`
-      : new RegExp(`stopped: of context ${context}: memory .* is \\d+ % of its limit of 240.* \\(limit because: a test\\)`),
+      : new RegExp(
+          `stopped: of context ${context}: memory .* is \\d+ % of its limit of 240.* \\(limit because: a test\\)`,
+        ),
   );
 }
 
-async function waitForSecond(runs: readonly GovernedRun[], first: GovernedRun): Promise<GovernedRun> {
+async function nextGone(runs: readonly GovernedRun[], first: GovernedRun): Promise<GovernedRun> {
   return Promise.race(runs.filter((run) => run !== first).map(async (run) => run.ended.then(() => run)));
 }
 

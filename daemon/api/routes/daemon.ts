@@ -44,7 +44,8 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       method: 'POST',
       path: '/v1/runs/{id}/context',
       access: 'control',
-      summary: 'Put a run into another context; what it registered for the old one is closed, what it shares is carried over',
+      summary:
+        'Put a run into another context; what it registered for the old one is closed, what it shares is carried over',
       params: idParams,
       query: noQuery,
       body: contextBody,
@@ -142,9 +143,13 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
 /** Those that have runs, then those that only have called. */
 function contextsOf({ governor, contextCalls }: ApiDependencies): ContextDocument[] {
   const calls = new Map(contextCalls().map(({ context, ...counts }) => [context, counts]));
-  const withRuns = governor.contexts().map(({ id, budget, runs }) => ({ id, budget, runs, calls: calls.get(id) ?? null }));
+  const withRuns = governor
+    .contexts()
+    .map(({ id, budget, runs }) => ({ id, budget, runs, calls: calls.get(id) ?? null }));
   const known = new Set(withRuns.map(({ id }) => id));
-  const others = [...calls].filter(([id]) => !known.has(id)).map(([id, counts]) => ({ id, budget: null, runs: [], calls: counts }));
+  const others = [...calls]
+    .filter(([id]) => !known.has(id))
+    .map(([id, counts]) => ({ id, budget: null, runs: [], calls: counts }));
   return [...withRuns, ...others];
 }
 

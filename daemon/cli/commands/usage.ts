@@ -34,7 +34,10 @@ export async function usage(session: Session, name: string | null, verbose: bool
     session.print(
       ...renderTable(
         COLUMNS,
-        [...views.flatMap((view) => rowsOf(session, view, verbose)), ...budgets.flatMap((view) => sharedRows(session, view, verbose))],
+        [
+          ...views.flatMap((view) => rowsOf(session, view, verbose)),
+          ...budgets.flatMap((view) => sharedRows(session, view, verbose)),
+        ],
         session.style.bold,
       ),
     );

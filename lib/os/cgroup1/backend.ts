@@ -56,7 +56,9 @@ class Cgroup1Backend implements Backend {
   async create(request: CreateRequest): Promise<Containment> {
     const { runId, within } = request;
     if (within !== undefined) await this.#ensureContext(within);
-    const directories = await this.#makeAll(within === undefined ? runId : join(contextGroupName(within.context), runId));
+    const directories = await this.#makeAll(
+      within === undefined ? runId : join(contextGroupName(within.context), runId),
+    );
     beginGracePeriod();
     const layout = openGroup1({ cookie: request.runId, tempDir: request.tempDir, directories });
     if (layout === null) throw new Error('unreachable: the backend was opened with a hierarchy for members');

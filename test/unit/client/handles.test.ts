@@ -5,7 +5,10 @@ import { gate } from '../../helpers/pool.ts';
 interface Stand {
   readonly handles: Handles;
   readonly log: string[];
-  add(name: string, options?: { readonly critical?: boolean; readonly shared?: boolean; readonly close?: CloseHandle }): { unregister(): boolean };
+  add(
+    name: string,
+    options?: { readonly critical?: boolean; readonly shared?: boolean; readonly close?: CloseHandle },
+  ): { unregister(): boolean };
 }
 
 function stand(): Stand {

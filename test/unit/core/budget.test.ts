@@ -61,12 +61,20 @@ t.test('patterns', (t) => {
 t.test('what runs use together', (t) => {
   const table: readonly (readonly [string, readonly Reading[], unknown])[] = [
     ['nothing', [], { kind: 'unsupported', reason: 'no run has been read yet' }],
-    ['the sum, as old as the oldest', [measured(1, 'cgroup', 900), measured(2, 'cgroup', 800)], { value: 3, quality: 'cgroup', atMs: 800 }],
+    [
+      'the sum, as old as the oldest',
+      [measured(1, 'cgroup', 900), measured(2, 'cgroup', 800)],
+      { value: 3, quality: 'cgroup', atMs: 800 },
+    ],
     ['the worst quality', [measured(1, 'cgroup', 900), measured(2, 'pss', 900)], { value: 3, quality: 'pss' }],
     ['a lower bound', [measured(1, 'cgroup', 900), unsupported('why')], { value: 1, quality: 'estimate' }],
     ['an ended one uses nothing', [measured(1, 'cgroup', 900), GONE], { value: 1, quality: 'cgroup' }],
     ['none can be read', [unsupported('why'), GONE], { kind: 'unsupported', reason: 'why' }],
-    ['a stale one counts, but says no time', [measured(1, 'cgroup', 100), measured(2, 'cgroup', 900)], { value: 3, atMs: 900 }],
+    [
+      'a stale one counts, but says no time',
+      [measured(1, 'cgroup', 100), measured(2, 'cgroup', 900)],
+      { value: 3, atMs: 900 },
+    ],
     ['all stale', [measured(1, 'cgroup', 100), measured(2, 'cgroup', 200)], { value: 3, atMs: 100 }],
     ['inodes', [{ ...measured(1, 'exact', 900), inodes: 5 }, measured(2, 'exact', 900)], { value: 3, inodes: 5 }],
   ];
@@ -83,7 +91,11 @@ t.test('who goes', (t) => {
   const table: readonly (readonly [string, readonly Candidate[], string | null])[] = [
     ['nobody', [], null],
     ['the largest, where none has a limit of its own', [run('a', 10), run('b', 50), run('c', 40)], 'b'],
-    ['who is highest against its own limit', [run('a', 50, { ratio: 0.5 }), run('b', 45, { ratio: 0.9 }), run('c', 5)], 'b'],
+    [
+      'who is highest against its own limit',
+      [run('a', 50, { ratio: 0.5 }), run('b', 45, { ratio: 0.9 }), run('c', 5)],
+      'b',
+    ],
     ['but not one whose end would change nothing', [run('a', 50, { ratio: 0.5 }), run('b', 2, { ratio: 1.4 })], 'a'],
     ['exactly an even part is enough', [run('a', 50, { ratio: 0.1 }), run('b', 50, { ratio: 0.2 })], 'b'],
     ['an unshared one before a shared one', [run('a', 90, { isShared: true, ratio: 2 }), run('b', 60)], 'a'],

@@ -24,7 +24,12 @@ interface Member {
 
 interface Scene extends Stand {
   rules: BudgetRules;
-  member(name: string, context: string | null, limits?: Partial<Record<Resource, number>>, more?: object): Promise<Member>;
+  member(
+    name: string,
+    context: string | null,
+    limits?: Partial<Record<Resource, number>>,
+    more?: object,
+  ): Promise<Member>;
   /** `warning notify done`, with the tool that goes. */
   acts(budget: string): readonly string[];
   stages(budget: string): readonly string[];
@@ -33,7 +38,10 @@ interface Scene extends Stand {
 
 function shared(limits: Partial<Record<Resource, number>>): ResolvedLimits {
   const made = limited(limits, { source: { from: 'file', detail: 'limits.yaml:1:1' } });
-  const own = RESOURCES.map((resource) => [resource, made[resource] === null ? null : { ...made[resource], actions: BUDGET_ACTIONS[resource] }]);
+  const own = RESOURCES.map((resource) => [
+    resource,
+    made[resource] === null ? null : { ...made[resource], actions: BUDGET_ACTIONS[resource] },
+  ]);
   return Object.fromEntries(own) as ResolvedLimits;
 }
 
@@ -42,7 +50,10 @@ function contextRule(name: string, limits: Partial<Record<Resource, number>>): C
   return { name, limits: Object.fromEntries(own) as ContextRule['limits'] };
 }
 
-function rulesOf(contexts: Partial<Record<string, Partial<Record<Resource, number>>>>, host: Partial<Record<Resource, number>> = {}): BudgetRules {
+function rulesOf(
+  contexts: Partial<Record<string, Partial<Record<Resource, number>>>>,
+  host: Partial<Record<Resource, number>> = {},
+): BudgetRules {
   return {
     host: Object.keys(host).length === 0 ? NO_LIMITS : shared(host),
     contexts: Object.entries(contexts).map(([name, limits]) => contextRule(name, limits ?? {})),
@@ -59,20 +70,43 @@ function scene(t: TestScope, rules: BudgetRules, groups?: SharedGroups): Scene {
   const records = (budget: string) => made.recordsOf('budget').filter((record) => record.budget === budget);
   return Object.defineProperty(
     Object.assign(made, {
-      async member(name: string, context: string | null, limits: Partial<Record<Resource, number>> = {}, more: object = {}) {
+      async member(
+        name: string,
+        context: string | null,
+        limits: Partial<Record<Resource, number>> = {},
+        more: object = {},
+      ) {
         const run = await made.launch(name, { limits: limited(limits), graceMs: 1_000, ...more }, { context });
         const { tree } = made;
-        return { id: run.id, tree, holds: (usage: Partial<FakeUsage>) => void (tree.holds = { ...tree.holds, ...usage }) };
+        return {
+          id: run.id,
+          tree,
+          holds: (usage: Partial<FakeUsage>) => void (tree.holds = { ...tree.holds, ...usage }),
+        };
       },
       acts: (budget: string) =>
         records(budget).flatMap((record) =>
-          record.event === 'action' ? [[record.stage, record.action, record.outcome, record.tool].filter((word) => word !== undefined).join(' ')] : [],
+          record.event === 'action'
+            ? [
+                [record.stage, record.action, record.outcome, record.tool]
+                  .filter((word) => word !== undefined)
+                  .join(' '),
+              ]
+            : [],
         ),
-      stages: (budget: string) => records(budget).flatMap((record) => (record.event === 'stage' ? [`${record.resource} ${record.from} ${record.to}`] : [])),
+      stages: (budget: string) =>
+        records(budget).flatMap((record) =>
+          record.event === 'stage' ? [`${record.resource} ${record.from} ${record.to}`] : [],
+        ),
       stage: (context: string) => made.registry.contexts().find(({ id }) => id === context)?.budget?.stage,
     }),
     'rules',
-    { get: () => now, set: (next: BudgetRules) => void (now = next) },
+    {
+      get: () => now,
+      set(next: BudgetRules) {
+        now = next;
+      },
+    },
   ) as unknown as Scene;
 }
 
@@ -91,9 +125,17 @@ t.test('the runs of a context go through the stages together, and one goes', asy
   t.equal(s.stage('team'), 'warning');
   await all(80, 100, 100);
   t.equal(s.stage('team'), 'throttled');
-  t.same(s.notices.map((notice) => JSON.parse(notice).budget), Array(6).fill('context team'), 'each of the three is told of each stage');
+  t.same(
+    s.notices.map((notice) => JSON.parse(notice).budget),
+    Array(6).fill('context team'),
+    'each of the three is told of each stage',
+  );
   await all(80, 130, 100);
-  t.same(s.stages('context team').slice(0, 3), ['memory normal warning', 'memory warning throttled', 'memory throttled cleanup']);
+  t.same(s.stages('context team').slice(0, 3), [
+    'memory normal warning',
+    'memory warning throttled',
+    'memory throttled cleanup',
+  ]);
   t.same(s.acts('context team'), [
     'warning notify done',
     'throttled notify done',
@@ -105,7 +147,8 @@ t.test('the runs of a context go through the stages together, and one goes', asy
     end: {
       reason: 'limit',
       resource: 'memory',
-      message: /^stopped: of context team: memory 310 .* is 103 % of its limit of 300 .*, stage cleanup; this run goes first: 130 B of it, 42 % of all; it has no limit of its own$/,
+      message:
+        /^stopped: of context team: memory 310 .* is 103 % of its limit of 300 .*, stage cleanup; this run goes first: 130 B of it, 42 % of all; it has no limit of its own$/,
     },
   });
   for (const { id } of [a, c, other]) t.match(s.registry.run(id), { state: 'running' });
@@ -115,9 +158,18 @@ t.test('the runs of a context go through the stages together, and one goes', asy
 
 t.test('after an end it is quiet, then the next one goes', async (t) => {
   const s = scene(t, rulesOf({ team: { tasks: 100 } }));
-  for (const [name, tasks] of [['a', 60], ['b', 50], ['c', 65]] as const) (await s.member(name, 'team')).holds({ tasks });
+  for (const [name, tasks] of [
+    ['a', 60],
+    ['b', 50],
+    ['c', 65],
+  ] as const)
+    (await s.member(name, 'team')).holds({ tasks });
   await s.time.pass(5_000);
-  t.same(s.acts('context team').filter((act) => act.includes('recycle')), [], 'an emergency leaves no time for that');
+  t.same(
+    s.acts('context team').filter((act) => act.includes('recycle')),
+    [],
+    'an emergency leaves no time for that',
+  );
   t.same(s.acts('context team'), ['emergency kill done c']);
   await s.time.pass(9_000);
   t.same(s.acts('context team').slice(1), [], '110 % is quiet for a while');
@@ -164,7 +216,10 @@ t.test('who holds most is ending already: nobody else has to go', async (t) => {
   goOn();
   await Promise.all([stopping, s.time.pass(1_000)]);
   await s.time.pass(20_000);
-  t.notOk(s.acts('context team').some((act) => act.endsWith(' b')), 'nor later, when it is gone');
+  t.notOk(
+    s.acts('context team').some((act) => act.endsWith(' b')),
+    'nor later, when it is gone',
+  );
 });
 
 t.test('all tools together: one end serves both budgets', async (t) => {
@@ -210,14 +265,21 @@ t.test('brakes hold all of them, newcomers too, and are lifted with the stage', 
   b.holds({ fileHandles: 55 });
   await s.time.pass(5_000);
   t.equal(s.stage('team'), 'throttled');
-  t.same([a, b, outside].map(({ tree }) => [...tree.braked]), [['soft_nofile'], ['soft_nofile'], []]);
+  t.same(
+    [a, b, outside].map(({ tree }) => [...tree.braked]),
+    [['soft_nofile'], ['soft_nofile'], []],
+  );
   const late = await s.member('late', 'team');
   await s.time.pass(1_000);
   t.same([...late.tree.braked], ['soft_nofile']);
   a.holds({ fileHandles: 1 });
   await s.time.pass(5_000);
   t.equal(s.stage('team'), 'normal');
-  t.same([a, b, late].map(({ tree }) => [...tree.braked]), [[], ['soft_nofile'], []], 'B is held back for its own limit');
+  t.same(
+    [a, b, late].map(({ tree }) => [...tree.braked]),
+    [[], ['soft_nofile'], []],
+    'B is held back for its own limit',
+  );
 });
 
 t.test('limits change: at once, on record, and taken away', async (t) => {
@@ -228,7 +290,14 @@ t.test('limits change: at once, on record, and taken away', async (t) => {
   t.equal(s.stage('team'), 'normal');
   s.rules = rulesOf({ default: { tasks: 62 } });
   await s.time.pass(5_000);
-  t.match(s.recordsOf('budget')[0], { event: 'limits', budget: 'context team', resource: 'tasks', before: 100, after: 62, by: 'config reload' });
+  t.match(s.recordsOf('budget')[0], {
+    event: 'limits',
+    budget: 'context team',
+    resource: 'tasks',
+    before: 100,
+    after: 62,
+    by: 'config reload',
+  });
   t.equal(s.stage('team'), 'throttled');
   s.rules = rulesOf({});
   await s.time.pass(2_000);
@@ -248,7 +317,9 @@ class FakeGroup implements SharedGroup {
   }
   async apply(limits: ResolvedLimits) {
     this.applied.push(limits);
-    return [{ resource: 'memory' as const, enforcement: limits.memory === null ? ('none' as const) : ('kernel' as const) }];
+    return [
+      { resource: 'memory' as const, enforcement: limits.memory === null ? ('none' as const) : ('kernel' as const) },
+    ];
   }
   supports() {
     return true as const;
@@ -273,16 +344,27 @@ function fakeGroups(group: FakeGroup, inside: () => ReadonlySet<string>): Shared
 t.test('the kernel holds them together, as long as only they are in there', async (t) => {
   const group = new FakeGroup();
   const inside = new Set<string>();
-  const s = scene(t, rulesOf({ team: { memory: 100 } }), fakeGroups(group, () => inside));
+  const s = scene(
+    t,
+    rulesOf({ team: { memory: 100 } }),
+    fakeGroups(group, () => inside),
+  );
   const a = await s.member('a', 'team');
   inside.add(a.id);
   a.holds({ memory: 30 });
   group.memory = 50;
   await s.time.pass(2_000);
   t.equal(group.applied.at(-1)?.memory?.limit, 100);
-  t.match(s.registry.contexts(), [
-    { id: 'team', budget: { resources: [{ resource: 'memory', usage: 50, enforcement: 'kernel', quality: 'cgroup' }] } },
-  ], 'what the kernel counts, with what an ended run may have left');
+  t.match(
+    s.registry.contexts(),
+    [
+      {
+        id: 'team',
+        budget: { resources: [{ resource: 'memory', usage: 50, enforcement: 'kernel', quality: 'cgroup' }] },
+      },
+    ],
+    'what the kernel counts, with what an ended run may have left',
+  );
   group.memory = 93;
   await s.time.pass(5_000);
   t.same(group.brakes, ['memory_high 100']);
@@ -314,7 +396,11 @@ t.test('the kernel holds them together, as long as only they are in there', asyn
 t.test('killed by the kernel at a shared cap: the rest of it is ended, with that reason', async (t) => {
   const group = new FakeGroup();
   const inside = new Set<string>();
-  const s = scene(t, rulesOf({ team: { memory: 100 } }), fakeGroups(group, () => inside));
+  const s = scene(
+    t,
+    rulesOf({ team: { memory: 100 } }),
+    fakeGroups(group, () => inside),
+  );
   const [a, b] = [await s.member('a', 'team'), await s.member('b', 'team')];
   for (const { id } of [a, b]) inside.add(id);
   await s.time.pass(2_000);
