@@ -21,6 +21,8 @@ export interface PressureEvent {
   readonly usage: number | null;
   readonly limit: number | null;
   readonly ratio: number | null;
+  /** The limit is that of its context, or of all tools together, and the numbers are of all who share it; absent: its own. */
+  readonly shared?: 'context' | 'host';
 }
 
 export interface PressureSubscription extends Disposable {

@@ -54,6 +54,8 @@ export interface PressureNotice {
   readonly usage: number;
   readonly limit: number;
   readonly ratio: number;
+  /** Of a limit that it shares with others, and so are the numbers; absent: its own. */
+  readonly shared?: 'context' | 'host';
 }
 
 /** Null for what is no message, or of a type that is not known here. What it names is made fit to be shown. */
@@ -96,10 +98,11 @@ export function parseDaemonMessage(line: string): DaemonMessage | null {
 
 export function parseNotice(value: unknown): PressureNotice | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { resource, stage, usage, limit, ratio } = value as Readonly<Record<string, unknown>>;
+  const { resource, stage, usage, limit, ratio, shared } = value as Readonly<Record<string, unknown>>;
   if (typeof resource !== 'string' || typeof stage !== 'string') return null;
   if (!isAmount(usage) || !isAmount(limit) || !isAmount(ratio)) return null;
-  return { resource, stage, usage, limit, ratio };
+  const whose = shared === 'context' || shared === 'host' ? { shared } : {};
+  return { resource, stage, usage, limit, ratio, ...whose } as PressureNotice;
 }
 
 export function parseObject(line: string): Readonly<Record<string, unknown>> | null {

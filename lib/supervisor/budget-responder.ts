@@ -3,26 +3,22 @@
  * each. The only place where a limit that several runs share becomes an act.
  */
 
-import { chooseVictim, isHeavy } from '../core/budget.ts';
-import type { BudgetRules, Candidate } from '../core/budget.ts';
-import { rank, THRESHOLD_STAGES } from '../core/ladder.ts';
-import type { Stage } from '../core/ladder.ts';
-import { ratioOf } from '../core/limits.ts';
-import { describeUsage, formatAmount } from '../core/message.ts';
+import type { BudgetRules } from '../core/budget.ts';
+import { rank } from '../core/ladder.ts';
 import type { Decision } from '../core/policy.ts';
 import type { Resource } from '../core/resource.ts';
-import { isBrake, isEnding } from '../core/response.ts';
+import { isEnding } from '../core/response.ts';
 import type { Action } from '../core/response.ts';
 import { planResponse } from '../core/response-plan.ts';
 import type { PlannedStep } from '../core/response-plan.ts';
 import type { Budget } from './budget.ts';
+import { canBrake, held, liftBrakes, setBrake } from './budget-brakes.ts';
+import { choose, endingRun, endRequest, isCrippled, whyThisOne } from './budget-victim.ts';
 import { oomEnd } from './end-for.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 
 type Entering = Extract<Decision, { kind: 'enter' | 'repeat' }>;
-type GroupBrake = 'cpu_quota' | 'memory_high';
-type RunBrake = 'nice' | 'soft_nofile';
 
 export interface BudgetActs {
   readonly ports: SupervisorPorts;
@@ -44,7 +40,7 @@ export async function respondForBudget(
     if (decision.kind === 'leave') await liftBrakes(budget, decision.resource, decision.to, acts.ports);
     return;
   }
-  const { steps } = planResponse(decision, limit, (action) => can(budget, action), {
+  const { steps } = planResponse(decision, limit, (action) => canBrake(budget, action), {
     dryRun: rules.dryRun,
     mode: 'managed',
   });
@@ -71,19 +67,6 @@ function recordStage(budget: Budget, decision: Decision, { dryRun }: BudgetRules
     cause,
     dryRun,
   });
-}
-
-/** Runs that it may act on: not those that Governor promised to leave alone, nor what only speaks to something elsewhere. */
-function held(budget: Budget): readonly Run[] {
-  return budget.members.filter((run) => run.alive && run.init.notGoverned === null && !run.init.definition.dryRun);
-}
-
-function can(budget: Budget, action: Action): true | { readonly reason: string } {
-  if (action === 'cpu_quota' || action === 'memory_high') return budget.caps.supports(action);
-  if (!isBrake(action)) return true;
-  const answers = held(budget).map((run) => run.init.containment.brakes.supports(action as RunBrake));
-  const refusal = answers.find((answer) => answer !== true);
-  return refusal === undefined || answers.includes(true) ? true : refusal;
 }
 
 type Outcome = 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run';
@@ -120,9 +103,7 @@ async function holdBack(budget: Budget, decision: Entering, step: PlannedStep, p
   try {
     if (action === 'notify')
       return recordAction(budget, decision, action, 'done', ports, { detail: `${tell(budget, decision)} listeners` });
-    if (action === 'cpu_quota' || action === 'memory_high') await budget.caps.setBrake(action, budget.limits);
-    else for (const run of held(budget)) await brake(budget, run, action as RunBrake);
-    budget.brakes.set(decision.resource, [...(budget.brakes.get(decision.resource) ?? []), action]);
+    await setBrake(budget, decision.resource, action);
     recordAction(budget, decision, action, 'done', ports);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
@@ -131,68 +112,9 @@ async function holdBack(budget: Budget, decision: Entering, step: PlannedStep, p
 }
 
 function tell(budget: Budget, { resource, to: stage, usage, limit, ratio }: Entering): number {
-  const notice = JSON.stringify({ resource, stage, usage, limit, ratio, budget: budget.name });
+  const whose = budget.context === null ? 'host' : 'context';
+  const notice = JSON.stringify({ resource, stage, usage, limit, ratio, shared: whose });
   return held(budget).reduce((sum, run) => sum + (run.channel?.notify(notice) ?? 0), 0);
-}
-
-async function brake(budget: Budget, run: Run, action: RunBrake): Promise<void> {
-  if (run.state === 'stopping' || run.init.containment.brakes.supports(action) !== true) return;
-  const wanting = run.sharedBrakes.get(action) ?? new Set();
-  run.sharedBrakes.set(action, wanting.add(budget.name));
-  await run.init.containment.brakes.set(action, run.limits);
-}
-
-/** Runs that came while the others were held back already. */
-export async function brakeNewcomers(budget: Budget): Promise<void> {
-  for (const action of new Set([...budget.brakes.values()].flat())) {
-    if (action !== 'nice' && action !== 'soft_nofile') continue;
-    for (const run of held(budget))
-      if (run.sharedBrakes.get(action)?.has(budget.name) !== true) await brake(budget, run, action);
-  }
-}
-
-/** Limits changed while brakes are on: they hold to the new ones. */
-export async function refreshBrakes(budget: Budget): Promise<void> {
-  for (const action of new Set([...budget.brakes.values()].flat()))
-    if (action === 'cpu_quota' || action === 'memory_high') await budget.caps.setBrake(action, budget.limits);
-}
-
-/** A run leaves the budget, or the budget no longer wants this. @param action all of them by default */
-export async function releaseRun(budget: Budget, run: Run, action?: Action): Promise<void> {
-  for (const [held, wanting] of run.sharedBrakes) {
-    if ((action !== undefined && held !== action) || !wanting.delete(budget.name) || wanting.size > 0) continue;
-    run.sharedBrakes.delete(held);
-    if (run.alive && ![...run.brakes.values()].flat().includes(held))
-      await run.init.containment.brakes.lift(held as RunBrake);
-  }
-}
-
-/** A stage keeps the brakes of the stages below it. */
-export async function liftBrakes(
-  budget: Budget,
-  resource: Resource,
-  stage: Stage,
-  ports: SupervisorPorts,
-): Promise<void> {
-  const { actions } = budget.limits[resource] ?? {};
-  const kept = THRESHOLD_STAGES.flatMap((below) => (rank(below) <= rank(stage) ? (actions?.[below] ?? []) : []));
-  const all = budget.brakes.get(resource) ?? [];
-  const lifted = all.filter((action) => !kept.includes(action));
-  if (lifted.length === 0) return;
-  if (lifted.length === all.length) budget.brakes.delete(resource);
-  else
-    budget.brakes.set(
-      resource,
-      all.filter((action) => kept.includes(action)),
-    );
-  const stillWanted = new Set([...budget.brakes.values()].flat());
-  for (const action of lifted) {
-    if (stillWanted.has(action)) continue;
-    if (action === 'nice' || action === 'soft_nofile')
-      for (const run of budget.members) await releaseRun(budget, run, action);
-    else await budget.caps.setBrake(action as GroupBrake, null);
-    ports.log.info({ budget: budget.name, resource, action }, 'brake lifted');
-  }
 }
 
 /** One run a pass has to go; whoever is ending already comes first. */
@@ -263,11 +185,6 @@ function follow(
   });
 }
 
-/** The kernel has killed a process of it at a shared cap, and nothing that is its own will end the others. */
-export function isCrippled(run: Run): boolean {
-  return run.oomKilled && run.limits.memory === null && run.state !== 'stopping';
-}
-
 export function endCrippled(budget: Budget, run: Run, { ports, end }: Pick<BudgetActs, 'ports' | 'end'>): void {
   const { memory } = budget.limits;
   if (!run.alive || !isCrippled(run) || memory === null) return;
@@ -284,62 +201,4 @@ export function endCrippled(budget: Budget, run: Run, { ports, end }: Pick<Budge
     detail: 'the kernel killed a process of it (OOM)',
   });
   void end(run, oomEnd(run));
-}
-
-function endingRun(budget: Budget, resource: Resource): Run | null {
-  const all = budget.members.filter(({ alive }) => alive).map((run) => candidate(run, resource));
-  const ending = budget.members.filter(({ state }) => state === 'stopping');
-  return ending.find((run) => budget.victims.has(run) || isHeavy(candidate(run, resource), all)) ?? null;
-}
-
-function choose(budget: Budget, resource: Resource, limit: number): Run | null {
-  const runs = held(budget).filter(({ state }) => state !== 'stopping');
-  const victim = chooseVictim(
-    runs.map((run) => candidate(run, resource)),
-    limit,
-  );
-  return runs.find(({ id }) => id === victim?.run) ?? null;
-}
-
-function candidate(run: Run, resource: Resource): Candidate {
-  const reading = run.last?.readings[resource];
-  const limit = run.limits[resource];
-  const usage = reading?.kind === 'measured' ? reading.value : null;
-  return {
-    run: run.id,
-    isShared: run.init.mode === 'managed' && run.init.definition.sharing === 'shared',
-    usage,
-    ratio: reading?.kind !== 'measured' || limit === null ? null : ratioOf(reading, limit),
-    startedMs: run.init.startedMs,
-  };
-}
-
-function whyThisOne(budget: Budget, run: Run, resource: Resource): string {
-  const { usage, ratio } = candidate(run, resource);
-  const total = budget.readings?.[resource];
-  const share =
-    total?.kind === 'measured' && total.value > 0 && usage !== null ? Math.round((usage / total.value) * 100) : null;
-  const own = ratio === null ? 'it has no limit of its own' : `${Math.round(ratio * 100)} % of its own limit`;
-  return `${usage === null ? 'unread' : formatAmount(resource, usage)} of it${share === null ? '' : `, ${share} % of all`}; ${own}`;
-}
-
-function endRequest(
-  budget: Budget,
-  { resource, to: stage, limit: judged, cause }: Entering,
-  action: Action,
-  { usage, ratio }: { readonly usage: number; readonly ratio: number },
-  run: Run,
-): EndRequest {
-  const limit = budget.limits[resource];
-  const what = describeUsage(resource, usage, limit?.limit ?? judged, ratio);
-  const of = budget.context === null ? 'of all tools together' : `of ${budget.name}`;
-  const how = cause === 'samples' ? `stage ${stage}` : 'throttled for too long';
-  const reason = limit?.reason === undefined ? '' : ` (limit because: ${limit.reason})`;
-  return {
-    reason: 'limit',
-    message: `stopped: ${of}: ${what}, ${how}; this run goes first: ${whyThisOne(budget, run, resource)}${reason}`,
-    resource,
-    graceMs: action === 'kill' ? 0 : run.init.definition.graceMs,
-    breach: { usage, limit: limit?.limit ?? judged, ratio, stage, action },
-  };
 }

@@ -9,14 +9,9 @@ import type { ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import { RESOURCES } from '../core/resource.ts';
 import { Budget } from './budget.ts';
-import {
-  brakeNewcomers,
-  endCrippled,
-  isCrippled,
-  refreshBrakes,
-  releaseRun,
-  respondForBudget,
-} from './budget-responder.ts';
+import { brakeNewcomers, refreshBrakes, releaseRun } from './budget-brakes.ts';
+import { endCrippled, respondForBudget } from './budget-responder.ts';
+import { isCrippled } from './budget-victim.ts';
 import { Mailbox } from './mailbox.ts';
 import type { Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';

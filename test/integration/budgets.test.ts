@@ -1,11 +1,12 @@
 /** Three runs of one context share its limits: each stage of a real budget, one victim at a time, on every backend of this host. */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { contextGroupName } from '../../lib/os/cgroup2/context-groups.ts';
 import { linuxBackends } from '../helpers/backends.ts';
+import { formatConfig } from '../helpers/config-text.ts';
 import { type RunningDaemon, startDaemon } from '../helpers/daemon.ts';
 import { fixtureCommand, lacksFixture } from '../helpers/fixture.ts';
 import { lacks } from '../helpers/skip.ts';
@@ -240,6 +241,44 @@ t.test('a context changes under a running tool', { skip, timeout: patience(60_00
   t.equal(closed().at(-1), 'closed {"name":"pool","reason":"context_ended"}', 'at the end of the run that goes, too');
   t.match((await daemon.call('POST', `/v1/runs/${id}/context`, { context: 'x' })).json, { code: 'illegal_state' });
 });
+
+for (const { id: backend, usable } of backends) {
+  if (!usable || !enforces(backend)) continue;
+  t.test(`a daemon that dies, and limits that change, on ${backend}`, { timeout: patience(60_000) }, async (t) => {
+    const context = `lasting-${backend}-${process.pid}`;
+    const config = (contexts: Readonly<Record<string, unknown>>) => ({
+      daemon: { backend, sample_interval: '100ms' },
+      contexts,
+    });
+    const first = await startDaemon(t, { config: config({ default: { tasks: 40 } }), backend });
+    const run = runStairs(t, first, 'lasting', { flags: ['--context', context] });
+    await run.said('ready');
+    t.equal(capOf(context, 'pids.max'), '60');
+    writeFileSync(String(first.configPath), formatConfig(config({ default: { tasks: 50 } })));
+    await waitFor('the new limit', () => capOf(context, 'pids.max') === '75');
+    first.process.kill('SIGKILL');
+    await first.ended;
+    t.equal(capOf(context, 'pids.max'), '75', 'held while no daemon lives');
+    run.ask('tasks', 100);
+    t.match(await run.said('refused'), { word: 'tasks' }, 'by the kernel');
+
+    const { stateDir } = first;
+    const second = await startDaemon(t, { config: config({ default: { tasks: 400 } }), backend, stateDir });
+    const view = await waitFor('it to be counted', async () => {
+      const budget = await budgetOf(second, context);
+      return budget?.resources[5].usage > 0 && budget.resources[5].enforcement === 'kernel' ? budget : null;
+    });
+    t.match(view, { runs: 1, resources: [{}, {}, {}, {}, {}, { limit: 400, stage: 'normal' }] });
+    t.equal(capOf(context, 'pids.max'), '600');
+    writeFileSync(String(second.configPath), formatConfig(config({})));
+    await waitFor('no limit', () => capOf(context, 'pids.max') === 'max');
+    t.equal((await second.call('DELETE', `/v1/contexts/${context}`)).status, 204);
+    await run.ended;
+    t.same(groupsOf(context), []);
+    await second.stop();
+    t.same(groupsOf(context), []);
+  });
+}
 
 // Documents of many shapes: the assertions say which.
 // oxlint-disable-next-line typescript/no-explicit-any

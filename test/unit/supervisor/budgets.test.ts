@@ -126,8 +126,8 @@ t.test('the runs of a context go through the stages together, and one goes', asy
   await all(80, 100, 100);
   t.equal(s.stage('team'), 'throttled');
   t.same(
-    s.notices.map((notice) => JSON.parse(notice).budget),
-    Array(6).fill('context team'),
+    s.notices.map((notice) => JSON.parse(notice).shared),
+    Array(6).fill('context'),
     'each of the three is told of each stage',
   );
   await all(80, 130, 100);
