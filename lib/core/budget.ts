@@ -22,6 +22,9 @@ export const BUDGET_ACTIONS: typeof DEFAULT_ACTIONS = {
   sockets: { ...DEFAULT_ACTIONS.sockets, cleanup: ['recycle'] },
 };
 
+/** How the budget of all tools is named in records. */
+export const HOST_BUDGET = 'host';
+
 /** The entry that holds for every context, below all others. */
 export const DEFAULT_CONTEXT = 'default';
 

@@ -44,7 +44,7 @@ export type DaemonMessage =
       readonly id: number;
       readonly reason: string;
       readonly deadlineMs: number;
-      readonly keepShared: boolean;
+      readonly keepShared?: true;
     };
 
 /** A resource has reached a stage. Usage and limit in the unit of the resource. */
@@ -89,7 +89,8 @@ export function parseDaemonMessage(line: string): DaemonMessage | null {
     case 'cleanup': {
       const { id, reason, deadlineMs } = fields;
       if (!isCount(id) || typeof reason !== 'string' || !isAmount(deadlineMs)) return null;
-      return { type: 'cleanup', id, reason, deadlineMs, keepShared: fields['keepShared'] === true };
+      const keep = fields['keepShared'] === true ? { keepShared: true as const } : {};
+      return { type: 'cleanup', id, reason, deadlineMs, ...keep };
     }
     default:
       return null;

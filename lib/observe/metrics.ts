@@ -9,6 +9,7 @@ import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
 import Histogram from 'prom-client/lib/histogram.js';
 import type { AuditRecord, Inventory } from '../core/audit-record.ts';
+import { HOST_BUDGET } from '../core/budget.ts';
 import { assertNever } from '../core/result.ts';
 import { type BudgetSnapshot, budgetText } from './metrics-budgets.ts';
 import { type ToolSnapshot, ToolText } from './metrics-text.ts';
@@ -242,7 +243,7 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
 
 /** Ids of contexts are no labels: there is no end of them. */
 function kindOfBudget(budget: string): 'host' | 'context' {
-  return budget === 'host' ? 'host' : 'context';
+  return budget === HOST_BUDGET ? 'host' : 'context';
 }
 
 function addInventory(counter: Counter<'kind'>, inventory: Inventory): void {

@@ -47,7 +47,7 @@ export class ToolConnection {
   ): Promise<HandlesClosed | null> {
     if (this.#mode !== 'protocol') return Promise.resolve({ held: 0, closed: 0, failed: [] });
     const answer = new Promise<HandlesClosed | null>((resolve) => this.#waiting.set(id, resolve));
-    this.#say({ type: 'cleanup', id, reason, deadlineMs, keepShared });
+    this.#say({ type: 'cleanup', id, reason, deadlineMs, ...(keepShared ? { keepShared } : {}) });
     return answer;
   }
 

@@ -18,6 +18,7 @@ export class BudgetCaps {
   readonly #name: string | null;
   #group: SharedGroup | null = null;
   #isApplying = false;
+  #members: { readonly count: number; readonly last: Run | null } = { count: 0, last: null };
   /** Of what was last applied. */
   #applied: { readonly limits: ResolvedLimits; readonly roomBytes: number; readonly group: SharedGroup } | null = null;
 
@@ -27,9 +28,8 @@ export class BudgetCaps {
     this.#name = context === null ? null : (groups?.nameOf(context) ?? null);
   }
 
-  /** A run that is, or was, nested in this budget's group. */
-  isAround(run: Run): boolean {
-    const place = this.#groups?.groupOf(run.init.containment.record) ?? null;
+  #isAround(run: Run): boolean {
+    const place = placeOf(run, this.#groups);
     return place !== null && (this.#name === null || place.name === this.#name);
   }
 
@@ -40,8 +40,9 @@ export class BudgetCaps {
    */
   look(members: readonly Run[], all: readonly Run[], limits: ResolvedLimits): (() => Promise<void>) | null {
     if (this.#groups === null) return null;
-    if (this.#group?.exists === false) this.close();
-    this.#group ??= members.some((run) => this.isAround(run)) ? this.#groups.open(this.#name) : null;
+    // It may only have gone, and another been made, while the last of its runs went.
+    if (this.#hasChanged(members) && this.#group?.exists === false) this.close();
+    this.#group ??= members.some((run) => this.#isAround(run)) ? this.#groups.open(this.#name) : null;
     const group = this.#group;
     if (group === null) {
       this.note = hasLimits(limits) ? 'its runs were started before it had limits' : null;
@@ -64,6 +65,13 @@ export class BudgetCaps {
     };
   }
 
+  #hasChanged(members: readonly Run[]): boolean {
+    const last = members.at(-1) ?? null;
+    const isSame = this.#members.count === members.length && this.#members.last === last;
+    this.#members = { count: members.length, last };
+    return !isSame;
+  }
+
   /** A cap that waits until usage is below it. */
   get #isPending(): boolean {
     return (
@@ -76,10 +84,10 @@ export class BudgetCaps {
     const free = members.find((run) => run.enforced !== run.limits);
     if (free !== undefined)
       return `run ${free.id} of ${free.tool} is held by no kernel cap (dry run, or it runs elsewhere)`;
-    const outside = members.find((run) => !this.isAround(run));
+    const outside = members.find((run) => !this.#isAround(run));
     if (outside !== undefined) return `run ${outside.id} of ${outside.tool} was started outside of its group`;
     const inside = new Set(members);
-    const stranger = all.find((run) => !inside.has(run) && this.isAround(run));
+    const stranger = all.find((run) => !inside.has(run) && this.#isAround(run));
     return stranger === undefined ? null : `run ${stranger.id} of ${stranger.tool} is in its group and not of it`;
   }
 
@@ -114,4 +122,15 @@ export class BudgetCaps {
 
 function tempRoomBytes({ enforced: { temp_storage: temp } }: Run): number {
   return temp?.backing === 'tmpfs' ? temp.limit * temp.thresholds.emergency : 0;
+}
+
+/** Asked for at each look at each run, and never another. */
+const places = new WeakMap<Run, ReturnType<SharedGroups['groupOf']>>();
+
+export function placeOf(run: Run, groups: SharedGroups | null | undefined): ReturnType<SharedGroups['groupOf']> {
+  const known = places.get(run);
+  if (known !== undefined) return known;
+  const place = groups?.groupOf(run.init.containment.record) ?? null;
+  places.set(run, place);
+  return place;
 }

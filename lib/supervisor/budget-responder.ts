@@ -177,12 +177,16 @@ function follow(
   { ladder }: BudgetRules,
   acts: BudgetActs,
 ): void {
-  void over.then(() => {
-    budget.members = budget.members.filter(({ alive }) => alive);
-    const fresh = budget.readNow(resource, ladder);
-    if (fresh !== null) budget.markSeen(resource, fresh.stage);
-    acts.onOver();
-  });
+  over
+    .then(() => {
+      budget.members = budget.members.filter(({ alive }) => alive);
+      const fresh = budget.readNow(resource, ladder);
+      if (fresh !== null) budget.markSeen(resource, fresh.stage);
+      acts.onOver();
+    })
+    .catch((error: unknown) =>
+      acts.ports.log.error({ budget: budget.name, err: error }, 'a shared limit could not be looked at again'),
+    );
 }
 
 export function endCrippled(budget: Budget, run: Run, { ports, end }: Pick<BudgetActs, 'ports' | 'end'>): void {

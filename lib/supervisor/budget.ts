@@ -3,7 +3,7 @@
  * its runs; what is done about them is for `budget-responder.ts`.
  */
 
-import { sumReadings } from '../core/budget.ts';
+import { HOST_BUDGET, sumReadings } from '../core/budget.ts';
 import { nextSampleInMs } from '../core/cadence.ts';
 import type { Approach } from '../core/cadence.ts';
 import { stageOf } from '../core/ladder.ts';
@@ -22,7 +22,8 @@ import { BudgetCaps } from './budget-caps.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Run } from './run.ts';
 
-export const HOST_BUDGET = 'host';
+/** All of its runs are looked at each time. */
+const LEAST_LOOK_MS = 50;
 const NOT_SHARED = unsupported('each run has its own');
 
 export class Budget {
@@ -84,13 +85,23 @@ export class Budget {
     const limit = this.limits[resource];
     if (limit === null) return { stage: 'normal', usage: 0, ratio: 0 };
     const living = this.members.filter(({ alive }) => alive);
-    const found = new Map(living.map((run) => [run, run.readNow()]));
+    const found = new Map(living.map((run) => [run, this.#readRun(run)]));
     const nowMs = this.#ports.clock.monotonicMs();
     this.readings = this.#sum((run) => found.get(run) ?? null, nowMs, ladder.staleAfterMs, true);
     const reading = this.readings[resource];
     if (reading.kind !== 'measured') return null;
     const ratio = ratioOf(reading, limit);
     return { stage: stageOf(ratio, limit.thresholds), usage: reading.value, ratio };
+  }
+
+  /** One that cannot be read must not keep all others where they are. */
+  #readRun(run: Run): Readings | null {
+    try {
+      return run.readNow();
+    } catch (error) {
+      this.#ports.log.warn({ tool: run.tool, run: run.id, err: error }, 'could not be read for a shared limit');
+      return null;
+    }
   }
 
   markActed(resource: Resource, stage: ThresholdStage, ladder: LadderSettings): void {
@@ -108,7 +119,12 @@ export class Budget {
     const approaches = this.#approaches();
     const { memory: limit } = this.limits;
     const memory = this.readings?.memory;
-    const isNear = limit !== null && memory?.kind === 'measured' && memory.value >= 0.7 * limit.limit;
+    const isNear =
+      limit !== null &&
+      memory?.kind === 'measured' &&
+      memory.value >= 0.7 * limit.limit &&
+      // Above it, its stage says how often: there may be nobody left to stop.
+      memory.value < limit.limit;
     const uncapped = isNear && this.enforcement('memory') !== 'kernel';
     const inMs = nextSampleInMs({
       baseMs,
@@ -118,7 +134,7 @@ export class Budget {
       uncappedMemory: uncapped ? { usageBytes: memory.value, limitBytes: limit.limit } : null,
       untilRuntimeStageMs: null,
     });
-    return inMs < baseMs ? inMs : null;
+    return inMs < baseMs ? Math.max(LEAST_LOOK_MS, inMs) : null;
   }
 
   /** A throttle that holds nobody back is no reason to end anybody. */

@@ -9,6 +9,7 @@ import type { ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import { RESOURCES } from '../core/resource.ts';
 import { Budget } from './budget.ts';
+import { placeOf } from './budget-caps.ts';
 import { brakeNewcomers, refreshBrakes, releaseRun } from './budget-brakes.ts';
 import { endCrippled, respondForBudget } from './budget-responder.ts';
 import { isCrippled } from './budget-victim.ts';
@@ -56,9 +57,17 @@ export class Budgets {
     return hasLimits(limits) ? limits : null;
   }
 
-  /** After each pass of the monitor. */
+  /** After each pass of the monitor, which goes on whatever happens here. */
   judge(): void {
     if (this.#closed) return;
+    try {
+      this.#judgeAll();
+    } catch (error) {
+      this.#options.ports.log.error({ err: error }, 'shared limits could not be judged');
+    }
+  }
+
+  #judgeAll(): void {
     const rules = this.#options.ports.budgets();
     if (rules !== this.#rules) this.#change(rules);
     const nested = this.#options.ports.backend.shared !== undefined;
@@ -125,9 +134,11 @@ export class Budgets {
 
   /** Also of a context without limits whose runs lie in a group of their own: an earlier daemon had some for it. */
   #begin(context: string, runs: readonly Run[], rules: BudgetRules): Budget | null {
+    const { ports } = this.#options;
     const limits = limitsOfContext(context, rules.contexts);
-    const budget = new Budget(context, limits, this.#options.ports);
-    if (!hasLimits(limits) && !runs.some((run) => budget.caps.isAround(run))) return null;
+    const isNested = (run: Run): boolean => (placeOf(run, ports.backend.shared)?.name ?? null) !== null;
+    if (!hasLimits(limits) && !runs.some(isNested)) return null;
+    const budget = new Budget(context, limits, ports);
     this.#contexts.set(context, budget);
     return budget;
   }

@@ -1,5 +1,6 @@
 /** What a run's end is called, when it was noticed rather than decided. */
 
+import { HOST_BUDGET } from '../core/budget.ts';
 import type { Finding } from './monitor.ts';
 import type { EndRequest, Run } from './run.ts';
 
@@ -22,7 +23,7 @@ export function oomEnd(run: Run): EndRequest {
 
 /** The kernel does not tell whose limit it was. */
 export function hardLimits({ limits, sharedCaps }: Run): string {
-  const shared = [...sharedCaps].map((budget) => `that of ${budget}`);
+  const shared = [...sharedCaps].map((budget) => `that of ${budget === HOST_BUDGET ? 'all tools together' : budget}`);
   if (shared.length === 0) return 'its hard limit';
   return [...(limits.memory === null ? [] : ['its hard limit']), ...shared].join(' or ');
 }

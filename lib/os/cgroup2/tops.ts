@@ -93,6 +93,8 @@ export class Tops {
 
   /** Removes what others had made and nobody uses any more. */
   async close(): Promise<void> {
+    for (const own of this.#own)
+      for (const group of await groupsIn(own)) if (isContextGroup(group)) await removeIfEmpty(group);
     for (const top of this.#elsewhere) {
       await removeIfEmpty(top);
       if (basename(dirname(top)) === SHARED) await removeIfEmpty(dirname(top));
