@@ -147,10 +147,10 @@ export class GovernorClient {
     return this.#listeners.tell(resource, () => ({ ...notice, resource, stage }));
   }
 
-  async #cleanUp({ id, reason, deadlineMs, keepShared = false }: CleanupRequest): Promise<void> {
+  async #cleanUp({ id, reason, deadlineMs, keepShared }: CleanupRequest): Promise<void> {
     this.#link?.hold();
     this.#cleaning = true;
-    const closed = await this.#handles.closeAll(reason, deadlineMs * ANSWER_SHARE, keepShared);
+    const closed = await this.#handles.closeAll(reason, deadlineMs * ANSWER_SHARE, keepShared === true);
     this.#cleaning = false;
     this.#link?.say({ type: 'cleaned', id, ...closed });
     this.#tellHandles();

@@ -414,6 +414,67 @@ t.test('killed by the kernel at a shared cap: the rest of it is ended, with that
   t.same(s.acts('context team'), ['emergency kill done a']);
 });
 
+t.test('a run is made in the group of its context, where that has limits and may hold it', async (t) => {
+  const s = scene(
+    t,
+    rulesOf({ team: { memory: 100 } }),
+    fakeGroups(new FakeGroup(), () => new Set()),
+  );
+  const { backend } = s.ports;
+  const { create, plan } = backend;
+  const made: unknown[] = [];
+  Object.assign(backend, {
+    plan: (runId: string, context?: string) => {
+      made.push(context ?? null);
+      return plan(runId, context);
+    },
+    create: (request: Parameters<typeof create>[0]) => {
+      made.push(request.within?.context ?? null, request.within?.limits.memory?.limit ?? null);
+      return create(request);
+    },
+  });
+  const cases: readonly (readonly [string | null, object, readonly unknown[]])[] = [
+    ['team', {}, ['team', 'team', 100]],
+    ['no limits', {}, [null, null, null]],
+    [null, {}, [null, null, null]],
+    ['team', { dryRun: true }, [null, null, null]],
+    ['team', { command: 'docker', args: ['run', 'image'] }, [null, null, null]],
+  ];
+  for (const [index, [context, more, wanted]] of cases.entries()) {
+    made.length = 0;
+    await s.member(`tool-${index}`, context, {}, more);
+    t.same(made, wanted, `${context} ${JSON.stringify(more)}`);
+  }
+  s.rules = { ...s.rules, dryRun: true };
+  made.length = 0;
+  await s.member('dry daemon', 'team');
+  t.same(made, ['team', 'team', null], 'nothing is held in a dry run');
+});
+
+t.test('one that fails to be read, and a look that fails, keep nobody from being judged', async (t) => {
+  const s = scene(t, rulesOf({ team: { tasks: 100 } }));
+  const [a, b] = [await s.member('a', 'team'), await s.member('b', 'team')];
+  a.holds({ tasks: 50 });
+  b.holds({ tasks: 60 });
+  s.points.fail('fresh sample', new Error('EIO'), 1);
+  await s.time.pass(4_000);
+  t.same(s.acts('context team').filter((act) => / (a|b)$/.test(act)).length, 1, s.acts('context team').join());
+  t.ok(s.complaints.includes('could not be read for a shared limit: EIO'));
+  let broken = true;
+  const now = s.rules;
+  Object.assign(s.ports, {
+    budgets: () => {
+      if (broken) throw new Error('broken');
+      return now;
+    },
+  });
+  await s.time.pass(2_000);
+  t.ok(s.complaints.includes('shared limits could not be judged: broken'));
+  broken = false;
+  await s.time.pass(2_000);
+  t.equal(s.registry.budgets()[0]?.runs, 1, 'the monitor went on');
+});
+
 t.test('a run changes its context', async (t) => {
   const s = scene(t, rulesOf({ old: { file_handles: 100 }, new: { file_handles: 1_000 } }));
   const a = await s.member('a', 'old');
