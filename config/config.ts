@@ -1,5 +1,6 @@
 /** A configuration that was read and found valid, whole. */
 
+import type { BudgetRules } from '../lib/core/budget.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
 import type { Define } from './define.ts';
@@ -34,6 +35,8 @@ export interface Config {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   /** In the order of the file. */
   readonly tools: readonly ToolDefinition[];
+  /** Limits that runs share. */
+  readonly budgets: BudgetRules;
   readonly define: Define;
 }
 

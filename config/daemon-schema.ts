@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Governor } from '../lib/supervisor/governor.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
+import { SharedLimitsSchema } from './limit-schema.ts';
 import { parseListen } from './listen.ts';
 import { CALLS } from './serving-schema.ts';
 
@@ -82,6 +83,9 @@ export const DaemonSchema = closed(
       .boolean()
       .optional()
       .meta({ description: 'Decide and record, but do nothing to any tool. Default false.' }),
+    budget: SharedLimitsSchema.optional().meta({
+      description: 'Limits for all tools together. Runs over their own limit are held to that first.',
+    }),
     temp_root: text({
       maxLength: 4096,
       description: 'Where the private temporary directories of runs are made; relative to the folder of this file.',
@@ -89,7 +93,7 @@ export const DaemonSchema = closed(
   },
   {
     cache: 'results are not cached',
-    contexts: 'there are no limits by context',
+    contexts: 'limits by context are written under `contexts` at the top level',
     adaptive: 'limits do not change by themselves',
   },
 );

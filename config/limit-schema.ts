@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Resource } from '../lib/core/resource.ts';
 import { formatDuration } from '../lib/core/format.ts';
 import { NONE, amount, closed, count, duration, orNone, text } from './fields.ts';
-import type { IssueParams } from './fields.ts';
+import type { IssueParams, NotEnforced } from './fields.ts';
 import {
   COUNT_PATTERN,
   DURATION_PATTERN,
@@ -94,6 +94,21 @@ export const LimitsSchema = closed(LIMITS_SHAPE, {
   adaptive: 'limits do not change by themselves',
 }).meta({ description: 'Limits that are this tool’s own; the others come from its class.' });
 
+const SHARED_REFUSED = { runtime: 'runtime is a deadline of each run by itself: there is nothing in it to share' };
+const NO_BACKING = { backing: 'each tool has a directory of its own, with its own backing' };
+
+/** Limits that several runs share: `daemon.budget` and each entry of `contexts`. */
+export const SHARED_LIMITS_SHAPE = {
+  memory: limit('memory'),
+  cpu: limit('cpu'),
+  file_handles: limit('file_handles'),
+  sockets: limit('sockets'),
+  temp_storage: limit('temp_storage', NO_BACKING),
+  tasks: limit('tasks'),
+};
+
+export const SharedLimitsSchema = closed(SHARED_LIMITS_SHAPE, SHARED_REFUSED);
+
 /** New limits for a live tool (`PATCH /v1/tools/{name}`): same notation; null or `none` lifts a limit. */
 export const LimitPatchSchema = closed({
   memory: patched('memory'),
@@ -116,25 +131,25 @@ function reasonText() {
   return text({ maxLength: 500, description: 'Why the limit is what it is; shown with it.' }).optional();
 }
 
-function limit(resource: Resource) {
+/** @param refused keys of the detailed form that make no sense here, with the reason */
+function limit(resource: Resource, refused: NotEnforced = {}) {
   const scalar = limitAmount(resource);
-  const reason = reasonText();
   return z
-    .union([scalar, detailed(resource, scalar, reason)])
+    .union([scalar, detailed(resource, scalar, refused)])
     .transform((value): LimitValue => (typeof value === 'object' && value !== null ? value : { limit: value }))
     .optional()
     .meta({ description: `${DESCRIPTIONS[resource]} \`${NONE}\` for no limit.` });
 }
 
-function detailed(resource: Resource, scalar: ReturnType<typeof limitAmount>, reason: ReturnType<typeof reasonText>) {
+function detailed(resource: Resource, scalar: ReturnType<typeof limitAmount>, refused: NotEnforced) {
+  const reason = reasonText();
+  const inodes = count({ description: 'Files and directories.' }).optional();
+  const backing = z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING });
   switch (resource) {
     case 'temp_storage':
-      return closed({
-        limit: scalar,
-        inodes: count({ description: 'Files and directories.' }).optional(),
-        backing: z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING }),
-        reason,
-      });
+      return Object.hasOwn(refused, 'backing')
+        ? closed({ limit: scalar, inodes, reason }, refused)
+        : closed({ limit: scalar, inodes, backing, reason }, refused);
     case 'runtime':
       return closed({
         limit: scalar,
@@ -143,7 +158,7 @@ function detailed(resource: Resource, scalar: ReturnType<typeof limitAmount>, re
         reason,
       }).superRefine(refuseIdleCap);
     default:
-      return closed({ limit: scalar, reason });
+      return closed({ limit: scalar, reason }, refused);
   }
 }
 

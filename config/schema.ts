@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { DaemonSchema } from './daemon-schema.ts';
 import { argument, closed, duration, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
-import { LIMITS_SHAPE, LimitsSchema } from './limit-schema.ts';
+import { LIMITS_SHAPE, LimitsSchema, SharedLimitsSchema } from './limit-schema.ts';
 import { RemoteToolSchema } from './remote-schema.ts';
 import { AUTOSTART, CALLS, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
@@ -21,7 +21,7 @@ export const NOT_ENFORCED_VALUES: NotEnforced = {
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {
   adaptive: 'limits do not change by themselves',
   cache: 'results are not cached',
-  contexts: 'there are no limits by context',
+  contexts: 'limits by context are written under `contexts` at the top level',
 };
 
 const COMMAND_SHAPE = {
@@ -137,13 +137,17 @@ export const ConfigSchema = closed(
     version: z.literal(1).meta({ description: 'Version of the format of this file.' }),
     daemon: DaemonSchema.optional(),
     classes: z.record(z.string(), ClassSchema).optional().meta({ description: 'Named sets of limits.' }),
+    contexts: z.record(z.string(), SharedLimitsSchema).optional().meta({
+      description:
+        'Limits for all runs of a context together, by its id; `*` in it stands for any characters, and `default` holds for every context.',
+    }),
     tools: z
       .record(z.string(), z.union([ToolSchema, RemoteToolSchema]))
       .optional()
       .meta({ description: 'Tools by name.' }),
   },
   {
-    contexts: 'there are no limits by context',
+    budget: 'limits for all tools together are written under `daemon`',
     cache: 'results are not cached',
     adaptive: 'limits do not change by themselves',
   },
@@ -153,6 +157,7 @@ export type ToolFields = z.infer<typeof ToolSchema>;
 export type ToolBody = z.infer<typeof ToolBodySchema>;
 export type ToolBodyInput = z.input<typeof ToolBodySchema>;
 export type ClassFields = z.infer<typeof ClassSchema>;
+export type SharedLimitFields = z.infer<typeof SharedLimitsSchema>;
 
 /** JSON Schema (draft 7, which is what editors read) of limits.yaml. */
 export function limitsJsonSchema(): Readonly<Record<string, unknown>> {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import MetricsRegistry from 'prom-client/lib/registry.js';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
-import { restartNeeded } from '../config/restart-needed.ts';
+import { restartNeeded, sharedLimitsNote } from '../config/restart-needed.ts';
 import { ALL_SCOPES } from './api/dependencies.ts';
 import { createFront } from './api/front.ts';
 import type { Clock } from '../lib/core/clock.ts';
@@ -116,6 +116,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     registry: new MetricsRegistry(),
     version: governorVersion(),
     snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
+    budgets: () => registry.budgets(),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
@@ -140,6 +141,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     selection,
     self,
     config,
+    budgets: () => config.budgets,
     root,
     connect: (process, settings) => mcp.pool.connect(process, settings),
     signIn: signIns,
@@ -156,7 +158,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
           recorder.record({ kind: 'daemon', event: 'config_reload', detail: { refused } });
         },
       });
-      const notes = restartNeeded(config.daemon, next.daemon);
+      const notes = [...restartNeeded(config.daemon, next.daemon), ...sharedLimitsNote(config, next)];
       config = next;
       return Promise.resolve({ definitions: next.tools, notes });
     },

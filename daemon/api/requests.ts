@@ -39,6 +39,7 @@ export const AUDIT_KINDS = [
   'outcome',
   'cleanup',
   'limits',
+  'budget',
   'recovery',
   'sign_in',
   'retention',
@@ -60,8 +61,10 @@ export const auditQuery = z.strictObject({
 });
 
 export const runBody = z.strictObject({ run: z.string().min(1).describe('Only this run; default: all').optional() });
-export const activateBody = z.strictObject({
-  context: z.string().min(1).max(256).nullable().describe('Who it is in use for').default(null),
+const CONTEXT = z.string().min(1).max(256).nullable();
+export const activateBody = z.strictObject({ context: CONTEXT.describe('Who it is in use for').default(null) });
+export const contextBody = z.strictObject({
+  context: CONTEXT.describe('Who it is in use for from now on; null: nobody'),
 });
 export const loginBody = z.strictObject({
   redirectUri: z

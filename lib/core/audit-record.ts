@@ -126,6 +126,44 @@ export type AuditRecord =
       readonly by: string;
       readonly reason?: string;
     }
+  /** A limit that several runs share: of a context, or of all tools (`host`). */
+  | {
+      readonly kind: 'budget';
+      readonly event: 'stage';
+      /** `host`, or `context ID`. */
+      readonly budget: string;
+      readonly resource: Resource;
+      readonly from: Stage;
+      readonly to: Stage;
+      readonly usage: number;
+      readonly limit: number;
+      readonly ratio: number;
+      readonly cause: string;
+      readonly dryRun: boolean;
+    }
+  | {
+      readonly kind: 'budget';
+      readonly event: 'action';
+      readonly budget: string;
+      readonly resource: Resource;
+      readonly stage: Stage;
+      readonly action: Action;
+      readonly outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run';
+      /** Who goes, where one does. */
+      readonly tool?: string;
+      readonly run?: string;
+      readonly detail?: string;
+    }
+  | {
+      readonly kind: 'budget';
+      readonly event: 'limits';
+      readonly budget: string;
+      readonly resource: Resource;
+      readonly before: number | null;
+      readonly after: number | null;
+      readonly by: string;
+      readonly reason?: string;
+    }
   | {
       readonly kind: 'recovery';
       readonly tool: string;

@@ -9,7 +9,9 @@ import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
 import Histogram from 'prom-client/lib/histogram.js';
 import type { AuditRecord, Inventory } from '../core/audit-record.ts';
+import { HOST_BUDGET } from '../core/budget.ts';
 import { assertNever } from '../core/result.ts';
+import { type BudgetSnapshot, budgetText } from './metrics-budgets.ts';
 import { type ToolSnapshot, ToolText } from './metrics-text.ts';
 import { ToolCounter, ToolHistogram } from './metrics-counter.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
@@ -22,6 +24,8 @@ export interface MetricsOptions {
   readonly version: string;
   /** All registered tools as they were last sampled. Called once a scrape; must be quick and must not throw. */
   readonly snapshot: () => Iterable<ToolSnapshot>;
+  /** The same of the limits that runs share. */
+  readonly budgets?: () => readonly BudgetSnapshot[];
 }
 
 export interface Metrics extends Sink {
@@ -103,7 +107,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       for (const counter of Object.values(perTool)) counter.keep(names);
       toolText.keep(names);
       for (const tool of names) perTool.oomKills.add({ tool }, 0);
-      return `${await registry.metrics()}\n${toolText.render(tools)}`;
+      return `${await registry.metrics()}\n${toolText.render(tools)}${budgetText(options.budgets?.() ?? [])}`;
     },
   };
 }
@@ -169,6 +173,12 @@ function createInstruments(registry: Registry) {
       labelNames: ['kind'],
       registers,
     }),
+    budgetStops: new Counter({
+      name: 'governor_budget_stops_total',
+      help: 'Runs stopped for a limit that they share with others, by whose it is (host, context), resource and stage.',
+      labelNames: ['budget', 'resource', 'stage'],
+      registers,
+    }),
     sampleDuration: new Histogram({
       name: 'governor_sample_duration_seconds',
       help: 'Time of one pass of the sampler over the runs that were due.',
@@ -219,9 +229,22 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
     case 'limits':
     case 'sign_in':
       return;
+    case 'budget':
+      if (record.event === 'action' && record.run !== undefined && record.outcome === 'done')
+        instruments.budgetStops.inc({
+          budget: kindOfBudget(record.budget),
+          resource: record.resource,
+          stage: record.stage,
+        });
+      return;
     default:
       assertNever(record);
   }
+}
+
+/** Ids of contexts are no labels: there is no end of them. */
+function kindOfBudget(budget: string): 'host' | 'context' {
+  return budget === HOST_BUDGET ? 'host' : 'context';
 }
 
 function addInventory(counter: Counter<'kind'>, inventory: Inventory): void {

@@ -1,13 +1,14 @@
 /** What a run's end is called, when it was noticed rather than decided. */
 
+import { HOST_BUDGET } from '../core/budget.ts';
 import type { Finding } from './monitor.ts';
 import type { EndRequest, Run } from './run.ts';
 
 /** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
-function oomEnd(run: Run): EndRequest {
+export function oomEnd(run: Run): EndRequest {
   return {
     reason: 'oom_kill',
-    message: 'the kernel killed it for lack of memory (OOM) at its hard limit, 150 % of its limit unless set otherwise',
+    message: `the kernel killed it for lack of memory (OOM) at ${hardLimits(run)}, 150 % of its limit unless set otherwise`,
     resource: 'memory',
     graceMs: 0,
     breach: {
@@ -18,6 +19,13 @@ function oomEnd(run: Run): EndRequest {
       action: 'kill',
     },
   };
+}
+
+/** The kernel does not tell whose limit it was. */
+export function hardLimits({ limits, sharedCaps }: Run): string {
+  const shared = [...sharedCaps].map((budget) => `that of ${budget === HOST_BUDGET ? 'all tools together' : budget}`);
+  if (shared.length === 0) return 'its hard limit';
+  return [...(limits.memory === null ? [] : ['its hard limit']), ...shared].join(' or ');
 }
 
 export function endFor(

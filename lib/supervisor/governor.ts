@@ -1,7 +1,7 @@
 /** The supervisor as its callers see it: REST, CLI bridge, metrics. The only seam between daemon/ and lib/supervisor. */
 
 import type { FileView, HostReport, ProcessView, SocketView } from '../os/backend.ts';
-import type { ContextView, EventView, RunView, ToolView, UsageView } from './views.ts';
+import type { BudgetView, ContextView, EventView, RunView, ToolView, UsageView } from './views.ts';
 
 /** A tool as a caller defines it (REST body, limits.yaml entry, `run` flags); already validated by the one schema. */
 export interface ToolDefinition {
@@ -98,6 +98,10 @@ export interface Governor {
   logs(name: string, lines: number): readonly string[];
   contexts(): readonly ContextView[];
   endContext(id: string): Promise<void>;
+  /** Those with limits that have runs: the host's first, and always where it has limits. */
+  budgets(): readonly BudgetView[];
+  /** Puts a live run into another context, or (null) into none; what it holds for the old one is cleaned up. */
+  moveRun(id: string, context: string | null, by: string): Promise<RunView>;
   host(): HostReport;
   reload(): Promise<ReloadOutcome>;
   /** Events after `lastId` that are still kept, then live ones. Returns a disposer. */

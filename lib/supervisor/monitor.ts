@@ -92,18 +92,17 @@ export class Monitor {
     this.#clients.remove(watched.run);
   }
 
-  /** Something happened: look now. */
-  poke(runId: string): void {
-    this.hasten(runId, 0);
+  /** Something happened: look now, or at the latest in so many milliseconds. */
+  poke(runId: string, withinMs = 0): void {
+    const watched = this.#watched.get(runId);
+    if (watched === undefined) return;
+    watched.dueMs = Math.min(watched.dueMs, this.#now() + withinMs);
+    this.#arm();
   }
 
-  /** Something is due in this time: look then, if not before. */
-  hasten(runId: string, inMs: number): void {
-    const watched = this.#watched.get(runId);
-    const dueMs = this.#now() + inMs;
-    if (watched === undefined || watched.dueMs <= dueMs) return;
-    watched.dueMs = dueMs;
-    this.#arm();
+  /** All that are looked at. */
+  *runs(): Iterable<Run> {
+    for (const { run } of this.#watched.values()) yield run;
   }
 
   close(): void {

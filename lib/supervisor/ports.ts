@@ -1,5 +1,6 @@
 /** What the supervisor needs from the rooms around it, as interfaces; daemon/compose.ts plugs the real ones in. */
 
+import type { BudgetRules } from '../core/budget.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import type { ResolvedLimits } from '../core/limits.ts';
@@ -139,6 +140,8 @@ export interface SupervisorPorts {
   readonly self: ProcessIdentity;
   newRunId(): string;
   random01(): number;
+  /** Limits that runs share, as they are now: another object once they have changed. */
+  budgets(): BudgetRules;
   /** Sampling interval of a calm run. */
   readonly sampleIntervalMs: number;
 }

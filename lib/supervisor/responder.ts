@@ -9,6 +9,7 @@ import type { Action } from '../core/response.ts';
 import { isBrake, isEnding, isOfCalls } from '../core/response.ts';
 import type { PlannedStep } from '../core/response-plan.ts';
 import { planResponse } from '../core/response-plan.ts';
+import { hardLimits } from './end-for.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 
@@ -225,7 +226,7 @@ async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: Sup
       resource,
       all.filter((action) => kept.includes(action)),
     );
-  const stillWanted = new Set([...run.brakes.values()].flat());
+  const stillWanted = new Set([...[...run.brakes.values()].flat(), ...run.sharedBrakes.keys()]);
   for (const action of set) {
     if (stillWanted.has(action)) continue;
     await run.init.containment.brakes.lift(action as Brake);
@@ -264,7 +265,7 @@ function endRequest(run: Run, decision: Entering, action: Action, read: Confirma
     stall: `${what}: stalled on memory while throttled`,
     starvation: `${what}: starved of CPU while throttled`,
     unanswered: `${ofCall}${what}; it was cancelled, and the server did not answer its ping`,
-    kernel: 'the kernel killed a process of it for lack of memory (OOM) at its hard limit',
+    kernel: `the kernel killed a process of it for lack of memory (OOM) at ${hardLimits(run)}`,
   };
   return {
     reason: decision.cause === 'kernel' ? 'oom_kill' : 'limit',

@@ -15,7 +15,7 @@ import { acted, decide, initialMemory, overallStage, sameAgain, withdrawn } from
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Action } from '../core/response.ts';
-import type { UsageRecord } from '../core/usage.ts';
+import type { Readings, UsageRecord } from '../core/usage.ts';
 import type { Containment, LimitOutcome, RunSample } from '../os/backend.ts';
 import type { ExitInfo } from '../process/exit.ts';
 import type { ManagedProcess } from '../process/managed-launch.ts';
@@ -140,6 +140,10 @@ export class Run {
   lastWord: { write(line: string): boolean; close(): void } | null = null;
   /** Brakes in force, by the resource that asked for them. */
   readonly brakes = new Map<Resource, Action[]>();
+  /** Brakes that budgets of several runs want on this one, each with the names of those that do. */
+  readonly sharedBrakes = new Map<Action, Set<string>>();
+  /** Budgets whose cap on memory the kernel holds it to, with others, beside its own. */
+  readonly sharedCaps = new Set<string>();
 
   constructor(init: RunInit, ports: SupervisorPorts) {
     this.init = init;
@@ -257,13 +261,18 @@ export class Run {
     const limit = this.limits[resource];
     if (limit === null) return { stage: 'normal', usage: 0, limit: 0, ratio: 0 };
     if (call !== undefined) return this.calls?.reread(call.number, limit, this.#ports.clock.monotonicMs()) ?? null;
-    const sample = this.#look(true);
-    const readings = this.#records.readings(sample);
-    if (this.last !== null) this.last = { ...this.last, atMs: sample.atMs, readings };
-    const reading = readings[resource];
+    const reading = this.readNow()[resource];
     if (reading.kind !== 'measured') return null;
     const ratio = ratioOf(reading, limit);
     return { stage: stageOf(ratio, limit.thresholds), usage: reading.value, limit: limit.limit, ratio };
+  }
+
+  /** Everything that it uses, read from the kernel anew. */
+  readNow(): Readings {
+    const sample = this.#look(true);
+    const readings = this.#records.readings(sample);
+    if (this.last !== null) this.last = { ...this.last, atMs: sample.atMs, readings };
+    return readings;
   }
 
   /** A look that the policy does not get to judge: what comes after it is not the same again. */

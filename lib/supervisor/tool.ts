@@ -181,6 +181,11 @@ export class Tool {
     if (runId === undefined) await this.#starter.settled();
   }
 
+  /** Ends one run for a reason that lies outside the tool. Resolves when that is proven, or not; never rejects. */
+  async endRun(runId: string, request: EndRequest): Promise<void> {
+    await this.#runs.endAll(request, ({ id }) => id === runId);
+  }
+
   /** Removes the tool for good, after its runs. */
   async unregister(reason: EndReason = 'unregistered'): Promise<void> {
     this.#lifecycle.dispatch('unregister_requested');
@@ -214,7 +219,7 @@ export class Tool {
 
   /** Something of it is due in this time. */
   look(run: Run, inMs: number): void {
-    this.#context.monitor.hasten(run.id, inMs);
+    this.#context.monitor.poke(run.id, inMs);
   }
 
   /** No more time to be polite, for ends under way. */

@@ -127,7 +127,28 @@ export interface UsageView {
   }[];
 }
 
+export interface BudgetResourceView extends Omit<ResourceUsageView, 'inodes'> {
+  readonly source: LimitView['source'];
+  readonly reason?: string;
+}
+
+/** Limits that several runs share, and what these use together. */
+export interface BudgetView {
+  readonly scope: 'host' | 'context';
+  /** null: of the host. */
+  readonly context: string | null;
+  readonly stage: Stage;
+  /** Runs that count. */
+  readonly runs: number;
+  /** All but runtime, which each run has for itself. */
+  readonly resources: readonly BudgetResourceView[];
+  /** Why the kernel does not hold them together, where it could. */
+  readonly note?: string;
+}
+
 export interface ContextView {
   readonly id: string;
+  /** null: it has no run. */
+  readonly budget: BudgetView | null;
   readonly runs: readonly { readonly tool: string; readonly run: string }[];
 }

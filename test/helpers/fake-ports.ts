@@ -1,5 +1,7 @@
 /** Everything the supervisor stands on, in memory and at a test's command: nothing is started, nothing is written. */
 
+import { DEFAULT_LADDER } from '../../config/defaults.ts';
+import type { BudgetRules } from '../../lib/core/budget.ts';
 import type { AuditKind, AuditRecord } from '../../lib/core/audit-record.ts';
 import { GovernorError } from '../../lib/core/errors.ts';
 import { DEFAULT_THRESHOLDS } from '../../lib/core/ladder.ts';
@@ -17,6 +19,7 @@ import { FakeTree } from './fake-tree.ts';
 import { FAKE_HOST } from './fake-views.ts';
 import { manualClock, type ManualClock } from './manual-clock.ts';
 
+const NO_BUDGETS: BudgetRules = { host: NO_LIMITS, contexts: [], ladder: DEFAULT_LADDER, dryRun: false };
 export const TEMP_ROOT = '/temp-root';
 export const SERVER = { name: 'fake', version: '1', protocol: '2025-06-18', tools: ['echo'] } as const;
 
@@ -208,6 +211,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     self: { pid: 1, startTicks: 1 },
     newRunId: () => `run${String(++runs).padStart(7, '0')}`,
     random01: () => 0.5,
+    budgets: () => NO_BUDGETS,
     sampleIntervalMs: 1_000,
     ...overrides,
   };

@@ -237,6 +237,7 @@ export const FAKE_HOST: HostReport = {
     },
   ],
   totals: null,
+  shared: { enforcement: 'polled', detail: 'summed up' },
   kernel: '6.18.0',
   bootId: '00000000-0000-0000-0000-000000000000',
   native: { available: false, detail: 'koffi is not installed' },

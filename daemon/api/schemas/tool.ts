@@ -12,7 +12,7 @@ import type {
   UsageView,
 } from '../../../lib/supervisor/views.ts';
 import { component, viewOf } from '../view-schema.ts';
-import { backend, count, enforcement, resource, stage, time, toolState, unit } from './atoms.ts';
+import { backend, count, enforcement, limitSource, resource, stage, time, toolState, unit } from './atoms.ts';
 
 export const resourceUsage = component<ResourceUsageView>(
   'ResourceUsage',
@@ -60,9 +60,7 @@ export const limit = component<LimitView>(
       .describe('runtime of calls: milliseconds in all; absent: six times the limit, at least 10 minutes'),
     thresholds: byStage(z.number()).nullable().describe('as ratio of the limit'),
     actions: byStage(z.array(z.string())).nullable(),
-    source: z
-      .object({ from: z.enum(['api', 'flag', 'environment', 'file', 'class', 'built-in']), detail: z.string() })
-      .nullable(),
+    source: limitSource.nullable(),
     reason: z.string().exactOptional(),
     enforcement,
     note: z.string().exactOptional(),

@@ -104,6 +104,7 @@ function hostChecks(report: HostReport): readonly Check[] {
           ? 'every resource can be held to a limit'
           : `cannot be held to a limit here: ${none.join(', ')}`,
     },
+    { state: 'ok', title: 'shared limits', detail: `${report.shared.enforcement}: ${report.shared.detail}` },
     { state: report.native.available ? 'ok' : 'warn', title: 'native', detail: report.native.detail },
   ];
 }

@@ -1,7 +1,8 @@
 /** `governor ls`: one line a tool, and what ended of those that are gone; with -v everything there is to know of each. */
 
 import { GovernorError } from '../../../lib/core/errors.ts';
-import type { RunView, ToolView } from '../../../lib/supervisor/views.ts';
+import type { BudgetView, RunView, ToolView } from '../../../lib/supervisor/views.ts';
+import { budgetLines } from '../budget-rows.ts';
 import { createClient, type Client } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
@@ -39,6 +40,7 @@ export async function list(session: Session, options: ListOptions): Promise<Exit
     if (listed.tools.length > 0) session.print(...overview(session, listed.tools));
     else if (options.name === null) session.print('No tools. Start one with: governor run -- COMMAND');
     session.print(...endedLines(session, ended, options, listed.tools.length > 0));
+    if (options.name === null) session.print(...(await sharedLines(session, client)));
   }
   return EXIT.ok;
 }
@@ -62,6 +64,12 @@ async function endedRuns(
     readonly runs: readonly RunView[];
   };
   return runs.filter(({ tool }) => !names.has(tool) && (name === null || tool === name));
+}
+
+async function sharedLines(session: Session, client: Client): Promise<readonly string[]> {
+  const { budgets } = (await client.get('/v1/usage')).body as { readonly budgets: readonly BudgetView[] };
+  const lines = budgetLines(session, budgets);
+  return lines.length === 0 ? [] : ['', ...lines];
 }
 
 const ENDED_COLUMNS: readonly Column[] = [

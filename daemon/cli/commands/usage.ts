@@ -1,6 +1,7 @@
 /** `governor usage`. */
 
-import type { ResourceUsageView, UsageView } from '../../../lib/supervisor/views.ts';
+import type { BudgetView, ResourceUsageView, UsageView } from '../../../lib/supervisor/views.ts';
+import { budgetTitle, limited } from '../budget-rows.ts';
 import { createClient, segment } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
@@ -26,14 +27,17 @@ export async function usage(session: Session, name: string | null, verbose: bool
     session.print(reply.text);
     return EXIT.ok;
   }
-  const views =
-    name === null ? (reply.body as { readonly usage: readonly UsageView[] }).usage : [reply.body as UsageView];
+  const all = reply.body as { readonly usage: readonly UsageView[]; readonly budgets: readonly BudgetView[] };
+  const [views, budgets] = name === null ? [all.usage, all.budgets] : [[reply.body as UsageView], []];
   if (views.length === 0) session.print('No tools. Start one with: governor run -- COMMAND');
   else
     session.print(
       ...renderTable(
         COLUMNS,
-        views.flatMap((view) => rowsOf(session, view, verbose)),
+        [
+          ...views.flatMap((view) => rowsOf(session, view, verbose)),
+          ...budgets.flatMap((view) => sharedRows(session, view, verbose)),
+        ],
         session.style.bold,
       ),
     );
@@ -47,6 +51,11 @@ function rowsOf(session: Session, view: UsageView, verbose: boolean): readonly (
     run.resources.map((resource, index) => row(session, index === 0 ? `  run ${run.run}` : '', resource, verbose)),
   );
   return [...total, ...runs];
+}
+
+/** Only what has a limit: what they use without one stands in the lines of the tools. */
+function sharedRows(session: Session, view: BudgetView, verbose: boolean): readonly (readonly Cell[])[] {
+  return limited(view).map((resource, index) => row(session, index === 0 ? budgetTitle(view) : '', resource, verbose));
 }
 
 function row(session: Session, title: string, resource: ResourceUsageView, verbose: boolean): readonly Cell[] {

@@ -8,6 +8,7 @@ import type { BackendId, Containment, ContainmentRecord, Inspector, ProcessIdent
 import { isDenied, isGone, writeKernelFile } from '../kernel-file.ts';
 import { sameProcess } from '../procfs/stat.ts';
 import { TreeReader } from '../procfs/tree-reader.ts';
+import { removeEmptyContexts } from './context-groups.ts';
 import { pidsBelow, removeGroups } from './directory.ts';
 import { watchFiles } from './events.ts';
 import { GroupBrakes } from './brakes.ts';
@@ -137,6 +138,7 @@ export class GroupContainment implements Containment {
       });
     }
     await removeGroups(this.#paths, performance.now() + deadlineMs);
+    await removeEmptyContexts(this.#paths);
   }
 
   close(): void {

@@ -40,6 +40,7 @@ export class Memory2 implements MemoryPart {
   isNearLimit = false;
   readonly #directory: string;
   readonly #tempOnTmpfs: boolean;
+  readonly #together: boolean;
   readonly #current: KeptFile;
   readonly #stat: KeptFile;
   readonly #swap: KeptFile | null;
@@ -47,9 +48,13 @@ export class Memory2 implements MemoryPart {
   readonly #cache = new StatCache();
   #shmemBytes = 0;
 
-  /** @throws the errno of open(2) when the group has no memory controller */
-  constructor(directory: string, tempOnTmpfs: boolean) {
+  /**
+   * @param together the kernel kills all that is in it at once; else one of the groups below it
+   * @throws the errno of open(2) when the group has no memory controller
+   */
+  constructor(directory: string, tempOnTmpfs: boolean, together = true) {
     this.#directory = directory;
+    this.#together = together;
     this.#tempOnTmpfs = tempOnTmpfs;
     this.#current = new KeptFile(join(directory, 'memory.current'));
     this.#stat = new KeptFile(join(directory, 'memory.stat'));
@@ -96,9 +101,10 @@ export class Memory2 implements MemoryPart {
   async apply(limits: ResolvedLimits): Promise<LimitOutcome> {
     const cap = memoryCapBytes(limits, this.#tempOnTmpfs);
     this.#cache.watchFrom(limits.memory);
-    await this.#write('memory.oom.group', '1');
+    if (this.#together) await this.#write('memory.oom.group', '1');
     if (cap === null) {
       await this.#write('memory.max', 'max');
+      if (!this.#together && this.#swap !== null) await this.#write('memory.swap.max', 'max');
       return { resource: 'memory', enforcement: 'none', note: 'no limit is set' };
     }
     // A cap below what is in use would kill at once: the ladder comes first.

@@ -49,6 +49,10 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '4:16: api: none is only possible on a loopback address, and listen is 0.0.0.0 (write api: token, or listen on 127.0.0.1)',
   'backend-unknown': '2:20: backend: "cgroup3" is not possible here (did you mean "cgroup2"?)',
   'boolean-word': '5:14: dry_run: must be true or false, not text (write true or false, without quotes)',
+  'budget-runtime':
+    '3:27: "runtime" is not enforced by this version of Governor (runtime is a deadline of each run by itself: there is nothing in it to share; take it out)',
+  'budget-top':
+    '2:1: "budget" is not enforced by this version of Governor (limits for all tools together are written under `daemon`; take it out)',
   'budget-with-stop': '5:41: budget has no effect with strategy: stop (take one of them out)',
   'budget-wrong': '5:25: budget: "5 per 10m" is not a budget (write how often in what time, such as 5/10m)',
   'calls-queue-zero': '5:21: queue: 0 is not above zero (write at least 1)',
@@ -67,6 +71,15 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'colon-in-text': '5:12: a mapping cannot begin here (one key a line; quote text that has ": " in it)',
   'command-line':
     '4:14: command: looks like a whole command line (write command: npx and the other words in args: [ … ])',
+  'contexts-backing':
+    '3:42: "backing" is not enforced by this version of Governor (each tool has a directory of its own, with its own backing; take it out)',
+  'contexts-key': '3:14: "memroy" is not a known key (did you mean "memory"?)',
+  'contexts-name':
+    '3:3: contexts: "" cannot name a context (1 to 256 characters, no control characters; * stands for any characters)',
+  'contexts-runtime':
+    '3:14: "runtime" is not enforced by this version of Governor (runtime is a deadline of each run by itself: there is nothing in it to share; take it out)',
+  'contexts-size': '3:22: memory: "4G" could mean two sizes (write 4GiB or 4GB)',
+  'contexts-text': '3:7: ci: must be a mapping, not text (write key: value pairs)',
   'control-character': '2:3: has a control character (0x07) (take it out)',
   'cpu-bare-number': '6:12: cpu: 50 has no unit (write 50%)',
   'cpu-millicores': '6:12: cpu: "500m" is not a percentage (write 50%)',
@@ -100,9 +113,9 @@ const MESSAGES: Readonly<Record<string, string>> = {
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',
   'key-mapping': '3:5: a key must be text (write name: value)',
   'key-not-enforced-contexts':
-    '2:1: "contexts" is not enforced by this version of Governor (there are no limits by context; take it out)',
+    '3:3: "contexts" is not enforced by this version of Governor (limits by context are written under `contexts` at the top level; take it out)',
   'key-unknown-resource': '6:7: "fileHandles" is not a known key (did you mean "file_handles"?)',
-  'key-unknown-top': '2:1: "servers" is not a known key (known keys: version, daemon, classes, tools)',
+  'key-unknown-top': '2:1: "servers" is not a known key (known keys: version, daemon, classes, contexts, tools)',
   'key-unknown': '5:5: "limit" is not a known key (did you mean "limits"?)',
   'limit-empty': '6:7: memory: has no value (write a size such as 512MiB, 1.5GiB or 500MB)',
   'limit-fraction': '6:21: file_handles: 10.5 is not a whole number (write a whole number such as 1024)',

@@ -5,6 +5,7 @@ import t from 'tap';
 import type { Config } from '../../../config/config.ts';
 import { checkConfigFile, loadConfig } from '../../../config/load.ts';
 import type { LoadOptions } from '../../../config/load.ts';
+import { limitsOfContext } from '../../../lib/core/budget.ts';
 import { formatProblem } from '../../../lib/core/errors.ts';
 import type { ResolvedLimit } from '../../../lib/core/limits.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
@@ -504,3 +505,34 @@ function origins(tool: ToolDefinition): Record<string, unknown> {
     limit && [limit.limit, limit.source.from, limit.source.detail, limit.reason];
   return Object.fromEntries(RESOURCES.map((resource) => [resource, origin(tool.limits[resource])]));
 }
+
+t.test('limits that runs share: of all tools, and by context', async (t) => {
+  const { budgets } = accepted(
+    loadConfig({ path: join(good, 'shared.yaml'), host, env: { GOVERNOR_LIMIT_MEMORY: '1GiB' } }),
+  );
+  t.match(budgets.host.memory, {
+    limit: 6 * 1024 ** 3,
+    reason: 'leaves room for the desktop',
+    source: { from: 'file', detail: 'budget (shared.yaml:4:13)' },
+    thresholds: { warning: 0.75, emergency: 1.5 },
+  });
+  t.match(budgets.host, {
+    cpu: { limit: 300 },
+    temp_storage: { limit: 4 * 1024 ** 3, inodes: 1000 },
+    tasks: null,
+    runtime: null,
+  });
+  const of = (id: string): unknown => {
+    const { memory, tasks, sockets } = limitsOfContext(id, budgets.contexts);
+    return [memory, tasks, sockets].map((limit) => limit && [limit.limit, limit.source.detail]);
+  };
+  t.same(of('chat'), [
+    [2 * 1024 ** 3, 'context default (shared.yaml:8:22)'],
+    [500, 'context default (shared.yaml:8:35)'],
+    null,
+  ]);
+  t.same(of('ci-8'), [null, [500, 'context default (shared.yaml:8:35)'], [40, 'context ci-* (shared.yaml:9:36)']]);
+  t.same(of('ci-7'), [null, [10, 'context ci-7 (shared.yaml:10:18)'], [40, 'context ci-* (shared.yaml:9:36)']]);
+  t.match(accepted(load('version: 1\n')).budgets, { host: { memory: null }, contexts: [], dryRun: false });
+  t.match(accepted(load('version: 1\ndaemon: { dry_run: true }\n')).budgets, { dryRun: true });
+});

@@ -3,6 +3,8 @@ import { Registry } from 'prom-client';
 import t from 'tap';
 import type { AuditRecord, CleanupReport } from '../../../lib/core/audit-record.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
+import type { Stage } from '../../../lib/core/ladder.ts';
+import type { BudgetSnapshot } from '../../../lib/observe/metrics-budgets.ts';
 import { createMetrics, type Metrics, type ToolSnapshot } from '../../../lib/observe/metrics.ts';
 import { stageRecord } from './audit-fixture.ts';
 
@@ -24,12 +26,37 @@ function snapshotOf(tool: string, change: Partial<ToolSnapshot> = {}): ToolSnaps
   };
 }
 
-function metricsOf(tools: readonly ToolSnapshot[]): Metrics {
-  return createMetrics({ registry: new Registry(), version: '0.1.0', snapshot: () => tools });
+function metricsOf(tools: readonly ToolSnapshot[], budgets: readonly BudgetSnapshot[] = []): Metrics {
+  return createMetrics({ registry: new Registry(), version: '0.1.0', snapshot: () => tools, budgets: () => budgets });
+}
+
+function budgetOf(scope: 'host' | 'context', ratio: number | null, stage: Stage = 'normal'): BudgetSnapshot {
+  return {
+    scope,
+    stage,
+    resources: [
+      { resource: 'cpu', limit: 300, ratio, stage },
+      { resource: 'tasks', limit: null, ratio: null, stage: 'normal' },
+    ],
+  };
 }
 
 function actionRecord(tool: string): AuditRecord {
   return { kind: 'action', tool, run: 'r', resource: 'cpu', stage: 'throttled', action: 'cpu_quota', outcome: 'done' };
+}
+
+function budgetStop(budget: string): AuditRecord {
+  return {
+    kind: 'budget',
+    event: 'action',
+    budget,
+    resource: 'cpu',
+    stage: 'cleanup',
+    action: 'recycle',
+    outcome: 'done',
+    tool: 'a',
+    run: 'r',
+  };
 }
 
 const REPORT: CleanupReport = {
@@ -76,8 +103,9 @@ function valueOf(text: string, name: string, labels = ''): string | undefined {
 
 t.test('names, types and labels (pin: a change here breaks dashboards and alerts)', async (t) => {
   const connections = { initializing: 1, ready: 2, shutdown: 3 };
-  const metrics = metricsOf([snapshotOf('a', { connections })]);
+  const metrics = metricsOf([snapshotOf('a', { connections })], [budgetOf('host', 0.5), budgetOf('context', 0.25)]);
   countSomething(metrics, 'a');
+  metrics.write(budgetStop('context secret id'));
   const text = await metrics.render();
   const found = [...text.matchAll(/^# TYPE (governor_\S+) (\S+)$/gm)].map(([, name = '', type = '']) => {
     const labels = new Set<string>();
@@ -89,11 +117,17 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
   });
   t.strictSame(found.sort(), [
     'governor_actions_total counter {tool,resource,action,outcome}',
+    'governor_budget_limit gauge {resource}',
+    'governor_budget_stage gauge {resource,stage}',
+    'governor_budget_stops_total counter {budget,resource,stage}',
+    'governor_budget_usage_ratio gauge {resource}',
     'governor_build_info gauge {version,node}',
     'governor_cleanup_duration_seconds histogram {}',
     'governor_cleanup_held_total counter {kind}',
     'governor_cleanup_reclaimed_total counter {kind}',
     'governor_config_last_reload_successful gauge {}',
+    'governor_context_usage_ratio gauge {resource}',
+    'governor_contexts gauge {stage}',
     'governor_oom_kills_total counter {tool}',
     'governor_pool_connections gauge {tool,state}',
     'governor_recoveries_total counter {tool,strategy,outcome}',
@@ -117,6 +151,30 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
   ]);
   for (const [state, count] of Object.entries(connections))
     t.equal(valueOf(text, 'governor_pool_connections', `{tool="a",state="${state}"}`), String(count), state);
+});
+
+t.test('limits that runs share: the host as it is, of contexts the highest and how many', async (t) => {
+  const contexts = [budgetOf('context', 0.25), budgetOf('context', 0.95, 'throttled'), budgetOf('context', null)];
+  const metrics = metricsOf([], [budgetOf('host', 0.5, 'warning'), ...contexts]);
+  for (const budget of ['host', 'context a', 'context b']) metrics.write(budgetStop(budget));
+  metrics.write({ ...budgetStop('host'), outcome: 'dry_run' } as AuditRecord);
+  metrics.write({ ...budgetStop('host'), run: undefined } as unknown as AuditRecord);
+  const text = await metrics.render();
+  t.equal(valueOf(text, 'governor_budget_limit', '{resource="cpu"}'), '3', 'cores, from percent');
+  t.equal(valueOf(text, 'governor_budget_usage_ratio', '{resource="cpu"}'), '0.5');
+  t.equal(valueOf(text, 'governor_budget_stage', '{resource="cpu",stage="warning"}'), '1');
+  t.equal(valueOf(text, 'governor_budget_stage', '{resource="cpu",stage="normal"}'), '0');
+  t.equal(valueOf(text, 'governor_context_usage_ratio', '{resource="cpu"}'), '0.95');
+  t.equal(valueOf(text, 'governor_contexts', '{stage="normal"}'), '2');
+  t.equal(valueOf(text, 'governor_contexts', '{stage="throttled"}'), '1');
+  t.equal(valueOf(text, 'governor_budget_stops_total', '{budget="context",resource="cpu",stage="cleanup"}'), '2');
+  t.equal(valueOf(text, 'governor_budget_stops_total', '{budget="host",resource="cpu",stage="cleanup"}'), '1');
+  t.notMatch(text, /resource="tasks"|secret/);
+  t.notMatch(
+    await metricsOf([]).render(),
+    /governor_(budget_(limit|usage|stage)|context)/,
+    'nothing where there is none',
+  );
 });
 
 t.test("the daemon's own process is in it, without what costs it CPU", async (t) => {

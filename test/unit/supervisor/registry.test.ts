@@ -53,9 +53,10 @@ t.test('contexts gather runs over tools, and end together', async (t) => {
   const other = await scene.registry.activate('one', { context: 'other' });
   const second = await scene.launch('two', {}, { context: 'chat' });
   await scene.launch('three');
-  t.same(scene.registry.contexts(), [
+  t.match(scene.registry.contexts(), [
     {
       id: 'chat',
+      budget: { scope: 'context', context: 'chat', runs: 2, stage: 'normal' },
       runs: [
         { tool: 'one', run: first.id },
         { tool: 'two', run: second.id },

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import type { BudgetView } from '../../../../lib/supervisor/views.ts';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
 import { fakeDefinition } from '../../../helpers/fake-views.ts';
@@ -119,6 +120,45 @@ t.test('usage', async (t) => {
     resources: [{ resource: 'memory' }],
   });
 });
+
+t.test('limits that runs share: in usage and in ls, where there are any', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  t.notMatch((await cli(['ls'])).out, 'SHARED BY');
+  fake.shareWith([
+    sharedView(null, 0.5),
+    sharedView('ci-7', 0.94, { note: 'run x of y was started outside of its group' }),
+  ]);
+  const all = (await cli(['usage'])).out;
+  t.match(all, /^all tools +memory +512 MiB +1 GiB +50% +█████····· +normal +cgroup +kernel$/m);
+  t.match(all, /^context ci-7 +memory +.* 94% .* throttled +cgroup +polled$/m);
+  t.notMatch(all, /^context ci-7 .*\n +sockets/m, 'what has no limit is left out');
+  t.notMatch((await cli(['usage', 'echo'])).out, 'all tools');
+  const listed = (await cli(['ls'])).out;
+  t.match(listed, /^SHARED BY +STAGE +RUNS +HIGHEST +NOTE$/m);
+  t.match(listed, /^all tools +normal +2 +memory 50%: 512 MiB of 1 GiB$/m);
+  t.match(
+    listed,
+    /^context ci-7 +throttled +2 +memory 94%: .* of 1 GiB +polled: run x of y was started outside of its group$/m,
+  );
+  t.notMatch((await cli(['ls', 'echo'])).out, 'SHARED BY');
+});
+
+function sharedView(context: string | null, ratio: number, more: { readonly note?: string } = {}): BudgetView {
+  const stage = ratio < 0.9 ? 'normal' : 'throttled';
+  const base = { stage, quality: 'cgroup', at: '2026-01-31T12:00:00.000Z', source: null } as const;
+  const enforcement = more.note === undefined ? 'kernel' : 'polled';
+  return {
+    scope: context === null ? 'host' : 'context',
+    context,
+    stage,
+    runs: 2,
+    resources: [
+      { ...base, resource: 'memory', unit: 'bytes', usage: ratio * 2 ** 30, limit: 2 ** 30, ratio, enforcement },
+      { ...base, resource: 'sockets', unit: 'count', usage: 3, limit: null, ratio: null, enforcement: 'observed' },
+    ],
+    ...more,
+  };
+}
 
 t.test('start, stop, restart reach the right tool and run', async (t) => {
   const { cli, governor: fake } = await daemon(t);
