@@ -411,3 +411,44 @@ t.test('sharing: call: the process ends with its call', async (t) => {
     'it needs no second reason',
   );
 });
+
+t.test('a short limit is met in time, however calm its process was', async (t) => {
+  const s = scene(t, { limit: 400 });
+  const first = await s.begin();
+  first.finish();
+  await s.time.pass(60_130);
+  const call = await s.begin();
+  await s.time.pass(399);
+  t.equal(call.answer(), null);
+  await s.time.pass(20);
+  t.match(call.answer(), { error: { code: RPC_CODE.deadline, data: { limit: 400 } } });
+  const asking = await s.begin();
+  await s.time.pass(200);
+  const reply = asking.ask();
+  await s.time.pass(60_130);
+  reply();
+  await s.time.pass(199);
+  t.equal(asking.answer(), null);
+  await s.time.pass(20);
+  t.match(asking.answer(), { error: { code: RPC_CODE.deadline } });
+});
+
+t.test('while its server is being pinged, the ladder of a cancelled call waits', async (t) => {
+  const s = scene(t, { limit: 1_000 });
+  const call = await s.begin();
+  const server = s.servers[0];
+  if (server === undefined) throw new Error('no server');
+  let pong: (isAnswered: boolean) => void = () => undefined;
+  server.check = () => new Promise((resolve) => (pong = resolve));
+  await s.time.pass(4_900);
+  t.match(call.answer(), { error: { code: RPC_CODE.deadline } });
+  t.same(
+    s.actions().filter(([action]) => action === 'kill'),
+    [],
+    'far beyond 150 %',
+  );
+  pong(true);
+  await s.time.pass(10_000);
+  t.equal(s.registry.tool('tool').state, 'active');
+  t.equal(s.stages().at(-1), 'normal');
+});
