@@ -20,5 +20,10 @@ fi
 if [ ! -f dist/.built ] || [ -n "$(find daemon lib config test scripts package.json tsconfig.json -newer dist/.built \( -name '*.ts' -o -name '*.json' \) -print -quit)" ]; then
   echo 'Building …' >&2
   node_modules/.bin/tsc -p tsconfig.json >&2
+  # A test that is gone must not run on.
+  find dist/test -name '*.test.js' | while read -r test; do
+    source=${test#dist/}
+    [ -f "${source%.js}.ts" ] || rm "$test"
+  done
   touch dist/.built
 fi

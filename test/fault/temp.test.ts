@@ -12,7 +12,7 @@ import { lacksStand, newStandDir, type Stand, standFor, startOn } from './stand.
 const MIB = 2 ** 20;
 
 for (const stand of [standFor('cgroup2'), standFor('cgroup1'), standFor('procfs'), standFor('procfs', 'nobody')]) {
-  t.test(stand.name, { skip: await lacksStand(stand) }, async (t) => {
+  await t.test(stand.name, { skip: await lacksStand(stand) }, async (t) => {
     const stateDir = newStandDir(t, stand);
     const daemon = await startOn(t, stand, { stateDir });
     const target = precious(t);

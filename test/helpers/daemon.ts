@@ -192,15 +192,20 @@ export function callUnix(socketPath: string, method: string, path: string, body?
   });
 }
 
-/** This process's environment without what could lead to another daemon, or mark processes as somebody's run. */
+/**
+ * This process's environment without what could lead to another daemon, or mark processes as somebody's run. Where tests
+ * are patient, whoever waits for a daemon is as well.
+ */
 export function cleanEnvironment(): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(process.env).flatMap(([name, value]) =>
+  const startSeconds = patience(60);
+  return Object.fromEntries([
+    ...Object.entries(process.env).flatMap(([name, value]) =>
       value === undefined || /^(GOVERNOR_|XDG_|STATE_DIRECTORY$|MEMORY_PRESSURE_|TAP)/.test(name)
         ? []
-        : [[name, value]],
+        : [[name, value] as const],
     ),
-  );
+    ...(startSeconds === 60 ? [] : [['GOVERNOR_START_TIMEOUT_SECONDS', String(startSeconds)] as const]),
+  ]);
 }
 
 function writeConfig(stateDir: string, { config, backend }: DaemonOptions): string | null {

@@ -20,7 +20,7 @@ const noFixture = lacksFixture('report-start');
 
 for (const stand of STANDS) {
   const skip = noFixture === false ? await lacksStand(stand) : noFixture;
-  t.test(stand.name, { skip }, async (t) => {
+  await t.test(stand.name, { skip }, async (t) => {
     const daemon = await startOn(t, stand, { stateDir: newStandDir(t, stand) });
     const namespaced = stand.backend === 'pidns';
     const [program, ...prefix] = [...stand.as, LAUNCHER];

@@ -26,10 +26,9 @@ import { createClient, type Client } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Locations } from '../locations.ts';
 import type { Session } from '../session.ts';
+import { startTimeoutMs } from '../start-timeout.ts';
 import { makePrivateDirectory } from '../../make-directory.ts';
 
-/** A busy or emulated machine takes its time; a daemon that cannot start says so at once by ending. */
-const DEADLINE_MS = 60_000;
 const FIRST_POLL_MS = 20;
 /** Many may wait for one start: they must not take its time. */
 const SLOWEST_POLL_MS = 200;
@@ -37,8 +36,8 @@ const LOG_NAME = 'daemon.log';
 /** As in daemon/bin/governor, which says why. */
 const NODE_OPTIONS = ['--max-semi-space-size=1', '--optimize-for-size', '--v8-pool-size=0', '--expose-gc'];
 const START_NAME = 'daemon.start';
-/** A start takes at most the deadline, so an older start file was left by a crash. */
-const START_FILE_STALE_MS = DEADLINE_MS + 2000;
+/** A start takes at most as long as one waits for it, so a start file that is older by this was left by a crash. */
+const STALE_AFTER_MS = 2000;
 const LOG_ROTATE_BYTES = 8 * 1024 * 1024;
 const SHOWN_LOG_BYTES = 2000;
 
@@ -46,7 +45,8 @@ const SHOWN_LOG_BYTES = 2000;
 export async function ensureDaemon(session: Session): Promise<ExitCode> {
   const locations = session.locations();
   const client = createClient(locations);
-  const deadline = performance.now() + DEADLINE_MS;
+  const timeoutMs = startTimeoutMs(session.terminal.env);
+  const deadline = performance.now() + timeoutMs;
   const startFile = join(locations.stateDir, START_NAME);
   let starting = null as Starting | null;
   let pollMs = FIRST_POLL_MS;
@@ -54,10 +54,11 @@ export async function ensureDaemon(session: Session): Promise<ExitCode> {
     if (await ready(client, locations)) return EXIT.ok;
     makeStateDir(locations.stateDir);
     while (!(await ready(client, locations))) {
-      if (starting === null && takeStartFile(startFile, locations.stateDir)) starting = startDaemon(session, locations);
+      if (starting === null && takeStartFile(startFile, locations.stateDir, timeoutMs))
+        starting = startDaemon(session, locations);
       else if (starting?.ended() === true && !anotherDaemonLives(locations.stateDir, starting))
         throw startFailed(starting, locations);
-      if (performance.now() > deadline) throw tooLate(starting, locations);
+      if (performance.now() > deadline) throw tooLate(starting, locations, timeoutMs);
       await sleep(pollMs);
       pollMs = Math.min(pollMs * 1.1, SLOWEST_POLL_MS);
     }
@@ -93,7 +94,7 @@ function makeStateDir(stateDir: string): void {
 }
 
 /** True for the one that may start the daemon. */
-function takeStartFile(file: string, stateDir: string): boolean {
+function takeStartFile(file: string, stateDir: string, timeoutMs: number): boolean {
   try {
     writeFileSync(file, `${process.pid} ${Math.floor(uptime())}\n`, { flag: 'wx', mode: 0o600 });
     return true;
@@ -106,15 +107,15 @@ function takeStartFile(file: string, stateDir: string): boolean {
   }
   if (holderOf(file) === process.ppid) return true;
   // Two that judge the same file stale may both start a daemon; its lock then lets one of them live.
-  if (isAbandoned(file)) rmSync(file, { force: true });
+  if (isAbandoned(file, timeoutMs)) rmSync(file, { force: true });
   return false;
 }
 
-function isAbandoned(file: string): boolean {
+function isAbandoned(file: string, timeoutMs: number): boolean {
   try {
     const { mtimeMs } = statSync(file);
     const pid = holderOf(file);
-    return Date.now() - mtimeMs > START_FILE_STALE_MS || (pid !== null && !isAlive(pid));
+    return Date.now() - mtimeMs > timeoutMs + STALE_AFTER_MS || (pid !== null && !isAlive(pid));
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
     throw error;
@@ -241,11 +242,11 @@ function startFailed(starting: Starting, locations: Locations): GovernorError {
   );
 }
 
-function tooLate(starting: Starting | null, locations: Locations): GovernorError {
+function tooLate(starting: Starting | null, locations: Locations, timeoutMs: number): GovernorError {
   const log = starting === null ? `; see ${join(locations.stateDir, LOG_NAME)}` : `:${ownLog(starting)}`;
   return new GovernorError(
     'daemon_unreachable',
-    `the daemon for ${locations.stateDir} is not ready after ${DEADLINE_MS / 1000} s${log}`,
+    `the daemon for ${locations.stateDir} is not ready after ${timeoutMs / 1000} s${log}`,
   );
 }
 

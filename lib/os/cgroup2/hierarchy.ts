@@ -122,7 +122,7 @@ async function enableOrMoveAside(base: string, wanted: readonly string[]): Promi
   } catch (error) {
     if (errnoOf(error) !== 'EBUSY' && errnoOf(error) !== 'ENOTSUP') throw error;
     const pids = pidsOf(base);
-    const strangers = pids.filter((pid) => !isRelated(pid)).length;
+    const strangers = pids.filter((pid) => !isRelated(pid) && readStat(pid) !== null).length;
     if (strangers > 0) {
       const message = `${base} holds ${strangers} processes that do not belong to the daemon: while they are in it, it can hand no controllers down`;
       throw new GovernorError('unsupported', message, { cause: error });

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { uptime } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { daemonEnvironment } from '../../../../daemon/cli/commands/ensure-daemon.ts';
+import { LAUNCHER, runCommand } from '../../../helpers/daemon.ts';
 import { governor, temporaryFolder, type Outcome } from './harness.ts';
 
 /** Stands for the daemon: notes that it was started and how, locks by its socket, is ready at the third request. */
@@ -173,3 +175,33 @@ t.test('a state directory that cannot be made', async (t) => {
     err: /^governor: cannot make the state directory .*file\/state: ENOTDIR/,
   });
 });
+
+t.test('how long a start is waited for', async (t) => {
+  const { folder, starts, ensure } = place(t, DAEMON);
+  // Of a start that another process is busy with: the launcher and the command wait as long as they are told.
+  const uptimeSeconds = Math.floor(uptime());
+  writeFileSync(join(folder, 'daemon.start'), `${process.pid} ${uptimeSeconds}\n`);
+  t.match(await ensure([], { GOVERNOR_START_TIMEOUT_SECONDS: '1' }), {
+    code: 1,
+    err: new RegExp(`^governor: the daemon for ${folder} is not ready after 1 s; see ${folder}/daemon.log\\n$`),
+  });
+  t.match(await launch(folder, '1'), {
+    code: 125,
+    err: `governor: the daemon for ${folder} is not ready after 1 s; see ${folder}/daemon.log\n`,
+  });
+  t.equal(starts().length, 0);
+  for (const wrong of ['0', '-1', '1.5', '10s', '10000', '060', 'x'])
+    for (const { err } of [await ensure([], { GOVERNOR_START_TIMEOUT_SECONDS: wrong }), await launch(folder, wrong)])
+      t.equal(err, `governor: GOVERNOR_START_TIMEOUT_SECONDS=${wrong}: write whole seconds, 1 to 9999, like 60\n`);
+});
+
+/** `governor run` as the shell runs it. */
+async function launch(stateDir: string, seconds: string): Promise<Pick<Outcome, 'code' | 'err'>> {
+  const env = {
+    PATH: process.env['PATH'] ?? '',
+    GOVERNOR_STATE_DIR: stateDir,
+    GOVERNOR_START_TIMEOUT_SECONDS: seconds,
+  };
+  const { code, stderr } = await runCommand(LAUNCHER, ['run', '--', 'true'], { env });
+  return { code: code ?? -1, err: stderr };
+}
