@@ -50,6 +50,8 @@ export interface OAuthStand {
   expire(): void;
   /** Answers a refresh, or (null) does as it should. */
   refusal: { readonly status: number; readonly body: string } | null;
+  /** What every token lacks for a call. */
+  lacks: string | null;
   /** The person at the page says no. */
   denies: boolean;
   /** Where to sign in is told. */
@@ -83,6 +85,7 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
     revoked: [],
     expire: () => self.good.clear(),
     refusal: null,
+    lacks: null,
     denies: false,
     hasMetadata: true,
     revokes: true,
@@ -128,6 +131,8 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
         { 'mcp-session-id': randomUUID() },
       );
     if (method === 'tools/list') return result({ tools: [{ name: 'echo', inputSchema: { type: 'object' } }] });
+    if (method === 'tools/call' && self.lacks !== null)
+      return answer(403, {}, { 'www-authenticate': `Bearer error="insufficient_scope", scope="${self.lacks}"` });
     if (method === 'tools/call') {
       const { message: said } = (params['arguments'] ?? {}) as { message?: string };
       return result({ content: [{ type: 'text', text: said ?? '' }] });

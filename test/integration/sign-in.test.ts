@@ -195,6 +195,21 @@ t.test('a sign-in that the person refuses', { skip, timeout }, async (t) => {
   t.match(JSON.parse(said), { code: 'sign_in_failed', detail: 'the sign-in was refused: access_denied' });
 });
 
+t.test('Ctrl-C while it waits', { skip, timeout }, async (t) => {
+  const stand = await oauthStand(t);
+  const daemon = await startDaemon(t, { config: { tools: { docs: { url: stand.url, auth: 'browser' } } } });
+  const command = spawn(LAUNCHER, ['login', 'docs', '--json'], { env: daemon.env, stdio: ['ignore', 'pipe', 'pipe'] });
+  t.teardown(() => command.kill('SIGKILL'));
+  const lines = createInterface({ input: command.stdout })[Symbol.asyncIterator]();
+  const { redirectUri } = JSON.parse(String((await lines.next()).value)) as { redirectUri: string };
+  command.kill('SIGINT');
+  t.same(await once(command, 'exit'), [null, 'SIGINT']);
+  await t.rejects(fetch(redirectUri), 'nobody listens there any more');
+  t.match((await daemon.call('GET', '/v1/tools/docs')).json, { signIn: { state: 'needed' } });
+  await signIn(daemon);
+  t.match((await daemon.call('GET', '/v1/tools/docs')).json, { signIn: { state: 'signed_in' } });
+});
+
 t.test('a refused renewal in mid-session', { skip, timeout }, async (t) => {
   const stand = await oauthStand(t);
   const docs = { url: stand.url, auth: 'browser', sharing: 'shared', recovery: { budget: '2/10m' } };

@@ -44,6 +44,13 @@ export class Held {
     return `sign in: governor login ${this.definition.name}${why}`;
   }
 
+  /** @param scope as the server says it */
+  wantsMore(scope: string): string {
+    const { kind } = this.settings;
+    const again = kind === 'browser' ? `, then: governor login ${this.definition.name}` : '';
+    return `the server wants the scope ${JSON.stringify(scope)} for that: add it to auth.${kind}.scopes in limits.yaml${again}`;
+  }
+
   get view(): SignInView {
     const { problem, record, settings } = this;
     return {

@@ -59,6 +59,12 @@ export function challengeOf(response: Response): Challenge {
   return extractWWWAuthenticateParams(response);
 }
 
+/** What a token lacks for one request (RFC 6750, 3.1); null: it was refused for something else. */
+export function missingScope(response: Response): string | null {
+  const { error, scope } = extractWWWAuthenticateParams(response);
+  return error === 'insufficient_scope' ? (scope ?? '').slice(0, 200) : null;
+}
+
 export const timedFetch: FetchLike = (url, init) => {
   const deadline = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
   const signal = init?.signal == null ? deadline : AbortSignal.any([init.signal, deadline]);

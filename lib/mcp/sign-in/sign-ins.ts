@@ -80,7 +80,10 @@ export class SignIns implements SignInPort {
       async fetch(url, init) {
         const response = await fetch(url, init);
         shown.set(response, new Headers(init?.headers).get('authorization'));
-        return response;
+        const missing = response.status === 403 ? (await import('./oauth.ts')).missingScope(response) : null;
+        if (missing === null) return response;
+        await response.body?.cancel();
+        throw new GovernorError('sign_in_needed', held.wantsMore(missing));
       },
       authProvider: {
         async token() {

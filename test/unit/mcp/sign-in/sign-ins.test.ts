@@ -375,6 +375,21 @@ t.test('another authorization server never gets the refresh token', async (t) =>
   t.equal(signIns.problem(docs), null);
 });
 
+t.test('a call for which the token lacks a scope', async (t) => {
+  const w = await world(t);
+  const docs = w.docs();
+  await w.login(docs);
+  const session = await w.open(docs);
+  w.stand.lacks = 'files:write';
+  const message =
+    'the request could not be handed over: the server wants the scope "files:write" for that: add it to auth.browser.scopes in limits.yaml, then: governor login docs';
+  t.match(await echo(session, 'x'), { kind: 'error', error: { message } });
+  w.stand.lacks = null;
+  t.match(await echo(session, 'y'), said('y'), 'the conversation goes on');
+  t.equal(w.signIns.problem(docs), null);
+  t.same(w.ended, []);
+});
+
 t.test('logout: dropped here, taken back there, what runs with it ended', async (t) => {
   const w = await world(t);
   const { stand, signIns } = w;
