@@ -57,8 +57,9 @@ export function actionsOf(
   resource: Resource,
   settings: StageSettings,
 ): Readonly<Record<ThresholdStage, readonly Action[]>> {
-  const actions = filled(defaultActions(resource, settings.callsPass), settings.actions[resource]);
-  if (settings.callsPass) return actions;
+  const given = settings.actions[resource];
+  const actions = filled(defaultActions(resource, settings.callsPass), given);
+  if (settings.callsPass || given === undefined) return actions;
   return {
     warning: withoutCalls(actions.warning),
     throttled: withoutCalls(actions.throttled),

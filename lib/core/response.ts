@@ -62,23 +62,26 @@ export const DEFAULT_ACTIONS: Readonly<Record<Resource, StageActions>> = {
   tasks: ENDING,
 };
 
-/** New calls to a tool that is held back wait, but for CPU: one that computes at its quota is at work. */
-const QUEUEING: ReadonlySet<Resource> = new Set<Resource>([
-  'memory',
-  'file_handles',
-  'sockets',
-  'temp_storage',
-  'tasks',
-]);
+const DEFAULT_ACTIONS_OF_CALLS: Readonly<Record<Resource, StageActions>> = {
+  memory: queueing('memory'),
+  cpu: DEFAULT_ACTIONS.cpu,
+  file_handles: queueing('file_handles'),
+  sockets: queueing('sockets'),
+  runtime: { ...DEFAULT_ACTIONS.runtime, cleanup: ['cancel_call'] },
+  temp_storage: queueing('temp_storage'),
+  tasks: queueing('tasks'),
+};
 
-/** @param callsPass its calls pass Governor: a managed tool that speaks MCP */
-export function defaultActions(resource: Resource, callsPass: boolean): StageActions {
+/** New calls to a tool that is held back wait, but for CPU: one that computes at its quota is at work. */
+function queueing(resource: Resource): StageActions {
   const actions = DEFAULT_ACTIONS[resource];
-  if (!callsPass) return actions;
-  if (resource === 'runtime') return { ...actions, cleanup: ['cancel_call'] };
-  if (!QUEUEING.has(resource)) return actions;
   const [first, ...others] = actions.throttled;
   return { ...actions, throttled: [...(first === undefined ? [] : [first]), 'queue_calls', ...others] };
+}
+
+/** The same object each time. @param callsPass its calls pass Governor: a managed tool that speaks MCP */
+export function defaultActions(resource: Resource, callsPass: boolean): StageActions {
+  return (callsPass ? DEFAULT_ACTIONS_OF_CALLS : DEFAULT_ACTIONS)[resource];
 }
 
 /** True for actions that concern calls, and mean nothing where calls do not pass Governor. */
