@@ -117,7 +117,8 @@ export class Ending {
         tool: run.tool,
         run: run.id,
         action: request.graceMs > 0 ? 'terminate' : 'kill',
-        ok: how !== 'survived',
+        // Where a process can hide, that nobody is seen any more is no success.
+        ok: this.termination.proven,
         detail: {
           how,
           rounds,

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
-import { fakeDefinition } from '../../../helpers/fake-views.ts';
+import type { ToolView } from '../../../../lib/supervisor/views.ts';
+import { FAKE_HOST, fakeDefinition } from '../../../helpers/fake-views.ts';
 import { identityOf } from '../../../helpers/survivors.ts';
 import { pause, waitFor } from '../../../helpers/wait-for.ts';
 import { serve } from '../api/serve.ts';
@@ -146,6 +147,30 @@ t.test('a stop that is not proven is no success', async (t) => {
   t.match(await cli(['stop', 'echo']), { code: 1, out: /^echo: not proven to be stopped: run run0000001/ });
 });
 
+t.test('nor is one whose containment cannot know, though nothing is seen any more', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const unproven = (tool: ToolView): ToolView => {
+    if (tool.lastEnd?.cleanup == null) throw new Error('no report');
+    return { ...tool, lastEnd: { ...tool.lastEnd, cleanup: { ...tool.lastEnd.cleanup, proven: false } } };
+  };
+  const { deactivate, restart, tools } = fake;
+  fake.deactivate = async (name, runId) => unproven(await deactivate(name, runId));
+  fake.restart = async (name, runId) => unproven(await restart(name, runId));
+  t.match(await cli(['stop', 'echo']), {
+    code: 1,
+    out: /^echo: not proven to be stopped: no process of it is seen any more and cleaned up in 2 ms, nothing known is left; /,
+  });
+  t.equal((await cli(['stop', 'echo', '--json'])).code, 1);
+  t.match(await cli(['restart', 'echo']), {
+    code: 0,
+    out: /^echo: restarted; run run0000002 is running; the run before is not proven to be stopped\n$/,
+  });
+  await cli(['stop', 'echo']);
+  fake.tools = () => tools().map((tool) => (tool.name === 'echo' ? unproven(tool) : tool));
+  t.match((await cli(['ls', '-v', 'echo'])).out, /last end .*stopped on request \(requested, .*, not proven to be all/);
+});
+
 t.test('set', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   const done = await cli(['set', 'echo', 'file-handles=64', 'runtime=none']);
@@ -227,12 +252,22 @@ t.test('events until the reader is gone', async (t) => {
 t.test('daemon stop', async (t) => {
   const served = await daemon(t, { stop: ({ stopTools }) => void (asked.push(stopTools), served.front.close()) });
   const asked: boolean[] = [];
+  served.governor.host = () => ({ ...FAKE_HOST, backend: 'cgroup2' });
   t.match(await served.cli(['daemon', 'stop', '--all']), {
     code: 0,
     out: /^The daemon for \S+ has stopped, and every tool with it\.\n$/,
   });
   t.same(asked, [true]);
   t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
+});
+
+t.test('daemon stop --all promises nothing that its containment cannot prove', async (t) => {
+  const served = await daemon(t, { stop: () => void served.front.close() });
+  served.governor.host = () => ({ ...FAKE_HOST, backend: 'procfs' });
+  t.match(await served.cli(['daemon', 'stop', '--all']), {
+    code: 0,
+    out: /^The daemon for \S+ has stopped\. Its tools are stopped too, which is not proven: .* \(procfs\)\.\n$/,
+  });
 });
 
 t.test('daemon stop waits for the end of the process: with its socket closed it still cleans up', async (t) => {
