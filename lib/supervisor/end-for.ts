@@ -1,18 +1,24 @@
 /** What a run's end is called, when it was noticed rather than decided. */
 
+import { formatBytes } from '../core/format.ts';
 import type { Finding } from './monitor.ts';
 import type { EndRequest, Run } from './run.ts';
 
 /** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
 function oomEnd(run: Run): EndRequest {
+  const { memory } = run.limits;
+  const hard =
+    memory === null
+      ? ''
+      : ` at its hard limit, ${Math.round(memory.thresholds.emergency * 100)} % of its limit of ${formatBytes(memory.limit)}, stage emergency`;
   return {
     reason: 'oom_kill',
-    message: 'the kernel killed it for lack of memory (OOM) at its hard limit, 150 % of its limit unless set otherwise',
+    message: `the kernel killed it for lack of memory (OOM)${hard}`,
     resource: 'memory',
     graceMs: 0,
     breach: {
       usage: null,
-      limit: run.limits.memory?.limit ?? null,
+      limit: memory?.limit ?? null,
       ratio: null,
       stage: 'emergency',
       action: 'kill',

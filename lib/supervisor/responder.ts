@@ -221,7 +221,7 @@ function endRequest(run: Run, decision: Entering, action: Action, { usage, ratio
     deadline: `${what}: throttled for too long`,
     stall: `${what}: stalled on memory while throttled`,
     starvation: `${what}: starved of CPU while throttled`,
-    kernel: 'the kernel killed a process of it for lack of memory (OOM) at its hard limit',
+    kernel: `the kernel killed a process of it for lack of memory (OOM) at its hard limit: ${what} at the most that was seen, stage ${decision.to}`,
   };
   const reason = limit?.reason === undefined ? '' : ` (limit because: ${limit.reason})`;
   return {

@@ -229,7 +229,7 @@ async function runtimeEmergency(t: Test, daemon: RunningDaemon): Promise<void> {
   t.equal(statusOf(await run.ended), 137, 'runtime: killed although its grace was a minute');
   await waitFor('the end', async () => (await daemon.call('GET', `/v1/tools/${name}`)).json.lastEnd !== null);
   const { lastEnd } = (await daemon.call('GET', `/v1/tools/${name}`)).json;
-  t.match(lastEnd, { reason: 'limit', resource: 'runtime' });
+  t.match(lastEnd, { reason: 'limit', resource: 'runtime', message: /^stopped: runtime .*, stage emergency$/ });
   t.equal((await auditOf(daemon, name, 'stage')).at(-1).to, 'emergency');
 }
 
