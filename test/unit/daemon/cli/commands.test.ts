@@ -5,7 +5,11 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
-import type { ToolView } from '../../../../lib/supervisor/views.ts';
+import type { EndReason } from '../../../../lib/core/audit-record.ts';
+import type { Stage } from '../../../../lib/core/ladder.ts';
+import type { Resource } from '../../../../lib/core/resource.ts';
+import { DEFAULT_ACTIONS } from '../../../../lib/core/response.ts';
+import type { EndView, ResourceUsageView, ToolView } from '../../../../lib/supervisor/views.ts';
 import { FAKE_HOST, fakeDefinition } from '../../../helpers/fake-views.ts';
 import { identityOf } from '../../../helpers/survivors.ts';
 import { pause, waitFor } from '../../../helpers/wait-for.ts';
@@ -40,6 +44,65 @@ t.test('ls', async (t) => {
   t.equal((await cli(['ps'])).out, out, 'ps is ls');
   t.notMatch(out, '\u001b', 'no colours without a terminal');
   t.match((await cli(['ls'], { tty: true })).out, '\u001b[1mNAME', 'colours on a terminal');
+});
+
+t.test('ls says why a tool ended, also when it comes again and when it is back', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const live = fake.tool('echo');
+  const lastEnd = (reason: EndReason): EndView => ({
+    reason,
+    message: 'stopped: memory',
+    exit: 'unknown',
+    cleanup: null,
+  });
+  const nextAttemptAt = '2026-01-31T13:00:05.000Z';
+  for (const [tool, note] of [
+    [{ ...live, runs: [], lastEnd: lastEnd('limit') }, 'ended: stopped: memory'],
+    [
+      {
+        ...live,
+        state: 'recovering',
+        runs: [],
+        lastEnd: lastEnd('limit'),
+        recovery: { ...live.recovery, nextAttemptAt },
+      },
+      `starts again at ${nextAttemptAt}; ended: stopped: memory`,
+    ],
+    [{ ...live, lastEnd: lastEnd('limit') }, 'before: stopped: memory'],
+    [{ ...live, lastEnd: lastEnd('requested') }, ''],
+    [{ ...live, lastEnd: lastEnd('exited') }, 'before: stopped: memory'],
+    [{ ...live, managed: false, lastEnd: lastEnd('exited') }, ''],
+  ] as const) {
+    fake.tools = () => [tool];
+    const [, line = ''] = (await cli(['ls'])).out.split('\n');
+    t.equal(line.replace(/^.* – */, ''), note);
+  }
+});
+
+t.test('ls says what a stage is about, and that CPU is only held back', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const live = fake.tool('echo');
+  const usage = fake.usageOf('echo');
+  const note = async (resource: Resource, stage: Stage, changes: Partial<ResourceUsageView> = {}): Promise<string> => {
+    const limits = live.limits.map((limit) =>
+      limit.resource === resource ? { ...limit, limit: 20, actions: DEFAULT_ACTIONS[resource] } : limit,
+    );
+    fake.tools = () => [{ ...live, stage, limits }];
+    const resources = usage.resources.map((view) =>
+      view.resource === resource ? { ...view, stage, ratio: 4.481, enforcement: 'kernel' as const, ...changes } : view,
+    );
+    fake.usage = () => [{ ...usage, resources }];
+    return ((await cli(['ls'])).out.split('\n')[1] ?? '').replace(/^.* – */, '');
+  };
+  const held = 'cpu at 448.1% of its limit: held back, not ended (throttled: cpu_quota + nice)';
+  t.equal(await note('cpu', 'emergency'), held);
+  t.equal(await note('cpu', 'emergency', { enforcement: 'polled' }), held);
+  t.equal(await note('cpu', 'emergency', { enforcement: 'none' }), 'cpu at 448.1% of its limit', 'a dry run');
+  t.equal(await note('cpu', 'warning'), 'cpu at 448.1% of its limit');
+  t.equal(await note('memory', 'throttled'), 'memory at 448.1% of its limit');
+  t.equal(await note('memory', 'normal'), '');
 });
 
 t.test('ls of one tool, and of tools that are gone', async (t) => {
