@@ -66,7 +66,12 @@ export function exitText(exit: EndView['exit']): string {
 }
 
 export function endText(end: EndView): string {
-  return `${end.message} (${end.reason}, ${exitText(end.exit)})`;
+  return `${end.message} (${end.reason}, ${exitText(end.exit)}${unprovenText(end)})`;
+}
+
+/** Who ended by itself was not stopped: there was nothing to prove. */
+function unprovenText({ reason, cleanup }: EndView): string {
+  return cleanup?.proven === false && reason !== 'exited' ? ', not proven to be all of it' : '';
 }
 
 /** The runs that still hold something. */

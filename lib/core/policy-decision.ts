@@ -67,12 +67,13 @@ export interface Situation {
   readonly nowMs: number;
 }
 
-/** Into a higher stage, or once more into the same one. */
+/** Into a higher stage, or once more into the same one. @param usage where that is not the last reading */
 export function enter(
   memory: ResourceMemory,
   to: ThresholdStage,
   cause: Cause,
   { limit, settings, nowMs }: Situation,
+  usage?: number,
 ): Outcome {
   const from = memory.stage;
   const isRepeat = from === to;
@@ -94,7 +95,9 @@ export function enter(
       from,
       to,
       cause,
-      ...figures(memory, limit),
+      ...(usage === undefined
+        ? figures(memory, limit)
+        : { usage, limit: limit.limit, ratio: ratioOf({ value: usage }, limit) }),
     },
   };
 }

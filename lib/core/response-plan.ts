@@ -32,7 +32,7 @@ export function planResponse(
   if (decision.kind === 'leave') return { steps: [] };
   const configured = wantedActions(decision, limit, options);
   const ends = configured.some((action) => isEnding(action) && can(action) === true);
-  const wanted = ends ? configured : [...new Set([...configured, ...skippedBrakes(decision, limit)])];
+  const wanted = ends ? configured : [...new Set([...skippedSteps(decision, limit), ...configured])];
   const holding = withoutNeedlessNice(
     wanted.filter((action) => !isEnding(action)),
     can,
@@ -61,12 +61,15 @@ function wantedActions(
   return [...new Set(actions.map((action) => (action === 'recycle' && mode === 'direct' ? 'stop' : action)))];
 }
 
-/** Usage that jumps passes stages over: what they hold back with is still needed, unless the run ends anyway. */
-function skippedBrakes(decision: Exclude<Decision, { kind: 'leave' }>, limit: ResolvedLimit): readonly Action[] {
+/**
+ * Usage that jumps passes stages over: what they tell is told, once for all of them, and what they hold back with is still
+ * needed, unless the run ends anyway.
+ */
+function skippedSteps(decision: Exclude<Decision, { kind: 'leave' }>, limit: ResolvedLimit): readonly Action[] {
   const skipped = THRESHOLD_STAGES.filter(
     (stage) => rank(stage) > rank(decision.from) && rank(stage) < rank(decision.to),
   );
-  return skipped.flatMap((stage) => limit.actions[stage].filter(isBrake));
+  return skipped.flatMap((stage) => limit.actions[stage].filter((action) => action === 'notify' || isBrake(action)));
 }
 
 /** Nice is the stand-in for a CPU quota: where both are listed, a quota that works leaves nice out. */

@@ -106,6 +106,8 @@ export interface RunSample {
   tasks: Reading;
   /** Cumulative. */
   oomKills: number;
+  /** From the first OOM kill on, where the kernel keeps it: what was held then is gone when it can be read. */
+  memoryPeakBytes?: number;
   /** Cumulative. */
   cpuThrottledMs: number;
   /** Cumulative PSI full milliseconds on memory, or null. */

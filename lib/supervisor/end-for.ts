@@ -1,19 +1,25 @@
 /** What a run's end is called, when it was noticed rather than decided. */
 
 import { HOST_BUDGET } from '../core/budget.ts';
+import { formatBytes } from '../core/format.ts';
 import type { Finding } from './monitor.ts';
 import type { EndRequest, Run } from './run.ts';
 
 /** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
 export function oomEnd(run: Run): EndRequest {
+  const { memory } = run.limits;
+  const own =
+    memory === null
+      ? ''
+      : `, ${Math.round(memory.thresholds.emergency * 100)} % of its limit of ${formatBytes(memory.limit)}, stage emergency`;
   return {
     reason: 'oom_kill',
-    message: `the kernel killed it for lack of memory (OOM) at ${hardLimits(run)}, 150 % of its limit unless set otherwise`,
+    message: `the kernel killed it for lack of memory (OOM)${atHardLimits(run)}${own}`,
     resource: 'memory',
     graceMs: 0,
     breach: {
       usage: null,
-      limit: run.limits.memory?.limit ?? null,
+      limit: memory?.limit ?? null,
       ratio: null,
       stage: 'emergency',
       action: 'kill',
@@ -22,10 +28,10 @@ export function oomEnd(run: Run): EndRequest {
 }
 
 /** The kernel does not tell whose limit it was. */
-export function hardLimits({ limits, sharedCaps }: Run): string {
+export function atHardLimits({ limits, sharedCaps }: Run): string {
   const shared = [...sharedCaps].map((budget) => `that of ${budget === HOST_BUDGET ? 'all tools together' : budget}`);
-  if (shared.length === 0) return 'its hard limit';
-  return [...(limits.memory === null ? [] : ['its hard limit']), ...shared].join(' or ');
+  const all = [...(limits.memory === null ? [] : ['its hard limit']), ...shared];
+  return all.length === 0 ? '' : ` at ${all.join(' or ')}`;
 }
 
 export function endFor(

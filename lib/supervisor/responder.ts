@@ -9,7 +9,7 @@ import type { Action } from '../core/response.ts';
 import { isBrake, isEnding, isOfCalls } from '../core/response.ts';
 import type { PlannedStep } from '../core/response-plan.ts';
 import { planResponse } from '../core/response-plan.ts';
-import { hardLimits } from './end-for.ts';
+import { atHardLimits } from './end-for.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 
@@ -265,7 +265,7 @@ function endRequest(run: Run, decision: Entering, action: Action, read: Confirma
     stall: `${what}: stalled on memory while throttled`,
     starvation: `${what}: starved of CPU while throttled`,
     unanswered: `${ofCall}${what}; it was cancelled, and the server did not answer its ping`,
-    kernel: `the kernel killed a process of it for lack of memory (OOM) at ${hardLimits(run)}`,
+    kernel: `the kernel killed a process of it for lack of memory (OOM)${atHardLimits(run)}: ${what} at the most that was seen, stage ${decision.to}`,
   };
   return {
     reason: decision.cause === 'kernel' ? 'oom_kill' : 'limit',

@@ -82,6 +82,7 @@ export class RecordBuilder {
     const stallBefore = this.#memoryStallMs;
     const kernel = this.#kernel;
     kernel.oomKills = Math.max(0, sample.oomKills - this.#oomKills);
+    if (sample.memoryPeakBytes !== undefined) kernel.memoryPeakBytes = sample.memoryPeakBytes;
     // The kernel sums over CPUs; the policy wants the share of one.
     kernel.cpuThrottledMs = Math.max(0, sample.cpuThrottledMs - this.#cpuThrottledMs) / this.#cores;
     kernel.memoryStall =

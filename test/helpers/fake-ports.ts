@@ -6,7 +6,7 @@ import type { AuditKind, AuditRecord } from '../../lib/core/audit-record.ts';
 import { GovernorError } from '../../lib/core/errors.ts';
 import { DEFAULT_THRESHOLDS } from '../../lib/core/ladder.ts';
 import { NO_LIMITS, type ResolvedLimit, type ResolvedLimits } from '../../lib/core/limits.ts';
-import type { Resource } from '../../lib/core/resource.ts';
+import { RESOURCES, type Resource } from '../../lib/core/resource.ts';
 import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
 import type { HandlesClosed } from '../../lib/core/tool-protocol.ts';
 import type { Backend, ContainmentRecord } from '../../lib/os/backend.ts';
@@ -250,7 +250,12 @@ function fakeBackend(world: Pick<FakeWorld, 'points' | 'processes' | 'trees' | '
   const { points, processes } = world;
   return {
     id: 'cgroup2',
-    capabilities: [],
+    capabilities: RESOURCES.map((resource) => ({
+      resource,
+      measuredBy: 'a fake',
+      enforcement: resource === 'memory' ? 'kernel' : 'polled',
+      enforcedBy: 'a fake',
+    })),
     exact: true,
     plan: (runId) => ({ backend: 'cgroup2', directories: [`/groups/${runId}`] }),
     async create({ runId }) {

@@ -120,6 +120,15 @@ async function jumpsOverTheThrottle(t: Test, daemon: RunningDaemon, hasQuota: bo
     ),
     [],
   );
+  t.ok(
+    (await auditOf(daemon, 'busy', 'action')).some(({ action, outcome }) => action === 'notify' && outcome === 'done'),
+    'busy: told, whichever stages it jumped',
+  );
+  t.match(
+    (await daemon.cli(['ls', 'busy'])).stdout,
+    /cpu at \d+(\.\d)?% of its limit: held back, not ended \(throttled: cpu_quota \+ nice\)/,
+    'busy: and shown to be held back, whatever its stage is called',
+  );
   run.child.kill('SIGKILL');
   await run.ended;
 }

@@ -173,8 +173,12 @@ async function emergency(t: Test, daemon: RunningDaemon, resource: Climbing, bac
   await stopped(t, daemon, { name, runId, resource, run, reason: byKernel ? 'oom_kill' : 'limit' });
   const [end] = (await auditOf(daemon, name, 'cleanup')).map(({ report }) => report);
   t.equal(end.graceMs, 0, `${name}: without grace`);
-  if (byKernel) return;
   const last = (await auditOf(daemon, name, 'stage')).at(-1);
+  if (byKernel && last !== undefined) {
+    t.match(last, { to: 'emergency', cause: 'kernel' }, `${name}: the stage`);
+    t.ok(last['usage'] > 0 && last['ratio'] > 0, `${name}: ${last['usage']} is no zero that nobody used`);
+  }
+  if (byKernel) return;
   t.match(last, { resource, to: 'emergency', cause: 'samples', dryRun: false }, `${name}: the stage`);
   t.match((await auditOf(daemon, name, 'action')).at(-1), {
     resource,
@@ -225,7 +229,7 @@ async function runtimeEmergency(t: Test, daemon: RunningDaemon): Promise<void> {
   t.equal(statusOf(await run.ended), 137, 'runtime: killed although its grace was a minute');
   await waitFor('the end', async () => (await daemon.call('GET', `/v1/tools/${name}`)).json.lastEnd !== null);
   const { lastEnd } = (await daemon.call('GET', `/v1/tools/${name}`)).json;
-  t.match(lastEnd, { reason: 'limit', resource: 'runtime' });
+  t.match(lastEnd, { reason: 'limit', resource: 'runtime', message: /^stopped: runtime .*, stage emergency$/ });
   t.equal((await auditOf(daemon, name, 'stage')).at(-1).to, 'emergency');
 }
 

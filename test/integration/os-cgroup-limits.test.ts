@@ -39,9 +39,12 @@ for (const bench of await cgroupBenches()) {
     const before = run.usage.sample(performance.now()).oomKills;
     tool.go();
     t.equal(await tool.ended, 'SIGKILL');
-    t.ok(run.usage.sample(performance.now(), true).oomKills > before, 'the kernel says that it was out of memory');
+    const after = run.usage.sample(performance.now(), true);
+    t.ok(after.oomKills > before, 'the kernel says that it was out of memory');
     const peak = peakBytes(run);
     if (peak !== null) t.ok(peak <= 150 * MIB, `at most ${peak} bytes were charged`);
+    t.equal(after.memoryPeakBytes ?? null, peak, 'and is told with it');
+    t.not(peak, 0);
     await emptied(run);
   });
 

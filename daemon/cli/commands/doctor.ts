@@ -4,9 +4,10 @@ import { existsSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { GovernorError } from '../../../lib/core/errors.ts';
-import type { BackendId, HostReport } from '../../../lib/os/backend.ts';
+import type { HostReport } from '../../../lib/os/backend.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { acquireInstanceLock } from '../../../lib/process/instance-lock.ts';
+import { BEST_EFFORT } from '../best-effort.ts';
 import { createClient } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { leftGroupsCheck } from '../left-groups.ts';
@@ -82,9 +83,6 @@ function stateDirCheck(session: Session): Check {
     return { state: 'fail', title, detail: error instanceof Error ? error.message : String(error) };
   }
 }
-
-/** Backends from which a process can escape. */
-const BEST_EFFORT: ReadonlySet<BackendId> = new Set<BackendId>(['procfs', 'portable']);
 
 function hostChecks(report: HostReport): readonly Check[] {
   const none = report.capabilities.filter(({ enforcement }) => enforcement === 'none').map(({ resource }) => resource);

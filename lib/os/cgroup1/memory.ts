@@ -7,7 +7,7 @@ import type { ResolvedLimits } from '../../core/limits.ts';
 import type { LimitOutcome } from '../backend.ts';
 import { memoryCapBytes, type MemoryPart } from '../cgroup2/parts.ts';
 import { StatCache } from '../cgroup2/stat-cache.ts';
-import { errnoOf, KeptFile, KeyedFields, writeKernelFile } from '../kernel-file.ts';
+import { errnoOf, KeptFile, KeyedFields, readOnce, writeKernelFile } from '../kernel-file.ts';
 
 /**
  * `rss` is anonymous memory here, swap cache included. Kernel memory is not among it: v1 does not tell which part of it
@@ -68,6 +68,10 @@ export class Memory1 implements MemoryPart {
   oomKills(): number {
     if (!this.#oomControl.readKeyed(oomFields)) return Number.NaN;
     return present(oomFields.values[0]);
+  }
+
+  peakBytes(): number {
+    return readOnce(join(this.#directory, 'memory.max_usage_in_bytes'));
   }
 
   async apply(limits: ResolvedLimits): Promise<LimitOutcome> {

@@ -11,6 +11,7 @@ import {
   KeptFile,
   KeyedFields,
   parseNumber,
+  readOnce,
   writeKernelFile,
 } from '../kernel-file.ts';
 import { memoryCapBytes, type MemoryPart } from './parts.ts';
@@ -96,6 +97,11 @@ export class Memory2 implements MemoryPart {
   oomKills(): number {
     if (!this.#events.readKeyed(oomFields)) return Number.NaN;
     return oomFields.values[0] as number;
+  }
+
+  /** `memory.peak` is there since Linux 5.19. */
+  peakBytes(): number {
+    return readOnce(join(this.#directory, 'memory.peak'));
   }
 
   async apply(limits: ResolvedLimits): Promise<LimitOutcome> {

@@ -25,6 +25,8 @@ export interface MemoryPart {
   readonly isNearLimit: boolean;
   /** Cumulative. */
   oomKills(): number;
+  /** The most that was ever charged, in bytes; page cache counts, of which there is none left when memory runs out. NaN where not kept. */
+  peakBytes(): number;
   /** Sets the kernel cap at the emergency stage. */
   apply(limits: ResolvedLimits): Promise<LimitOutcome>;
   readonly highSupport: Support;

@@ -137,7 +137,7 @@ export class GroupUsage implements UsageReader {
       const bytes = memory.unreclaimableBytes(nowMs, fresh, this.#tempBytes(perProcess.tempStorage));
       sample.memory = set(this.#memory, bytes, nowMs);
       // A kill leaves a gap among the members.
-      if (this.#membersChanged || memory.isNearLimit) sample.oomKills = largest(sample.oomKills, memory.oomKills());
+      if (this.#membersChanged || memory.isNearLimit) this.#readKills(memory);
       this.#membersChanged = false;
     }
     if (cpu === null) sample.cpuTimeMs = perProcess.cpuTimeMs;
@@ -149,6 +149,16 @@ export class GroupUsage implements UsageReader {
     // A stall only counts while memory is throttled.
     if (stall !== null && memory?.isNearLimit !== false) sample.memoryStallMs = stall.fullMs() ?? sample.memoryStallMs;
     else sample.memoryStallMs = null;
+  }
+
+  #readKills(memory: MemoryPart): void {
+    const sample = this.#sample;
+    const kills = memory.oomKills();
+    if (!(kills > sample.oomKills)) return;
+    sample.oomKills = kills;
+    // A temp dir in memory is charged too, and how much of the peak it was is not known.
+    const peak = this.#sources.tempOnTmpfs ? Number.NaN : memory.peakBytes();
+    if (!Number.isNaN(peak)) sample.memoryPeakBytes = peak;
   }
 
   #tempBytes(temp: Reading): number {

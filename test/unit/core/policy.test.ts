@@ -390,6 +390,17 @@ t.test('kernel: an OOM kill is an emergency at once', (t) => {
   const known = new Bench();
   known.step(97);
   t.match(known.step(null, oom), [{ usage: 97, cause: 'kernel' }], 'the last known usage');
+  const left = new Bench();
+  left.step(73);
+  t.match(left.step(0, oom), [{ usage: 73, ratio: 0.73 }], 'what the kill has left is not what was held');
+  t.match(new Bench().step(0, oom), [{ usage: 100, ratio: 1 }], 'never a zero that nobody used');
+  const peak = new Bench();
+  peak.step(73);
+  t.match(
+    peak.step(0, { kernel: { oomKills: 1, memoryPeakBytes: 150 } }),
+    [{ usage: 150, limit: 100, ratio: 1.5 }],
+    "the kernel's own account",
+  );
 
   const again = new Bench();
   again.step(50, oom);

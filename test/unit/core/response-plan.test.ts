@@ -73,12 +73,17 @@ t.test('the actions of the stage that was entered', (t) => {
   t.end();
 });
 
-t.test('usage that jumps gets the brakes of the stages that it passed over', (t) => {
+t.test('usage that jumps gets the notice and the brakes of the stages that it passed over', (t) => {
   const limit = limitOf('cpu', 100, { actions: DEFAULT_ACTIONS.cpu });
   const planned = (from: Stage, to: ThresholdStage): readonly string[] =>
     planResponse({ ...entering(to), from } as Decision, limit, cannot(), MANAGED).steps.map(shorten);
-  t.same(planned('normal', 'emergency'), ['cpu_quota do'], 'a busy tool is not let off because it is very busy');
-  t.same(planned('warning', 'cleanup'), ['cpu_quota do']);
+  t.same(
+    planned('normal', 'emergency'),
+    ['notify do', 'cpu_quota do'],
+    'a busy tool is not let off because it is very busy, and told once',
+  );
+  t.same(planned('warning', 'cleanup'), ['notify do', 'cpu_quota do']);
+  t.same(planned('normal', 'throttled'), ['notify do', 'cpu_quota do'], 'told once where the stage itself tells');
   t.same(planned('throttled', 'cleanup'), [], 'it is held back already');
   const ending = limitOf('memory', 100);
   t.same(
@@ -88,7 +93,7 @@ t.test('usage that jumps gets the brakes of the stages that it passed over', (t)
   );
   t.same(
     planResponse(entering('cleanup'), ending, cannot('recycle'), MANAGED).steps.map(shorten),
-    ['memory_high do', 'recycle unsupported: no recycle here'],
+    ['notify do', 'memory_high do', 'recycle unsupported: no recycle here'],
     'unless it cannot be ended',
   );
   t.end();

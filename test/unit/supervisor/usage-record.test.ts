@@ -73,4 +73,5 @@ t.test('a look in between leaves the events of the kernel for the next record', 
   builder.build(sample(1_000), false);
   builder.readings(sample(1_500, { oomKills: 2 }));
   t.equal(builder.build(sample(2_000, { oomKills: 2 }), false).kernel.oomKills, 2);
+  t.equal(builder.build(sample(3_000, { oomKills: 3, memoryPeakBytes: 7 }), false).kernel.memoryPeakBytes, 7);
 });

@@ -6,7 +6,12 @@ import t from 'tap';
 import type { BudgetView } from '../../../../lib/supervisor/views.ts';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
-import { fakeDefinition } from '../../../helpers/fake-views.ts';
+import type { EndReason } from '../../../../lib/core/audit-record.ts';
+import type { Stage } from '../../../../lib/core/ladder.ts';
+import type { Resource } from '../../../../lib/core/resource.ts';
+import { DEFAULT_ACTIONS } from '../../../../lib/core/response.ts';
+import type { EndView, ResourceUsageView, ToolView } from '../../../../lib/supervisor/views.ts';
+import { FAKE_HOST, fakeDefinition } from '../../../helpers/fake-views.ts';
 import { identityOf } from '../../../helpers/survivors.ts';
 import { pause, waitFor } from '../../../helpers/wait-for.ts';
 import { serve } from '../api/serve.ts';
@@ -40,6 +45,65 @@ t.test('ls', async (t) => {
   t.equal((await cli(['ps'])).out, out, 'ps is ls');
   t.notMatch(out, '\u001b', 'no colours without a terminal');
   t.match((await cli(['ls'], { tty: true })).out, '\u001b[1mNAME', 'colours on a terminal');
+});
+
+t.test('ls says why a tool ended, also when it comes again and when it is back', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const live = fake.tool('echo');
+  const lastEnd = (reason: EndReason): EndView => ({
+    reason,
+    message: 'stopped: memory',
+    exit: 'unknown',
+    cleanup: null,
+  });
+  const nextAttemptAt = '2026-01-31T13:00:05.000Z';
+  for (const [tool, note] of [
+    [{ ...live, runs: [], lastEnd: lastEnd('limit') }, 'ended: stopped: memory'],
+    [
+      {
+        ...live,
+        state: 'recovering',
+        runs: [],
+        lastEnd: lastEnd('limit'),
+        recovery: { ...live.recovery, nextAttemptAt },
+      },
+      `starts again at ${nextAttemptAt}; ended: stopped: memory`,
+    ],
+    [{ ...live, lastEnd: lastEnd('limit') }, 'before: stopped: memory'],
+    [{ ...live, lastEnd: lastEnd('requested') }, ''],
+    [{ ...live, lastEnd: lastEnd('exited') }, 'before: stopped: memory'],
+    [{ ...live, managed: false, lastEnd: lastEnd('exited') }, ''],
+  ] as const) {
+    fake.tools = () => [tool];
+    const [, line = ''] = (await cli(['ls'])).out.split('\n');
+    t.equal(line.replace(/^.* – */, ''), note);
+  }
+});
+
+t.test('ls says what a stage is about, and that CPU is only held back', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const live = fake.tool('echo');
+  const usage = fake.usageOf('echo');
+  const note = async (resource: Resource, stage: Stage, changes: Partial<ResourceUsageView> = {}): Promise<string> => {
+    const limits = live.limits.map((limit) =>
+      limit.resource === resource ? { ...limit, limit: 20, actions: DEFAULT_ACTIONS[resource] } : limit,
+    );
+    fake.tools = () => [{ ...live, stage, limits }];
+    const resources = usage.resources.map((view) =>
+      view.resource === resource ? { ...view, stage, ratio: 4.481, enforcement: 'kernel' as const, ...changes } : view,
+    );
+    fake.usage = () => [{ ...usage, resources }];
+    return ((await cli(['ls'])).out.split('\n')[1] ?? '').replace(/^.* – */, '');
+  };
+  const held = 'cpu at 448.1% of its limit: held back, not ended (throttled: cpu_quota + nice)';
+  t.equal(await note('cpu', 'emergency'), held);
+  t.equal(await note('cpu', 'emergency', { enforcement: 'polled' }), held);
+  t.equal(await note('cpu', 'emergency', { enforcement: 'none' }), 'cpu at 448.1% of its limit', 'a dry run');
+  t.equal(await note('cpu', 'warning'), 'cpu at 448.1% of its limit');
+  t.equal(await note('memory', 'throttled'), 'memory at 448.1% of its limit');
+  t.equal(await note('memory', 'normal'), '');
 });
 
 t.test('ls of one tool, and of tools that are gone', async (t) => {
@@ -186,6 +250,30 @@ t.test('a stop that is not proven is no success', async (t) => {
   t.match(await cli(['stop', 'echo']), { code: 1, out: /^echo: not proven to be stopped: run run0000001/ });
 });
 
+t.test('nor is one whose containment cannot know, though nothing is seen any more', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const unproven = (tool: ToolView): ToolView => {
+    if (tool.lastEnd?.cleanup == null) throw new Error('no report');
+    return { ...tool, lastEnd: { ...tool.lastEnd, cleanup: { ...tool.lastEnd.cleanup, proven: false } } };
+  };
+  const { deactivate, restart, tools } = fake;
+  fake.deactivate = async (name, runId) => unproven(await deactivate(name, runId));
+  fake.restart = async (name, runId) => unproven(await restart(name, runId));
+  t.match(await cli(['stop', 'echo']), {
+    code: 1,
+    out: /^echo: not proven to be stopped: no process of it is seen any more and cleaned up in 2 ms, nothing known is left; /,
+  });
+  t.equal((await cli(['stop', 'echo', '--json'])).code, 1);
+  t.match(await cli(['restart', 'echo']), {
+    code: 0,
+    out: /^echo: restarted; run run0000002 is running; the run before is not proven to be stopped\n$/,
+  });
+  await cli(['stop', 'echo']);
+  fake.tools = () => tools().map((tool) => (tool.name === 'echo' ? unproven(tool) : tool));
+  t.match((await cli(['ls', '-v', 'echo'])).out, /last end .*stopped on request \(requested, .*, not proven to be all/);
+});
+
 t.test('set', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   const done = await cli(['set', 'echo', 'file-handles=64', 'runtime=none']);
@@ -267,12 +355,22 @@ t.test('events until the reader is gone', async (t) => {
 t.test('daemon stop', async (t) => {
   const served = await daemon(t, { stop: ({ stopTools }) => void (asked.push(stopTools), served.front.close()) });
   const asked: boolean[] = [];
+  served.governor.host = () => ({ ...FAKE_HOST, backend: 'cgroup2' });
   t.match(await served.cli(['daemon', 'stop', '--all']), {
     code: 0,
     out: /^The daemon for \S+ has stopped, and every tool with it\.\n$/,
   });
   t.same(asked, [true]);
   t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
+});
+
+t.test('daemon stop --all promises nothing that its containment cannot prove', async (t) => {
+  const served = await daemon(t, { stop: () => void served.front.close() });
+  served.governor.host = () => ({ ...FAKE_HOST, backend: 'procfs' });
+  t.match(await served.cli(['daemon', 'stop', '--all']), {
+    code: 0,
+    out: /^The daemon for \S+ has stopped\. Its tools are stopped too, which is not proven: .* \(procfs\)\.\n$/,
+  });
 });
 
 t.test('daemon stop waits for the end of the process: with its socket closed it still cleans up', async (t) => {

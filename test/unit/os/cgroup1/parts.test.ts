@@ -40,6 +40,8 @@ t.test('memory', async (t) => {
   const memory = new Memory1(directory, false);
   t.equal(memory.unreclaimableBytes(0, false, 0), 24780800 + 8998912 + 300000, 'sub-groups included, page cache not');
   t.equal(memory.oomKills(), 3);
+  write('memory.max_usage_in_bytes', '200000000\n');
+  t.equal(memory.peakBytes(), 200_000_000);
   t.match(memory.highSupport, { reason: /memory\.high/ });
   t.equal((await memory.apply(limitsOf({ memory: 50_000_000 }))).enforcement, 'kernel');
   t.equal(read('memory.limit_in_bytes'), '75000000');

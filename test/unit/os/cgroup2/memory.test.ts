@@ -56,7 +56,11 @@ t.test('page cache and reclaimable slab are no usage', async (t) => {
   const memory = new Memory2(group(t), false);
   t.equal(memory.unreclaimableBytes(0, false, 0), UNRECLAIMABLE);
   t.equal(memory.oomKills(), 1);
+  t.ok(Number.isNaN(memory.peakBytes()), 'before 5.19 there is no peak');
   memory.close();
+  const later = new Memory2(group(t, { 'memory.peak': '300000000\n' }), false);
+  t.equal(later.peakBytes(), 300_000_000);
+  later.close();
 });
 
 t.test('swap counts once, what is in the swap cache is counted already', async (t) => {

@@ -15,6 +15,7 @@ class FakeGroup {
   tempStands = true;
   temp: Reading = measured(0, 'exact', 0);
   kills = 0;
+  peakBytes = Number.NaN;
   tmpfsStands = true;
   /** The group above says that nobody has run, as of a millisecond ago. */
   allIdle = false;
@@ -75,6 +76,10 @@ class FakeGroup {
         read.push('kills');
         return this.kills;
       },
+      peakBytes: () => {
+        read.push('peak');
+        return this.peakBytes;
+      },
       close: () => undefined,
     };
     Object.defineProperty(memory, 'isNearLimit', { get: () => this.#nearRead });
@@ -123,6 +128,23 @@ function idle(): FakeGroup {
   group.at(0);
   return group;
 }
+
+t.test('what was held at an OOM kill is asked of the kernel once, with the kill', async (t) => {
+  const group = idle();
+  group.near = true;
+  group.cpuMs += 1;
+  group.peakBytes = 150;
+  t.same(group.at(1_000), ['cpu members handles memory kills tasks', false]);
+  t.equal(group.usage.sample(1_000).memoryPeakBytes, undefined);
+  group.cpuMs += 1;
+  group.kills = 1;
+  t.same(group.at(2_000), ['cpu members handles memory kills peak tasks', false]);
+  t.equal(group.usage.sample(2_000).memoryPeakBytes, 150);
+  group.cpuMs += 1;
+  group.kills = 2;
+  group.peakBytes = Number.NaN;
+  t.equal(group.usage.sample(3_000).memoryPeakBytes, 150, 'the group may be gone by then');
+});
 
 t.test('of who has not run only the CPU time is read', async (t) => {
   const group = new FakeGroup();
