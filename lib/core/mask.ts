@@ -41,15 +41,17 @@ export function maskText(text: string): string {
 }
 
 /** One word of a command. Unlike in free text, the value of `--name=…` goes to the end of the word, spaces included. */
-function maskWord(word: string): string {
+function maskWord(given: string): string {
+  // First: a password may hold what looks like the end of a name.
+  const word = hide(given, findUserinfo(given));
+  const header = /^([-\w.]+):\s*(?=\S)/.exec(word);
+  if (header?.[1] !== undefined && isSecretName(header[1])) return `${header[0]}${MASK}`;
   for (let equals = word.indexOf('='), start = 0; equals !== -1; equals = word.indexOf('=', start)) {
     const name = word.slice(start, equals);
-    if (isSecretName(name)) return `${maskText(word.slice(0, start))}${name}=${MASK}`;
+    if (isSecretName(name)) return `${maskText(word.slice(0, equals))}=${MASK}`;
     if (!/^[-\w.]+$/.test(name)) break;
     start = equals + 1;
   }
-  const header = /^([-\w.]+):\s*(?=\S)/.exec(word);
-  if (header?.[1] !== undefined && isSecretName(header[1])) return `${header[0]}${MASK}`;
   return maskText(word);
 }
 

@@ -127,6 +127,17 @@ t.test('arguments', (t) => {
     [['https://example.org:8080/@scope/pkg'], ['https://example.org:8080/@scope/pkg']],
     [['https://[::1]:80/@x'], ['https://[::1]:80/@x']],
     [['https://example.org/?api_key=abc&x=1'], ['https://example.org/?api_key=•••']],
+    [['https://u:pw@example.org/x?token=abc'], ['https://•••@example.org/x?token=•••']],
+    [['--url=https://u:pw@example.org/x?token=abc'], ['--url=https://•••@example.org/x?token=•••']],
+    [['https://token:a=b@example.org/'], ['https://•••@example.org/']],
+    [
+      ['-H', 'Authorization: Basic dXNlcjpwYXM='],
+      ['-H', 'Authorization: •••'],
+    ],
+    [
+      ['sh', '-c', 'login --api-token xyz; A=b'],
+      ['sh', '-c', 'login --api-token •••; A=•••'],
+    ],
     [
       ['sk-ant-api03-abcdef', 'ghp_abcdef0123456789'],
       [MASK, MASK],
@@ -258,6 +269,10 @@ t.test('a secret never survives, however it is written', (t) => {
     [`https://u:${secret}@h/`],
     [`https://h/?access_token=${secret}&a=1`],
     [`--url=https://u:${secret}@h/`],
+    [`https://u:${secret}@h/x?token=abc`],
+    [`--url=https://u:${secret}@h/x?token=abc`],
+    [`https://key:${secret}=@h/?token=abc`],
+    [`--header=Authorization: Basic ${secret}=`],
     [`Authorization: token ${secret}`],
     ['sh', '-c', `TOKEN=${secret} node x`],
     ['sh', '-c', `node x --password '${secret}'`],
