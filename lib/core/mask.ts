@@ -6,6 +6,7 @@
 import { findKnownTokens, findLongTokens, findPrivateKeyBlocks } from './mask-tokens.ts';
 import { findPairs } from './mask-pairs.ts';
 import { isSecretName } from './mask-names.ts';
+import { shownUnits } from './mask-programs.ts';
 import { hide, MASK } from './mask-span.ts';
 import type { Span } from './mask-span.ts';
 
@@ -13,19 +14,21 @@ export { MASK };
 
 /**
  * The words of a command with the secrets among them hidden; the same number of words.
- * Short flags such as `-p VALUE` are not guessed: their meaning differs from program to program.
+ * Short flags such as `-p VALUE` are not guessed: their meaning differs from program to program. mask-programs.ts knows a few.
  */
 export function maskArguments(argv: readonly string[]): string[] {
   const masked: string[] = [];
+  const shown = shownUnits(argv);
   let hideNext = false;
-  for (const word of argv) {
+  for (const [index, word] of argv.entries()) {
     if (hideNext && !looksLikeFlag(word)) {
       masked.push(MASK);
       // `Authorization: Bearer abc` that was split at its spaces: the scheme announces the secret.
       hideNext = isAuthScheme(word);
       continue;
     }
-    masked.push(maskWord(word));
+    const units = shown[index] ?? null;
+    masked.push(units === null ? maskWord(word) : `${word.slice(0, units)}${MASK}`);
     hideNext = announcesSecret(word);
   }
   return masked;
