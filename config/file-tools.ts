@@ -14,6 +14,7 @@ import { environmentProblems, programProblem } from './program.ts';
 import type { Layer } from './resolve.ts';
 import { buildRemote } from './remote.ts';
 import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
+import { salvagedTool, texts } from './salvage.ts';
 import { ToolSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { buildTool } from './tool.ts';
@@ -62,7 +63,10 @@ export function readTools(
     }
     problems.push(...classProblems(path, mapping(raw)['class'], scope, context));
     const parsed = ToolSchema.safeParse(raw);
-    if (!parsed.success) continue;
+    if (!parsed.success) {
+      problems.push(...otherProblems(name, path, raw, scope, context));
+      continue;
+    }
     const layer = fileLayer(path, parsed.data, scope);
     const built = readTool(name, path, parsed.data, layer, scope, context);
     problems.push(...built.problems);
@@ -73,6 +77,19 @@ export function readTools(
   return { tools, entries, problems };
 }
 
+/** Of an entry that the schema refuses: what it cannot see. */
+function otherProblems(
+  name: string,
+  path: readonly string[],
+  raw: unknown,
+  scope: FileScope,
+  context: ToolContext,
+): readonly Problem[] {
+  const { fields, isWhole } = salvagedTool(raw);
+  if (!isWhole) return writtenProblems(path, fields, scope).problems;
+  return readTool(name, path, fields, fileLayer(path, fields, scope), scope, context).problems;
+}
+
 function readTool(
   name: string,
   path: readonly string[],
@@ -81,18 +98,41 @@ function readTool(
   scope: FileScope,
   context: ToolContext,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
-  const { locate } = scope.document;
-  const problems: Problem[] = [];
-  const problemAt = (
-    below: readonly PropertyKey[],
-    message: string,
-    hint: string,
-    at: 'key' | 'value' = 'value',
-  ): Problem => ({
-    where: locate([...path, ...below], at),
+  const { problemAt, env, problems } = writtenProblems(path, fields, scope);
+  const className = fields.class ?? DEFAULT_CLASS;
+  const built = buildTool({
+    name,
+    origin: 'file',
+    fields,
+    env,
+    cwd: scope.inFolder(fields.cwd ?? '.'),
+    class: className,
+    layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
+    dryRun: context.dryRun,
+    problemAt,
+  });
+  if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
+  return { tool: built.value, problems };
+}
+
+type ProblemAt = (below: readonly PropertyKey[], message: string, hint: string, at?: 'key' | 'value') => Problem;
+
+/** What is wrong with the program and its surroundings, each by itself. */
+function writtenProblems(
+  path: readonly string[],
+  fields: ToolFields,
+  scope: FileScope,
+): {
+  readonly problemAt: ProblemAt;
+  readonly env: Readonly<Record<string, string>>;
+  readonly problems: readonly Problem[];
+} {
+  const problemAt: ProblemAt = (below, message, hint, at = 'value') => ({
+    where: scope.document.locate([...path, ...below], at),
     message,
     hint,
   });
+  const problems: Problem[] = [];
   const program = programProblem(fields);
   if (program !== null) problems.push(problemAt(['command'], program.message, program.hint));
   if (fields.cwd?.startsWith('~') === true) {
@@ -107,21 +147,7 @@ function readTool(
   for (const { key, message, hint } of environmentProblems(fields.env ?? {}))
     problems.push(problemAt(['env', key], message, hint, 'key'));
   const env = replaced([...path, 'env'], fields.env ?? {}, scope);
-  problems.push(...env.problems);
-  const className = fields.class ?? DEFAULT_CLASS;
-  const built = buildTool({
-    name,
-    origin: 'file',
-    fields,
-    env: env.values,
-    cwd: scope.inFolder(fields.cwd ?? '.'),
-    class: className,
-    layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
-    dryRun: context.dryRun,
-    problemAt,
-  });
-  if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
-  return { tool: built.value, problems };
+  return { problemAt, env: env.values, problems: [...problems, ...env.problems] };
 }
 
 function readRemote(
@@ -131,12 +157,12 @@ function readRemote(
   scope: FileScope,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
   const parsed = RemoteToolSchema.safeParse(raw);
-  if (!parsed.success) return { tool: null, problems: [] };
-  const { headers = {}, recovery } = parsed.data;
+  const headers = parsed.success ? (parsed.data.headers ?? {}) : texts(mapping(raw)['headers']);
   const problems = Object.keys(headers).flatMap((key): Problem[] => {
     const wrong = headerProblem(key);
     return wrong === null ? [] : [{ where: scope.document.locate([...path, 'headers', key], 'key'), ...wrong }];
   });
+  const recovery = parsed.success ? parsed.data.recovery : undefined;
   if (recovery?.strategy === 'stop' && recovery.budget !== undefined)
     problems.push({
       where: scope.document.locate([...path, 'recovery', 'budget'], 'value'),
@@ -153,7 +179,8 @@ function readRemote(
       hint: 'a header is one line',
     });
   }
-  return { tool: buildRemote(name, parsed.data, sent.values), problems: [...problems, ...sent.problems] };
+  const tool = parsed.success ? buildRemote(name, parsed.data, sent.values) : null;
+  return { tool, problems: [...problems, ...sent.problems] };
 }
 
 function classProblems(
