@@ -66,7 +66,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '5:39: Authorization: the environment variable NOWHERE is not set (set it, or write ${NOWHERE:-default})',
   'headers-without-url':
     '5:5: "headers" is not enforced by this version of Governor (a tool with a command has no headers; take it out)',
-  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s or 30ms)',
+  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s)',
   'idle-timeout-too-short': '5:19: idle_timeout: "1ms" is too small (write at least 100ms)',
   'idle-timeout-word': '5:19: idle_timeout: "5min" is not a duration (write 5m)',
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',

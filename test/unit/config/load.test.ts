@@ -263,7 +263,7 @@ t.test('an alias means the anchor before it', async (t) => {
 
 t.test('a mistake behind an alias is told once for the anchor', async (t) => {
   const text = 'version: 1\ntools:\n  a: { command: x, limits: &l { memory: 5 } }\n  b: { command: y, limits: *l }\n';
-  t.same(refused(load(text)), ['limits.yaml:3:41: memory: 5 has no unit (write 5B)']);
+  t.same(refused(load(text)), ['limits.yaml:3:41: memory: 5 has no unit (write 5MiB)']);
 });
 
 t.test('without a file everything is built in', async (t) => {
