@@ -201,7 +201,9 @@ t.test('new limits for a live tool', async (t) => {
     '/limits/memory: memory: 5 has no unit (write 5MiB)',
     '/limits/disk: "disk" is not a known key (known keys: memory, cpu, file_handles, sockets, runtime, temp_storage, tasks)',
   ]);
-  t.same(lines('x'), ['/limits: must be a mapping, not text (write key: value pairs)']);
+  t.same(lines(undefined), ['/limits: "limits" is missing (what to change, such as {"limits": {"memory": "512MiB"}})']);
+  t.same(lines(null), ['/limits: limits: has no value (write a mapping, or leave the key out)']);
+  t.same(lines('x'), ['/limits: limits: must be a mapping, not text (write key: value pairs)']);
 });
 
 function define(input: DefineInput): Result<ToolDefinition, readonly Problem[]> {
