@@ -4,10 +4,12 @@ import type { Problem } from '../lib/core/errors.ts';
 import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.ts';
 import { isPrivateWay } from './auth-schema.ts';
 import type { AuthFields } from './auth-schema.ts';
+import { mapping } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
 import { replaced } from './file-variables.ts';
 import { buildRemote } from './remote.ts';
 import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
+import { texts } from './salvage.ts';
 
 type Path = readonly string[];
 
@@ -18,35 +20,47 @@ export function readRemote(
   scope: FileScope,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
   const parsed = RemoteToolSchema.safeParse(raw);
-  if (!parsed.success) return { tool: null, problems: [] };
-  const { headers = {}, recovery, auth, url } = parsed.data;
-  const { locate } = scope.document;
-  const problems = Object.keys(headers).flatMap((key): Problem[] => {
-    const wrong = headerProblem(key);
-    return wrong === null ? [] : [{ where: locate([...path, 'headers', key], 'key'), ...wrong }];
-  });
+  // Of an entry that the schema refuses as well: all mistakes show in one report.
+  const headers = parsed.success ? (parsed.data.headers ?? {}) : texts(mapping(raw)['headers']);
+  const sent = readHeaders([...path, 'headers'], headers, scope);
+  if (!parsed.success) return { tool: null, problems: sent.problems };
+  const { recovery, auth, url } = parsed.data;
+  const problems = [...sent.problems];
   if (recovery?.strategy === 'stop' && recovery.budget !== undefined)
     problems.push({
-      where: locate([...path, 'recovery', 'budget'], 'value'),
+      where: scope.document.locate([...path, 'recovery', 'budget'], 'value'),
       message: 'budget has no effect with strategy: stop',
       hint: 'take one of them out',
     });
-  const sent = replaced([...path, 'headers'], headers, scope);
-  for (const [key, value] of Object.entries(sent.values)) {
-    // As text it would end the header and begin another.
-    if (!/[\r\n\0]/.test(value)) continue;
-    problems.push({
-      where: locate([...path, 'headers', key], 'value'),
-      message: `headers: ${key} has a line break in it`,
-      hint: 'a header is one line',
-    });
-  }
   if (auth !== undefined) problems.push(...conflicts(path, url, Object.keys(headers), scope));
   const signIn = auth === undefined ? null : readAuth([...path, 'auth'], auth, scope);
   return {
     tool: buildRemote(name, parsed.data, sent.values, signIn?.settings ?? null),
-    problems: [...problems, ...sent.problems, ...(signIn?.problems ?? [])],
+    problems: [...problems, ...(signIn?.problems ?? [])],
   };
+}
+
+function readHeaders(
+  path: Path,
+  headers: Readonly<Record<string, string>>,
+  scope: FileScope,
+): ReturnType<typeof replaced> {
+  const { locate } = scope.document;
+  const problems = Object.keys(headers).flatMap((key): Problem[] => {
+    const wrong = headerProblem(key);
+    return wrong === null ? [] : [{ where: locate([...path, key], 'key'), ...wrong }];
+  });
+  const sent = replaced(path, headers, scope);
+  for (const [key, value] of Object.entries(sent.values)) {
+    // As text it would end the header and begin another.
+    if (!/[\r\n\0]/.test(value)) continue;
+    problems.push({
+      where: locate([...path, key], 'value'),
+      message: `headers: ${key} has a line break in it`,
+      hint: 'a header is one line',
+    });
+  }
+  return { values: sent.values, problems: [...problems, ...sent.problems] };
 }
 
 /** What would give the token away, or stand in its place. */

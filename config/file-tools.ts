@@ -13,6 +13,7 @@ import { environmentProblems, programProblem } from './program.ts';
 import type { Layer } from './resolve.ts';
 import { readRemote } from './file-remote.ts';
 import { replaced } from './file-variables.ts';
+import { salvagedTool } from './salvage.ts';
 import { ToolSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { buildTool } from './tool.ts';
@@ -62,7 +63,10 @@ export function readTools(
     }
     problems.push(...classProblems(path, mapping(raw)['class'], scope, context));
     const parsed = ToolSchema.safeParse(raw);
-    if (!parsed.success) continue;
+    if (!parsed.success) {
+      problems.push(...otherProblems(name, path, raw, scope, context));
+      continue;
+    }
     const layer = fileLayer(path, parsed.data, scope);
     const built = readTool(name, path, parsed.data, layer, scope, context);
     problems.push(...built.problems);
@@ -73,6 +77,19 @@ export function readTools(
   return { tools, entries, problems };
 }
 
+/** Of an entry that the schema refuses: what it cannot see. */
+function otherProblems(
+  name: string,
+  path: readonly string[],
+  raw: unknown,
+  scope: FileScope,
+  context: ToolContext,
+): readonly Problem[] {
+  const { fields, isWhole } = salvagedTool(raw);
+  if (!isWhole) return writtenProblems(path, fields, scope).problems;
+  return readTool(name, path, fields, fileLayer(path, fields, scope), scope, context).problems;
+}
+
 function readTool(
   name: string,
   path: readonly string[],
@@ -81,18 +98,42 @@ function readTool(
   scope: FileScope,
   context: ToolContext,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
-  const { locate } = scope.document;
-  const problems: Problem[] = [];
-  const problemAt = (
-    below: readonly PropertyKey[],
-    message: string,
-    hint: string,
-    at: 'key' | 'value' = 'value',
-  ): Problem => ({
-    where: locate([...path, ...below], at),
+  const { problemAt, env, problems } = writtenProblems(path, fields, scope);
+  const className = fields.class ?? DEFAULT_CLASS;
+  const built = buildTool({
+    name,
+    origin: 'file',
+    fields,
+    env,
+    cwd: scope.inFolder(fields.cwd ?? '.'),
+    class: className,
+    layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
+    classCalls: context.classes.get(className)?.calls ?? {},
+    daemon: context.daemon,
+    problemAt,
+  });
+  if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
+  return { tool: built.value, problems };
+}
+
+type ProblemAt = (below: readonly PropertyKey[], message: string, hint: string, at?: 'key' | 'value') => Problem;
+
+/** What is wrong with the program and its surroundings, each by itself. */
+function writtenProblems(
+  path: readonly string[],
+  fields: ToolFields,
+  scope: FileScope,
+): {
+  readonly problemAt: ProblemAt;
+  readonly env: Readonly<Record<string, string>>;
+  readonly problems: readonly Problem[];
+} {
+  const problemAt: ProblemAt = (below, message, hint, at = 'value') => ({
+    where: scope.document.locate([...path, ...below], at),
     message,
     hint,
   });
+  const problems: Problem[] = [];
   const program = programProblem(fields);
   if (program !== null) problems.push(problemAt(['command'], program.message, program.hint));
   if (fields.cwd?.startsWith('~') === true) {
@@ -107,22 +148,7 @@ function readTool(
   for (const { key, message, hint } of environmentProblems(fields.env ?? {}))
     problems.push(problemAt(['env', key], message, hint, 'key'));
   const env = replaced([...path, 'env'], fields.env ?? {}, scope);
-  problems.push(...env.problems);
-  const className = fields.class ?? DEFAULT_CLASS;
-  const built = buildTool({
-    name,
-    origin: 'file',
-    fields,
-    env: env.values,
-    cwd: scope.inFolder(fields.cwd ?? '.'),
-    class: className,
-    layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
-    classCalls: context.classes.get(className)?.calls ?? {},
-    daemon: context.daemon,
-    problemAt,
-  });
-  if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
-  return { tool: built.value, problems };
+  return { problemAt, env: env.values, problems: [...problems, ...env.problems] };
 }
 
 function classProblems(

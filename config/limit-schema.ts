@@ -5,17 +5,8 @@ import type { Resource } from '../lib/core/resource.ts';
 import { formatDuration } from '../lib/core/format.ts';
 import { NONE, amount, closed, count, duration, orNone, text } from './fields.ts';
 import type { IssueParams, NotEnforced } from './fields.ts';
-import {
-  COUNT_PATTERN,
-  DURATION_PATTERN,
-  MAX_SIZE_BYTES,
-  PERCENT_PATTERN,
-  SIZE_PATTERN,
-  parseCount,
-  parseDuration,
-  parsePercent,
-  parseSize,
-} from './units.ts';
+import { LIMIT_PARSERS } from './limit-parsers.ts';
+import { COUNT_PATTERN, DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN } from './units.ts';
 import type { Parsed } from './units.ts';
 
 /** One limit as it was written; `limit: null` lifts a limit that would hold otherwise (`none`). */
@@ -32,20 +23,9 @@ export interface LimitValue {
   readonly reason?: string | undefined;
 }
 
-/** Below these a limit could not be held to or no program could start. */
-const PARSERS: Readonly<Record<Resource, (raw: unknown) => Parsed<number>>> = {
-  memory: (raw) => parseSize(raw, { min: 1024 ** 2, max: MAX_SIZE_BYTES }),
-  cpu: (raw) => parsePercent(raw),
-  file_handles: (raw) => parseCount(raw),
-  sockets: (raw) => parseCount(raw),
-  runtime: (raw) => parseDuration(raw),
-  temp_storage: (raw) => parseSize(raw, { min: 4096, max: MAX_SIZE_BYTES }),
-  tasks: (raw) => parseCount(raw),
-};
-
 /** One limit in the notation of its resource → its unit, or null for `none`. */
 export function parseLimit(resource: Resource, raw: unknown): Parsed<number | null> {
-  return orNone(PARSERS[resource])(raw);
+  return orNone(LIMIT_PARSERS[resource])(raw);
 }
 
 const TEXT = { type: 'string' };

@@ -4,14 +4,14 @@ import { CommanderError } from 'commander';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
-import { takesNextWord } from './run-flags.ts';
+import { hasRunFlag } from './run-flags.ts';
 import type { Terminal } from './session.ts';
 import { governorVersion } from './version.ts';
 
 /** @param words without the interpreter and the script */
 export async function main(words: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const runAt = indexOfRun(words);
-  if (runAt !== null && !asksForHelp(words.slice(runAt + 1))) {
+  if (runAt !== null && !['--help', '-h'].some((flag) => hasRunFlag(words.slice(runAt + 1), flag))) {
     const { runThroughNode } = await import('./commands/run.ts');
     return runThroughNode(words, runAt, terminal);
   }
@@ -48,7 +48,7 @@ function pathOf(command: { readonly parent: unknown; name(): string }): string {
   return parent === null ? command.name() : `${pathOf(parent)} ${command.name()}`;
 }
 
-const RUN_WORDS: ReadonlySet<string> = new Set(['run', 'run-arguments']);
+const RUN_WORDS: ReadonlySet<string> = new Set(['run', 'run-arguments', 'run-failure']);
 const GLOBAL_WITH_VALUE: ReadonlySet<string> = new Set(['--config', '--state-dir', '--listen']);
 
 /** Where `run` stands when it is the command; global options may come before it. */
@@ -60,15 +60,4 @@ function indexOfRun(words: readonly string[]): number | null {
     index += GLOBAL_WITH_VALUE.has(word) ? 2 : 1;
   }
   return null;
-}
-
-/** Only in Governor's own flags: `governor run -- tool --help` asks the tool. */
-function asksForHelp(words: readonly string[]): boolean {
-  for (let index = 0; index < words.length; index += 1) {
-    const word = words[index] ?? '';
-    if (word === '--help' || word === '-h') return true;
-    if (word === '--' || !word.startsWith('-')) return false;
-    if (takesNextWord(word)) index += 1;
-  }
-  return false;
 }

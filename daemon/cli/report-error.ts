@@ -1,6 +1,7 @@
 /** Failures for people: one clear line, then one line a problem. */
 
 import { formatProblem, GovernorError, type Problem } from '../../lib/core/errors.ts';
+import { errorDocument } from '../api/problems.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { Output } from './session.ts';
 import { printable } from './text.ts';
@@ -14,7 +15,7 @@ export function reportError(error: unknown, stderr: Output, json: boolean): Exit
   }
   const document = error.data['problem'];
   if (json) {
-    stderr.write(`${typeof document === 'string' ? oneLine(document) : JSON.stringify(documentOf(error))}\n`);
+    stderr.write(`${typeof document === 'string' ? oneLine(document) : JSON.stringify(errorDocument(error))}\n`);
     return EXIT.refused;
   }
   const lines = [
@@ -29,17 +30,6 @@ export function reportError(error: unknown, stderr: Output, json: boolean): Exit
 function problemLines(said: string, problem: Problem): readonly string[] {
   if (!said.includes(problem.message)) return [`  ${formatProblem(problem)}`];
   return problem.hint === undefined ? [] : [`  ${problem.hint}`];
-}
-
-/** The same form as the daemon's, for what failed before a daemon was reached. */
-function documentOf(error: GovernorError): Readonly<Record<string, unknown>> {
-  return {
-    type: 'about:blank',
-    status: error.status,
-    code: error.code,
-    detail: error.message,
-    problems: error.problems,
-  };
 }
 
 function oneLine(document: string): string {

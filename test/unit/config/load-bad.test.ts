@@ -107,7 +107,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '5:39: Authorization: the environment variable NOWHERE is not set (set it, or write ${NOWHERE:-default})',
   'headers-without-url':
     '5:5: "headers" is not enforced by this version of Governor (a tool with a command has no headers; take it out)',
-  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s or 30ms)',
+  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s)',
   'idle-timeout-too-short': '5:19: idle_timeout: "1ms" is too small (write at least 100ms)',
   'idle-timeout-word': '5:19: idle_timeout: "5min" is not a duration (write 5m)',
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',
@@ -180,8 +180,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'tool-twice': '5:3: tool "web" is given twice (it is on line 3 already)',
   'tool-without-command': '3:3: "command" is missing (the program to run, such as command: node)',
   'two-documents': '2:1: the file has more than one document (keep one and take the --- lines out)',
-  'url-and-command':
-    '4:5: "command" is not enforced by this version of Governor (a tool has a command or a url; take it out)',
+  'url-and-command': '4:5: a tool has a command or a url, and this one has both (take one of them out)',
   'url-credentials':
     '4:10: url: has credentials in it (put them into headers, such as Authorization: "Bearer ${TOKEN}")',
   'url-key-unknown': '5:5: "header" is not a known key (did you mean "headers"?)',
@@ -190,6 +189,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'url-no-address': '4:10: url: is no address (write https://example.org/mcp)',
   'url-websocket':
     '4:10: url: WebSocket is no transport of MCP (write the http or https address of its Streamable HTTP endpoint)',
+  'url-wrong-and-command': '5:5: a tool has a command or a url, and this one has both (take one of them out)',
   'version-missing': '1:1: "version" is missing (write version: 1)',
   'version-other': '1:10: version: 2 is not known (this build reads version: 1)',
   'version-text': '1:10: version: "1" is not known (write version: 1, without quotes)',

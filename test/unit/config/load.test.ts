@@ -351,6 +351,15 @@ tools:
     command: node
     env: { A: "\${X}\${Y}" }
     recovery: { strategy: stop, budget: 5/10m }
+  four:
+    cwd: ~/x
+    env: { A: "$HOME", TMPDIR: /x, B: "\${" }
+    limits: { memory: 512M }
+    on_starvation: recycle
+    recovery: { strategy: stop, budget: 5/10m }
+  five:
+    url: ftp://example.org
+    headers: { Host: x, A: 1, B: "\${NOPE}" }
 `;
   t.same(refused(load(text)), [
     'limits.yaml:3:20: sample_interval: "1ms" is too small (write at least 100ms)',
@@ -362,11 +371,23 @@ tools:
     'limits.yaml:11:23: memory: "0MiB" is not above zero (write at least 1MiB)',
     'limits.yaml:11:34: cpu: 5 has no unit (write 5% or, for 5 cores, 500%)',
     'limits.yaml:12:12: class: there is no class "nope" (classes: light, standard, heavy, a, b)',
+    'limits.yaml:15:16: A: the environment variable X is not set (set it, or write ${X:-default})',
     'limits.yaml:15:26: B: must be text, not a number (put it in quotes)',
+    'limits.yaml:16:41: budget has no effect with strategy: stop (take one of them out)',
     'limits.yaml:17:3: tool "two" is given twice (it is on line 13 already)',
     'limits.yaml:20:16: A: the environment variable X is not set (set it, or write ${X:-default})',
     'limits.yaml:20:20: A: the environment variable Y is not set (set it, or write ${Y:-default})',
     'limits.yaml:21:41: budget has no effect with strategy: stop (take one of them out)',
+    'limits.yaml:22:3: "command" is missing (the program to run, such as command: node)',
+    'limits.yaml:23:10: cwd: "~" is not replaced (write an absolute path, or one relative to the folder of this file)',
+    'limits.yaml:24:16: A: "$HOME" is not replaced (write ${HOME}, or $$HOME for the characters themselves)',
+    'limits.yaml:24:24: env: TMPDIR is set by Governor (take it out)',
+    'limits.yaml:24:40: B: "${" does not begin a variable (write ${NAME} or ${NAME:-default}, or $${ for the characters themselves)',
+    'limits.yaml:25:23: memory: "512M" could mean two sizes (write 512MiB or 512MB)',
+    'limits.yaml:29:10: url: ftp: is not possible here (write an http or https address)',
+    'limits.yaml:30:16: headers: Host is set by the protocol (take it out)',
+    'limits.yaml:30:28: A: must be text, not a number (put it in quotes)',
+    'limits.yaml:30:35: B: the environment variable NOPE is not set (set it, or write ${NOPE:-default})',
   ]);
 });
 
@@ -402,7 +423,7 @@ t.test('an alias means the anchor before it', async (t) => {
 
 t.test('a mistake behind an alias is told once for the anchor', async (t) => {
   const text = 'version: 1\ntools:\n  a: { command: x, limits: &l { memory: 5 } }\n  b: { command: y, limits: *l }\n';
-  t.same(refused(load(text)), ['limits.yaml:3:41: memory: 5 has no unit (write 5B)']);
+  t.same(refused(load(text)), ['limits.yaml:3:41: memory: 5 has no unit (write 5MiB)']);
 });
 
 t.test('without a file everything is built in', async (t) => {
