@@ -71,7 +71,8 @@ export class Budgets {
     const rules = this.#options.ports.budgets();
     if (rules !== this.#rules) this.#change(rules);
     const nested = this.#options.ports.backend.shared !== undefined;
-    const isIdle = !hasLimits(rules.host) && rules.contexts.length === 0 && this.all().length === 0;
+    const isIdle =
+      !hasLimits(rules.host) && rules.contexts.length === 0 && this.#host === null && this.#contexts.size === 0;
     if (isIdle && (!nested || this.#isHostCleared)) return;
     const runs = [...this.#options.monitor.runs()].filter(
       (run) => run.alive && run.init.definition.remote === undefined,

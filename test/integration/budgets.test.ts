@@ -15,7 +15,7 @@ import { patience, waitFor } from '../helpers/wait-for.ts';
 
 const TASKS = 100;
 const MIB = 2 ** 20;
-const MEMORY_MIB = 240;
+const MEMORY_MIB = 120;
 
 const skip = lacks('linux') || lacksFixture('stairs');
 const backends = skip === false ? await linuxBackends() : [];
@@ -151,16 +151,16 @@ async function memory(t: Test, daemon: RunningDaemon, context: string, backend: 
   const free = runStairs(t, daemon, 'free');
   await Promise.all([...runs, free].map((run) => run.said('ready')));
   await free.hold('memory', MEMORY_MIB);
-  for (const run of runs) await run.hold('memory', 50);
+  for (const run of runs) await run.hold('memory', 25);
   await waitFor('what they hold', async () => {
     const usage = (await budgetOf(daemon, context))?.resources[0].usage as number;
-    return usage >= 150 * MIB && usage < 0.75 * MEMORY_MIB * MIB;
+    return usage >= 75 * MIB && usage < 0.75 * MEMORY_MIB * MIB;
   });
   if (enforces(backend)) {
     const file = backend === 'cgroup1' ? 'memory.limit_in_bytes' : 'memory.max';
     t.equal(capOf(context, file), String(MEMORY_MIB * MIB * 1.5), 'memory: the cap lies on the group around them');
   }
-  for (const run of runs) run.ask('memory', 155);
+  for (const run of runs) run.ask('memory', 78);
   const firstGone = await Promise.race(runs.map(async (run) => run.ended.then(() => run)));
   t.equal(statusOf(await firstGone.ended), 137, 'the first one is killed');
   const second = await nextGone(runs, firstGone);
@@ -188,7 +188,7 @@ async function memory(t: Test, daemon: RunningDaemon, context: string, backend: 
     end.reason === 'oom_kill'
       ? `or that of context ${context}`
       : new RegExp(
-          `stopped: of context ${context}: memory .* is \\d+ % of its limit of 240.* \\(limit because: a test\\)`,
+          `stopped: of context ${context}: memory .* is \\d+ % of its limit of 120.* \\(limit because: a test\\)`,
         ),
   );
 }

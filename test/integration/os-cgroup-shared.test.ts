@@ -77,25 +77,30 @@ for (const bench of await cgroupBenches()) {
     t.equal(group.exists, false, 'which is another one');
   });
 
-  t.test(`${bench.id}: the kernel stops memory of all together, and one of them pays`, async (t) => {
+  t.test(`${bench.id}: the kernel stops memory of all together`, async (t) => {
     const context = newContext();
     const limits = limitsOf({ memory: 100 * MIB });
-    const one = await start(t, context, limits, ['leak-memory', '--rate-mb=2000', '--cap-mb=90']);
-    const two = await start(t, context, limits, ['leak-memory', '--rate-mb=2000', '--cap-mb=90']);
-    one.tool.go();
-    await one.tool.said('full');
+    const one = await start(t, context, limits, ['leak-memory', '--rate-mb=2000', '--cap-mb=70']);
+    const two = await start(t, context, limits, ['leak-memory', '--rate-mb=2000', '--cap-mb=70']);
+    const outside = await start(t, newContext(), limits, ['leak-memory', '--rate-mb=2000', '--cap-mb=70']);
+    for (const { tool } of [outside, one]) tool.go();
+    for (const { tool } of [outside, one]) await tool.said('full');
     two.tool.go();
-    const gone = await Promise.race([one.tool.ended, two.tool.ended]);
-    t.equal(gone, 'SIGKILL');
-    const living = [one, two].filter(({ tool }) => isAlive(tool.identity));
-    t.equal(living.length, 1, 'not both');
-    const killed = [one, two].find((each) => each !== living[0]);
-    t.ok((killed?.run.usage.sample(performance.now(), true).oomKills ?? 0) > 0, 'the kernel says so of the one');
-    t.equal(living[0]?.run.usage.sample(performance.now(), true).oomKills, 0, 'and not of the other');
+    t.equal(await Promise.race([one.tool.ended, two.tool.ended]), 'SIGKILL');
+    const oomKills = ({ run }: { readonly run: Run }): number => run.usage.sample(performance.now(), true).oomKills;
+    t.ok(oomKills(one) + oomKills(two) > 0, 'the kernel says of which run it was');
+    t.ok(isAlive(outside.tool.identity), 'who is in another group does not pay');
+    t.equal(oomKills(outside), 0);
+    // On a busy machine the kernel may not wait for what the first one gives back.
+    let [holder] = [one, two].filter(({ tool }) => isAlive(tool.identity));
+    if (holder === undefined) {
+      holder = await start(t, context, limits, ['leak-memory', '--rate-mb=2000', '--cap-mb=70']);
+      holder.tool.go();
+    }
+    await holder.tool.said('full');
     const group = open(t, shared.nameOf(context));
-    await living[0]?.tool.said('full');
     const { memory } = group.sample(performance.now(), true);
-    t.ok(memory.kind === 'measured' && memory.value >= 90 * MIB && memory.value <= 150 * MIB, JSON.stringify(memory));
+    t.ok(memory.kind === 'measured' && memory.value >= 70 * MIB && memory.value <= 150 * MIB, JSON.stringify(memory));
     t.match(await group.apply(limits, 0), [
       { resource: 'memory', enforcement: 'kernel' },
       { resource: 'tasks', enforcement: 'none' },
