@@ -18,7 +18,7 @@ import type { ChangedList, NoticesOptions } from './notices.ts';
 import { ServerRequests } from './server-requests.ts';
 import { TaskOwners } from './task-owners.ts';
 import { Turns } from './turns.ts';
-import type { Channel, Holds, Received, Upstream, UpstreamState } from './upstream.ts';
+import type { Channel, Holds, Received, Stale, Upstream, UpstreamState } from './upstream.ts';
 
 export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' | 'capabilities' | 'timeoutMs'> {
   /** Known from an earlier process of the same definition. */
@@ -55,6 +55,7 @@ class Multiplexer implements Upstream, Shared {
   readonly #ready: Promise<ServerDescription>;
   readonly #endListeners = new Set<(reason: string) => void>();
   readonly #listListeners = new Set<(list: ChangedList) => void>();
+  readonly #staleListeners = new Set<(what: Stale) => void>();
   readonly #told = new Set<string>();
 
   constructor(channel: Channel, options: UpstreamOptions) {
@@ -75,6 +76,7 @@ class Multiplexer implements Upstream, Shared {
     this.#notices = {
       shared: this,
       isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
+      onStale: (what) => this.#stale(what),
       onListChanged: (list) => this.#listChanged(list),
       onCancelled: (params) => this.#asked.cancelled(params),
       onUnattributed: ({ method }) => this.#unattributed(method),
@@ -153,6 +155,11 @@ class Multiplexer implements Upstream, Shared {
     return () => void this.#endListeners.delete(listener);
   }
 
+  onStale(listener: (what: Stale) => void): () => void {
+    this.#staleListeners.add(listener);
+    return () => void this.#staleListeners.delete(listener);
+  }
+
   onListChanged(listener: (list: ChangedList) => void): () => void {
     this.#listListeners.add(listener);
     return () => void this.#listListeners.delete(listener);
@@ -186,7 +193,10 @@ class Multiplexer implements Upstream, Shared {
         void listenForLists(description, {
           request: (request) => this.#self.request(request, quiet(new AbortController().signal)),
           isOver: () => this.isOver,
-          onListChanged: (list) => this.#listChanged(list),
+          onListChanged: (list) => {
+            this.#stale({ kind: 'list', list });
+            this.#listChanged(list);
+          },
         });
       return description;
     } catch (error) {
@@ -215,6 +225,10 @@ class Multiplexer implements Upstream, Shared {
       message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
     if (message.kind === 'notification') routeNotice(body, this.#notices);
     else void this.#asked.handle(message.id, body);
+  }
+
+  #stale(what: Stale): void {
+    for (const listener of this.#staleListeners) listener(what);
   }
 
   #listChanged(list: ChangedList): void {

@@ -7,9 +7,11 @@ import type { Attachment, Shared } from './attachment.ts';
 import { busiestOf, busyClients } from './busy.ts';
 import { withToken } from './open-requests.ts';
 import { relatedTask } from './task-owners.ts';
+import type { Stale } from './upstream.ts';
 
 export type ChangedList = 'tools' | 'resources' | 'prompts';
 
+const UPDATED = 'notifications/resources/updated';
 const CHANGED: ReadonlyMap<string, ChangedList> = new Map([
   ['notifications/tools/list_changed', 'tools'],
   ['notifications/resources/list_changed', 'resources'],
@@ -20,6 +22,8 @@ export interface NoticesOptions {
   readonly shared: Shared;
   /** Governor's own stream of a modern server: what comes there is for all. */
   isOwn(subscriptionId: unknown): boolean;
+  /** Whoever the notification is for. */
+  onStale(what: Stale): void;
   onListChanged(list: ChangedList): void;
   onCancelled(params: NotificationBody['params']): void;
   /** Belongs to nobody who could be told. */
@@ -31,6 +35,9 @@ export function routeNotice(notification: NotificationBody, options: NoticesOpti
   const { method, params } = notification;
   const list = CHANGED.get(method);
   const listen = metaOf(params)?.[META.subscriptionId];
+  const uri = params?.['uri'];
+  if (list !== undefined) options.onStale({ kind: 'list', list });
+  if (method === UPDATED && typeof uri === 'string') options.onStale({ kind: 'resource', uri });
   if (method === 'notifications/progress') {
     // Unknown tokens are dropped: clients end the conversation over them.
     const request = conversation.requests.get(params?.['progressToken']);
@@ -54,7 +61,7 @@ export function routeNotice(notification: NotificationBody, options: NoticesOpti
     for (const { client } of clients) client.notify(told);
     return;
   }
-  if (method === 'notifications/resources/updated') {
+  if (method === UPDATED) {
     for (const { client } of interests.subscribersOf(String(params?.['uri']))) client.notify(notification);
     return;
   }
