@@ -1,6 +1,8 @@
 /** A configuration that was read and found valid, whole. */
 
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheConfig } from './cache-schema.ts';
+import type { CacheConfig } from './cache-schema.ts';
 import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
 import type { Define } from './define.ts';
 import type { ClassDefinition } from './layers.ts';
@@ -14,6 +16,8 @@ export interface DaemonConfig {
     readonly metrics: 'token' | 'none';
   };
   readonly mcp: { readonly separator: string };
+  /** Null: nothing is kept. */
+  readonly cache: CacheConfig | null;
   readonly backend: 'auto' | BackendId;
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
@@ -51,6 +55,7 @@ export function daemonConfig(
       metrics: fields?.auth?.metrics ?? 'none',
     },
     mcp: { separator: fields?.mcp?.separator ?? DEFAULT_SEPARATOR },
+    cache: cacheConfig(fields?.cache),
     backend: fields?.backend ?? 'auto',
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },

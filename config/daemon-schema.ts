@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import type { Governor } from '../lib/supervisor/governor.ts';
+import { DaemonCacheSchema } from './cache-schema.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
 import { parseListen } from './listen.ts';
@@ -58,6 +59,7 @@ export const DaemonSchema = closed(
         })
         .optional(),
     }).optional(),
+    cache: DaemonCacheSchema.optional(),
     backend: z
       .enum(['auto', ...backendIds()])
       .optional()
@@ -86,7 +88,6 @@ export const DaemonSchema = closed(
     }).optional(),
   },
   {
-    cache: 'results are not cached',
     contexts: 'there are no limits by context',
     adaptive: 'limits do not change by themselves',
   },

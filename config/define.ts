@@ -37,6 +37,8 @@ export interface DefineContext {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   readonly environment: Layer;
   readonly dryRun: boolean;
+  /** `daemon.cache` is off. */
+  readonly cacheOff: boolean;
   /** Entries of the file: what `governor run --name NAME` inherits. */
   readonly entries: ReadonlyMap<string, { readonly fields: ToolFields; readonly layer: Layer }>;
 }
@@ -143,6 +145,7 @@ function finish(
     class: className,
     layers: [...layers, ...found.layers],
     dryRun: context.dryRun,
+    cacheOff: context.cacheOff,
     problemAt,
   });
 }

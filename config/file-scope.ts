@@ -3,6 +3,7 @@
 import type { Problem, Where } from '../lib/core/errors.ts';
 import { parseToolName } from '../lib/core/names.ts';
 import type { LocatedDocument } from './document.ts';
+import { interpolate } from './interpolate.ts';
 import type { Environment } from './interpolate.ts';
 
 export interface FileScope {
@@ -30,4 +31,26 @@ export function nameProblem(what: 'tool' | 'class', path: readonly string[], { d
     message: `${what} name: ${parsed.error.replace('a tool name', `a ${what} name`)}`,
     hint: 'choose another name',
   };
+}
+
+/** Texts with their variables replaced, and what is wrong with those. */
+export function replaced(
+  path: readonly string[],
+  written: Readonly<Record<string, string>>,
+  { document, env: environment }: FileScope,
+): { readonly values: Readonly<Record<string, string>>; readonly problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const values: Record<string, string> = {};
+  for (const [key, source] of Object.entries(written)) {
+    const { text, problems: found } = interpolate(source, environment);
+    values[key] = text;
+    for (const { written: token, occurrence, message, hint } of found) {
+      problems.push({
+        where: document.locateIn([...path, key], token, occurrence),
+        message: `${key}: ${message}`,
+        hint,
+      });
+    }
+  }
+  return { values, problems };
 }

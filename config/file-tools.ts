@@ -4,10 +4,10 @@ import type { Problem } from '../lib/core/errors.ts';
 import type { Source } from '../lib/core/limits.ts';
 import { parseToolName } from '../lib/core/names.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheProblems } from './cache-schema.ts';
 import { DEFAULT_CLASS } from './defaults.ts';
-import { mapping, nameProblem } from './file-scope.ts';
+import { mapping, nameProblem, replaced } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
-import { interpolate } from './interpolate.ts';
 import { isBuiltIn, unknownClass, writtenLayer } from './layers.ts';
 import type { ClassDefinition } from './layers.ts';
 import { environmentProblems, programProblem } from './program.ts';
@@ -24,6 +24,8 @@ export interface ToolContext {
   readonly classNames: readonly string[];
   readonly environment: Layer;
   readonly dryRun: boolean;
+  /** `daemon.cache` is off. */
+  readonly cacheOff: boolean;
 }
 
 export interface FileTools {
@@ -55,7 +57,7 @@ export function readTools(
       problems.push({ where, message: `tool ${quote(name)} is given twice`, hint: `it is on line ${first} already` });
     lines.set(name, where.line ?? 0);
     if (Object.hasOwn(mapping(raw), 'url')) {
-      const remote = readRemote(name, path, raw, scope);
+      const remote = readRemote(name, path, raw, scope, context);
       problems.push(...remote.problems);
       if (remote.tool !== null) tools.push(remote.tool);
       continue;
@@ -118,6 +120,7 @@ function readTool(
     class: className,
     layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
     dryRun: context.dryRun,
+    cacheOff: context.cacheOff,
     problemAt,
   });
   if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
@@ -129,6 +132,7 @@ function readRemote(
   path: readonly string[],
   raw: unknown,
   scope: FileScope,
+  { cacheOff }: ToolContext,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
   const parsed = RemoteToolSchema.safeParse(raw);
   if (!parsed.success) return { tool: null, problems: [] };
@@ -143,6 +147,8 @@ function readRemote(
       message: 'budget has no effect with strategy: stop',
       hint: 'take one of them out',
     });
+  for (const { path: below, ...wrong } of cacheProblems(parsed.data.cache, cacheOff))
+    problems.push({ where: scope.document.locate([...path, 'cache', ...below], 'value'), ...wrong });
   const sent = replaced([...path, 'headers'], headers, scope);
   for (const [key, value] of Object.entries(sent.values)) {
     // As text it would end the header and begin another.
@@ -172,25 +178,4 @@ function fileLayer(path: readonly string[], fields: ToolFields, { document, shor
     detail: shortPlace(document.locate([...path, 'limits', resource], 'value')),
   });
   return writtenLayer(fields.limits ?? {}, source);
-}
-
-function replaced(
-  path: readonly string[],
-  env: Readonly<Record<string, string>>,
-  { document, env: environment }: FileScope,
-): { readonly values: Readonly<Record<string, string>>; readonly problems: readonly Problem[] } {
-  const problems: Problem[] = [];
-  const values: Record<string, string> = {};
-  for (const [key, source] of Object.entries(env)) {
-    const { text, problems: found } = interpolate(source, environment);
-    values[key] = text;
-    for (const { written, occurrence, message, hint } of found) {
-      problems.push({
-        where: document.locateIn([...path, key], written, occurrence),
-        message: `${key}: ${message}`,
-        hint,
-      });
-    }
-  }
-  return { values, problems };
 }

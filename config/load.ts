@@ -7,7 +7,6 @@ import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { daemonConfig } from './config.ts';
 import type { Config } from './config.ts';
-import { DaemonSchema } from './daemon-schema.ts';
 import type { DaemonFields } from './daemon-schema.ts';
 import { createDefine } from './define.ts';
 import type { HostFacts } from './defaults.ts';
@@ -24,6 +23,7 @@ import { decode, readConfigFile } from './read-file.ts';
 import type { Layer } from './resolve.ts';
 import { ConfigSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
+import { readDaemon } from './file-daemon.ts';
 import { readClasses } from './file-classes.ts';
 import { mapping } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
@@ -89,7 +89,13 @@ function assemble(options: LoadOptions, document: LocatedDocument | null): Resul
   }
   if (problems.length > 0) return err(sorted(problems));
   const { classes, tools, entries } = parts;
-  const define = createDefine({ classes, entries, environment: environment.layer, dryRun: daemon.dryRun });
+  const define = createDefine({
+    classes,
+    entries,
+    environment: environment.layer,
+    dryRun: daemon.dryRun,
+    cacheOff: daemon.cache === null,
+  });
   return ok({ file: path, daemon, classes, tools, define });
 }
 
@@ -111,20 +117,21 @@ function readParts(
   const scope: FileScope = { document, env, inFolder, shortPlace };
   const root = mapping(value);
   // Each part by itself as well, so that a mistake in one does not hide those that only show once a part is valid.
-  const daemon = DaemonSchema.safeParse(root['daemon'] ?? {});
+  const daemon = readDaemon(root['daemon'], scope);
   const classes = readClasses(mapping(root['classes']), scope, host);
   const tools = readTools(mapping(root['tools']), scope, {
     classes: classes.classes,
     classNames: classes.names,
     environment,
-    dryRun: daemon.success && daemon.data.dry_run === true,
+    dryRun: daemon.fields?.dry_run === true,
+    cacheOff: daemon.fields?.cache === 'off',
   });
   return {
-    daemon: daemon.success ? daemon.data : undefined,
+    daemon: daemon.fields,
     classes: classes.classes,
     tools: tools.tools,
     entries: tools.entries,
-    problems: [...problems, ...classes.problems, ...tools.problems],
+    problems: [...problems, ...daemon.problems, ...classes.problems, ...tools.problems],
   };
 }
 

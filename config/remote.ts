@@ -2,6 +2,7 @@
 
 import { NO_LIMITS } from '../lib/core/limits.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheRules } from './cache-schema.ts';
 import {
   DEFAULT_GRACE_MS,
   DEFAULT_HEALTH_CHECK_MS,
@@ -41,6 +42,7 @@ export function buildRemote(
     sharing: fields.sharing ?? DEFAULT_SHARING,
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
+    ...cacheRules(fields.cache),
     dryRun: false,
     autostart: fields.autostart ?? true,
     origin: 'file',

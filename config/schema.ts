@@ -21,7 +21,6 @@ export const NOT_ENFORCED_VALUES: NotEnforced = {
 
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {
   adaptive: 'limits do not change by themselves',
-  cache: 'results are not cached',
   contexts: 'there are no limits by context',
 };
 
@@ -138,7 +137,6 @@ export const ConfigSchema = closed(
   },
   {
     contexts: 'there are no limits by context',
-    cache: 'results are not cached',
     adaptive: 'limits do not change by themselves',
   },
 );

@@ -9,6 +9,7 @@ import { isEnding } from '../lib/core/response.ts';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheProblems, cacheRules } from './cache-schema.ts';
 import {
   DEFAULT_GRACE_MS,
   DEFAULT_HEALTH_CHECK_MS,
@@ -37,6 +38,8 @@ export interface ToolPlan {
   readonly layers: readonly Layer[];
   /** `daemon.dry_run`. */
   readonly dryRun: boolean;
+  /** `daemon.cache` is off. */
+  readonly cacheOff: boolean;
   /** Places a problem with the setting at this path below the entry. */
   readonly problemAt: (path: Path, message: string, hint: string) => Problem;
 }
@@ -70,6 +73,7 @@ export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Probl
     sharing: fields.sharing ?? DEFAULT_SHARING,
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
+    ...(direct ? {} : cacheRules(fields.cache)),
     dryRun: fields.dry_run ?? plan.dryRun,
     autostart: origin === 'file' && (fields.autostart ?? true),
     origin,
@@ -156,6 +160,9 @@ function contradictions(
       problemAt(['recovery', 'budget'], 'budget has no effect with strategy: stop', 'take one of them out'),
     );
   }
+  if (plan.origin !== 'run')
+    for (const { path, message, hint } of cacheProblems(fields.cache, plan.cacheOff))
+      problems.push(problemAt(['cache', ...path], message, hint));
   problems.push(...servingProblems(plan), ...backingProblems(plan, limits), ...repeatedActions(plan));
   return problems;
 }
@@ -164,7 +171,7 @@ function contradictions(
 function servingProblems({ fields, origin, problemAt }: ToolPlan): readonly Problem[] {
   // A direct run inherits the entry of a managed tool, and these with it.
   if (fields.readiness !== 'none' || origin === 'run') return [];
-  return (['sharing', 'idle_timeout', 'health_check'] as const)
+  return (['sharing', 'idle_timeout', 'health_check', 'cache'] as const)
     .filter((key) => fields[key] !== undefined)
     .map((key) =>
       problemAt([key], `${key} has no effect with readiness: none: nobody speaks MCP with it`, 'take one of them out'),
