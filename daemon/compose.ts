@@ -115,6 +115,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     registry: new MetricsRegistry(),
     version: governorVersion(),
     snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
+    cache: () => mcp.cache.snapshot(),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
@@ -163,7 +164,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     },
     onForgotten: (tool) => metrics.removeTool(tool),
     onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
-    onTools: (tool) => mcp.pool.refresh(tool),
+    onTools: (tool) => mcp.refresh(tool),
   });
   const { separator } = config.daemon.mcp;
   const mcp: Mcp = createMcp({
@@ -172,8 +173,12 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     clock: CLOCK,
     log,
     separator,
+    cache: config.daemon.cache,
+    onCache: (tool, event) => metrics.observeCache(tool, event),
     onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
   });
+
+  root.add('cache', () => mcp.cache.close(), ROOM_DEADLINE_MS);
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
@@ -220,6 +225,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     instance,
     logger: log,
     mcp: mcp.front,
+    cache: mcp.cache,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);

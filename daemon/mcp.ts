@@ -3,6 +3,8 @@
 import { createMcpFront } from '../lib/mcp/front/front.ts';
 import type { McpFront } from '../lib/mcp/front/front.ts';
 import { openCatalogueStore } from '../lib/mcp/pool/catalogue-store.ts';
+import { cachedServers } from '../lib/mcp/cache/cached-servers.ts';
+import type { CacheEvent } from '../lib/observe/cache-metrics.ts';
 import { Accounts } from '../lib/mcp/calls/account.ts';
 import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
 import { createCallGuard } from '../lib/mcp/calls/guard.ts';
@@ -15,6 +17,9 @@ import type { Clock } from '../lib/core/clock.ts';
 import type { Log } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { serveRegistry } from '../lib/supervisor/served.ts';
+import type { CacheConfig } from '../config/cache-schema.ts';
+import { createCache } from './cache.ts';
+import type { DaemonCache } from './cache.ts';
 import { governorVersion } from './cli/version.ts';
 
 export interface McpInput {
@@ -24,7 +29,10 @@ export interface McpInput {
   readonly log: Log;
   /** Between the names of a server and its tool. */
   readonly separator: string;
+  /** Null: off. */
+  readonly cache: CacheConfig | null;
   onCall(record: CallRecord): void;
+  onCache(tool: string, event: CacheEvent): void;
 }
 
 export interface Mcp {
@@ -32,33 +40,56 @@ export interface Mcp {
   readonly front: McpFront;
   /** By context, also of those that have ended, for a while. */
   calls(): readonly ContextAccount[];
+  readonly cache: DaemonCache;
+  /** @param tool that came, went or is defined anew; null: any may be */
+  refresh(tool: string | null): void;
 }
 
-export function createMcp({ registry, stateDir, clock, log, separator, onCall }: McpInput): Mcp {
+export function createMcp(input: McpInput): Mcp {
+  const { registry, stateDir, clock, log, separator } = input;
   const info = { name: 'governor', version: governorVersion() };
   const now = (): number => clock.monotonicMs();
   const accounts = new Accounts();
+  const tools = serveRegistry(registry);
+  const onCall = (record: CallRecord): void => {
+    accounts.add(record);
+    input.onCall(record);
+  };
+  const cache = createCache({
+    config: input.cache,
+    tools,
+    clock,
+    log,
+    onCall,
+    onEvent: (tool, event) => input.onCache(tool, event),
+  });
+  const { answers } = cache;
   const pool = new Pool({
-    tools: serveRegistry(registry),
+    tools,
     connector: createConnector({ version: governorVersion(), monotonicMs: now, remote: openRemote }),
     store: openCatalogueStore(`${stateDir}/catalogues`, (problem) => log.warn({ problem }, 'a kept catalogue')),
     log,
-    guard: createCallGuard({
-      monotonicMs: now,
-      onCall: (record) => {
-        accounts.add(record);
-        onCall(record);
-      },
-    }),
+    guard: createCallGuard({ monotonicMs: now, onCall }),
     governor: {
       info,
       // What it can pass on to whichever client a request of the server's belongs to.
       capabilities: { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } },
     },
     monotonicMs: now,
+    ...(answers === null ? {} : { stale: answers }),
   });
-  const gateway = createGateway({ servers: pool, info, separator, now });
-  return { pool, front: createMcpFront({ gateway, logger: log, now }), calls: () => accounts.all() };
+  const servers = answers === null ? pool : cachedServers(pool, answers);
+  const gateway = createGateway({ servers, info, separator, now });
+  return {
+    pool,
+    front: createMcpFront({ gateway, logger: log, now }),
+    calls: () => accounts.all(),
+    cache,
+    refresh(tool) {
+      answers?.refresh(tool);
+      pool.refresh(tool);
+    },
+  };
 }
 
 /** Loaded with the first server elsewhere: the SDK is 4 MB that a daemon of local tools need not carry. */

@@ -47,5 +47,5 @@ export function fullId(id: string | EntryId): FullId {
 
 function isPartOf(uri: string, whole: string): boolean {
   if (!uri.startsWith(whole)) return false;
-  return uri.length === whole.length || whole.endsWith('/') || uri[whole.length] === '/';
+  return uri.length === whole.length || whole.endsWith('/') || '/?#'.includes(uri.charAt(whole.length));
 }

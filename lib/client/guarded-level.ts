@@ -47,7 +47,12 @@ export class GuardedLevel {
   }
 
   async ready(): Promise<void> {
-    await this.#level.ready?.();
+    try {
+      await this.#level.ready?.();
+    } catch (error) {
+      this.#failed(error);
+      throw error;
+    }
   }
 
   /** Null when it was not asked or did not answer: then nothing may be stored there either. Never rejects. */

@@ -178,6 +178,8 @@ class RedisLevel implements SecondLevel {
       return link;
     } catch (error) {
       this.#link = null;
+      // What is in memory by the time that it is there was stored while nothing was heard.
+      this.#missed = true;
       throw error;
     }
   }

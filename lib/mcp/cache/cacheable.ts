@@ -1,6 +1,6 @@
 /** Which requests may be answered from what is kept, and by which keys. Pure. */
 
-import { canonical, digest } from '../pool/identity.ts';
+import { digest } from '../pool/identity.ts';
 import { isFields } from '../wire/shape.ts';
 import type { Fields, RequestBody } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
@@ -53,7 +53,7 @@ export function cacheable({ method, params = {} }: RequestBody): Cacheable | nul
 export interface Asked {
   /** `serverHash` of the definition. */
   readonly server: string;
-  readonly client: Pick<Client, 'era' | 'protocolVersion' | 'context' | 'capabilities'>;
+  readonly client: Pick<Client, 'era' | 'protocolVersion' | 'context' | 'info' | 'capabilities'>;
   /** Between clients of one context; empty where they are alike. */
   readonly distinction: string;
 }
@@ -65,8 +65,8 @@ export function sharedKey({ method, params }: Cacheable, { server, client }: Ask
 
 /** This caller only: its context, which is one of this daemon. */
 export function ownKey({ method, params }: Cacheable, { server, client, distinction }: Asked): string {
-  const { context, capabilities } = client;
-  const caller = [context, canonical(capabilities), distinction];
+  const { context, info, capabilities } = client;
+  const caller = [context, info, capabilities, distinction];
   return keyText(method, context, [server, versionOf(client), method, params, caller]);
 }
 

@@ -39,7 +39,7 @@ export interface PoolOptions {
 /** Hears of what makes answers stale that were kept of a tool. */
 export interface StaleListener {
   onStale(tool: string, era: Era, what: Stale): void;
-  /** A process offers something else than was known. */
+  /** A process that has just come offers something else than was known. */
   onCatalogueChanged(tool: string, era: Era): void;
   /** A process ends, and tells of nothing any more. */
   onProcessEnding(tool: string): void;
@@ -292,7 +292,8 @@ export class ToolPool {
       if (!process.alive || memory?.server !== process.server) return;
       const print = fingerprint(process.identity);
       const changed = memory.learn(print, catalogue);
-      if (changed.length > 0) this.options.stale?.onCatalogueChanged(this.name, process.description.era);
+      if (changed.length > 0 && process.isNew)
+        this.options.stale?.onCatalogueChanged(this.name, process.description.era);
       if (changed.length > 0) this.#tell(process, print, changed);
       process.isNew = false;
     } finally {

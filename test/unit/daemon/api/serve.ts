@@ -100,6 +100,10 @@ export async function serveUnloaded(
         findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }],
       }),
     },
+    cache: {
+      report: () => ({ enabled: false, statistics: null, entries: [] }),
+      clear: async () => ({ entries: 0, redis: 'none' }),
+    },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),
     stop: (options) => stops.push(options),
