@@ -302,6 +302,8 @@ t.test('two daemons and a Redis', { skip: skip || lacks('redis'), timeout: patie
       'the other to hear of that too',
       async () => (await cache(there, `?uri=${PUBLIC}`)).entries.length === 0,
     );
+    // Nothing is stored there while it is still being told.
+    await waitFor('Redis to be told', async () => (await ofRedis(here)).pendingInvalidations === 0);
     t.equal(told(await read(one, PUBLIC)).version, 1);
     await waitFor('Redis to have it again', async () => /public%2Fa/.test(await redis.raw('KEYS *')));
     t.equal(told(await read(two, PUBLIC)).version, 1);
