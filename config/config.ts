@@ -2,6 +2,8 @@
 
 import type { BudgetRules } from '../lib/core/budget.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheConfig } from './cache-schema.ts';
+import type { CacheConfig } from './cache-schema.ts';
 import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
 import type { Define } from './define.ts';
 import type { ClassDefinition } from './layers.ts';
@@ -16,6 +18,8 @@ export interface DaemonConfig {
     readonly metrics: 'token' | 'none';
   };
   readonly mcp: { readonly separator: string };
+  /** Null: nothing is kept. */
+  readonly cache: CacheConfig | null;
   readonly backend: 'auto' | BackendId;
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
@@ -57,6 +61,7 @@ export function daemonConfig(
       metrics: fields?.auth?.metrics ?? 'none',
     },
     mcp: { separator: fields?.mcp?.separator ?? DEFAULT_SEPARATOR },
+    cache: cacheConfig(fields?.cache),
     backend: fields?.backend ?? 'auto',
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import type { Governor } from '../lib/supervisor/governor.ts';
+import { DaemonCacheSchema } from './cache-schema.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
 import { SharedLimitsSchema } from './limit-schema.ts';
@@ -60,6 +61,7 @@ export const DaemonSchema = closed(
         })
         .optional(),
     }).optional(),
+    cache: DaemonCacheSchema.optional(),
     backend: z
       .enum(['auto', ...backendIds()])
       .optional()
@@ -92,7 +94,6 @@ export const DaemonSchema = closed(
     }).optional(),
   },
   {
-    cache: 'results are not cached',
     contexts: 'limits by context are written under `contexts` at the top level',
     adaptive: 'limits do not change by themselves',
   },

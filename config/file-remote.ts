@@ -4,12 +4,14 @@ import type { Problem } from '../lib/core/errors.ts';
 import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.ts';
 import { isPrivateWay } from './auth-schema.ts';
 import type { AuthFields } from './auth-schema.ts';
+import { cacheProblems } from './cache-schema.ts';
 import { mapping } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
 import { replaced } from './file-variables.ts';
 import { buildRemote } from './remote.ts';
 import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
 import { texts } from './salvage.ts';
+import type { DaemonDefaults } from './tool.ts';
 
 type Path = readonly string[];
 
@@ -18,6 +20,7 @@ export function readRemote(
   path: Path,
   raw: unknown,
   scope: FileScope,
+  { cacheOff }: Pick<DaemonDefaults, 'cacheOff'>,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
   const parsed = RemoteToolSchema.safeParse(raw);
   // Of an entry that the schema refuses as well: all mistakes show in one report.
@@ -32,6 +35,8 @@ export function readRemote(
       message: 'budget has no effect with strategy: stop',
       hint: 'take one of them out',
     });
+  for (const { path: below, ...wrong } of cacheProblems(parsed.data.cache, cacheOff))
+    problems.push({ where: scope.document.locate([...path, 'cache', ...below], 'value'), ...wrong });
   if (auth !== undefined) problems.push(...conflicts(path, url, Object.keys(headers), scope));
   const signIn = auth === undefined ? null : readAuth([...path, 'auth'], auth, scope);
   return {

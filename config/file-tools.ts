@@ -56,7 +56,7 @@ export function readTools(
       problems.push({ where, message: `tool ${quote(name)} is given twice`, hint: `it is on line ${first} already` });
     lines.set(name, where.line ?? 0);
     if (Object.hasOwn(mapping(raw), 'url')) {
-      const remote = readRemote(name, path, raw, scope);
+      const remote = readRemote(name, path, raw, scope, context.daemon);
       problems.push(...remote.problems);
       if (remote.tool !== null) tools.push(remote.tool);
       continue;

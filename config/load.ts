@@ -9,7 +9,6 @@ import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { daemonConfig } from './config.ts';
 import type { Config } from './config.ts';
-import { DaemonSchema } from './daemon-schema.ts';
 import type { DaemonFields } from './daemon-schema.ts';
 import { createDefine } from './define.ts';
 import { DEFAULT_LADDER } from './defaults.ts';
@@ -27,6 +26,7 @@ import { decode, readConfigFile } from './read-file.ts';
 import type { Layer } from './resolve.ts';
 import { ConfigSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
+import { readDaemon } from './file-daemon.ts';
 import { readClasses } from './file-classes.ts';
 import { mapping } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
@@ -94,7 +94,12 @@ function assemble(options: LoadOptions, document: LocatedDocument | null): Resul
   }
   if (problems.length > 0) return err(sorted(problems));
   const { classes, tools, entries } = parts;
-  const define = createDefine({ classes, entries, environment: environment.layer, daemon });
+  const define = createDefine({
+    classes,
+    entries,
+    environment: environment.layer,
+    daemon: { ...daemon, cacheOff: daemon.cache === null },
+  });
   const budgets = { ...parts.shared, ladder: DEFAULT_LADDER, dryRun: daemon.dryRun };
   return ok({ file: path, daemon, classes, tools, budgets, define });
 }
@@ -119,7 +124,7 @@ function readParts(
   const scope: FileScope = { document, env, inFolder, shortPlace };
   const root = mapping(value);
   // Each part by itself as well, so that a mistake in one does not hide those that only show once a part is valid.
-  const daemon = DaemonSchema.safeParse(root['daemon'] ?? {});
+  const daemon = readDaemon(root['daemon'], scope);
   const classes = readClasses(mapping(root['classes']), scope, host);
   const shared = readSharedLimits(root, scope);
   const tools = readTools(mapping(root['tools']), scope, {
@@ -127,17 +132,18 @@ function readParts(
     classNames: classes.names,
     environment,
     daemon: {
-      dryRun: daemon.success && daemon.data.dry_run === true,
-      calls: (daemon.success ? daemon.data.calls : undefined) ?? {},
+      dryRun: daemon.fields?.dry_run === true,
+      calls: daemon.fields?.calls ?? {},
+      cacheOff: daemon.fields?.cache === 'off',
     },
   });
   return {
-    daemon: daemon.success ? daemon.data : undefined,
+    daemon: daemon.fields,
     classes: classes.classes,
     tools: tools.tools,
     entries: tools.entries,
     shared: shared.limits,
-    problems: [...problems, ...shared.problems, ...classes.problems, ...tools.problems],
+    problems: [...problems, ...daemon.problems, ...shared.problems, ...classes.problems, ...tools.problems],
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { NO_LIMITS } from '../lib/core/limits.ts';
 import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheRules } from './cache-schema.ts';
 import {
   DEFAULT_CALLS,
   DEFAULT_GRACE_MS,
@@ -44,6 +45,7 @@ export function buildRemote(
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
     calls: DEFAULT_CALLS,
+    ...cacheRules(fields.cache),
     dryRun: false,
     autostart: fields.autostart ?? true,
     origin: 'file',

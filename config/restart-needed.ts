@@ -6,6 +6,7 @@ import type { Config, DaemonConfig } from './config.ts';
 const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'calls' | 'dryRun'>, string>> = {
   listen: 'listen',
   mcp: 'mcp',
+  cache: 'cache',
   backend: 'backend',
   sampleIntervalMs: 'sample_interval',
   audit: 'audit',

@@ -20,7 +20,6 @@ export const NOT_ENFORCED_VALUES: NotEnforced = {
 
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {
   adaptive: 'limits do not change by themselves',
-  cache: 'results are not cached',
   contexts: 'limits by context are written under `contexts` at the top level',
 };
 
@@ -148,7 +147,7 @@ export const ConfigSchema = closed(
   },
   {
     budget: 'limits for all tools together are written under `daemon`',
-    cache: 'results are not cached',
+    cache: 'the cache is written under `daemon`, and what is kept of a tool under the tool',
     adaptive: 'limits do not change by themselves',
   },
 );

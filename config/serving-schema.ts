@@ -1,6 +1,7 @@
 /** What any tool may be given whose conversation the daemon holds, wherever its server runs. */
 
 import { z } from 'zod';
+import { ToolCacheSchema } from './cache-schema.ts';
 import { budget, closed, count, duration, durationOrNone } from './fields.ts';
 
 export const RECOVERY = closed({
@@ -26,6 +27,7 @@ export const SHARING_SHAPE = {
     { description: 'How often an idle process is asked whether it still answers. Default 30s.' },
     { min: 100, max: 3_600_000 },
   ).optional(),
+  cache: ToolCacheSchema.optional(),
 };
 
 /** Of a tool, a class, or the daemon. */

@@ -11,6 +11,7 @@ import type { Action } from '../lib/core/response.ts';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheProblems, cacheRules } from './cache-schema.ts';
 import {
   DEFAULT_CALLS,
   DEFAULT_GRACE_MS,
@@ -33,6 +34,8 @@ import type { CallsFields } from './serving-schema.ts';
 export interface DaemonDefaults {
   readonly dryRun: boolean;
   readonly calls: CallsFields;
+  /** `daemon.cache` is off. */
+  readonly cacheOff: boolean;
 }
 
 export interface ToolPlan {
@@ -83,6 +86,7 @@ export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Probl
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
     calls: callsOf(plan),
+    ...(direct ? {} : cacheRules(fields.cache)),
     dryRun: fields.dry_run ?? plan.daemon.dryRun,
     autostart: origin === 'file' && (fields.autostart ?? true),
     origin,
@@ -175,6 +179,9 @@ function contradictions(
       problemAt(['recovery', 'budget'], 'budget has no effect with strategy: stop', 'take one of them out'),
     );
   }
+  if (plan.origin !== 'run')
+    for (const { path, message, hint } of cacheProblems(fields.cache, plan.daemon.cacheOff))
+      problems.push(problemAt(['cache', ...path], message, hint));
   problems.push(...servingProblems(plan), ...backingProblems(plan, limits), ...repeatedActions(plan));
   return problems;
 }
@@ -185,7 +192,7 @@ function servingProblems({ fields, origin, problemAt }: ToolPlan): readonly Prob
   if (fields.readiness !== 'none' || origin === 'run') return [];
   const noEffect = (path: Path, key: string): Problem =>
     problemAt(path, `${key} has no effect with readiness: none: nobody speaks MCP with it`, 'take one of them out');
-  const keys = (['sharing', 'idle_timeout', 'health_check', 'calls'] as const)
+  const keys = (['sharing', 'idle_timeout', 'health_check', 'calls', 'cache'] as const)
     .filter((key) => fields[key] !== undefined)
     .map((key) => noEffect([key], key));
   const ofRuntime = (['renew', 'cap'] as const)

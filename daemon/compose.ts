@@ -117,6 +117,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     version: governorVersion(),
     snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
     budgets: () => registry.budgets(),
+    cache: () => mcp.cache.snapshot(),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
@@ -173,7 +174,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     },
     onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
     onTools: (tool) => {
-      mcp.pool.refresh(tool);
+      mcp.refresh(tool);
       if (tool === null) signIns.settle(definitions());
     },
   });
@@ -186,8 +187,12 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     log,
     separator,
     signIns,
+    cache: config.daemon.cache,
+    onCache: (tool, event) => metrics.observeCache(tool, event),
     onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
   });
+
+  root.add('cache', () => mcp.cache.close(), ROOM_DEADLINE_MS);
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
@@ -236,6 +241,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     instance,
     logger: log,
     mcp: mcp.front,
+    cache: mcp.cache,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);

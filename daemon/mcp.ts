@@ -3,6 +3,8 @@
 import { createMcpFront } from '../lib/mcp/front/front.ts';
 import type { McpFront } from '../lib/mcp/front/front.ts';
 import { openCatalogueStore } from '../lib/mcp/pool/catalogue-store.ts';
+import { cachedServers } from '../lib/mcp/cache/cached-servers.ts';
+import type { CacheEvent } from '../lib/observe/cache-metrics.ts';
 import { Accounts } from '../lib/mcp/calls/account.ts';
 import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
 import { createCallGuard } from '../lib/mcp/calls/guard.ts';
@@ -18,6 +20,9 @@ import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import type { Log } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { serveRegistry } from '../lib/supervisor/served.ts';
+import type { CacheConfig } from '../config/cache-schema.ts';
+import { createCache } from './cache.ts';
+import type { DaemonCache } from './cache.ts';
 import { governorVersion } from './cli/version.ts';
 
 export interface McpInput {
@@ -28,7 +33,10 @@ export interface McpInput {
   /** Between the names of a server and its tool. */
   readonly separator: string;
   readonly signIns: SignIns;
+  /** Null: off. */
+  readonly cache: CacheConfig | null;
   onCall(record: CallRecord): void;
+  onCache(tool: string, event: CacheEvent): void;
 }
 
 export interface Mcp {
@@ -38,14 +46,32 @@ export interface Mcp {
   calls(): readonly ContextAccount[];
   /** What is open for its clients ends, with what was started for it alone, and its account is closed. @returns false: nothing is known of it */
   endContext(context: string): Promise<boolean>;
+  readonly cache: DaemonCache;
+  /** @param tool that came, went or is defined anew; null: any may be */
+  refresh(tool: string | null): void;
 }
 
-export function createMcp({ registry, stateDir, clock, log, separator, signIns, onCall }: McpInput): Mcp {
+export function createMcp(input: McpInput): Mcp {
+  const { registry, stateDir, clock, log, separator, signIns } = input;
   const info = { name: 'governor', version: governorVersion() };
   const now = (): number => clock.monotonicMs();
   const accounts = new Accounts();
+  const tools = serveRegistry(registry);
+  const onCall = (record: CallRecord): void => {
+    accounts.add(record);
+    input.onCall(record);
+  };
+  const cache = createCache({
+    config: input.cache,
+    tools,
+    clock,
+    log,
+    onCall,
+    onEvent: (tool, event) => input.onCache(tool, event),
+  });
+  const { answers } = cache;
   const pool = new Pool({
-    tools: serveRegistry(registry),
+    tools,
     connector: withSignIn(
       createConnector({
         version: governorVersion(),
@@ -56,21 +82,17 @@ export function createMcp({ registry, stateDir, clock, log, separator, signIns, 
     ),
     store: openCatalogueStore(`${stateDir}/catalogues`, (problem) => log.warn({ problem }, 'a kept catalogue')),
     log,
-    guard: createCallGuard({
-      monotonicMs: now,
-      onCall: (record) => {
-        accounts.add(record);
-        onCall(record);
-      },
-    }),
+    guard: createCallGuard({ monotonicMs: now, onCall }),
     governor: {
       info,
       // What it can pass on to whichever client a request of the server's belongs to.
       capabilities: { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } },
     },
     monotonicMs: now,
+    ...(answers === null ? {} : { stale: answers }),
   });
-  const gateway = createGateway({ servers: pool, info, separator, now });
+  const servers = answers === null ? pool : cachedServers(pool, answers);
+  const gateway = createGateway({ servers, info, separator, now });
   const front = createMcpFront({ gateway, logger: log, now });
   return {
     pool,
@@ -80,6 +102,11 @@ export function createMcp({ registry, stateDir, clock, log, separator, signIns, 
       const hadClients = await front.endContext(context, `stopped: its context ${context} ended`);
       // After the calls that have just ended were charged.
       return accounts.forget(context) || hadClients;
+    },
+    cache,
+    refresh(tool) {
+      answers?.refresh(tool);
+      pool.refresh(tool);
     },
   };
 }

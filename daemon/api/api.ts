@@ -20,6 +20,7 @@ import { describeError, PROBLEM_TYPE } from './problems.ts';
 import { methodsAt, routerPath } from './route.ts';
 import type { Route } from './route.ts';
 import { routeSchema } from './route-schema.ts';
+import { cacheRoutes } from './routes/cache.ts';
 import { daemonRoutes } from './routes/daemon.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
@@ -118,6 +119,7 @@ function allRoutes(
     ...signInRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
+    ...cacheRoutes(dependencies),
     ...(dependencies.mcp === undefined ? [] : mcpRoutes()),
     ...pageRoutes(dependencies, { routes: () => routes, openapi }),
   );

@@ -2,6 +2,7 @@
 
 import type { Problem } from '../../lib/core/errors.ts';
 import type { Result } from '../../lib/core/result.ts';
+import type { CacheCleared, CacheFilter, CacheReport } from '../../lib/mcp/cache/report.ts';
 import type { ContextAccount } from '../../lib/mcp/calls/account.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
 import type { McpFront } from '../../lib/mcp/front/front.ts';
@@ -70,6 +71,13 @@ export interface AuditReader {
   verify(): Promise<AuditVerification>;
 }
 
+export interface CacheControl {
+  /** @throws GovernorError invalid_request */
+  report(filter: CacheFilter): CacheReport;
+  /** @throws GovernorError invalid_request */
+  clear(filter: CacheFilter): Promise<CacheCleared>;
+}
+
 export interface ApiLogger {
   debug(fields: Readonly<Record<string, unknown>>, message: string): void;
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
@@ -100,6 +108,7 @@ export interface ApiDependencies {
   readonly settings: () => ApiSettings;
   readonly tokens: () => readonly AccessToken[];
   readonly audit: AuditReader;
+  readonly cache: CacheControl;
   /** The Prometheus text exposition, version 0.0.4. */
   readonly metricsText: () => Promise<string>;
   readonly ready: () => { readonly ready: boolean; readonly detail: string };

@@ -60,6 +60,12 @@ export const auditQuery = z.strictObject({
   after: whole(0, Number.MAX_SAFE_INTEGER, 'Only entries with a higher sequence number').exactOptional(),
 });
 
+export const cacheQuery = z.strictObject({
+  tool: z.string().min(1).describe('Only of this tool').exactOptional(),
+  uri: z.string().min(1).describe('Only of this resource').exactOptional(),
+  pattern: z.string().min(1).describe('Only of resources whose URI matches this template (RFC 6570)').exactOptional(),
+});
+
 export const runBody = z.strictObject({ run: z.string().min(1).describe('Only this run; default: all').optional() });
 const CONTEXT = z.string().min(1).max(256).nullable();
 export const activateBody = z.strictObject({ context: CONTEXT.describe('Who it is in use for').default(null) });

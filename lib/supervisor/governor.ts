@@ -34,6 +34,8 @@ export interface ToolDefinition {
   readonly healthCheckMs: number | null;
   /** Of one process: how many calls wait where they are held back, and how long each. */
   readonly calls: { readonly queue: number; readonly waitMs: number };
+  /** What of its answers is kept beside what its server allows by itself; absent: only that. `off`: nothing at all. */
+  readonly cache?: CacheRules | 'off';
   readonly dryRun: boolean;
   /** Start with the daemon (entries of the file). */
   readonly autostart: boolean;
@@ -60,6 +62,22 @@ export type SignInSettings =
       readonly issuer: string;
       readonly scopes: readonly string[];
     };
+/** What a user wants kept of a server's answers. */
+export interface CacheRules {
+  /** What no pattern and no hint of the server gives a time, reads and lists alike; null: it is not kept. */
+  readonly ttlMs: number | null;
+  /** Of what is read, in their order: the first that matches the URI holds. */
+  readonly patterns: readonly CachePattern[];
+}
+
+export interface CachePattern {
+  /** A URI template (RFC 6570). */
+  readonly uri: string;
+  /** 0: not kept. Null: for the default time. */
+  readonly ttlMs: number | null;
+  /** Null: whom the server says. */
+  readonly scope: 'public' | 'caller' | null;
+}
 
 /** New limits for a live tool; `null` lifts the limit. Units of the resource. */
 export type LimitPatch = Readonly<Partial<Record<import('../core/resource.ts').Resource, number | null>>>;

@@ -166,6 +166,10 @@ class Face implements Client {
     return this.#era ?? this.#client.era;
   }
 
+  get frontEra(): Era {
+    return this.#client.frontEra ?? this.#client.era;
+  }
+
   become(era: Era): void {
     this.#era = era;
   }

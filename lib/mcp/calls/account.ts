@@ -6,7 +6,8 @@ export type CallOutcome = 'ok' | 'tool_error' | 'error' | 'refused' | 'cancelled
 export interface CallRecord {
   readonly tool: string;
   readonly context: string;
-  readonly run: string;
+  /** Null: none, it was answered from what is kept. */
+  readonly run: string | null;
   readonly method: string;
   /** Of the tool, prompt or resource; null where the request names none. */
   readonly name: string | null;

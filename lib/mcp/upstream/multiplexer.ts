@@ -20,7 +20,7 @@ import { ServerRequests } from './server-requests.ts';
 import { TaskOwners } from './task-owners.ts';
 import { tellEach } from './tell-each.ts';
 import { Turns } from './turns.ts';
-import type { Channel, Holds, Received, Upstream, UpstreamState } from './upstream.ts';
+import type { Channel, Holds, Received, Stale, Upstream, UpstreamState } from './upstream.ts';
 
 export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' | 'capabilities' | 'timeoutMs'> {
   /** Known from an earlier process of the same definition. */
@@ -59,6 +59,7 @@ class Multiplexer implements Upstream, Shared {
   readonly #ready: Promise<ServerDescription>;
   readonly #endListeners = new Set<(reason: string) => void>();
   readonly #listListeners = new Set<(list: ChangedList) => void>();
+  readonly #staleListeners = new Set<(what: Stale) => void>();
   readonly #told = new Set<string>();
 
   constructor(channel: Channel, options: UpstreamOptions) {
@@ -85,6 +86,7 @@ class Multiplexer implements Upstream, Shared {
     this.#notices = {
       shared: this,
       isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
+      onStale: (what) => this.#stale(what),
       onListChanged: (list) => this.#listChanged(list),
       onCancelled: (params) => this.#cancelled(params),
       onUnattributed: ({ method }) => this.#unattributed(method),
@@ -165,6 +167,11 @@ class Multiplexer implements Upstream, Shared {
     return () => void this.#endListeners.delete(listener);
   }
 
+  onStale(listener: (what: Stale) => void): () => void {
+    this.#staleListeners.add(listener);
+    return () => void this.#staleListeners.delete(listener);
+  }
+
   onListChanged(listener: (list: ChangedList) => void): () => void {
     this.#listListeners.add(listener);
     return () => void this.#listListeners.delete(listener);
@@ -198,7 +205,10 @@ class Multiplexer implements Upstream, Shared {
         void listenForLists(description, {
           request: (request) => this.#self.request(request, quiet(new AbortController().signal)),
           isOver: () => this.isOver,
-          onListChanged: (list) => this.#listChanged(list),
+          onListChanged: (list) => {
+            this.#stale({ kind: 'list', list });
+            this.#listChanged(list);
+          },
         });
       return description;
     } catch (error) {
@@ -237,6 +247,10 @@ class Multiplexer implements Upstream, Shared {
     const { requests } = this.conversation;
     const listen = requests.get(Number(params?.['requestId']));
     if (listen?.method === LISTEN) requests.take(listen.id)?.settle(LISTEN_ENDED);
+  }
+
+  #stale(what: Stale): void {
+    for (const listener of this.#staleListeners) listener(what);
   }
 
   #listChanged(list: ChangedList): void {

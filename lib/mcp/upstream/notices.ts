@@ -10,9 +10,11 @@ import { withToken } from './open-requests.ts';
 import type { OpenRequest } from './open-requests.ts';
 import { tellEach } from './tell-each.ts';
 import { relatedTask } from './task-owners.ts';
+import type { Stale } from './upstream.ts';
 
 export type ChangedList = 'tools' | 'resources' | 'prompts';
 
+const UPDATED = 'notifications/resources/updated';
 const CHANGED: ReadonlyMap<string, ChangedList> = new Map([
   ['notifications/tools/list_changed', 'tools'],
   ['notifications/resources/list_changed', 'resources'],
@@ -23,6 +25,8 @@ export interface NoticesOptions {
   readonly shared: Shared;
   /** Governor's own stream of a modern server: what comes there is for all. */
   isOwn(subscriptionId: unknown): boolean;
+  /** Whoever the notification is for. */
+  onStale(what: Stale): void;
   onListChanged(list: ChangedList): void;
   onCancelled(params: NotificationBody['params']): void;
   /** Belongs to nobody who could be told. */
@@ -39,6 +43,9 @@ export function routeNotice(
   const { method, params } = notification;
   const list = CHANGED.get(method);
   const listen = metaOf(params)?.[META.subscriptionId];
+  const uri = params?.['uri'];
+  if (list !== undefined) options.onStale({ kind: 'list', list });
+  if (method === UPDATED && typeof uri === 'string') options.onStale({ kind: 'resource', uri });
   if (method === 'notifications/progress') {
     // Unknown tokens are dropped: clients end the conversation over them.
     const request = conversation.requests.get(params?.['progressToken']);
@@ -62,7 +69,7 @@ export function routeNotice(
     tellEach(clients, ({ client }) => client.notify(told), options.shared);
     return;
   }
-  if (method === 'notifications/resources/updated') {
+  if (method === UPDATED) {
     const subscribers = interests.subscribersOf(String(params?.['uri']));
     return tellEach(subscribers, ({ client }) => client.notify(notification), options.shared);
   }

@@ -123,6 +123,10 @@ export async function serveUnloaded(
         return 'revoked';
       },
     },
+    cache: {
+      report: () => ({ enabled: false, statistics: null, entries: [] }),
+      clear: async () => ({ entries: 0, redis: 'none' }),
+    },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),
     stop: (options) => stops.push(options),
