@@ -6,7 +6,7 @@ import { notAskedFor } from '../helpers/backends.ts';
 import { startDaemon } from '../helpers/daemon.ts';
 import { lacks } from '../helpers/skip.ts';
 import { runStairs } from '../helpers/stairs.ts';
-import { survivors } from '../helpers/survivors.ts';
+import { killSurvivors, survivors } from '../helpers/survivors.ts';
 import { waitFor } from '../helpers/wait-for.ts';
 
 /** A process whose parent is gone, in a session of its own. */
@@ -21,6 +21,8 @@ for (const backend of ['procfs', 'portable']) {
     t.equal(code, 1);
     t.match(stdout, /^leaves: not proven to be stopped: no process of it is seen any more and cleaned up in \d+ ms, /);
     t.comment(`${survivors(run.marker).length} of it live on`);
+    // Its stderr is open for as long as that.
+    await killSurvivors(run.marker);
     await run.ended;
     t.match(
       (await auditOf(daemon, 'leaves')).filter(({ kind }) => kind === 'outcome' || kind === 'cleanup'),
