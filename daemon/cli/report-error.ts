@@ -18,18 +18,21 @@ export function reportError(error: unknown, stderr: Output, json: boolean): Exit
     stderr.write(`${typeof document === 'string' ? oneLine(document) : JSON.stringify(errorDocument(error))}\n`);
     return EXIT.refused;
   }
+  // One line a mistake, where the message is of more than one.
+  const [first = '', ...others] = error.message.split('\n');
   const lines = [
-    `governor: ${error.message}`,
+    `governor: ${first}`,
+    ...others.map((line) => `  ${line}`),
     ...error.problems.flatMap((problem) => problemLines(error.message, problem)),
   ];
   stderr.write(`${lines.map(printable).join('\n')}\n`);
   return EXIT.refused;
 }
 
-/** The daemon's own sentence often repeats the first problem: then only what would be right is added. */
+/** The sentence itself often says the problem already: then only what it does not say is added. */
 function problemLines(said: string, problem: Problem): readonly string[] {
   if (!said.includes(problem.message)) return [`  ${formatProblem(problem)}`];
-  return problem.hint === undefined ? [] : [`  ${problem.hint}`];
+  return problem.hint === undefined || said.includes(problem.hint) ? [] : [`  ${problem.hint}`];
 }
 
 function oneLine(document: string): string {

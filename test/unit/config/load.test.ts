@@ -455,10 +455,10 @@ t.test('files that cannot be read', async (t) => {
   const loop = join(folder, 'loop');
   symlinkSync(loop, loop);
   const cases = [
-    ['missing', 'there is no such file (name another with --config)'],
+    ['missing', 'there is no such file (name one that exists)'],
     ['dir', 'is not a file (name a limits.yaml)'],
     ['fifo', 'is not a file (name a limits.yaml)'],
-    ['large/file', 'there is no such file (name another with --config)'],
+    ['large/file', 'there is no such file (name one that exists)'],
     ['loop', 'cannot be read (ELOOP) (check the path and the disk)'],
     ['large', 'is larger than 1 MiB (a limits.yaml is a page or two)'],
   ] as const;
