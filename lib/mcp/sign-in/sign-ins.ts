@@ -3,41 +3,23 @@
  * authorization server that gave it. Nothing of it is ever part of a message.
  */
 
-import type { AuthProvider, FetchLike } from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
 import type { ToolDefinition } from '../../supervisor/governor.ts';
-import type { Log, SignInPort } from '../../supervisor/ports.ts';
+import type { SignInPort } from '../../supervisor/ports.ts';
 import type { SignInView } from '../../supervisor/views.ts';
 import { Held } from './held.ts';
 import type { Login } from './login.ts';
-import type { Challenge, Protected, Revocation } from './oauth.ts';
+import type { Protected, Revocation } from './oauth.ts';
 import { belongs, binding } from './record.ts';
 import type { SignInRecord } from './record.ts';
-import type { SignInStore } from './store.ts';
+import { protectedBy, Renewals } from './renewal.ts';
+import type { Access, RenewalOptions } from './renewal.ts';
 
 /** From the address to the answer. */
 export const LOGIN_DEADLINE_MS = 300_000;
 
-export interface SignInEvent {
-  readonly tool: string;
-  readonly event: 'login' | 'logout' | 'renewal_failed' | 'dropped';
-  readonly detail: Readonly<Record<string, unknown>>;
-}
-
-export interface SignInsOptions {
-  readonly store: SignInStore;
-  readonly log: Log;
+export interface SignInsOptions extends Omit<RenewalOptions, 'revoke'> {
   monotonicMs(): number;
-  wallMs(): number;
-  onEvent(event: SignInEvent): void;
-  /** What runs of the tool has to end; resolves when it has, and has said goodbye. Never rejects. */
-  endRuns(tool: string, message: string): Promise<void>;
-}
-
-/** What a channel is given. */
-export interface Access {
-  readonly authProvider?: AuthProvider;
-  readonly fetch?: FetchLike;
 }
 
 interface Pending {
@@ -57,9 +39,11 @@ export class SignIns implements SignInPort {
   /** By tool: a later one takes the place of an earlier one. */
   readonly #pending = new Map<string, Pending>();
   readonly #revocations = new Set<Promise<unknown>>();
+  readonly #renewals: Renewals;
 
   constructor(options: SignInsOptions) {
     this.#options = options;
+    this.#renewals = new Renewals({ ...options, revoke: (record, settings) => this.#revoke(record, settings) });
   }
 
   problem(definition: ToolDefinition): string | null {
@@ -73,31 +57,7 @@ export class SignIns implements SignInPort {
   /** For one conversation with its server; empty for a tool without `auth`. */
   accessOf(definition: ToolDefinition): Access {
     const held = this.#of(definition);
-    if (held === null) return {};
-    /** What was refused may have been asked before the token was renewed. */
-    const shown = new WeakMap<Response, string | null>();
-    return {
-      async fetch(url, init) {
-        const response = await fetch(url, init);
-        shown.set(response, new Headers(init?.headers).get('authorization'));
-        const missing = response.status === 403 ? (await import('./oauth.ts')).missingScope(response) : null;
-        if (missing === null) return response;
-        await response.body?.cancel();
-        throw new GovernorError('sign_in_needed', held.wantsMore(missing));
-      },
-      authProvider: {
-        async token() {
-          // Also of one that is over, so that what still runs can say goodbye.
-          if (held.record === null && held.problem !== null) throw new GovernorError('sign_in_needed', held.problem);
-          return held.token;
-        },
-        onUnauthorized: async ({ response }) => {
-          const { challengeOf } = await import('./oauth.ts');
-          const refused = shown.get(response) ?? null;
-          await this.#renew(held, refused?.replace(/^Bearer /, '') ?? null, challengeOf(response));
-        },
-      },
-    };
+    return held === null ? {} : this.#renewals.accessOf(held);
   }
 
   /** @param redirectUri on the loopback of whoever asks @throws GovernorError illegal_state, invalid_request, sign_in_failed */
@@ -225,70 +185,6 @@ export class SignIns implements SignInPort {
     if (isAnew) await this.#end(former, 'stopped: somebody signed in anew');
   }
 
-  async #renew(held: Held, refused: string | null, challenge: Challenge): Promise<void> {
-    this.#refuseOver(held);
-    if (held.token !== undefined && held.token !== refused) return;
-    held.renewing ??= this.#renewNow(held, challenge).finally(() => (held.renewing = null));
-    await held.renewing;
-    this.#refuseOver(held);
-  }
-
-  #refuseOver(held: Held): void {
-    const { problem } = held;
-    if (problem !== null) throw new GovernorError('sign_in_needed', problem);
-    if (held.isOver) throw new GovernorError('sign_in_failed', 'the sign-in was dropped: the tool is defined anew');
-  }
-
-  async #renewNow(held: Held, challenge: Challenge): Promise<void> {
-    const { record } = held;
-    const { renew, signInByItself, Refused } = await import('./oauth.ts');
-    try {
-      const next =
-        held.settings.kind === 'client_credentials' || record === null
-          ? await signInByItself(protectedBy(held), challenge, new Date(this.#options.wallMs()).toISOString())
-          : { ...record, tokens: await renew(protectedBy(held), record, challenge) };
-      if (held.isOver) return void this.#revoke(next, held.settings);
-      held.record = next;
-      held.isFailing = false;
-      if (held.settings.kind === 'browser') this.#keep(next);
-    } catch (error) {
-      if (held.isOver) return;
-      if (error instanceof Refused) return this.#lose(held, error.message);
-      this.#failing(held, (error as Error).message);
-      throw error;
-    }
-  }
-
-  #keep(record: SignInRecord): void {
-    try {
-      this.#options.store.write(record);
-    } catch (error) {
-      const problem = (error as Error).message;
-      this.#options.log.warn(
-        { tool: record.tool, problem },
-        'a renewed sign-in could not be kept: it ends with the daemon',
-      );
-    }
-  }
-
-  /** A person has to sign in again. */
-  #lose(held: Held, why: string): void {
-    const { name } = held.definition;
-    this.#options.store.remove(name, held.url);
-    held.record = null;
-    held.why = why;
-    this.#failing(held, why);
-    // Not waited for: a start that is under way, and waits for this, is among what ends.
-    void this.#options.endRuns(name, held.problem ?? why);
-  }
-
-  /** On record once, however many requests come to the same. */
-  #failing(held: Held, reason: string): void {
-    if (held.isFailing) return;
-    held.isFailing = true;
-    this.#options.onEvent({ tool: held.definition.name, event: 'renewal_failed', detail: { reason } });
-  }
-
   /** Nothing new begins with it; when what runs with it has ended, its tokens are taken back. */
   async #end(held: Held, message: string): Promise<Revocation> {
     const { record } = held;
@@ -352,10 +248,6 @@ export class SignIns implements SignInPort {
 const NONE = { kind: 'none' } as const;
 /** Of a definition that is gone: what it had to say who it is went with it. */
 const FORMER: Protected['settings'] = { kind: 'browser', clientId: null, clientSecret: null, issuer: null, scopes: [] };
-
-function protectedBy(held: Held): Protected {
-  return { definition: held.definition, url: held.url, settings: held.settings };
-}
 
 /** RFC 8252, 7.3: nobody but this machine can listen there. */
 function isLoopback(redirectUri: string): boolean {

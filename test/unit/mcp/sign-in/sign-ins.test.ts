@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { SignIns } from '../../../../lib/mcp/sign-in/sign-ins.ts';
-import type { SignInEvent } from '../../../../lib/mcp/sign-in/sign-ins.ts';
+import type { SignInEvent } from '../../../../lib/mcp/sign-in/renewal.ts';
 import { openSignInStore } from '../../../../lib/mcp/sign-in/store.ts';
 import { HttpChannel } from '../../../../lib/mcp/upstream/http-channel.ts';
 import { openUpstream } from '../../../../lib/mcp/upstream/multiplexer.ts';
