@@ -77,6 +77,7 @@ async function warned(t: Test, daemon: RunningDaemon): Promise<void> {
 
 async function throttledAndReleased(t: Test, daemon: RunningDaemon, hasQuota: boolean): Promise<void> {
   const run = runStairs(t, daemon, 'throttled', { args: [`--cpu=${share(0.93)}`] });
+  const priority = getPriority();
   await stageReached(daemon, 'throttled', 'cpu', 'throttled');
   await braked(t, daemon, 'throttled', hasQuota);
   await run.hold('cpu', 1);
@@ -87,7 +88,7 @@ async function throttledAndReleased(t: Test, daemon: RunningDaemon, hasQuota: bo
     { timeoutMs: 30_000 },
   );
   if (!hasQuota) {
-    await waitFor('nice to be taken back', () => getPriority(run.child.pid) === 0);
+    await waitFor('nice to be taken back', () => getPriority(run.child.pid) === priority);
   } else {
     // What it may use again shows that the quota is gone.
     await run.hold('cpu', share(4));
