@@ -24,6 +24,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
     mcp: { separator: '-' },
+    cache: { ttlMs: 900_000, maxEntries: 100, maxBytes: 100_000_000, sweepIntervalMs: 60_000, redis: null },
     logLevel: 'debug',
     dryRun: true,
     tempRoot: join(good, 'tmp'),
@@ -77,7 +78,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     temp_storage: 30_000,
     tasks: 10_000,
   });
-  t.match(named(config, 'plain'), { sharing: 'shared', idleTimeoutMs: null, healthCheckMs: 60_000 });
+  t.match(named(config, 'plain'), { sharing: 'shared', idleTimeoutMs: null, healthCheckMs: 60_000, cache: 'off' });
   t.match(named(config, 'docs'), {
     command: 'https://example.org/mcp',
     remote: { url: 'https://example.org/mcp', headers: { Authorization: 'Bearer example.org' } },
@@ -88,6 +89,13 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     idleTimeoutMs: 600_000,
     autostart: false,
     readiness: 'mcp',
+    cache: {
+      ttlMs: 30_000,
+      patterns: [
+        { uri: 'https://example.org/live/{+any}', ttlMs: 0, scope: null },
+        { uri: 'https://example.org/{+any}', ttlMs: null, scope: 'public' },
+      ],
+    },
   });
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
 });

@@ -151,3 +151,21 @@ t.test('Governor reading lists is nobody who could be told, and makes no two of 
   await reader.close('read');
   t.match(upstream.holds, { sessions: 1 });
 });
+
+t.test('what is stale is told before any client hears of it, whoever it is for', async (t) => {
+  const { channel, upstream, join } = await legacyServer();
+  const order: unknown[] = [];
+  const dispose = upstream.onStale((what) => order.push(what));
+  const one = join();
+  one.client.notify = ({ method }) => void order.push(method);
+  const updated = { method: 'notifications/resources/updated', params: { uri: 'file:///a' } };
+  channel.say({ method: 'notifications/resources/list_changed' }, updated, { ...updated, params: { uri: 7 } });
+  t.same(order, [
+    { kind: 'list', list: 'resources' },
+    'notifications/resources/list_changed',
+    { kind: 'resource', uri: 'file:///a' },
+  ]);
+  dispose();
+  channel.say(updated);
+  t.equal(order.length, 3);
+});
