@@ -187,7 +187,7 @@ function parseTemplate(raw: unknown): Parsed<string> {
     ok: false,
     error: {
       message: `is no URI template: character ${position}: ${message}`,
-      hint: 'write one such as file:///{+path} (RFC 6570)',
+      hint: 'write one such as file:///{+path}, as RFC 6570 has it',
     },
   };
 }

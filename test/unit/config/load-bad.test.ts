@@ -62,6 +62,22 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'calls-wait-short': '3:26: wait: "10ms" is too small (write at least 100ms)',
   'calls-without-mcp':
     '6:12: calls has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
+  'cache-entries-with-redis': '4:14: entries has no effect with redis (write redis: { first_level: { entries: … } })',
+  'cache-first-level-unknown': '4:55: "size" is not a known key (known keys: ttl, entries)',
+  'cache-off-in-daemon': '6:12: cache has no effect: daemon.cache is off (take one of them out)',
+  'cache-pattern-no-template':
+    '7:18: uri: is no URI template: character 9: this { is not closed (write one such as file:///{+path}, as RFC 6570 has it)',
+  'cache-pattern-scope-off': '7:54: scope has no effect with ttl: off (take one of them out)',
+  'cache-pattern-twice': '8:18: uri: file:///{+path} is given twice (the first one holds)',
+  'cache-pattern-without-uri': '7:11: "uri" is missing (write a URI template such as file:///{+path})',
+  'cache-redis-url': '4:19: url: is no address of a Redis (write redis://host:6379, rediss://… or unix:///path)',
+  'cache-redis-variable': '4:29: url: the environment variable SECRET is not set (set it, or write ${SECRET:-default})',
+  'cache-size-ambiguous': '2:26: size: "100M" could mean two sizes (write 100MiB or 100MB)',
+  'cache-ttl-bare-number': '5:19: ttl: 5 has no unit (write 5s or 5ms)',
+  'cache-unknown-key': '5:14: "pattern" is not a known key (did you mean "patterns"?)',
+  'cache-without-mcp':
+    '6:12: cache has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
+  'cache-word': '3:32: cache: "on" is not possible here (possible: off)',
   'class-circle':
     '3:17: extends: classes go in a circle: a → b → c → a (let one of them extend nothing, or light, standard or heavy)',
   'class-extends-itself':

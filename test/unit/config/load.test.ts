@@ -25,6 +25,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
     mcp: { separator: '-' },
+    cache: { ttlMs: 900_000, maxEntries: 100, maxBytes: 100_000_000, sweepIntervalMs: 60_000, redis: null },
     logLevel: 'debug',
     calls: {},
     dryRun: true,
@@ -84,6 +85,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     sharing: 'shared',
     idleTimeoutMs: null,
     healthCheckMs: 60_000,
+    cache: 'off',
     calls: { queue: 5, waitMs: 1_000 },
     limits: { runtime: { limit: 300_000, renew: 'none', capMs: 600_000 } },
   });
@@ -97,6 +99,13 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     idleTimeoutMs: 600_000,
     autostart: false,
     readiness: 'mcp',
+    cache: {
+      ttlMs: 30_000,
+      patterns: [
+        { uri: 'https://example.org/live/{+any}', ttlMs: 0, scope: null },
+        { uri: 'https://example.org/{+any}', ttlMs: null, scope: 'public' },
+      ],
+    },
   });
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
 });

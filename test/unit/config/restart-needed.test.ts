@@ -13,6 +13,7 @@ t.test('what a running daemon cannot take up is said by the key of the file', as
   t.same(restartNeeded(before, config({ auth: { api: 'none' }, dry_run: true })), [], 'these hold without');
   const after = config({
     listen: { host: '127.0.0.1', port: 1 },
+    cache: { ttl: 60_000 },
     backend: 'procfs',
     sample_interval: 500,
     audit: { keep: 3 },
@@ -21,7 +22,7 @@ t.test('what a running daemon cannot take up is said by the key of the file', as
   });
   t.same(
     restartNeeded(before, after).map((note) => note.split(':')[0]),
-    ['listen', 'backend', 'sample_interval', 'audit', 'log_level', 'temp_root'].map((key) => `daemon.${key}`),
+    ['listen', 'cache', 'backend', 'sample_interval', 'audit', 'log_level', 'temp_root'].map((key) => `daemon.${key}`),
   );
 });
 

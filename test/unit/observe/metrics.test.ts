@@ -26,8 +26,23 @@ function snapshotOf(tool: string, change: Partial<ToolSnapshot> = {}): ToolSnaps
   };
 }
 
-function metricsOf(tools: readonly ToolSnapshot[], budgets: readonly BudgetSnapshot[] = []): Metrics {
-  return createMetrics({ registry: new Registry(), version: '0.1.0', snapshot: () => tools, budgets: () => budgets });
+const redis = { up: true, failures: 1, timeouts: 2, skipped: 3, pendingInvalidations: 4 };
+
+function metricsOf(
+  tools: readonly ToolSnapshot[],
+  {
+    budgets = [],
+    hasCache = false,
+  }: { readonly budgets?: readonly BudgetSnapshot[]; readonly hasCache?: boolean } = {},
+): Metrics {
+  return createMetrics({
+    registry: new Registry(),
+    version: '0.1.0',
+    snapshot: () => tools,
+    budgets: () => budgets,
+    cache: () =>
+      hasCache ? { tools: new Map(tools.map(({ tool }) => [tool, { entries: 3, bytes: 700 }])), redis } : null,
+  });
 }
 
 function budgetOf(scope: 'host' | 'context', ratio: number | null, stage: Stage = 'normal'): BudgetSnapshot {
@@ -78,6 +93,8 @@ function countSomething(metrics: Metrics, tool: string): void {
   metrics.observeOomKills(tool, 2);
   metrics.observeCall(tool, 'ok', 0.02);
   metrics.observeSampleDuration(0.0004);
+  for (const event of ['memory_hit', 'redis_hit', 'joined', 'miss', 'invalidated', 'expired', 'evicted'] as const)
+    metrics.observeCache(tool, event);
 }
 
 interface Sample {
@@ -103,7 +120,10 @@ function valueOf(text: string, name: string, labels = ''): string | undefined {
 
 t.test('names, types and labels (pin: a change here breaks dashboards and alerts)', async (t) => {
   const connections = { initializing: 1, ready: 2, shutdown: 3 };
-  const metrics = metricsOf([snapshotOf('a', { connections })], [budgetOf('host', 0.5), budgetOf('context', 0.25)]);
+  const metrics = metricsOf([snapshotOf('a', { connections })], {
+    budgets: [budgetOf('host', 0.5), budgetOf('context', 0.25)],
+    hasCache: true,
+  });
   countSomething(metrics, 'a');
   metrics.write(budgetStop('context secret id'));
   const text = await metrics.render();
@@ -122,6 +142,15 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
     'governor_budget_stops_total counter {budget,resource,stage}',
     'governor_budget_usage_ratio gauge {resource}',
     'governor_build_info gauge {version,node}',
+    'governor_cache_bytes gauge {tool}',
+    'governor_cache_entries gauge {tool}',
+    'governor_cache_hits_total counter {tool,level}',
+    'governor_cache_joined_total counter {tool}',
+    'governor_cache_misses_total counter {tool}',
+    'governor_cache_redis_failures_total counter {reason}',
+    'governor_cache_redis_pending_invalidations gauge {}',
+    'governor_cache_redis_up gauge {}',
+    'governor_cache_removed_total counter {tool,reason}',
     'governor_cleanup_duration_seconds histogram {}',
     'governor_cleanup_held_total counter {kind}',
     'governor_cleanup_reclaimed_total counter {kind}',
@@ -155,7 +184,7 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
 
 t.test('limits that runs share: the host as it is, of contexts the highest and how many', async (t) => {
   const contexts = [budgetOf('context', 0.25), budgetOf('context', 0.95, 'throttled'), budgetOf('context', null)];
-  const metrics = metricsOf([], [budgetOf('host', 0.5, 'warning'), ...contexts]);
+  const metrics = metricsOf([], { budgets: [budgetOf('host', 0.5, 'warning'), ...contexts] });
   for (const budget of ['host', 'context a', 'context b']) metrics.write(budgetStop(budget));
   metrics.write({ ...budgetStop('host'), outcome: 'dry_run' } as AuditRecord);
   metrics.write({ ...budgetStop('host'), run: undefined } as unknown as AuditRecord);
@@ -368,3 +397,32 @@ t.test(
     }
   },
 );
+
+t.test('the cache: by level and reason; nothing of a Redis where there is none', async (t) => {
+  const metrics = metricsOf([snapshotOf('a')], { hasCache: true });
+  for (const event of ['memory_hit', 'memory_hit', 'redis_hit', 'evicted'] as const) metrics.observeCache('a', event);
+  const text = await metrics.render();
+  for (const [name, labels, value] of [
+    ['governor_cache_hits_total', '{tool="a",level="memory"}', '2'],
+    ['governor_cache_hits_total', '{tool="a",level="redis"}', '1'],
+    ['governor_cache_removed_total', '{tool="a",reason="evicted"}', '1'],
+    ['governor_cache_entries', '{tool="a"}', '3'],
+    ['governor_cache_bytes', '{tool="a"}', '700'],
+    ['governor_cache_redis_up', '', '1'],
+    ['governor_cache_redis_pending_invalidations', '', '4'],
+    ['governor_cache_redis_failures_total', '{reason="timeout"}', '2'],
+  ] as const)
+    t.equal(valueOf(text, name, labels), value, `${name}${labels}`);
+  t.equal(
+    valueOf(await metrics.render(), 'governor_cache_redis_failures_total', '{reason="error"}'),
+    '1',
+    'not added up',
+  );
+  metrics.removeTool('a');
+  t.notMatch(
+    (await metrics.render()).replaceAll(/governor_cache_(entries|bytes).*/g, ''),
+    /governor_cache_\w+\{tool="a"/,
+  );
+  const without = createMetrics({ registry: new Registry(), version: '0', snapshot: () => [] });
+  t.notMatch(await without.render(), /^governor_cache_/m);
+});

@@ -449,3 +449,73 @@ t.test('a tool that ends while it is listed does not spoil the list', async (t) 
   };
   t.match(await cli(['ls', '-v']), { code: 0, out: /^echo {2}active/m });
 });
+
+t.test('cache', async (t) => {
+  const asked: unknown[] = [];
+  const counts = {
+    entries: 1,
+    bytes: 2048,
+    maxEntries: 100,
+    maxBytes: 1024 ** 2,
+    loading: 0,
+    hits: 5,
+    misses: 3,
+    joined: 1,
+    loads: 2,
+    failedLoads: 0,
+    stored: 2,
+    tooLarge: 0,
+    notJson: 0,
+    overtaken: 0,
+    invalidated: 0,
+    expired: 0,
+    evicted: 0,
+    redis: null,
+  };
+  const entry = {
+    tool: 'docs',
+    method: 'resources/read',
+    uri: 'file:///a\u001b',
+    scope: 'caller' as const,
+    context: 'chat',
+    bytes: 2048,
+    createdAt: '2026-01-31T12:59:00.000Z',
+    lastAccessAt: '2026-01-31T12:59:30.000Z',
+    accessCount: 5,
+    expiresAt: '2026-01-31T13:14:00.000Z',
+    pattern: { template: 'file:///{name}', parameters: { name: 'a' } },
+  };
+  let redis: 'none' | 'done' | 'pending' = 'none';
+  const { cli } = await daemon(t, {
+    cache: {
+      report(filter) {
+        asked.push(filter);
+        return { enabled: true, statistics: counts, entries: [entry, { ...entry, uri: null, context: null }] };
+      },
+      async clear(filter) {
+        asked.push(filter);
+        return { entries: asked.length, redis };
+      },
+    },
+  });
+  t.match(await cli(['cache', 'ls', '--tool', 'docs', '--uri', 'file:///a']), {
+    code: 0,
+    out: /^TOOL +WHAT +FOR +SIZE +AGE +LEFT +USED\ndocs +file:\/\/\/a\\x1b +chat +2 KiB +1m +14m +5\ndocs +resources\/read +all .*\n\n1 of 100 entries, 2 KiB of 1 MiB; 6 of 8 requests answered \(75 %\)\n$/,
+  });
+  t.equal((await cli(['cache'])).code, 0);
+  t.match(JSON.parse((await cli(['cache', '--json'])).out), {
+    enabled: true,
+    entries: [{ tool: 'docs' }, { uri: null }],
+  });
+  t.match(
+    (await cli(['cache', '--tool', 'docs', 'clear', '--pattern', 'file:///{x}'])).out,
+    '4 entries have left the memory.\n',
+  );
+  redis = 'pending';
+  t.match((await cli(['cache', 'clear'])).out, /5 entries .*; Redis does not answer/);
+  redis = 'done';
+  t.match((await cli(['cache', 'clear', '--json'])).out, '{"entries":6,"redis":"done"}\n');
+  t.same(asked, [{ tool: 'docs', uri: 'file:///a' }, {}, {}, { tool: 'docs', pattern: 'file:///{x}' }, {}, {}]);
+  const off = await daemon(t);
+  t.match(await off.cli(['cache']), { code: 0, out: /The cache is off/ });
+});

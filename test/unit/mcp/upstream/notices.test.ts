@@ -189,3 +189,21 @@ t.test('a listener that throws keeps nothing from the others', async (t) => {
   t.same(told, ['first: tools', 'second: tools', 'first: end', 'second: end']);
   t.match(problems.join('\n'), /one is broken[^]*second is broken/, 'and what they throw is told');
 });
+
+t.test('what is stale is told before any client hears of it, whoever it is for', async (t) => {
+  const { channel, upstream, join } = await legacyServer();
+  const order: unknown[] = [];
+  const dispose = upstream.onStale((what) => order.push(what));
+  const one = join();
+  one.client.notify = ({ method }) => void order.push(method);
+  const updated = { method: 'notifications/resources/updated', params: { uri: 'file:///a' } };
+  channel.say({ method: 'notifications/resources/list_changed' }, updated, { ...updated, params: { uri: 7 } });
+  t.same(order, [
+    { kind: 'list', list: 'resources' },
+    'notifications/resources/list_changed',
+    { kind: 'resource', uri: 'file:///a' },
+  ]);
+  dispose();
+  channel.say(updated);
+  t.equal(order.length, 3);
+});
