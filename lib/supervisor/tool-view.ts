@@ -1,16 +1,16 @@
 /** The documents of a tool, over all of its runs. Reads nothing from the kernel. */
 
-import type { Clock } from '../core/clock.ts';
 import { wallOf } from '../core/clock.ts';
 import type { Stage } from '../core/ladder.ts';
 import { higher } from '../core/ladder.ts';
 import { maskArguments } from '../core/mask.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES, UNIT } from '../core/resource.ts';
+import type { LimitOutcome } from '../os/backend.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { RUNS_ELSEWHERE } from './remote.ts';
 import type { Run } from './run.ts';
-import { iso, limitViews, runResource, runView } from './run-view.ts';
+import { enforcementOf, iso, limitViews, runResource, runView } from './run-view.ts';
 import type { Tool } from './tool.ts';
 import type { ResourceUsageView, ToolView, UsageView } from './views.ts';
 
@@ -30,7 +30,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
     runs,
     limits: limitViews(
       definition.limits,
-      firstLive?.outcomes ?? [],
+      firstLive?.outcomes ?? expectedOutcomes(ports),
       definition.remote === undefined ? (firstLive?.init.notGoverned ?? null) : RUNS_ELSEWHERE,
     ),
     lastEnd: tool.lastEnd,
@@ -49,7 +49,7 @@ export function usageView(tool: Tool, ports: SupervisorPorts): UsageView {
     tool: tool.name,
     state: tool.state,
     at: iso(ports.clock.wallMs()),
-    resources: RESOURCES.map((resource) => toolResource(resource, tool, runs, ports.clock)),
+    resources: RESOURCES.map((resource) => toolResource(resource, tool, runs, ports)),
     runs: runs.map((run) => ({
       run: run.id,
       at: iso(wallOf(ports.clock, run.last?.atMs ?? 0)),
@@ -58,9 +58,14 @@ export function usageView(tool: Tool, ports: SupervisorPorts): UsageView {
   };
 }
 
+/** How the next run will be held. */
+function expectedOutcomes({ backend }: SupervisorPorts): readonly LimitOutcome[] {
+  return backend.capabilities.map(({ resource, enforcement }) => ({ resource, enforcement }));
+}
+
 /** A tool's usage is the sum over its runs, its ratio and stage the highest; one unread run makes the sum unread. */
-function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], clock: Clock): ResourceUsageView {
-  const views = runs.map((run) => runResource(resource, run, clock));
+function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], ports: SupervisorPorts): ResourceUsageView {
+  const views = runs.map((run) => runResource(resource, run, ports.clock));
   const first = views[0];
   if (first === undefined) {
     return {
@@ -72,7 +77,10 @@ function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], cloc
       stage: 'normal',
       at: null,
       ...(tool.definition.remote === undefined
-        ? { quality: 'gone', enforcement: 'observed' }
+        ? {
+            quality: 'gone',
+            enforcement: enforcementOf(resource, tool.definition.limits, expectedOutcomes(ports), null),
+          }
         : { quality: 'unsupported', enforcement: 'none', unsupported: RUNS_ELSEWHERE }),
     };
   }

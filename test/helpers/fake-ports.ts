@@ -245,7 +245,7 @@ function fakeBackend(world: Pick<FakeWorld, 'points' | 'processes' | 'trees' | '
   const { points, processes } = world;
   return {
     id: 'cgroup2',
-    capabilities: [],
+    capabilities: [{ resource: 'memory', measuredBy: 'fake', enforcement: 'kernel', enforcedBy: 'fake' }],
     exact: true,
     plan: (runId) => ({ backend: 'cgroup2', directories: [`/groups/${runId}`] }),
     async create({ runId }) {

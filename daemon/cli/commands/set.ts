@@ -26,11 +26,13 @@ export async function set(session: Session, name: string, pairs: readonly string
   }
   const tool = reply.body as ToolView;
   // A live run says what became of the limit; without one it is only known what will be asked.
-  const limitsNow = liveRuns(tool.runs)[0]?.limits ?? tool.limits;
+  const limitsOfRun = liveRuns(tool.runs)[0]?.limits;
+  const limitsNow = limitsOfRun ?? tool.limits;
+  const when = limitsOfRun === undefined ? ', from its next start' : '';
   for (const limit of limitsNow.filter(({ resource }) => Object.hasOwn(limits.value, resource))) {
     const note = limit.note === undefined ? '' : ` (${limit.note})`;
     session.print(
-      printable(`${tool.name}: ${limit.resource} ${limitText(limit)}, enforced: ${limit.enforcement}${note}`),
+      printable(`${tool.name}: ${limit.resource} ${limitText(limit)}, enforced: ${limit.enforcement}${note}${when}`),
     );
   }
   return EXIT.ok;
