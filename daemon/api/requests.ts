@@ -60,7 +60,13 @@ export const auditQuery = z.strictObject({
 
 export const runBody = z.strictObject({ run: z.string().min(1).describe('Only this run; default: all').optional() });
 export const activateBody = z.strictObject({
-  context: z.string().min(1).max(256).nullable().describe('Who it is in use for').default(null),
+  context: z
+    .string()
+    .min(1, { error: 'is empty: 1 to 256 characters, or null' })
+    .max(256, { error: 'is too long: 1 to 256 characters' })
+    .nullable()
+    .describe('Who it is in use for')
+    .default(null),
 });
 export const stopBody = z.strictObject({ stopTools: z.boolean().describe('Also stop direct runs').default(false) });
 

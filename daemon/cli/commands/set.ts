@@ -9,14 +9,12 @@ import { createClient, segment } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { printable } from '../text.ts';
+import { usageError } from '../usage-error.ts';
 import { limitText, liveRuns } from '../values.ts';
 
 export async function set(session: Session, name: string, pairs: readonly string[]): Promise<ExitCode> {
   const limits = parsePairs(pairs);
-  if (!limits.ok) {
-    session.terminal.stderr.write(`governor set: ${printable(limits.error)}\n(see: governor set --help)\n`);
-    return EXIT.usage;
-  }
+  if (!limits.ok) return usageError(session, 'set', limits.error);
   const reply = await createClient(session.locations()).send('PATCH', `/v1/tools/${segment(name)}`, {
     limits: limits.value,
   });
