@@ -68,6 +68,11 @@ const SUPERVISION_SHAPE = {
     .meta({ description: 'Decide and record, but do nothing to the tool. Default: that of the daemon.' }),
 };
 
+/** Of a tool or a class. An editor is told the plainest part of the rule; `parseToolName` knows all of it. */
+function nameKey() {
+  return z.string().meta({ pattern: '^[^/]+$' });
+}
+
 function environment(description: string) {
   return z.record(z.string(), argument({})).optional().meta({ description });
 }
@@ -135,13 +140,13 @@ export const ConfigSchema = closed(
   {
     version: z.literal(1).meta({ description: 'Version of the format of this file.' }),
     daemon: DaemonSchema.optional(),
-    classes: z.record(z.string(), ClassSchema).optional().meta({ description: 'Named sets of limits.' }),
+    classes: z.record(nameKey(), ClassSchema).optional().meta({ description: 'Named sets of limits.' }),
     contexts: z.record(z.string(), SharedLimitsSchema).optional().meta({
       description:
         'Limits for all runs of a context together, by its id; `*` in it stands for any characters, and `default` holds for every context.',
     }),
     tools: z
-      .record(z.string(), z.union([ToolSchema, RemoteToolSchema]))
+      .record(nameKey(), z.union([ToolSchema, RemoteToolSchema]))
       .optional()
       .meta({ description: 'Tools by name.' }),
   },

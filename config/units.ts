@@ -51,13 +51,15 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 /** Longer than any amount that makes sense; keeps every match on hostile text short. */
 const LONGEST_AMOUNT = 40;
 
-export const SIZE_PATTERN = '^[0-9]+(\\.[0-9]+)? ?(B|[KMGT]iB?|[kKMGT]B)$';
-export const PERCENT_PATTERN = '^[0-9]+(\\.[0-9]+)? ?%$';
-export const COUNT_PATTERN = '^[0-9]+$';
+/** What editors are told: zero is no amount. */
+const ABOVE_ZERO = '(?=.*[1-9])';
+export const SIZE_PATTERN = `^${ABOVE_ZERO}[0-9]+(\\.[0-9]+)? ?(B|[KMGT]iB?|[kKMGT]B)$`;
+export const PERCENT_PATTERN = `^${ABOVE_ZERO}[0-9]+(\\.[0-9]+)? ?%$`;
+export const COUNT_PATTERN = `^${ABOVE_ZERO}[0-9]+$`;
 const NUMBER = '([0-9]+(?:\\.[0-9]+)?)';
 const DURATION = `(?=[0-9])(?:${NUMBER}d)?(?:${NUMBER}h)?(?:${NUMBER}m(?!s))?(?:${NUMBER}s)?(?:${NUMBER}ms)?`;
-export const DURATION_PATTERN = `^${DURATION}$`;
-export const BUDGET_PATTERN = `^[0-9]+/${DURATION}$`;
+export const DURATION_PATTERN = `^${ABOVE_ZERO}${DURATION}$`;
+export const BUDGET_PATTERN = `^0*[1-9][0-9]*/${ABOVE_ZERO}${DURATION}$`;
 
 /**
  * `512MiB`, `1Gi` (= 1GiB), `1.5 GiB`, `500MB`, `4096B` → bytes.
@@ -170,7 +172,7 @@ export function parseBudget(raw: unknown): Parsed<Budget> {
   return ok({ budget: budget.value, windowMs: windowMs.value });
 }
 
-const DURATION_EXPRESSION = new RegExp(DURATION_PATTERN);
+const DURATION_EXPRESSION = new RegExp(`^${DURATION}$`);
 
 function amountOf(raw: string): readonly [string, string, string] | null {
   const text = raw.trim();

@@ -67,7 +67,11 @@ export const cacheQuery = z.strictObject({
 });
 
 export const runBody = z.strictObject({ run: z.string().min(1).describe('Only this run; default: all').optional() });
-const CONTEXT = z.string().min(1).max(256).nullable();
+const CONTEXT = z
+  .string()
+  .min(1, { error: 'is empty: 1 to 256 characters, or null' })
+  .max(256, { error: 'is too long: 1 to 256 characters' })
+  .nullable();
 export const activateBody = z.strictObject({ context: CONTEXT.describe('Who it is in use for').default(null) });
 export const contextBody = z.strictObject({
   context: CONTEXT.describe('Who it is in use for from now on; null: nobody'),

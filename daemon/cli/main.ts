@@ -1,11 +1,13 @@
 /** From the words of a command line to an exit code. */
 
 import { CommanderError } from 'commander';
+import { GovernorError } from '../../lib/core/errors.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 import { hasRunFlag } from './run-flags.ts';
 import type { Terminal } from './session.ts';
+import { printable } from './text.ts';
 import { governorVersion } from './version.ts';
 
 /** @param words without the interpreter and the script */
@@ -19,11 +21,13 @@ export async function main(words: readonly string[], terminal: Terminal): Promis
   const program = createProgram(terminal, governorVersion(), (finished) => {
     code = finished;
   });
+  const json = words.includes('--json');
   const configure = (command: typeof program): void => {
     command.exitOverride().configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
-      writeErr: (text) => terminal.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'governor: ')),
+      // With --json the one document takes the place of the error and of the help after it.
+      writeErr: (text) => void (json || terminal.stderr.write(text)),
+      outputError: (text, write) => write(betterSuggestion(text.replace(/^error: /, 'governor: '))),
       getOutHelpWidth: () => terminal.stdout.columns ?? 100,
       getErrHelpWidth: () => terminal.stderr.columns ?? 100,
       getOutHasColors: () => false,
@@ -34,13 +38,33 @@ export async function main(words: readonly string[], terminal: Terminal): Promis
   };
   configure(program);
   try {
+    refuseUnknownTopic(program, words);
     await program.parseAsync(words, { from: 'user' });
     return code;
   } catch (error) {
+    if (!(error instanceof CommanderError)) return reportError(error, terminal.stderr, json);
     // Help and version end with 0, every mistake in the words with another code.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    return reportError(error, terminal.stderr, words.includes('--json'));
+    if (error.exitCode === 0) return EXIT.ok;
+    if (json) reportError(new GovernorError('invalid_request', mistakeIn(error)), terminal.stderr, true);
+    return EXIT.usage;
   }
+}
+
+/** `governor help nonsense`: Commander prints the whole help and no word of what was wrong. */
+function refuseUnknownTopic(program: ReturnType<typeof createProgram>, [first, topic]: readonly string[]): void {
+  if (first !== 'help' || topic === undefined || topic.startsWith('-') || topic === 'help') return;
+  const isKnown = program.commands.some((command) => command.name() === topic || command.aliases().includes(topic));
+  if (!isKnown) program.error(`error: unknown command '${printable(topic)}'`, { code: 'commander.unknownCommand' });
+}
+
+/** What is alike in letters only. */
+function betterSuggestion(text: string): string {
+  return text.replace("unknown command 'top'\n(Did you mean stop?)", "unknown command 'top'\n(Did you mean usage?)");
+}
+
+function mistakeIn(error: CommanderError): string {
+  if (error.code === 'commander.help') return 'a command is missing';
+  return error.message.replace(/^error: /, '').split('\n', 1)[0] ?? '';
 }
 
 function pathOf(command: { readonly parent: unknown; name(): string }): string {

@@ -45,6 +45,9 @@ export function endFor(
     case 'leader_gone':
       // What the kernel killed may still be on its way out when the first process is gone.
       if (run.oomKilled) return oomEnd(run);
+      // Where nobody is told of the last one, they are counted.
+      if (run.init.containment.membership.members().length === 0)
+        return { reason: 'exited', message: 'ended by itself', graceMs: 0 };
       return { reason: 'exited', message: 'ended by itself; what it left behind was stopped', graceMs };
     case 'client_gone':
       return { reason: 'client_died', message: `stopped: its client (process ${finding.client.pid}) is gone`, graceMs };

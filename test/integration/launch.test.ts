@@ -1,7 +1,7 @@
 /** `governor run`: nothing of the tool's start may differ from a plain one, but what is promised. */
 
 import { spawn } from 'node:child_process';
-import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, copyFileSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { cleanEnvironment, LAUNCHER, runCommand, startDaemon } from '../helpers/daemon.ts';
@@ -218,4 +218,15 @@ t.test("with --json what Governor refuses is one document on stderr, and stdout 
     [unstarted.code, JSON.parse(unstarted.stderr)],
     [125, { code: 'daemon_unreachable', detail: /version: 2 is not known/ }],
   );
+});
+
+t.test('a clone that was never started says how to', async (t) => {
+  const clone = temporaryDirectory(t);
+  mkdirSync(join(clone, 'daemon/bin'), { recursive: true });
+  const launcher = join(clone, 'daemon/bin/governor');
+  copyFileSync(LAUNCHER, launcher);
+  const env = { ...cleanEnvironment(), GOVERNOR_STATE_DIR: join(clone, 'state') };
+  const message = `governor: not built yet: run 'npm start' once in ${clone}/daemon/bin/../..\n`;
+  for (const words of [['ls'], ['run', 'true'], ['run', '--json', 'true']])
+    t.match(await runCommand(launcher, words, { env }), { code: 125, stdout: '', stderr: message }, words.join(' '));
 });

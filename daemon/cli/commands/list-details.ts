@@ -2,7 +2,7 @@
 
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { ProcessView } from '../../../lib/os/backend.ts';
-import type { LimitView, RunView, ToolView, UsageView } from '../../../lib/supervisor/views.ts';
+import type { RunView, ToolView, UsageView } from '../../../lib/supervisor/views.ts';
 import { segment, type Client } from '../client.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
@@ -94,7 +94,7 @@ function details(
     ...(tool.signIn === undefined ? [] : [`  sign-in   ${printable(signInText(tool.signIn))}`]),
     `  recovery  ${recovery.strategy}, ${recovery.attempts} attempts${recovery.nextAttemptAt === null ? '' : `, next at ${recovery.nextAttemptAt}`}`,
     ...(lastEnd === null ? [] : [`  last end  ${printable(endText(lastEnd))}`]),
-    ...indent(limitTable(session, tool.limits, usage)),
+    ...indent(limitTable(session, tool, usage)),
     ...tool.runs.flatMap((run) =>
       indent(
         runDetails(
@@ -125,13 +125,13 @@ const LIMIT_COLUMNS: readonly Column[] = [
   { title: 'REASON' },
 ];
 
-function limitTable(session: Session, limits: readonly LimitView[], usage: UsageView | null): readonly string[] {
+function limitTable(session: Session, { limits, state }: ToolView, usage: UsageView | null): readonly string[] {
   const rows = limits.map((limit): readonly Cell[] => {
     const used = usage?.resources.find(({ resource }) => resource === limit.resource);
     return [
       limit.resource,
       limitText(limit),
-      used === undefined ? NOTHING : usageWithReason(used),
+      used === undefined ? NOTHING : usageWithReason(used, state),
       used === undefined ? NOTHING : { text: ratioText(used.ratio), paint: session.style.stage(used.stage) },
       limit.limit === null ? NOTHING : (used?.enforcement ?? limit.enforcement),
       sourceText(limit),

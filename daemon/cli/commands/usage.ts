@@ -45,25 +45,41 @@ export async function usage(session: Session, name: string | null, verbose: bool
 }
 
 function rowsOf(session: Session, view: UsageView, verbose: boolean): readonly (readonly Cell[])[] {
-  const total = view.resources.map((resource, index) => row(session, index === 0 ? view.tool : '', resource, verbose));
+  const total = view.resources.map((resource, index) =>
+    row(
+      session,
+      index === 0 ? view.tool : '',
+      resource,
+      verbose ? usageWithReason(resource, view.state) : usageText(resource),
+    ),
+  );
   if (!verbose) return total;
   const runs = view.runs.flatMap((run) =>
-    run.resources.map((resource, index) => row(session, index === 0 ? `  run ${run.run}` : '', resource, verbose)),
+    run.resources.map((resource, index) =>
+      row(session, index === 0 ? `  run ${run.run}` : '', resource, usageWithReason(resource, null)),
+    ),
   );
   return [...total, ...runs];
 }
 
 /** Only what has a limit: what they use without one stands in the lines of the tools. */
 function sharedRows(session: Session, view: BudgetView, verbose: boolean): readonly (readonly Cell[])[] {
-  return limited(view).map((resource, index) => row(session, index === 0 ? budgetTitle(view) : '', resource, verbose));
+  return limited(view).map((resource, index) =>
+    row(
+      session,
+      index === 0 ? budgetTitle(view) : '',
+      resource,
+      verbose ? usageWithReason(resource, null) : usageText(resource),
+    ),
+  );
 }
 
-function row(session: Session, title: string, resource: ResourceUsageView, verbose: boolean): readonly Cell[] {
+function row(session: Session, title: string, resource: ResourceUsageView, used: string): readonly Cell[] {
   const paint = session.style.stage(resource.stage);
   return [
     title,
     resource.resource,
-    verbose ? usageWithReason(resource) : usageText(resource),
+    used,
     // `inodes` of a usage is what is used, not what is allowed.
     limitText({ resource: resource.resource, limit: resource.limit }),
     { text: ratioText(resource.ratio), paint },

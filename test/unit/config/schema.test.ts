@@ -11,6 +11,16 @@ t.test('the checked-in schema is the one of the code (else: node dist/scripts/wr
   t.same(written, JSON.parse(JSON.stringify(limitsJsonSchema())));
 });
 
+t.test('an editor is told what a name may not be', async (t) => {
+  const { properties } = limitsJsonSchema() as { properties: Record<string, { propertyNames: { pattern: string } }> };
+  for (const key of ['tools', 'classes']) {
+    const { pattern } = properties[key]?.propertyNames ?? {};
+    t.match('a tool', new RegExp(pattern ?? '$^'), key);
+    t.notMatch('a/b', new RegExp(pattern ?? ''), key);
+    t.notMatch('', new RegExp(pattern ?? ''), key);
+  }
+});
+
 t.test('what it lets in', async (t) => {
   const keys = (schema: z.ZodObject): string[] => Object.keys(schema.shape);
   const tool = [

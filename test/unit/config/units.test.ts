@@ -26,6 +26,8 @@ function table(name: string, parse: Parser<unknown>, pattern: string, good: Good
     }
     for (const [raw, message, hint] of bad) {
       t.same(parse(raw), { ok: false, error: { message, hint } }, String(raw));
+      if (/not above zero/.test(message) && typeof raw === 'string' && !raw.includes('.'))
+        t.notMatch(raw, new RegExp(pattern), `an editor refuses ${raw}`);
     }
   });
 }

@@ -235,6 +235,17 @@ t.test('usage: the sum over the runs, the highest ratio, and what is not read is
     enforcement: 'kernel',
     at: null,
   });
+  t.match(
+    scene.registry
+      .tool('tool')
+      .limits.map(({ resource, enforcement }) => [resource, enforcement])
+      .slice(0, 2),
+    [
+      ['memory', 'kernel'],
+      ['cpu', 'observed'],
+    ],
+    'of a tool that sleeps it is what the host can do; without a limit nothing is enforced',
+  );
   await tool.activate(null);
   t.same(scene.registry.usageOf('tool').runs, [], 'not sampled yet');
   await tool.activate(null);

@@ -278,7 +278,7 @@ t.test('set', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   const done = await cli(['set', 'echo', 'file-handles=64', 'runtime=none']);
   t.match(done, { code: 0, err: /^$/ });
-  t.match(done.out, /^echo: file_handles 64, enforced: /m);
+  t.match(done.out, /^echo: file_handles 64, enforced: polled, from its next start$/m);
   t.match(done.out, /^echo: runtime none, enforced: /m);
   t.match(fake.calls, ['setLimits echo {"file_handles":64,"runtime":null} by unix socket']);
   for (const [words, message] of [
