@@ -1,10 +1,14 @@
 /** A configuration that was read and found valid, whole. */
 
+import type { BudgetRules } from '../lib/core/budget.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheConfig } from './cache-schema.ts';
+import type { CacheConfig } from './cache-schema.ts';
 import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
 import type { Define } from './define.ts';
 import type { ClassDefinition } from './layers.ts';
 import type { ListenAddress } from './listen.ts';
+import type { CallsFields } from './serving-schema.ts';
 
 export interface DaemonConfig {
   readonly listen: ListenAddress;
@@ -14,10 +18,14 @@ export interface DaemonConfig {
     readonly metrics: 'token' | 'none';
   };
   readonly mcp: { readonly separator: string };
+  /** Null: nothing is kept. */
+  readonly cache: CacheConfig | null;
   readonly backend: 'auto' | BackendId;
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
   readonly logLevel: LogLevel;
+  /** Of tools that say nothing themselves. */
+  readonly calls: CallsFields;
   readonly dryRun: boolean;
   /** Absolute; null: the daemon chooses. */
   readonly tempRoot: string | null;
@@ -31,6 +39,8 @@ export interface Config {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   /** In the order of the file. */
   readonly tools: readonly ToolDefinition[];
+  /** Limits that runs share. */
+  readonly budgets: BudgetRules;
   readonly define: Define;
 }
 
@@ -51,10 +61,12 @@ export function daemonConfig(
       metrics: fields?.auth?.metrics ?? 'none',
     },
     mcp: { separator: fields?.mcp?.separator ?? DEFAULT_SEPARATOR },
+    cache: cacheConfig(fields?.cache),
     backend: fields?.backend ?? 'auto',
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },
     logLevel: fields?.log_level ?? 'info',
+    calls: fields?.calls ?? {},
     dryRun: fields?.dry_run ?? false,
     tempRoot: fields?.temp_root === undefined ? null : folder(fields.temp_root),
   };

@@ -2,9 +2,12 @@
 
 import { z } from 'zod';
 import type { Governor } from '../lib/supervisor/governor.ts';
+import { DaemonCacheSchema } from './cache-schema.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
+import { SharedLimitsSchema } from './limit-schema.ts';
 import { parseListen } from './listen.ts';
+import { CALLS } from './serving-schema.ts';
 
 export type BackendId = ReturnType<Governor['host']>['backend'];
 
@@ -58,6 +61,7 @@ export const DaemonSchema = closed(
         })
         .optional(),
     }).optional(),
+    cache: DaemonCacheSchema.optional(),
     backend: z
       .enum(['auto', ...backendIds()])
       .optional()
@@ -75,19 +79,22 @@ export const DaemonSchema = closed(
       ).optional(),
       keep: count({ description: 'How many audit files are kept. Default 10.' }, { min: 1, max: 100_000 }).optional(),
     }).optional(),
+    calls: CALLS.optional().meta({ description: 'For every tool that neither says it itself nor by its class.' }),
     log_level: z.enum(LOG_LEVELS).optional().meta({ description: 'Default info.' }),
     dry_run: z
       .boolean()
       .optional()
       .meta({ description: 'Decide and record, but do nothing to any tool. Default false.' }),
+    budget: SharedLimitsSchema.optional().meta({
+      description: 'Limits for all tools together. Runs over their own limit are held to that first.',
+    }),
     temp_root: text({
       maxLength: 4096,
       description: 'Where the private temporary directories of runs are made; relative to the folder of this file.',
     }).optional(),
   },
   {
-    cache: 'results are not cached',
-    contexts: 'there are no limits by context',
+    contexts: 'limits by context are written under `contexts` at the top level',
     adaptive: 'limits do not change by themselves',
   },
 );

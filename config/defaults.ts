@@ -65,6 +65,18 @@ export const DEFAULT_READY_TIMEOUT_MS = 30_000;
 export const DEFAULT_SHARING = 'context';
 export const DEFAULT_IDLE_TIMEOUT_MS = 600_000;
 export const DEFAULT_HEALTH_CHECK_MS = 30_000;
+export const DEFAULT_CALLS = { queue: 100, waitMs: 30_000 } as const;
+
+export const DEFAULT_CACHE = {
+  ttlMs: 900_000,
+  maxEntries: 100,
+  maxEntriesBeforeRedis: 1_000,
+  maxBytes: 100_000_000,
+  sweepIntervalMs: 60_000,
+  firstLevelTtlMs: 60_000,
+  redisTimeoutMs: 250,
+  redisPrefix: 'governor:cache',
+} as const;
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;

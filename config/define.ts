@@ -12,7 +12,7 @@ import { DEFAULT_CLASS } from './defaults.ts';
 import type { Environment } from './interpolate.ts';
 import { environmentLayer, unknownClass, writtenLayer } from './layers.ts';
 import type { ClassDefinition } from './layers.ts';
-import { LimitPatchSchema } from './limit-schema.ts';
+import { ToolPatchSchema } from './limit-schema.ts';
 import { pointerOf, problemsOf } from './problems.ts';
 import type { Locate, Path } from './problems.ts';
 import type { Layer } from './resolve.ts';
@@ -20,6 +20,7 @@ import { RunBodySchema, ToolBodySchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { environmentProblems, programProblem } from './program.ts';
 import { buildTool } from './tool.ts';
+import type { DaemonDefaults } from './tool.ts';
 
 export type DefineInput =
   /** `body` as in `POST /v1/tools`. */
@@ -36,7 +37,7 @@ export type Define = (input: DefineInput) => Result<ToolDefinition, readonly Pro
 export interface DefineContext {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   readonly environment: Layer;
-  readonly dryRun: boolean;
+  readonly daemon: DaemonDefaults;
   /** Entries of the file: what `governor run --name NAME` inherits. */
   readonly entries: ReadonlyMap<string, { readonly fields: ToolFields; readonly layer: Layer }>;
 }
@@ -48,11 +49,15 @@ export function createDefine(context: DefineContext): Define {
 
 /** `{"memory": "512MiB", "runtime": null}` in the notation of the file → units of each resource; null lifts a limit. */
 export function parseLimitPatch(limits: unknown): Result<LimitPatch, readonly Problem[]> {
-  const parsed = parse(LimitPatchSchema, limits, (path) => ({ pointer: pointerOf(['limits', ...path]) }));
-  if (!parsed.ok) return parsed;
+  // Judged with its key, which may be missing.
+  const whole = parse(ToolPatchSchema, limits === undefined ? {} : { limits }, (path) => ({
+    pointer: pointerOf(path),
+  }));
+  if (!whole.ok) return whole;
+  const { limits: given } = whole.value;
   const patch: Partial<Record<keyof LimitPatch, number | null>> = {};
   for (const resource of RESOURCES) {
-    const value = parsed.value[resource];
+    const value = given[resource];
     if (value !== undefined) patch[resource] = value;
   }
   if (Object.keys(patch).length > 0) return ok(patch);
@@ -142,7 +147,8 @@ function finish(
     cwd: fields.cwd ?? null,
     class: className,
     layers: [...layers, ...found.layers],
-    dryRun: context.dryRun,
+    classCalls: found.calls,
+    daemon: context.daemon,
     problemAt,
   });
 }

@@ -1,6 +1,5 @@
 /** YAML text to a plain value that still knows where each part of it was written. */
 
-import { LineCounter, Lexer, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Alias, Document, Node, YAMLMap } from 'yaml';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
@@ -9,6 +8,7 @@ import type { Locate, Path } from './problems.ts';
 import { pointerOf } from './problems.ts';
 import { quote } from './notation.ts';
 import { placeAfter } from './read-file.ts';
+import { yaml } from './yaml.ts';
 import { yamlProblem } from './yaml-problem.ts';
 
 /** Values that all aliases together stand for: aliases of aliases would otherwise grow without end. */
@@ -37,7 +37,7 @@ interface Place {
  * @returns all of a document that can be read, or the one reason why it cannot
  */
 export function readDocument(source: string, file: string): Result<LocatedDocument, readonly Problem[]> {
-  const lines = new LineCounter();
+  const lines = new (yaml().LineCounter)();
   const whereOf = (offset: number): Where => {
     const { line, col } = lines.linePos(offset);
     return { file, line, column: col };
@@ -52,7 +52,7 @@ export function readDocument(source: string, file: string): Result<LocatedDocume
   }
   let document: Document.Parsed;
   try {
-    document = parseDocument(source, {
+    document = yaml().parseDocument(source, {
       lineCounter: lines,
       prettyErrors: false,
       uniqueKeys: false,
@@ -116,7 +116,7 @@ function tooMuch(source: string): readonly [number, string, string] | null {
   let lexemes = 0;
   let depth = 0;
   let offset = 0;
-  for (const lexeme of new Lexer().lex(source)) {
+  for (const lexeme of new (yaml().Lexer)().lex(source)) {
     lexemes += 1;
     if (lexemes > MAX_LEXEMES) return [0, 'is too much', 'a limits.yaml is a page or two'];
     if (lexeme === '[' || lexeme === '{') depth += 1;
@@ -153,15 +153,15 @@ class Reader {
     if (this.overflow !== null || node === null) return null;
     const aliased = this.#open.size > 0;
     if (aliased) this.#aliased += 1;
-    else if (!isAlias(node) && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
+    else if (!yaml().isAlias(node) && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     if (this.#aliased > MAX_ALIASED)
       return this.#stop(this.#outermost, 'aliases stand for too much', `at most ${MAX_ALIASED} values`);
     if (path.length > MAX_DEPTH) return this.#stop(start, 'is nested too deeply', `at most ${MAX_DEPTH} levels`);
-    if (isScalar(node)) return node.value;
-    if (isAlias(node)) return this.#alias(node, path, place);
-    if (isSeq(node))
+    if (yaml().isScalar(node)) return node.value;
+    if (yaml().isAlias(node)) return this.#alias(node, path, place);
+    if (yaml().isSeq(node))
       return node.items.map((item, index) => this.read(item as Node | null, [...path, index], null, start));
-    return isMap(node) ? this.#map(node, path) : null;
+    return yaml().isMap(node) ? this.#map(node, path) : null;
   }
 
   #alias(node: Alias, path: Path, place: Place): unknown {
@@ -191,7 +191,7 @@ class Reader {
     for (const pair of node.items) {
       const keyNode = pair.key as Node | null;
       const offset = keyNode?.range?.[0] ?? node.range?.[0] ?? 0;
-      const key = isScalar(keyNode) ? keyOf(keyNode.value, keyNode.source) : null;
+      const key = yaml().isScalar(keyNode) ? keyOf(keyNode.value, keyNode.source) : null;
       if (key === '<<') {
         this.mergeKeys.push({
           where: this.#whereOf(offset),
@@ -242,9 +242,9 @@ function refusedKey(key: string | null): { message: string; hint: string } | nul
 }
 
 function isAbsent(node: Node | null): boolean {
-  return node === null || (isScalar(node) && node.value === null && (node.source ?? '') === '');
+  return node === null || (yaml().isScalar(node) && node.value === null && (node.source ?? '') === '');
 }
 
 function isEmpty(node: Node): boolean {
-  return isScalar(node) && node.value === null;
+  return yaml().isScalar(node) && node.value === null;
 }

@@ -7,23 +7,24 @@ import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { DEFAULT_CLASS } from './defaults.ts';
 import { mapping, nameProblem } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
-import { interpolate } from './interpolate.ts';
 import { isBuiltIn, unknownClass, writtenLayer } from './layers.ts';
 import type { ClassDefinition } from './layers.ts';
 import { environmentProblems, programProblem } from './program.ts';
 import type { Layer } from './resolve.ts';
-import { buildRemote } from './remote.ts';
-import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
+import { readRemote } from './file-remote.ts';
+import { replaced } from './file-variables.ts';
+import { salvagedTool } from './salvage.ts';
 import { ToolSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
 import { buildTool } from './tool.ts';
+import type { DaemonDefaults } from './tool.ts';
 import { quote } from './notation.ts';
 
 export interface ToolContext {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   readonly classNames: readonly string[];
   readonly environment: Layer;
-  readonly dryRun: boolean;
+  readonly daemon: DaemonDefaults;
 }
 
 export interface FileTools {
@@ -55,14 +56,17 @@ export function readTools(
       problems.push({ where, message: `tool ${quote(name)} is given twice`, hint: `it is on line ${first} already` });
     lines.set(name, where.line ?? 0);
     if (Object.hasOwn(mapping(raw), 'url')) {
-      const remote = readRemote(name, path, raw, scope);
+      const remote = readRemote(name, path, raw, scope, context.daemon);
       problems.push(...remote.problems);
       if (remote.tool !== null) tools.push(remote.tool);
       continue;
     }
     problems.push(...classProblems(path, mapping(raw)['class'], scope, context));
     const parsed = ToolSchema.safeParse(raw);
-    if (!parsed.success) continue;
+    if (!parsed.success) {
+      problems.push(...otherProblems(name, path, raw, scope, context));
+      continue;
+    }
     const layer = fileLayer(path, parsed.data, scope);
     const built = readTool(name, path, parsed.data, layer, scope, context);
     problems.push(...built.problems);
@@ -73,6 +77,19 @@ export function readTools(
   return { tools, entries, problems };
 }
 
+/** Of an entry that the schema refuses: what it cannot see. */
+function otherProblems(
+  name: string,
+  path: readonly string[],
+  raw: unknown,
+  scope: FileScope,
+  context: ToolContext,
+): readonly Problem[] {
+  const { fields, isWhole } = salvagedTool(raw);
+  if (!isWhole) return writtenProblems(path, fields, scope).problems;
+  return readTool(name, path, fields, fileLayer(path, fields, scope), scope, context).problems;
+}
+
 function readTool(
   name: string,
   path: readonly string[],
@@ -81,18 +98,42 @@ function readTool(
   scope: FileScope,
   context: ToolContext,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
-  const { locate } = scope.document;
-  const problems: Problem[] = [];
-  const problemAt = (
-    below: readonly PropertyKey[],
-    message: string,
-    hint: string,
-    at: 'key' | 'value' = 'value',
-  ): Problem => ({
-    where: locate([...path, ...below], at),
+  const { problemAt, env, problems } = writtenProblems(path, fields, scope);
+  const className = fields.class ?? DEFAULT_CLASS;
+  const built = buildTool({
+    name,
+    origin: 'file',
+    fields,
+    env,
+    cwd: scope.inFolder(fields.cwd ?? '.'),
+    class: className,
+    layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
+    classCalls: context.classes.get(className)?.calls ?? {},
+    daemon: context.daemon,
+    problemAt,
+  });
+  if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
+  return { tool: built.value, problems };
+}
+
+type ProblemAt = (below: readonly PropertyKey[], message: string, hint: string, at?: 'key' | 'value') => Problem;
+
+/** What is wrong with the program and its surroundings, each by itself. */
+function writtenProblems(
+  path: readonly string[],
+  fields: ToolFields,
+  scope: FileScope,
+): {
+  readonly problemAt: ProblemAt;
+  readonly env: Readonly<Record<string, string>>;
+  readonly problems: readonly Problem[];
+} {
+  const problemAt: ProblemAt = (below, message, hint, at = 'value') => ({
+    where: scope.document.locate([...path, ...below], at),
     message,
     hint,
   });
+  const problems: Problem[] = [];
   const program = programProblem(fields);
   if (program !== null) problems.push(problemAt(['command'], program.message, program.hint));
   if (fields.cwd?.startsWith('~') === true) {
@@ -107,53 +148,7 @@ function readTool(
   for (const { key, message, hint } of environmentProblems(fields.env ?? {}))
     problems.push(problemAt(['env', key], message, hint, 'key'));
   const env = replaced([...path, 'env'], fields.env ?? {}, scope);
-  problems.push(...env.problems);
-  const className = fields.class ?? DEFAULT_CLASS;
-  const built = buildTool({
-    name,
-    origin: 'file',
-    fields,
-    env: env.values,
-    cwd: scope.inFolder(fields.cwd ?? '.'),
-    class: className,
-    layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
-    dryRun: context.dryRun,
-    problemAt,
-  });
-  if (!built.ok) return { tool: null, problems: [...problems, ...built.error] };
-  return { tool: built.value, problems };
-}
-
-function readRemote(
-  name: string,
-  path: readonly string[],
-  raw: unknown,
-  scope: FileScope,
-): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
-  const parsed = RemoteToolSchema.safeParse(raw);
-  if (!parsed.success) return { tool: null, problems: [] };
-  const { headers = {}, recovery } = parsed.data;
-  const problems = Object.keys(headers).flatMap((key): Problem[] => {
-    const wrong = headerProblem(key);
-    return wrong === null ? [] : [{ where: scope.document.locate([...path, 'headers', key], 'key'), ...wrong }];
-  });
-  if (recovery?.strategy === 'stop' && recovery.budget !== undefined)
-    problems.push({
-      where: scope.document.locate([...path, 'recovery', 'budget'], 'value'),
-      message: 'budget has no effect with strategy: stop',
-      hint: 'take one of them out',
-    });
-  const sent = replaced([...path, 'headers'], headers, scope);
-  for (const [key, value] of Object.entries(sent.values)) {
-    // As text it would end the header and begin another.
-    if (!/[\r\n\0]/.test(value)) continue;
-    problems.push({
-      where: scope.document.locate([...path, 'headers', key], 'value'),
-      message: `headers: ${key} has a line break in it`,
-      hint: 'a header is one line',
-    });
-  }
-  return { tool: buildRemote(name, parsed.data, sent.values), problems: [...problems, ...sent.problems] };
+  return { problemAt, env: env.values, problems: [...problems, ...env.problems] };
 }
 
 function classProblems(
@@ -172,25 +167,4 @@ function fileLayer(path: readonly string[], fields: ToolFields, { document, shor
     detail: shortPlace(document.locate([...path, 'limits', resource], 'value')),
   });
   return writtenLayer(fields.limits ?? {}, source);
-}
-
-function replaced(
-  path: readonly string[],
-  env: Readonly<Record<string, string>>,
-  { document, env: environment }: FileScope,
-): { readonly values: Readonly<Record<string, string>>; readonly problems: readonly Problem[] } {
-  const problems: Problem[] = [];
-  const values: Record<string, string> = {};
-  for (const [key, source] of Object.entries(env)) {
-    const { text, problems: found } = interpolate(source, environment);
-    values[key] = text;
-    for (const { written, occurrence, message, hint } of found) {
-      problems.push({
-        where: document.locateIn([...path, key], written, occurrence),
-        message: `${key}: ${message}`,
-        hint,
-      });
-    }
-  }
-  return { values, problems };
 }

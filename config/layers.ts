@@ -12,6 +12,7 @@ import { parseLimit } from './limit-schema.ts';
 import type { LimitValue } from './limit-schema.ts';
 import type { Layer, LayerLimit } from './resolve.ts';
 import type { ClassFields } from './schema.ts';
+import type { CallsFields } from './serving-schema.ts';
 import { suggestion } from './suggest.ts';
 
 export type WrittenLimits = Readonly<Partial<Record<Resource, LimitValue | undefined>>>;
@@ -21,11 +22,13 @@ export function writtenLayer(limits: WrittenLimits, sourceOf: (resource: Resourc
   for (const resource of RESOURCES) {
     const value = limits[resource];
     if (value === undefined) continue;
-    const { limit, inodes, backing, reason } = value;
+    const { limit, inodes, backing, renew, cap, reason } = value;
     layer[resource] = {
       limit,
       ...(inodes === undefined ? {} : { inodes }),
       ...(backing === undefined ? {} : { backing }),
+      ...(renew === undefined ? {} : { renew }),
+      ...(cap === undefined ? {} : { capMs: cap }),
       ...(reason === undefined ? {} : { reason }),
       source: sourceOf(resource),
     };
@@ -67,6 +70,8 @@ export interface ClassDefinition {
   readonly name: string;
   /** Strongest first: the class itself, what it extends, the built-in one at the end. */
   readonly layers: readonly Layer[];
+  /** Its own, and what it does not say of what it extends. */
+  readonly calls: CallsFields;
 }
 
 export interface WrittenClass {
@@ -85,7 +90,7 @@ export function resolveClasses(
 ): ReadonlyMap<string, ClassDefinition> {
   const builtIn = new Map(Object.entries(builtInClasses(host)));
   const classes = new Map<string, ClassDefinition>();
-  for (const [name, limits] of builtIn) classes.set(name, { name, layers: [builtInLayer(name, limits)] });
+  for (const [name, limits] of builtIn) classes.set(name, { name, layers: [builtInLayer(name, limits)], calls: {} });
   const foundation = (name: string): readonly Layer[] => {
     const base = isBuiltIn(name) ? name : DEFAULT_CLASS;
     return [builtInLayer(base, builtIn.get(base) ?? {})];
@@ -103,11 +108,24 @@ export function resolveClasses(
     });
     return [writtenLayer(entry.fields, source), ...below];
   };
+  const callsOf = (name: string): CallsFields => {
+    const fields = written.get(name)?.fields;
+    if (fields === undefined) return {};
+    return { ...(fields.extends === undefined ? {} : callsOf(fields.extends)), ...given(fields.calls ?? {}) };
+  };
   for (const name of written.keys()) {
     const layers = layersOf(name, []);
-    if (layers !== null) classes.set(name, { name, layers });
+    if (layers !== null) classes.set(name, { name, layers, calls: callsOf(name) });
   }
   return classes;
+}
+
+/** Without what is not there, so that it does not hide what is below. */
+export function given(calls: CallsFields): CallsFields {
+  return {
+    ...(calls.queue === undefined ? {} : { queue: calls.queue }),
+    ...(calls.wait === undefined ? {} : { wait: calls.wait }),
+  };
 }
 
 /** Unknown classes and circles in `extends`, each circle once, at the class of it that comes first in the file. */

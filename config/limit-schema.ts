@@ -2,18 +2,11 @@
 
 import { z } from 'zod';
 import type { Resource } from '../lib/core/resource.ts';
-import { NONE, amount, closed, count, orNone, text } from './fields.ts';
-import {
-  COUNT_PATTERN,
-  DURATION_PATTERN,
-  MAX_SIZE_BYTES,
-  PERCENT_PATTERN,
-  SIZE_PATTERN,
-  parseCount,
-  parseDuration,
-  parsePercent,
-  parseSize,
-} from './units.ts';
+import { formatDuration } from '../lib/core/format.ts';
+import { NONE, amount, closed, count, duration, orNone, text } from './fields.ts';
+import type { IssueParams, NotEnforced } from './fields.ts';
+import { LIMIT_PARSERS } from './limit-parsers.ts';
+import { COUNT_PATTERN, DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN } from './units.ts';
 import type { Parsed } from './units.ts';
 
 /** One limit as it was written; `limit: null` lifts a limit that would hold otherwise (`none`). */
@@ -23,23 +16,16 @@ export interface LimitValue {
   readonly inodes?: number | undefined;
   /** temp_storage only. */
   readonly backing?: 'disk' | 'tmpfs' | undefined;
+  /** runtime only. */
+  readonly renew?: 'progress' | 'none' | undefined;
+  /** runtime only, ms. */
+  readonly cap?: number | undefined;
   readonly reason?: string | undefined;
 }
 
-/** Below these a limit could not be held to or no program could start. */
-const PARSERS: Readonly<Record<Resource, (raw: unknown) => Parsed<number>>> = {
-  memory: (raw) => parseSize(raw, { min: 1024 ** 2, max: MAX_SIZE_BYTES }),
-  cpu: (raw) => parsePercent(raw),
-  file_handles: (raw) => parseCount(raw),
-  sockets: (raw) => parseCount(raw),
-  runtime: (raw) => parseDuration(raw),
-  temp_storage: (raw) => parseSize(raw, { min: 4096, max: MAX_SIZE_BYTES }),
-  tasks: (raw) => parseCount(raw),
-};
-
 /** One limit in the notation of its resource → its unit, or null for `none`. */
 export function parseLimit(resource: Resource, raw: unknown): Parsed<number | null> {
-  return orNone(PARSERS[resource])(raw);
+  return orNone(LIMIT_PARSERS[resource])(raw);
 }
 
 const TEXT = { type: 'string' };
@@ -58,7 +44,8 @@ const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
   cpu: 'CPU of the whole process tree, in percent of one core: 50%, 200%.',
   file_handles: 'Open file handles of the whole process tree.',
   sockets: 'Open sockets of the whole process tree.',
-  runtime: 'How long a run may last: 30s, 5m, 1h30m.',
+  runtime:
+    'How long a call to a managed tool may take, or a run of any other: 30s, 5m, { limit: 5m, renew: progress, cap: 30m }.',
   temp_storage:
     'Size of the private temporary directory of a run: 1GiB, or { limit: 1GiB, inodes: 10000, backing: tmpfs }.',
   tasks: 'Processes and threads of the whole process tree.',
@@ -66,6 +53,11 @@ const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
 
 const BACKING =
   'Where the directory lies: disk (default), or tmpfs, in memory and held by the kernel at the emergency stage (needs the right to mount).';
+
+const RENEW =
+  'progress (default): a call whose server reports progress has its whole time again, up to the cap. none: it has not.';
+const CAP =
+  'What a call to a managed tool may take in all, with renewals and questions to the client. Default six times the limit, at least 10m.';
 
 export const LIMITS_SHAPE = {
   memory: limit('memory'),
@@ -82,6 +74,21 @@ export const LimitsSchema = closed(LIMITS_SHAPE, {
   adaptive: 'limits do not change by themselves',
 }).meta({ description: 'Limits that are this tool’s own; the others come from its class.' });
 
+const SHARED_REFUSED = { runtime: 'runtime is a deadline of each run by itself: there is nothing in it to share' };
+const NO_BACKING = { backing: 'each tool has a directory of its own, with its own backing' };
+
+/** Limits that several runs share: `daemon.budget` and each entry of `contexts`. */
+export const SHARED_LIMITS_SHAPE = {
+  memory: limit('memory'),
+  cpu: limit('cpu'),
+  file_handles: limit('file_handles'),
+  sockets: limit('sockets'),
+  temp_storage: limit('temp_storage', NO_BACKING),
+  tasks: limit('tasks'),
+};
+
+export const SharedLimitsSchema = closed(SHARED_LIMITS_SHAPE, SHARED_REFUSED);
+
 /** New limits for a live tool (`PATCH /v1/tools/{name}`): same notation; null or `none` lifts a limit. */
 export const LimitPatchSchema = closed({
   memory: patched('memory'),
@@ -96,23 +103,61 @@ export const LimitPatchSchema = closed({
 /** The body of `PATCH /v1/tools/{name}`. */
 export const ToolPatchSchema = closed({ limits: LimitPatchSchema });
 
-function limit(resource: Resource) {
-  const scalar = amount((raw) => parseLimit(resource, raw), INPUT[resource]);
-  const reason = text({ maxLength: 500, description: 'Why the limit is what it is; shown with it.' }).optional();
-  const detailed =
-    resource === 'temp_storage'
-      ? closed({
-          limit: scalar,
-          inodes: count({ description: 'Files and directories.' }).optional(),
-          backing: z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING }),
-          reason,
-        })
-      : closed({ limit: scalar, reason });
+function limitAmount(resource: Resource) {
+  return amount((raw) => parseLimit(resource, raw), INPUT[resource]);
+}
+
+function reasonText() {
+  return text({ maxLength: 500, description: 'Why the limit is what it is; shown with it.' }).optional();
+}
+
+/** @param refused keys of the detailed form that make no sense here, with the reason */
+function limit(resource: Resource, refused: NotEnforced = {}) {
+  const scalar = limitAmount(resource);
   return z
-    .union([scalar, detailed])
+    .union([scalar, detailed(resource, scalar, refused)])
     .transform((value): LimitValue => (typeof value === 'object' && value !== null ? value : { limit: value }))
     .optional()
     .meta({ description: `${DESCRIPTIONS[resource]} \`${NONE}\` for no limit.` });
+}
+
+function detailed(resource: Resource, scalar: ReturnType<typeof limitAmount>, refused: NotEnforced) {
+  const reason = reasonText();
+  const inodes = count({ description: 'Files and directories.' }).optional();
+  const backing = z.enum(['disk', 'tmpfs']).optional().meta({ description: BACKING });
+  switch (resource) {
+    case 'temp_storage':
+      return Object.hasOwn(refused, 'backing')
+        ? closed({ limit: scalar, inodes, reason }, refused)
+        : closed({ limit: scalar, inodes, backing, reason }, refused);
+    case 'runtime':
+      return closed({
+        limit: scalar,
+        renew: z.enum(['progress', 'none']).optional().meta({ description: RENEW }),
+        cap: duration({ description: CAP }).optional(),
+        reason,
+      }).superRefine(refuseIdleCap);
+    default:
+      return closed({ limit: scalar, reason }, refused);
+  }
+}
+
+/** One that would be reached before the limit, or without one. */
+function refuseIdleCap(value: LimitValue, context: z.core.$RefinementCtx): void {
+  const refuse = (path: string, message: string, hint: string): void => {
+    const params: IssueParams = { kind: 'value', hint, plain: true };
+    context.addIssue({ code: 'custom', message, params, path: [path] });
+  };
+  const { limit, renew, cap } = value;
+  if (limit === null) {
+    for (const [key, given] of Object.entries({ renew, cap }))
+      if (given !== undefined) refuse(key, `runtime.${key} has no effect without a limit`, 'take one of them out');
+  } else if (cap !== undefined && cap < limit)
+    refuse(
+      'cap',
+      `runtime.cap of ${formatDuration(cap)} is below the limit of ${formatDuration(limit)}`,
+      'a cap is what a call may take in all, with its renewals',
+    );
 }
 
 function patched(resource: Resource) {

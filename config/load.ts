@@ -1,15 +1,17 @@
 /** limits.yaml to a `Config`: everything that is wrong with it, or all of it. Never half. */
 
 import { basename, dirname, resolve } from 'node:path';
+import type { BudgetRules } from '../lib/core/budget.ts';
 import type { Problem, Where } from '../lib/core/errors.ts';
+import { NO_LIMITS } from '../lib/core/limits.ts';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { daemonConfig } from './config.ts';
 import type { Config } from './config.ts';
-import { DaemonSchema } from './daemon-schema.ts';
 import type { DaemonFields } from './daemon-schema.ts';
 import { createDefine } from './define.ts';
+import { DEFAULT_LADDER } from './defaults.ts';
 import type { HostFacts } from './defaults.ts';
 import { readDocument } from './document.ts';
 import type { LocatedDocument } from './document.ts';
@@ -24,9 +26,11 @@ import { decode, readConfigFile } from './read-file.ts';
 import type { Layer } from './resolve.ts';
 import { ConfigSchema } from './schema.ts';
 import type { ToolFields } from './schema.ts';
+import { readDaemon } from './file-daemon.ts';
 import { readClasses } from './file-classes.ts';
 import { mapping } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
+import { readSharedLimits } from './file-shared.ts';
 import { readTools } from './file-tools.ts';
 
 export interface LoadOptions {
@@ -67,6 +71,7 @@ interface Parts {
   readonly classes: ReadonlyMap<string, ClassDefinition>;
   readonly tools: readonly ToolDefinition[];
   readonly entries: ReadonlyMap<string, { readonly fields: ToolFields; readonly layer: Layer }>;
+  readonly shared: Pick<BudgetRules, 'host' | 'contexts'>;
   readonly problems: readonly Problem[];
 }
 
@@ -89,12 +94,20 @@ function assemble(options: LoadOptions, document: LocatedDocument | null): Resul
   }
   if (problems.length > 0) return err(sorted(problems));
   const { classes, tools, entries } = parts;
-  const define = createDefine({ classes, entries, environment: environment.layer, dryRun: daemon.dryRun });
-  return ok({ file: path, daemon, classes, tools, define });
+  const define = createDefine({
+    classes,
+    entries,
+    environment: environment.layer,
+    daemon: { ...daemon, cacheOff: daemon.cache === null },
+  });
+  const budgets = { ...parts.shared, ladder: DEFAULT_LADDER, dryRun: daemon.dryRun };
+  return ok({ file: path, daemon, classes, tools, budgets, define });
 }
 
 function nothing(host: HostFacts): Parts {
-  return { daemon: undefined, classes: resolveClasses(new Map(), host), tools: [], entries: new Map(), problems: [] };
+  const shared = { host: NO_LIMITS, contexts: [] };
+  const classes = resolveClasses(new Map(), host);
+  return { daemon: undefined, classes, tools: [], entries: new Map(), shared, problems: [] };
 }
 
 function readParts(
@@ -111,20 +124,26 @@ function readParts(
   const scope: FileScope = { document, env, inFolder, shortPlace };
   const root = mapping(value);
   // Each part by itself as well, so that a mistake in one does not hide those that only show once a part is valid.
-  const daemon = DaemonSchema.safeParse(root['daemon'] ?? {});
+  const daemon = readDaemon(root['daemon'], scope);
   const classes = readClasses(mapping(root['classes']), scope, host);
+  const shared = readSharedLimits(root, scope);
   const tools = readTools(mapping(root['tools']), scope, {
     classes: classes.classes,
     classNames: classes.names,
     environment,
-    dryRun: daemon.success && daemon.data.dry_run === true,
+    daemon: {
+      dryRun: daemon.fields?.dry_run === true,
+      calls: daemon.fields?.calls ?? {},
+      cacheOff: daemon.fields?.cache === 'off',
+    },
   });
   return {
-    daemon: daemon.success ? daemon.data : undefined,
+    daemon: daemon.fields,
     classes: classes.classes,
     tools: tools.tools,
     entries: tools.entries,
-    problems: [...problems, ...classes.problems, ...tools.problems],
+    shared: shared.limits,
+    problems: [...problems, ...daemon.problems, ...shared.problems, ...classes.problems, ...tools.problems],
   };
 }
 

@@ -86,6 +86,8 @@ function ofCustom(issue: z.core.$ZodIssueCustom, path: Path, value: unknown, pro
     return problem(params.plain === true ? issue.message : `${labelOf(path)}: ${issue.message}`, params.hint);
   }
   const key = String(path.at(-1));
+  if (isEntry(path.slice(0, -1)) && (key === 'command' || key === 'url'))
+    return problem('a tool has a command or a url, and this one has both', 'take one of them out', 'key');
   const reason = Object.hasOwn(params.notEnforced, key) ? params.notEnforced[key] : undefined;
   if (reason !== undefined) return problem(notEnforced(key), `${reason}; take it out`, 'key');
   return problem(`${quote(key)} is not a known key`, suggestion(key, params.known, 'known keys'), 'key');
@@ -98,9 +100,12 @@ function notEnforced(name: string): string {
 /** Of a union only the branch for this kind of value has anything to say. */
 function branchFor(path: Path, value: unknown, branches: readonly (readonly Issue[])[]): readonly Issue[] {
   const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value);
-  const isEntry = path.length === 2 && path[0] === 'tools';
-  if (isEntry) return (isMapping && Object.hasOwn(value, 'url') ? branches.at(-1) : branches[0]) ?? [];
+  if (isEntry(path)) return (isMapping && Object.hasOwn(value, 'url') ? branches.at(-1) : branches[0]) ?? [];
   return (isMapping ? branches.at(-1) : branches[0]) ?? [];
+}
+
+function isEntry(path: Path): boolean {
+  return path.length === 2 && path[0] === 'tools';
 }
 
 const KINDS: Readonly<Record<string, string>> = {
@@ -169,7 +174,7 @@ export function labelOf(path: Path): string {
   if (last === undefined) return '';
   if (typeof last === 'number') return `${labelOf(path.slice(0, -1))}[${last}]`;
   const name = word(last);
-  if ((name === 'limit' || name === 'inodes' || name === 'reason') && path.length > 1)
+  if (['limit', 'inodes', 'renew', 'cap', 'reason'].includes(name) && path.length > 1)
     return `${word(path.at(-2) ?? '')}.${name}`;
   return name;
 }

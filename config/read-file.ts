@@ -78,7 +78,7 @@ export function placeAfter(before: string, file: string): NonNullable<Problem['w
 function openingProblem(error: unknown): { message: string; hint: string } {
   const code = error instanceof Error && 'code' in error ? String(error.code) : null;
   if (code === 'ENOENT' || code === 'ENOTDIR')
-    return { message: 'there is no such file', hint: 'name another with --config' };
+    return { message: 'there is no such file', hint: 'name one that exists' };
   if (code === 'EACCES' || code === 'EPERM')
     return { message: 'may not be read', hint: 'give the user of the daemon the right to read it' };
   if (code === 'EISDIR') return { message: 'is not a file', hint: 'name a limits.yaml' };

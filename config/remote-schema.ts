@@ -1,6 +1,7 @@
 /** One entry of `tools` that is a server elsewhere: `url` in place of `command`. */
 
 import { z } from 'zod';
+import { AuthSchema } from './auth-schema.ts';
 import { amount, closed, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
 import { SERVING_SHAPE } from './serving-schema.ts';
@@ -17,6 +18,7 @@ const NOT_FOR_REMOTE: NotEnforced = {
   stages: NOT_HELD,
   actions: NOT_HELD,
   ladder: NOT_HELD,
+  calls: NOT_HELD,
   on_starvation: NOT_HELD,
   dry_run: NOT_HELD,
   grace: 'a tool with a url has no process here',
@@ -55,6 +57,7 @@ export const RemoteToolSchema = closed(
       .meta({
         description: 'Sent with each request. ${NAME} and ${NAME:-default} as in env: secrets stay out of the file.',
       }),
+    auth: AuthSchema.optional(),
     ...SERVING_SHAPE,
   },
   NOT_FOR_REMOTE,

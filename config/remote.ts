@@ -1,8 +1,10 @@
 /** From a validated entry with a `url` to the definition that the supervisor takes. */
 
 import { NO_LIMITS } from '../lib/core/limits.ts';
-import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheRules } from './cache-schema.ts';
 import {
+  DEFAULT_CALLS,
   DEFAULT_GRACE_MS,
   DEFAULT_HEALTH_CHECK_MS,
   DEFAULT_IDLE_TIMEOUT_MS,
@@ -18,13 +20,14 @@ export function buildRemote(
   name: string,
   fields: RemoteFields,
   headers: Readonly<Record<string, string>>,
+  signIn: SignInSettings | null,
 ): ToolDefinition {
   const { url, recovery } = fields;
   return {
     name,
     command: url,
     args: [],
-    remote: { url, headers },
+    remote: { url, headers, ...(signIn === null ? {} : { signIn }) },
     env: {},
     cwd: null,
     class: 'remote',
@@ -41,6 +44,8 @@ export function buildRemote(
     sharing: fields.sharing ?? DEFAULT_SHARING,
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
+    calls: DEFAULT_CALLS,
+    ...cacheRules(fields.cache),
     dryRun: false,
     autostart: fields.autostart ?? true,
     origin: 'file',

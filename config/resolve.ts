@@ -4,7 +4,7 @@ import { DEFAULT_THRESHOLDS } from '../lib/core/ladder.ts';
 import type { ThresholdStage } from '../lib/core/ladder.ts';
 import type { ResolvedLimit, ResolvedLimits, Source, Thresholds } from '../lib/core/limits.ts';
 import type { Resource } from '../lib/core/resource.ts';
-import { DEFAULT_ACTIONS } from '../lib/core/response.ts';
+import { defaultActions, withoutCalls } from '../lib/core/response.ts';
 import type { Action } from '../lib/core/response.ts';
 
 export interface LayerLimit {
@@ -12,6 +12,8 @@ export interface LayerLimit {
   readonly limit: number | null;
   readonly inodes?: number;
   readonly backing?: 'disk' | 'tmpfs';
+  readonly renew?: 'progress' | 'none';
+  readonly capMs?: number;
   readonly reason?: string;
   readonly source: Source;
 }
@@ -24,6 +26,8 @@ type ByStage<T> = Readonly<Partial<Record<ThresholdStage, T | undefined>>>;
 export interface StageSettings {
   readonly thresholds: Readonly<Partial<Record<Resource, ByStage<number> | undefined>>>;
   readonly actions: Readonly<Partial<Record<Resource, ByStage<readonly Action[]> | undefined>>>;
+  /** Its calls pass Governor: runtime is that of a call, and calls can be held back. */
+  readonly callsPass: boolean;
 }
 
 export function resolveLimits(layers: readonly Layer[], settings: StageSettings): ResolvedLimits {
@@ -53,7 +57,15 @@ export function actionsOf(
   resource: Resource,
   settings: StageSettings,
 ): Readonly<Record<ThresholdStage, readonly Action[]>> {
-  return filled(DEFAULT_ACTIONS[resource], settings.actions[resource]);
+  const given = settings.actions[resource];
+  const actions = filled(defaultActions(resource, settings.callsPass), given);
+  if (settings.callsPass || given === undefined) return actions;
+  return {
+    warning: withoutCalls(actions.warning),
+    throttled: withoutCalls(actions.throttled),
+    cleanup: withoutCalls(actions.cleanup),
+    emergency: withoutCalls(actions.emergency),
+  };
 }
 
 function resolveOne(resource: Resource, layers: readonly Layer[], settings: StageSettings): ResolvedLimit | null {
@@ -66,6 +78,7 @@ function resolveOne(resource: Resource, layers: readonly Layer[], settings: Stag
     resource,
     limit: winner.limit,
     ...(inodes === undefined ? {} : { inodes }),
+    ...(settings.callsPass ? ofCalls(given) : {}),
     ...(resource === 'temp_storage' && wantsTmpfs(layers) !== null ? { backing: 'tmpfs' as const } : {}),
     thresholds: thresholdsOf(resource, settings),
     actions: actionsOf(resource, settings),
@@ -74,14 +87,23 @@ function resolveOne(resource: Resource, layers: readonly Layer[], settings: Stag
   };
 }
 
+/** In the same way, what is said of the runtime of calls. */
+function ofCalls(given: readonly LayerLimit[]): Pick<ResolvedLimit, 'renew' | 'capMs'> {
+  const renew = given.find((layer) => layer.renew !== undefined)?.renew;
+  const capMs = given.find((layer) => layer.capMs !== undefined)?.capMs;
+  return { ...(renew === undefined ? {} : { renew }), ...(capMs === undefined ? {} : { capMs }) };
+}
+
 function filled<T>(
   defaults: Readonly<Record<ThresholdStage, T>>,
   given: ByStage<T> | undefined,
 ): Readonly<Record<ThresholdStage, T>> {
+  // Mostly: one object for all tools.
+  if (given === undefined) return defaults;
   return {
-    warning: given?.warning ?? defaults.warning,
-    throttled: given?.throttled ?? defaults.throttled,
-    cleanup: given?.cleanup ?? defaults.cleanup,
-    emergency: given?.emergency ?? defaults.emergency,
+    warning: given.warning ?? defaults.warning,
+    throttled: given.throttled ?? defaults.throttled,
+    cleanup: given.cleanup ?? defaults.cleanup,
+    emergency: given.emergency ?? defaults.emergency,
   };
 }

@@ -1,11 +1,12 @@
 /** What of `daemon:` a running daemon cannot take up. */
 
-import type { DaemonConfig } from './config.ts';
+import type { Config, DaemonConfig } from './config.ts';
 
-/** `auth` holds with the next request and `dry_run` for tools that are defined anew; these are built in at the start. */
-const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'dryRun'>, string>> = {
+/** `auth` holds with the next request, `calls` at once, and `dry_run` for tools that are defined anew; these are built in at the start. */
+const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'calls' | 'dryRun'>, string>> = {
   listen: 'listen',
   mcp: 'mcp',
+  cache: 'cache',
   backend: 'backend',
   sampleIntervalMs: 'sample_interval',
   audit: 'audit',
@@ -21,4 +22,11 @@ export function restartNeeded(before: DaemonConfig, after: DaemonConfig): readon
       return JSON.stringify(before[key]) !== JSON.stringify(after[key]);
     })
     .map(([, key]) => `daemon.${key}: the new value holds from the next start of the daemon`);
+}
+
+/** No tool is changed by these, and they hold at once. */
+export function sharedLimitsNote({ budgets: before }: Config, { budgets: after }: Config): readonly string[] {
+  const text = ({ host, contexts }: Config['budgets']): string =>
+    JSON.stringify([host, contexts], (key, value: unknown) => (key === 'source' ? undefined : value));
+  return text(before) === text(after) ? [] : ['daemon.budget, contexts: the new limits hold from now on'];
 }

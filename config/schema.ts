@@ -7,22 +7,20 @@ import { z } from 'zod';
 import { DaemonSchema } from './daemon-schema.ts';
 import { argument, closed, duration, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
-import { LIMITS_SHAPE, LimitsSchema } from './limit-schema.ts';
+import { LIMITS_SHAPE, LimitsSchema, SharedLimitsSchema } from './limit-schema.ts';
 import { RemoteToolSchema } from './remote-schema.ts';
-import { AUTOSTART, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
+import { AUTOSTART, CALLS, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
 
 /** Words that other versions know, as values. */
 export const NOT_ENFORCED_VALUES: NotEnforced = {
-  refuse_calls: 'calls are not routed through Governor yet',
   degrade: 'recovery knows restart and stop',
   'restart-on-demand': 'recovery knows restart and stop',
 };
 
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {
   adaptive: 'limits do not change by themselves',
-  cache: 'results are not cached',
-  contexts: 'there are no limits by context',
+  contexts: 'limits by context are written under `contexts` at the top level',
 };
 
 const COMMAND_SHAPE = {
@@ -63,11 +61,17 @@ const SUPERVISION_SHAPE = {
       'mcp (default): ready when the handshake of the protocol and the list of its tools succeeded. none: ready when started.',
   }),
   ...SHARING_SHAPE,
+  calls: CALLS.optional().meta({ description: 'What waits where new calls are held back (queue_calls).' }),
   dry_run: z
     .boolean()
     .optional()
     .meta({ description: 'Decide and record, but do nothing to the tool. Default: that of the daemon.' }),
 };
+
+/** Of a tool or a class. An editor is told the plainest part of the rule; `parseToolName` knows all of it. */
+function nameKey() {
+  return z.string().meta({ pattern: '^[^/]+$' });
+}
 
 function environment(description: string) {
   return z.record(z.string(), argument({})).optional().meta({ description });
@@ -83,7 +87,11 @@ export const ToolSchema = closed(
     ...SUPERVISION_SHAPE,
     autostart: AUTOSTART,
   },
-  { ...NOT_ENFORCED_TOOL_KEYS, headers: 'a tool with a command has no headers' },
+  {
+    ...NOT_ENFORCED_TOOL_KEYS,
+    headers: 'a tool with a command has no headers',
+    auth: 'a tool with a command signs in by itself',
+  },
 );
 
 /** The body of `POST /v1/tools`. */
@@ -98,6 +106,7 @@ export const ToolBodySchema = closed(
     ...NOT_ENFORCED_TOOL_KEYS,
     url: 'servers elsewhere are defined in limits.yaml only',
     headers: 'servers elsewhere are defined in limits.yaml only',
+    auth: 'servers elsewhere are defined in limits.yaml only',
     autostart: 'only the tools of limits.yaml start with the daemon',
   },
 );
@@ -121,6 +130,7 @@ export const ClassSchema = closed(
         'Class whose limits hold where this one has none. Default: the built-in one of the same name, else standard.',
     }).optional(),
     ...LIMITS_SHAPE,
+    calls: CALLS.optional().meta({ description: 'For tools of this class that say nothing themselves.' }),
   },
   { adaptive: 'limits do not change by themselves' },
 );
@@ -130,15 +140,19 @@ export const ConfigSchema = closed(
   {
     version: z.literal(1).meta({ description: 'Version of the format of this file.' }),
     daemon: DaemonSchema.optional(),
-    classes: z.record(z.string(), ClassSchema).optional().meta({ description: 'Named sets of limits.' }),
+    classes: z.record(nameKey(), ClassSchema).optional().meta({ description: 'Named sets of limits.' }),
+    contexts: z.record(z.string(), SharedLimitsSchema).optional().meta({
+      description:
+        'Limits for all runs of a context together, by its id; `*` in it stands for any characters, and `default` holds for every context.',
+    }),
     tools: z
-      .record(z.string(), z.union([ToolSchema, RemoteToolSchema]))
+      .record(nameKey(), z.union([ToolSchema, RemoteToolSchema]))
       .optional()
       .meta({ description: 'Tools by name.' }),
   },
   {
-    contexts: 'there are no limits by context',
-    cache: 'results are not cached',
+    budget: 'limits for all tools together are written under `daemon`',
+    cache: 'the cache is written under `daemon`, and what is kept of a tool under the tool',
     adaptive: 'limits do not change by themselves',
   },
 );
@@ -147,6 +161,7 @@ export type ToolFields = z.infer<typeof ToolSchema>;
 export type ToolBody = z.infer<typeof ToolBodySchema>;
 export type ToolBodyInput = z.input<typeof ToolBodySchema>;
 export type ClassFields = z.infer<typeof ClassSchema>;
+export type SharedLimitFields = z.infer<typeof SharedLimitsSchema>;
 
 /** JSON Schema (draft 7, which is what editors read) of limits.yaml. */
 export function limitsJsonSchema(): Readonly<Record<string, unknown>> {

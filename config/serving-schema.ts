@@ -1,7 +1,8 @@
 /** What any tool may be given whose conversation the daemon holds, wherever its server runs. */
 
 import { z } from 'zod';
-import { budget, closed, duration, durationOrNone } from './fields.ts';
+import { ToolCacheSchema } from './cache-schema.ts';
+import { budget, closed, count, duration, durationOrNone } from './fields.ts';
 
 export const RECOVERY = closed({
   strategy: z
@@ -26,7 +27,22 @@ export const SHARING_SHAPE = {
     { description: 'How often an idle process is asked whether it still answers. Default 30s.' },
     { min: 100, max: 3_600_000 },
   ).optional(),
+  cache: ToolCacheSchema.optional(),
 };
+
+/** Of a tool, a class, or the daemon. */
+export const CALLS = closed({
+  queue: count(
+    { description: 'How many calls may wait for a process that is held back; the next is refused. Default 100.' },
+    { min: 1, max: 10_000 },
+  ).optional(),
+  wait: duration(
+    { description: 'How long each of them may wait, before it is refused. Default 30s.' },
+    { min: 100, max: 3_600_000 },
+  ).optional(),
+});
+
+export type CallsFields = z.infer<typeof CALLS>;
 
 export const READY_TIMEOUT = duration(
   { description: 'How long the start may take. Default 30s.' },

@@ -2,14 +2,18 @@
 
 import type { Problem } from '../lib/core/errors.ts';
 import { THRESHOLD_STAGES } from '../lib/core/ladder.ts';
+import type { ThresholdStage } from '../lib/core/ladder.ts';
 import { formatRatio } from '../lib/core/format.ts';
 import type { LadderSettings, ResolvedLimits } from '../lib/core/limits.ts';
 import { RESOURCES } from '../lib/core/resource.ts';
-import { isEnding } from '../lib/core/response.ts';
+import { isEnding, isOfCalls } from '../lib/core/response.ts';
+import type { Action } from '../lib/core/response.ts';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import { cacheProblems, cacheRules } from './cache-schema.ts';
 import {
+  DEFAULT_CALLS,
   DEFAULT_GRACE_MS,
   DEFAULT_HEALTH_CHECK_MS,
   DEFAULT_IDLE_TIMEOUT_MS,
@@ -19,10 +23,20 @@ import {
   DEFAULT_SHARING,
   STARVATION,
 } from './defaults.ts';
+import { given } from './layers.ts';
 import type { Path } from './problems.ts';
 import { actionsOf, resolveLimits, thresholdsOf, wantsTmpfs } from './resolve.ts';
 import type { Layer, StageSettings } from './resolve.ts';
 import type { ToolFields } from './schema.ts';
+import type { CallsFields } from './serving-schema.ts';
+
+/** What `daemon:` says for tools that say nothing themselves. */
+export interface DaemonDefaults {
+  readonly dryRun: boolean;
+  readonly calls: CallsFields;
+  /** `daemon.cache` is off. */
+  readonly cacheOff: boolean;
+}
 
 export interface ToolPlan {
   readonly name: string;
@@ -35,20 +49,21 @@ export interface ToolPlan {
   readonly class: string;
   /** Strongest first, built-in last. */
   readonly layers: readonly Layer[];
-  /** `daemon.dry_run`. */
-  readonly dryRun: boolean;
+  readonly classCalls: CallsFields;
+  readonly daemon: DaemonDefaults;
   /** Places a problem with the setting at this path below the entry. */
   readonly problemAt: (path: Path, message: string, hint: string) => Problem;
 }
 
 export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Problem[]> {
   const { fields, origin } = plan;
-  const settings: StageSettings = { thresholds: fields.stages ?? {}, actions: fields.actions ?? {} };
+  const direct = origin === 'run';
+  const callsPass = !direct && fields.readiness !== 'none';
+  const settings: StageSettings = { thresholds: fields.stages ?? {}, actions: fields.actions ?? {}, callsPass };
   const limits = resolveLimits(plan.layers, settings);
   const ladder = ladderOf(fields);
   const problems = contradictions(plan, settings, limits, ladder);
   if (problems.length > 0) return err(problems);
-  const direct = origin === 'run';
   return ok({
     name: plan.name,
     command: fields.command,
@@ -70,13 +85,21 @@ export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Probl
     sharing: fields.sharing ?? DEFAULT_SHARING,
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
-    dryRun: fields.dry_run ?? plan.dryRun,
+    calls: callsOf(plan),
+    ...(direct ? {} : cacheRules(fields.cache)),
+    dryRun: fields.dry_run ?? plan.daemon.dryRun,
     autostart: origin === 'file' && (fields.autostart ?? true),
     origin,
   });
 }
 
+function callsOf({ fields, classCalls, daemon }: ToolPlan): ToolDefinition['calls'] {
+  const calls = { ...given(daemon.calls), ...given(classCalls), ...given(fields.calls ?? {}) };
+  return { queue: calls.queue ?? DEFAULT_CALLS.queue, waitMs: calls.wait ?? DEFAULT_CALLS.waitMs };
+}
+
 function ladderOf(fields: ToolFields): LadderSettings {
+  if (fields.ladder === undefined && fields.on_starvation !== 'recycle') return DEFAULT_LADDER;
   const { quiet, escalate_after: escalation, cpu_warm_up: warmUp, exit_margin: margin } = fields.ladder ?? {};
   return {
     ...DEFAULT_LADDER,
@@ -156,6 +179,9 @@ function contradictions(
       problemAt(['recovery', 'budget'], 'budget has no effect with strategy: stop', 'take one of them out'),
     );
   }
+  if (plan.origin !== 'run')
+    for (const { path, message, hint } of cacheProblems(fields.cache, plan.daemon.cacheOff))
+      problems.push(problemAt(['cache', ...path], message, hint));
   problems.push(...servingProblems(plan), ...backingProblems(plan, limits), ...repeatedActions(plan));
   return problems;
 }
@@ -164,11 +190,18 @@ function contradictions(
 function servingProblems({ fields, origin, problemAt }: ToolPlan): readonly Problem[] {
   // A direct run inherits the entry of a managed tool, and these with it.
   if (fields.readiness !== 'none' || origin === 'run') return [];
-  return (['sharing', 'idle_timeout', 'health_check'] as const)
+  const noEffect = (path: Path, key: string): Problem =>
+    problemAt(path, `${key} has no effect with readiness: none: nobody speaks MCP with it`, 'take one of them out');
+  const keys = (['sharing', 'idle_timeout', 'health_check', 'calls', 'cache'] as const)
     .filter((key) => fields[key] !== undefined)
-    .map((key) =>
-      problemAt([key], `${key} has no effect with readiness: none: nobody speaks MCP with it`, 'take one of them out'),
-    );
+    .map((key) => noEffect([key], key));
+  const ofRuntime = (['renew', 'cap'] as const)
+    .filter((key) => fields.limits?.runtime?.[key] !== undefined)
+    .map((key) => noEffect(['limits', 'runtime', key], key));
+  const actions = eachAction(fields)
+    .filter(({ action }) => isOfCalls(action))
+    .map(({ action, path }) => noEffect(path, action));
+  return [...keys, ...ofRuntime, ...actions];
 }
 
 /** The limit is the size of that file system. */
@@ -203,20 +236,26 @@ function starvationProblems(
 }
 
 function repeatedActions({ fields, problemAt }: ToolPlan): readonly Problem[] {
+  return eachAction(fields)
+    .filter(({ action, index, list }) => list.indexOf(action) !== index)
+    .map(({ action, stage, path }) =>
+      problemAt(path, `${stage}: ${action} is given twice`, 'each action once, in order'),
+    );
+}
+
+interface WrittenAction {
+  readonly action: Action;
+  readonly index: number;
+  readonly list: readonly Action[];
+  readonly stage: ThresholdStage;
+  readonly path: Path;
+}
+
+function eachAction({ actions }: ToolFields): readonly WrittenAction[] {
   return RESOURCES.flatMap((resource) =>
     THRESHOLD_STAGES.flatMap((stage) => {
-      const list: readonly string[] = fields.actions?.[resource]?.[stage] ?? [];
-      return list.flatMap((action, index) =>
-        list.indexOf(action) === index
-          ? []
-          : [
-              problemAt(
-                ['actions', resource, stage, index],
-                `${stage}: ${action} is given twice`,
-                'each action once, in order',
-              ),
-            ],
-      );
+      const list: readonly Action[] = actions?.[resource]?.[stage] ?? [];
+      return list.map((action, index) => ({ action, index, list, stage, path: ['actions', resource, stage, index] }));
     }),
   );
 }

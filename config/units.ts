@@ -51,13 +51,15 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 /** Longer than any amount that makes sense; keeps every match on hostile text short. */
 const LONGEST_AMOUNT = 40;
 
-export const SIZE_PATTERN = '^[0-9]+(\\.[0-9]+)? ?(B|[KMGT]iB?|[kKMGT]B)$';
-export const PERCENT_PATTERN = '^[0-9]+(\\.[0-9]+)? ?%$';
-export const COUNT_PATTERN = '^[0-9]+$';
+/** What editors are told: zero is no amount. */
+const ABOVE_ZERO = '(?=.*[1-9])';
+export const SIZE_PATTERN = `^${ABOVE_ZERO}[0-9]+(\\.[0-9]+)? ?(B|[KMGT]iB?|[kKMGT]B)$`;
+export const PERCENT_PATTERN = `^${ABOVE_ZERO}[0-9]+(\\.[0-9]+)? ?%$`;
+export const COUNT_PATTERN = `^${ABOVE_ZERO}[0-9]+$`;
 const NUMBER = '([0-9]+(?:\\.[0-9]+)?)';
 const DURATION = `(?=[0-9])(?:${NUMBER}d)?(?:${NUMBER}h)?(?:${NUMBER}m(?!s))?(?:${NUMBER}s)?(?:${NUMBER}ms)?`;
-export const DURATION_PATTERN = `^${DURATION}$`;
-export const BUDGET_PATTERN = `^[0-9]+/${DURATION}$`;
+export const DURATION_PATTERN = `^${ABOVE_ZERO}${DURATION}$`;
+export const BUDGET_PATTERN = `^0*[1-9][0-9]*/${ABOVE_ZERO}${DURATION}$`;
 
 /**
  * `512MiB`, `1Gi` (= 1GiB), `1.5 GiB`, `500MB`, `4096B` → bytes.
@@ -65,25 +67,32 @@ export const BUDGET_PATTERN = `^[0-9]+/${DURATION}$`;
  */
 export function parseSize(raw: unknown, range: Range = { min: 1, max: MAX_SIZE_BYTES }): Parsed<number> {
   const example = 'write a size such as 512MiB, 1.5GiB or 500MB';
-  if (typeof raw === 'number')
-    return bareNumber(raw, 'size', (value) => `write ${writeSize(Math.round(value))}`, example);
+  const offer: Offer = (...sizes) => offered(sizes, (size) => parseSize(size, range));
+  if (typeof raw === 'number') {
+    const sizes = (value: number): string => {
+      const bytes = writeSize(Math.round(value));
+      return parseSize(bytes, range).ok ? `write ${bytes}` : offer(`${value}MiB`);
+    };
+    return bareNumber(raw, 'size', sizes, example);
+  }
   if (typeof raw !== 'string') return wrongKind(raw, 'a size', example);
   const match = amountOf(raw);
   if (match === null) return fail(raw, 'is not a size', signHint(raw) ?? example);
   const [, number, unit] = match;
   const factor = Object.hasOwn(SIZE_UNITS, unit) ? SIZE_UNITS[unit] : undefined;
-  if (factor === undefined) return fail(raw, ...explainSizeUnit(number, unit, example));
+  if (factor === undefined) return fail(raw, ...explainSizeUnit(number, unit, example, offer));
   return inRange(raw, Math.round(Number(number) * factor), range, writeSize);
 }
 
 /** `30s`, `5m`, `1h30m`, `250ms`, `1.5s` → milliseconds, whole. Units d, h, m, s, ms, largest first. */
 export function parseDuration(raw: unknown, range: Range = { min: 1, max: 365 * 86_400_000 }): Parsed<number> {
   const example = 'write a duration such as 250ms, 30s, 5m or 1h30m';
-  if (typeof raw === 'number') return bareNumber(raw, 'duration', (value) => `write ${value}s or ${value}ms`, example);
+  const offer: Offer = (...durations) => offered(durations, (text) => parseDuration(text, range));
+  if (typeof raw === 'number') return bareNumber(raw, 'duration', (value) => offer(`${value}s`, `${value}ms`), example);
   if (typeof raw !== 'string') return wrongKind(raw, 'a duration', example);
   const text = raw.trim();
   const match = text.length > LONGEST_AMOUNT ? null : DURATION_EXPRESSION.exec(text);
-  if (match === null) return fail(raw, 'is not a duration', signHint(raw) ?? durationHint(text) ?? example);
+  if (match === null) return fail(raw, 'is not a duration', signHint(raw) ?? durationHint(text, offer) ?? example);
   const parts = match.slice(1).map((part) => (part === undefined ? 0 : Number(part)));
   const [days = 0, hours = 0, minutes = 0, seconds = 0, ms = 0] = parts;
   return inRange(
@@ -97,30 +106,39 @@ export function parseDuration(raw: unknown, range: Range = { min: 1, max: 365 * 
 /** `50%`, `12.5%`, `150%` → percent of one core (50, 12.5, 150). May exceed 100. */
 export function parsePercent(raw: unknown, range: Range = { min: 1, max: 409_600 }): Parsed<number> {
   const example = 'write percent of one core such as 50% or 200%';
+  const offer: Offer = (...percents) => offered(percents, (percent) => parsePercent(percent, range));
+  const isFraction = (value: number): boolean => value > 0 && value < range.min;
+  const ofCores = (value: number): string => `for ${value} cores write ${trim(value * 100)}%`;
   if (typeof raw === 'number') {
     const cores = (value: number): string => (value <= 16 ? ` or, for ${value} cores, ${trim(value * 100)}%` : '');
-    return bareNumber(raw, 'percentage', (value) => `write ${value}%${cores(value)}`, example);
+    const percents = (value: number): string =>
+      isFraction(value) ? ofCores(value) : `${offer(`${value}%`)}${cores(value)}`;
+    return bareNumber(raw, 'percentage', percents, example);
   }
   if (typeof raw !== 'string') return wrongKind(raw, 'a percentage', example);
   const match = amountOf(raw);
   if (match === null) return fail(raw, 'is not a percentage', signHint(raw) ?? example);
   const [, number, unit] = match;
-  if (unit === 'm') return fail(raw, 'is not a percentage', `write ${Number(number) / 10}%`);
-  if (unit !== '%') return fail(raw, 'is not a percentage', unit === '' ? `write ${number}%` : example);
+  if (unit === 'm') return fail(raw, 'is not a percentage', offer(`${Number(number) / 10}%`));
+  if (unit === '' && isFraction(Number(number))) return fail(raw, 'is not a percentage', ofCores(Number(number)));
+  if (unit !== '%') return fail(raw, 'is not a percentage', unit === '' ? offer(`${number}%`) : example);
   return inRange(raw, Number(number), range, (value) => `${value}%`);
 }
 
 /** `70%` → 0.7: a share of a limit. */
 export function parseRatio(raw: unknown, range: Range = { min: 0.01, max: 10 }): Parsed<number> {
   const example = 'write a share of the limit such as 70%';
-  if (typeof raw === 'number') {
-    return bareNumber(raw, 'share', (value) => `write ${value <= 10 ? trim(value * 100) : value}%`, example);
-  }
+  const offer: Offer = (...shares) => offered(shares, (share) => parseRatio(share, range));
+  if (typeof raw === 'number')
+    return bareNumber(raw, 'share', (value) => offer(`${value <= 10 ? trim(value * 100) : value}%`), example);
   if (typeof raw !== 'string') return wrongKind(raw, 'a share of the limit', example);
   const match = amountOf(raw);
   if (match === null) return fail(raw, 'is not a share of the limit', signHint(raw) ?? example);
   const [, number, unit] = match;
-  if (unit !== '%') return fail(raw, 'is not a share of the limit', unit === '' ? `write ${number}%` : example);
+  if (unit !== '%') {
+    const share = Number(number) < 1 ? `${trim(Number(number) * 100)}%` : `${number}%`;
+    return fail(raw, 'is not a share of the limit', unit === '' ? offer(share) : example);
+  }
   return inRange(raw, Number(number) / 100, range, (value) => `${trim(value * 100)}%`);
 }
 
@@ -154,7 +172,7 @@ export function parseBudget(raw: unknown): Parsed<Budget> {
   return ok({ budget: budget.value, windowMs: windowMs.value });
 }
 
-const DURATION_EXPRESSION = new RegExp(DURATION_PATTERN);
+const DURATION_EXPRESSION = new RegExp(`^${DURATION}$`);
 
 function amountOf(raw: string): readonly [string, string, string] | null {
   const text = raw.trim();
@@ -169,25 +187,39 @@ function inRange(raw: unknown, value: number, range: Range, write: (value: numbe
   return ok(value);
 }
 
-function explainSizeUnit(number: string, unit: string, example: string): [string, string] {
-  if (unit === '') return ['has no unit', `write ${number}MiB or ${number}B`];
+/** The hint for what was probably meant. */
+type Offer = (...amounts: readonly string[]) => string;
+
+/** Only amounts that are accepted; where none is, what is said of the last one. */
+function offered(amounts: readonly string[], parse: (amount: string) => Parsed<number>): string {
+  const refused: string[] = [];
+  const accepted = amounts.filter((amount) => {
+    const parsed = parse(amount);
+    if (!parsed.ok) refused.push(parsed.error.hint);
+    return parsed.ok;
+  });
+  return accepted.length > 0 ? `write ${accepted.join(' or ')}` : (refused.at(-1) ?? '');
+}
+
+function explainSizeUnit(number: string, unit: string, example: string, offer: Offer): [string, string] {
+  if (unit === '') return ['has no unit', offer(`${number}MiB`, `${number}B`)];
   const letter = unit.charAt(0).toUpperCase();
   if (/^[kmgt]$/i.test(unit)) {
-    return ['could mean two sizes', `write ${number}${letter}iB or ${number}${letter}B`];
+    return ['could mean two sizes', offer(`${number}${letter}iB`, `${number}${letter}B`)];
   }
   if (/^[kmgt]i?b?$/i.test(unit)) {
-    return ['is not a size', `write ${number}${letter}${/i/i.test(unit) ? 'iB' : 'B'}`];
+    return ['is not a size', offer(`${number}${letter}${/i/i.test(unit) ? 'iB' : 'B'}`)];
   }
   return ['is not a size', example];
 }
 
-function durationHint(text: string): string | null {
+function durationHint(text: string, offer: Offer): string | null {
   const words = /^([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)$/.exec(text.slice(0, LONGEST_AMOUNT));
   if (words === null) return null;
   const [, number, unit = ''] = words;
-  if (unit === '') return `write ${number}s or ${number}ms`;
+  if (unit === '') return offer(`${number}s`, `${number}ms`);
   const short = ['ms', 's', 'm', 'h', 'd'].find((name) => LONG_DURATION_NAMES[name]?.test(unit));
-  return short === undefined ? null : `write ${number}${short}`;
+  return short === undefined ? null : offer(`${number}${short}`);
 }
 
 const LONG_DURATION_NAMES: Readonly<Record<string, RegExp>> = {

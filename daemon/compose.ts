@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import MetricsRegistry from 'prom-client/lib/registry.js';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
-import { restartNeeded } from '../config/restart-needed.ts';
+import { restartNeeded, sharedLimitsNote } from '../config/restart-needed.ts';
 import { ALL_SCOPES } from './api/dependencies.ts';
 import { createFront } from './api/front.ts';
 import type { Clock } from '../lib/core/clock.ts';
@@ -42,10 +42,11 @@ import type { Mcp } from './mcp.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
+import { createSignIns, signInActions } from './sign-ins.ts';
 import { ownMemory, settleMemory } from './settle-memory.ts';
 import { chooseTempRoot } from './temp-root.ts';
 import { readOrCreateToken } from './token.ts';
-import { toolSnapshots } from './tool-snapshots.ts';
+import { isEachNormal, toolSnapshots } from './tool-snapshots.ts';
 
 export interface DaemonOptions {
   readonly configPath: string | null;
@@ -115,6 +116,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     registry: new MetricsRegistry(),
     version: governorVersion(),
     snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
+    budgets: () => registry.budgets(),
+    cache: () => mcp.cache.snapshot(),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
@@ -126,6 +129,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   });
   root.add('backend', () => backend.close(), ROOM_DEADLINE_MS);
   const ledger = new Ledger(`${stateDir}/ledger`);
+  const signIns = createSignIns({ stateDir, clock: CLOCK, log, recorder, registry: () => registry });
+  root.add('sign-ins', () => signIns.settled(), ROOM_DEADLINE_MS);
   const ports = createPorts({
     clock: CLOCK,
     log,
@@ -137,8 +142,10 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     selection,
     self,
     config,
+    budgets: () => config.budgets,
     root,
     connect: (process, settings) => mcp.pool.connect(process, settings),
+    signIn: signIns,
   });
 
   const registry: Registry = new Registry({
@@ -152,7 +159,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
           recorder.record({ kind: 'daemon', event: 'config_reload', detail: { refused } });
         },
       });
-      const notes = restartNeeded(config.daemon, next.daemon);
+      const notes = [...restartNeeded(config.daemon, next.daemon), ...sharedLimitsNote(config, next)];
       config = next;
       return Promise.resolve({ definitions: next.tools, notes });
     },
@@ -161,10 +168,17 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onSample: ({ tool, last }) => {
       if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
     },
-    onForgotten: (tool) => metrics.removeTool(tool),
+    onForgotten: (tool) => {
+      metrics.removeTool(tool);
+      signIns.forget(tool);
+    },
     onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
-    onTools: (tool) => mcp.pool.refresh(tool),
+    onTools: (tool) => {
+      mcp.refresh(tool);
+      if (tool === null) signIns.settle(definitions());
+    },
   });
+  const definitions = () => [...registry.live.values()].map(({ definition }) => definition);
   const { separator } = config.daemon.mcp;
   const mcp: Mcp = createMcp({
     registry,
@@ -172,8 +186,13 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     clock: CLOCK,
     log,
     separator,
+    signIns,
+    cache: config.daemon.cache,
+    onCache: (tool, event) => metrics.observeCache(tool, event),
     onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
   });
+
+  root.add('cache', () => mcp.cache.close(), ROOM_DEADLINE_MS);
 
   let state: 'starting' | 'ready' | 'stopping' = 'starting';
   let rendezvous: Rendezvous | null = null;
@@ -203,7 +222,9 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
 
   const api = createFront({
     governor: registry,
+    signIns: signInActions(signIns, registry, log),
     contextCalls: () => mcp.calls(),
+    endClients: (context) => mcp.endContext(context),
     settings: () => ({ auth: config.daemon.auth }),
     tokens: () => [{ token, label: 'token', scopes: ALL_SCOPES }],
     audit: createAuditReader(
@@ -220,6 +241,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     instance,
     logger: log,
     mcp: mcp.front,
+    cache: mcp.cache,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);
@@ -242,6 +264,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     waiting,
   });
   for (const definition of config.tools) if (!registry.live.has(definition.name)) registry.add(definition);
+  signIns.settle(definitions());
   rendezvous = new Rendezvous({
     directory: `${stateDir}/launch`,
     self,
@@ -262,7 +285,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   if (changed) onConfigChange();
   selftest(report, log);
   const memory = ownMemory();
-  if (memory !== null) root.add('memory', settleMemory(memory), ROOM_DEADLINE_MS);
+  if (memory !== null)
+    root.add('memory', settleMemory({ ...memory, isQuiet: () => isEachNormal(registry) }), ROOM_DEADLINE_MS);
   if (options.foreground) process.stdout.write(banner({ address, stateDir, config, report, json: options.json }));
   return shutdown.done;
 }

@@ -10,7 +10,7 @@ export function createEventSink(hub: EventHub): Sink {
       const { kind, ...data } = record;
       hub.publish({
         type: kind,
-        tool: 'tool' in record ? record.tool : null,
+        tool: 'tool' in record ? (record.tool ?? null) : null,
         run: 'run' in record ? (record.run ?? null) : null,
         data,
       });

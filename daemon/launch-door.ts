@@ -14,6 +14,7 @@ import type { ProcessFacts } from '../lib/process/facts.ts';
 import {
   answerDie,
   answerGo,
+  answerProblem,
   environmentText,
   needsEnvironmentFile,
   openFileChange,
@@ -24,8 +25,10 @@ import type { Assembled } from '../lib/supervisor/assembly.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import type { Log } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
+import { errorDocument } from './api/problems.ts';
 import { parseRunArguments } from './cli/run-arguments.ts';
 import type { RunArguments } from './cli/run-arguments.ts';
+import { hasRunFlag } from './cli/run-flags.ts';
 
 export interface LaunchDoorOptions {
   readonly registry: Registry;
@@ -40,7 +43,7 @@ export function createLaunchDoor(options: LaunchDoorOptions): (request: LaunchRe
   return (request) => {
     serve(request, options).catch((error: unknown) => {
       options.log.info({ reason: describe(error), launcher: request.launcher.pid }, 'a launch was refused');
-      request.answer(answerDie(exitCode(error), describe(error)));
+      request.answer(refusalLines(error, hasRunFlag(request.words, '--json')));
     });
   };
 }
@@ -132,6 +135,12 @@ function refusal(problems: readonly Problem[]): GovernorError {
 
 function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+function refusalLines(error: unknown, json: boolean): readonly string[] {
+  return json
+    ? answerProblem(exitCode(error), JSON.stringify(errorDocument(error)))
+    : answerDie(exitCode(error), describe(error));
 }
 
 function exitCode(error: unknown): 125 | 126 | 127 {

@@ -37,9 +37,12 @@ export interface PortsInput {
   readonly selection: { readonly instance: string; readonly tempRoot: string };
   readonly self: ProcessIdentity;
   readonly config: Config;
+  /** As of now. */
+  readonly budgets: SupervisorPorts['budgets'];
   readonly root: Scope;
   /** The conversation with a managed tool. */
   readonly connect: SupervisorPorts['connect']['connect'];
+  readonly signIn: SupervisorPorts['signIn'];
 }
 
 export function createPorts(input: PortsInput): SupervisorPorts {
@@ -53,6 +56,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     log: input.log,
     recorder: input.recorder,
     ledger: input.ledger,
+    budgets: input.budgets,
     tempDirs: {
       root: tempRoot,
       create: (runId, limits) => createRunDirectory(tempRoot, runId, limits.temp_storage),
@@ -72,6 +76,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     launch: launchManaged,
     terminate,
     connect: { connect: (process, options) => input.connect(process, options) },
+    signIn: input.signIn,
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,

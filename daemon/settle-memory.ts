@@ -5,33 +5,44 @@
 
 import { getHeapSpaceStatistics } from 'node:v8';
 import { native } from '../lib/os/native.ts';
+import { programPages } from '../lib/os/program-pages.ts';
 
 export interface SettleOptions {
   /** Bytes in use that are not young: what a burst leaves behind. */
   usedBytes(): number;
   /** A full collection; some 50 ms in which nothing else happens. */
   collect(): void;
-  /** The allocator's own free pages, back to the kernel. */
+  /** False while a tool may need to be acted on at once: then it is put off, for a minute at most. */
+  isQuiet(): boolean;
+  /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program file. */
   trim(): void;
 }
 
-const EVERY_MS = 10_000;
+const EVERY_MS = 5_000;
 /** Worth a collection: more than this, and more than this share, since the last one. */
 const GROWN_BYTES = 1_000_000;
 const GROWN_SHARE = 0.05;
 /** Calm: less than this in a period. */
 const CALM_BYTES = 200_000;
+/** A tool may stay at a stage for days. */
+const PUT_OFF_MOST = 60_000 / EVERY_MS;
 
-/** Looks every ten seconds. @returns what stops it */
+/** Looks every five seconds. @returns what stops it */
 export function settleMemory(options: SettleOptions): () => void {
   let settledBytes = 0;
   let beforeBytes = options.usedBytes();
+  let putOff = 0;
   const look = (): void => {
     const usedBytes = options.usedBytes();
     const isCalm = Math.abs(usedBytes - beforeBytes) < CALM_BYTES;
     beforeBytes = usedBytes;
     const grownBytes = usedBytes - settledBytes;
     if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE) return;
+    if (putOff < PUT_OFF_MOST && !options.isQuiet()) {
+      putOff += 1;
+      return;
+    }
+    putOff = 0;
     options.collect();
     options.trim();
     settledBytes = options.usedBytes();
@@ -46,15 +57,19 @@ export function settleMemory(options: SettleOptions): () => void {
   return () => clearTimeout(timer);
 }
 
-/** The process itself, or null where it was started without `--expose-gc`. */
-export function ownMemory(): SettleOptions | null {
+/** The process itself, which has started; null where it was started without `--expose-gc`. */
+export function ownMemory(): Omit<SettleOptions, 'isQuiet'> | null {
   const collect = globalThis.gc;
   if (collect === undefined) return null;
   const calls = native();
+  const releasePages = programPages();
   return {
     usedBytes: () => getHeapSpaceStatistics().reduce((sum, space) => sum + oldBytes(space), 0),
     collect: () => void collect(),
-    trim: () => void (calls.available && calls.trimHeap()),
+    trim() {
+      if (calls.available) calls.trimHeap();
+      releasePages();
+    },
   };
 }
 

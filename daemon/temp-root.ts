@@ -19,9 +19,8 @@ const CHANNEL_BYTES = 16;
  * @throws GovernorError invalid_config for one that is too long
  */
 export function chooseTempRoot(configured: string | null): string {
-  const name = `governor-${process.getuid?.() ?? 'user'}`;
-  const candidates = [tmpdir(), '/var/tmp'].filter((folder) => Buffer.byteLength(folder) <= ROOT_MAX_BYTES);
-  const root = configured ?? `${candidates.find(onDisk) ?? candidates[0] ?? '/tmp'}/${name}`;
+  const candidates = placesForRoots();
+  const root = configured ?? rootIn(candidates.find(onDisk) ?? candidates[0] ?? '/tmp');
   makePrivateDirectory(root);
   // The path that the kernel shows of what lies below. A root that is a link itself stays one: it is refused when used.
   const path = join(realpathSync(dirname(root)), basename(root));
@@ -33,6 +32,19 @@ export function chooseTempRoot(configured: string | null): string {
     );
   }
   return path;
+}
+
+/** Where a root may lie that nobody configured; they need not exist. */
+export function possibleTempRoots(): readonly string[] {
+  return placesForRoots().map(rootIn);
+}
+
+function placesForRoots(): readonly string[] {
+  return [...new Set([tmpdir(), '/var/tmp'])].filter((folder) => Buffer.byteLength(folder) <= ROOT_MAX_BYTES);
+}
+
+function rootIn(folder: string): string {
+  return `${folder}/governor-${process.getuid?.() ?? 'user'}`;
 }
 
 function onDisk(folder: string): boolean {

@@ -1,4 +1,4 @@
-/** The last samples of all tools, for a scrape of the metrics. Reads nothing from the kernel. */
+/** The last samples of all tools, for a scrape of the metrics and for housekeeping. Reads nothing from the kernel. */
 
 import type { ConnectionCounts, ToolSnapshot } from '../lib/observe/metrics.ts';
 import type { SupervisorPorts } from '../lib/supervisor/ports.ts';
@@ -25,4 +25,11 @@ export function* toolSnapshots(
       ...(connections === null ? {} : { connections }),
     };
   }
+}
+
+/** No run of any tool is at a stage. */
+export function isEachNormal(registry: Registry): boolean {
+  for (const tool of registry.live.values())
+    for (const { run } of tool.runs.values()) if (run.overallStage() !== 'normal') return false;
+  return true;
 }

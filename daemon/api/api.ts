@@ -20,10 +20,12 @@ import { describeError, PROBLEM_TYPE } from './problems.ts';
 import { methodsAt, routerPath } from './route.ts';
 import type { Route } from './route.ts';
 import { routeSchema } from './route-schema.ts';
+import { cacheRoutes } from './routes/cache.ts';
 import { daemonRoutes } from './routes/daemon.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
+import { signInRoutes } from './routes/sign-in.ts';
 import { toolRoutes } from './routes/tools.ts';
 import { SAFETY_HEADERS } from './safety-headers.ts';
 
@@ -114,8 +116,10 @@ function allRoutes(
   const routes: Route[] = [];
   routes.push(
     ...toolRoutes(dependencies),
+    ...signInRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
+    ...cacheRoutes(dependencies),
     ...(dependencies.mcp === undefined ? [] : mcpRoutes()),
     ...pageRoutes(dependencies, { routes: () => routes, openapi }),
   );

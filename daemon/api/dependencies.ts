@@ -2,10 +2,12 @@
 
 import type { Problem } from '../../lib/core/errors.ts';
 import type { Result } from '../../lib/core/result.ts';
+import type { CacheCleared, CacheFilter, CacheReport } from '../../lib/mcp/cache/report.ts';
 import type { ContextAccount } from '../../lib/mcp/calls/account.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
 import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
+import type { ToolView } from '../../lib/supervisor/views.ts';
 
 /** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
 export type Scope = 'read' | 'control' | 'launch';
@@ -69,20 +71,44 @@ export interface AuditReader {
   verify(): Promise<AuditVerification>;
 }
 
+export interface CacheControl {
+  /** @throws GovernorError invalid_request */
+  report(filter: CacheFilter): CacheReport;
+  /** @throws GovernorError invalid_request */
+  clear(filter: CacheFilter): Promise<CacheCleared>;
+}
+
 export interface ApiLogger {
   debug(fields: Readonly<Record<string, unknown>>, message: string): void;
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
   error(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
+/** OAuth at servers elsewhere. All throw GovernorError unknown_tool, and illegal_state where nobody can sign in. */
+export interface SignInActions {
+  begin(
+    tool: string,
+    redirectUri: string,
+  ): Promise<{
+    readonly authorizationUrl: string;
+    readonly expiresAt: string;
+  }>;
+  finish(tool: string, answer: string, by: string): Promise<ToolView>;
+  logout(tool: string, by: string): Promise<'revoked' | 'not_offered' | 'failed' | 'not_signed_in'>;
+}
+
 export interface ApiDependencies {
   readonly governor: Governor;
+  readonly signIns: SignInActions;
   /** Also of contexts that have no run of their own, and of those that have ended, for a while. */
   readonly contextCalls: () => readonly ContextAccount[];
+  /** What is open for the clients of a context ends. False: nothing is known of it but, perhaps, runs. */
+  readonly endClients: (context: string) => Promise<boolean>;
   /** Asked at every request, so that a reloaded configuration applies at once. */
   readonly settings: () => ApiSettings;
   readonly tokens: () => readonly AccessToken[];
   readonly audit: AuditReader;
+  readonly cache: CacheControl;
   /** The Prometheus text exposition, version 0.0.4. */
   readonly metricsText: () => Promise<string>;
   readonly ready: () => { readonly ready: boolean; readonly detail: string };

@@ -78,6 +78,12 @@ export function problemDocument(
   };
 }
 
+/** Of any failure, for who runs Governor himself: nothing is held back. */
+export function errorDocument(error: unknown): ProblemDocument {
+  if (error instanceof GovernorError) return problemDocument(error.code, error.message, error.problems, error.data);
+  return problemDocument('internal', error instanceof Error ? error.message : String(error));
+}
+
 /** A whole response for a request that could not be parsed as HTTP. */
 export function rawProblem(
   code: ErrorCode,

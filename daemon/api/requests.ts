@@ -39,7 +39,9 @@ export const AUDIT_KINDS = [
   'outcome',
   'cleanup',
   'limits',
+  'budget',
   'recovery',
+  'sign_in',
   'retention',
   'lost',
 ] as const satisfies readonly NonNullable<AuditQuery['kind']>[];
@@ -58,9 +60,30 @@ export const auditQuery = z.strictObject({
   after: whole(0, Number.MAX_SAFE_INTEGER, 'Only entries with a higher sequence number').exactOptional(),
 });
 
+export const cacheQuery = z.strictObject({
+  tool: z.string().min(1).describe('Only of this tool').exactOptional(),
+  uri: z.string().min(1).describe('Only of this resource').exactOptional(),
+  pattern: z.string().min(1).describe('Only of resources whose URI matches this template (RFC 6570)').exactOptional(),
+});
+
 export const runBody = z.strictObject({ run: z.string().min(1).describe('Only this run; default: all').optional() });
-export const activateBody = z.strictObject({
-  context: z.string().min(1).max(256).nullable().describe('Who it is in use for').default(null),
+const CONTEXT = z
+  .string()
+  .min(1, { error: 'is empty: 1 to 256 characters, or null' })
+  .max(256, { error: 'is too long: 1 to 256 characters' })
+  .nullable();
+export const activateBody = z.strictObject({ context: CONTEXT.describe('Who it is in use for').default(null) });
+export const contextBody = z.strictObject({
+  context: CONTEXT.describe('Who it is in use for from now on; null: nobody'),
+});
+export const loginBody = z.strictObject({
+  redirectUri: z
+    .string()
+    .max(256)
+    .describe('Where the browser is sent back to: http, on a loopback address of whoever asks, with its port'),
+});
+export const loginAnswerBody = z.strictObject({
+  answer: z.string().max(16_384).describe('The query that the browser was sent back with: `code=…&state=…`'),
 });
 export const stopBody = z.strictObject({ stopTools: z.boolean().describe('Also stop direct runs').default(false) });
 

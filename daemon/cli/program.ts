@@ -4,6 +4,7 @@
  */
 
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { CacheSelection } from './commands/cache.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { addRunHelp, CONNECT_HELP, EXAMPLES } from './program-help.ts';
 import { createSession, type GlobalOptions, type Session, type Terminal } from './session.ts';
@@ -11,7 +12,8 @@ import { createSession, type GlobalOptions, type Session, type Terminal } from '
 /** Called with the exit code of the command that ran. */
 type Finish = (code: ExitCode) => void;
 
-const AUDIT_KINDS = 'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, retention, lost';
+const AUDIT_KINDS =
+  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, sign_in, retention, lost';
 
 /**
  * @param version shown by `--version`
@@ -47,6 +49,7 @@ export function createProgram(terminal: Terminal, version: string, finish: Finis
   addDaemonCommands(program, add, act);
   addToolCommands(program, add, act);
   addRecordCommands(program, add, act);
+  addCacheCommands(program, add, act);
   addOtherCommands(program, add, act);
   return program;
 }
@@ -128,6 +131,20 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   act(connect, async (session, { positional, options }) =>
     (await import('./commands/connect.ts')).connect(session, String(positional[0]), optional(options['context'])),
   );
+  const login = add(program, 'login', 'sign in at the server of a tool with auth: browser').argument('<name>', 'tool');
+  login
+    .option('--port <port>', 'of the address that the browser is sent back to', wholeNumber(1, 65_535))
+    .option('--paste', 'the browser is on another machine: read the address that it ends at from stdin');
+  act(login, async (session, { positional, options }) =>
+    (await import('./commands/login.ts')).login(session, String(positional[0]), {
+      port: numeric(options['port']) ?? 0,
+      paste: options['paste'] === true,
+    }),
+  );
+  const logout = add(program, 'logout', 'drop the sign-in of a tool and revoke its tokens').argument('<name>', 'tool');
+  act(logout, async (session, { positional }) =>
+    (await import('./commands/login.ts')).logout(session, String(positional[0])),
+  );
   const set = add(program, 'set', 'change limits of a tool at once')
     .argument('<name>', 'tool')
     .argument('<key=value...>', 'limits');
@@ -164,6 +181,32 @@ function addRecordCommands(program: Command, add: Add, act: Act): void {
   const exported = addAuditFilter(add(audit, 'export', 'every entry to stdout'));
   exported.addOption(new Option('--format <format>', 'JSON lines or CSV').choices(['jsonl', 'csv']).default('jsonl'));
   act(exported, async (session, { options }) => (await import('./commands/audit.ts')).exportAudit(session, options));
+}
+
+function addCacheCommands(program: Command, add: Add, act: Act): void {
+  const cache = addCacheFilter(add(program, 'cache', 'what is kept of the answers of servers; the same as `cache ls`'));
+  cache.addHelpText(
+    'after',
+    "\nExamples:\n  governor cache ls --tool docs\n  governor cache clear --tool docs --pattern 'file:///{+path}'\n",
+  );
+  const ls = addCacheFilter(add(cache, 'ls', 'statistics, and the entries in memory, latest used first'));
+  for (const command of [cache, ls])
+    act(command, async (session) => (await import('./commands/cache.ts')).listCache(session, cacheSelection(command)));
+  const clear = addCacheFilter(add(cache, 'clear', 'invalidate entries, all or some, in Redis and other daemons too'));
+  act(clear, async (session) => (await import('./commands/cache.ts')).clearCache(session, cacheSelection(clear)));
+}
+
+/** Wherever a filter stands: `cache --tool docs clear` must not clear everything. */
+function cacheSelection(command: Command): CacheSelection {
+  const find = finder(command);
+  return { tool: optional(find('tool')), uri: optional(find('uri')), pattern: optional(find('pattern')) };
+}
+
+function addCacheFilter(command: Command): Command {
+  return command
+    .option('--tool <name>', 'only of this tool')
+    .option('--uri <uri>', 'only of this resource')
+    .option('--pattern <template>', 'only of resources whose URI matches this template (RFC 6570)');
 }
 
 function addOtherCommands(program: Command, add: Add, act: Act): void {
@@ -210,15 +253,19 @@ function addAuditFilter(command: Command): Command {
 
 /** An option counts wherever it stands, `governor --json ls` and `governor ls --json`; the innermost wins. */
 function globalOptions(command: Command): GlobalOptions {
-  const levels: Readonly<Record<string, unknown>>[] = [];
-  for (let level: Command | null = command; level !== null; level = level.parent) levels.push(level.opts());
-  const find = (name: string): unknown => levels.find((level) => level[name] !== undefined)?.[name];
+  const find = finder(command);
   return {
     config: optional(find('config')),
     stateDir: optional(find('stateDir')),
     listen: optional(find('listen')),
     json: find('json') === true,
   };
+}
+
+function finder(command: Command): (name: string) => unknown {
+  const levels: Readonly<Record<string, unknown>>[] = [];
+  for (let level: Command | null = command; level !== null; level = level.parent) levels.push(level.opts());
+  return (name) => levels.find((level) => level[name] !== undefined)?.[name];
 }
 
 function wholeNumber(least: number, most: number): (text: string) => number {

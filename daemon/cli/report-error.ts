@@ -1,6 +1,7 @@
 /** Failures for people: one clear line, then one line a problem. */
 
 import { formatProblem, GovernorError, type Problem } from '../../lib/core/errors.ts';
+import { errorDocument } from '../api/problems.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import type { Output } from './session.ts';
 import { printable } from './text.ts';
@@ -14,32 +15,24 @@ export function reportError(error: unknown, stderr: Output, json: boolean): Exit
   }
   const document = error.data['problem'];
   if (json) {
-    stderr.write(`${typeof document === 'string' ? oneLine(document) : JSON.stringify(documentOf(error))}\n`);
+    stderr.write(`${typeof document === 'string' ? oneLine(document) : JSON.stringify(errorDocument(error))}\n`);
     return EXIT.refused;
   }
+  // One line a mistake, where the message is of more than one.
+  const [first = '', ...others] = error.message.split('\n');
   const lines = [
-    `governor: ${error.message}`,
+    `governor: ${first}`,
+    ...others.map((line) => `  ${line}`),
     ...error.problems.flatMap((problem) => problemLines(error.message, problem)),
   ];
   stderr.write(`${lines.map(printable).join('\n')}\n`);
   return EXIT.refused;
 }
 
-/** The daemon's own sentence often repeats the first problem: then only what would be right is added. */
+/** The sentence itself often says the problem already: then only what it does not say is added. */
 function problemLines(said: string, problem: Problem): readonly string[] {
   if (!said.includes(problem.message)) return [`  ${formatProblem(problem)}`];
-  return problem.hint === undefined ? [] : [`  ${problem.hint}`];
-}
-
-/** The same form as the daemon's, for what failed before a daemon was reached. */
-function documentOf(error: GovernorError): Readonly<Record<string, unknown>> {
-  return {
-    type: 'about:blank',
-    status: error.status,
-    code: error.code,
-    detail: error.message,
-    problems: error.problems,
-  };
+  return problem.hint === undefined || said.includes(problem.hint) ? [] : [`  ${problem.hint}`];
 }
 
 function oneLine(document: string): string {

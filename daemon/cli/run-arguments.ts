@@ -4,9 +4,10 @@
  * Flags end at `--` or at the first word that is neither a flag nor a flag's value, so a tool's own `--json` stays its own.
  */
 
+import { LIMIT_PARSERS } from '../../config/limit-parsers.ts';
 import { quote } from '../../config/notation.ts';
 import { nearest } from '../../config/suggest.ts';
-import { parseCount, parseDuration, parsePercent, parseSize } from '../../config/units.ts';
+import { parseDuration } from '../../config/units.ts';
 import type { Problem } from '../../lib/core/errors.ts';
 import { parseToolName } from '../../lib/core/names.ts';
 import type { Resource } from '../../lib/core/resource.ts';
@@ -114,13 +115,13 @@ type Check = (value: string) => Result<unknown, { readonly message: string; read
 
 /** Paths, addresses and class names are judged where they are used. */
 const CHECKS: Readonly<Partial<Record<RunFlagName, Check>>> = {
-  '--memory': parseSize,
-  '--cpu': parsePercent,
-  '--file-handles': parseCount,
-  '--sockets': parseCount,
-  '--runtime': parseDuration,
-  '--temp-storage': parseSize,
-  '--tasks': parseCount,
+  '--memory': LIMIT_PARSERS.memory,
+  '--cpu': LIMIT_PARSERS.cpu,
+  '--file-handles': LIMIT_PARSERS.file_handles,
+  '--sockets': LIMIT_PARSERS.sockets,
+  '--runtime': LIMIT_PARSERS.runtime,
+  '--temp-storage': LIMIT_PARSERS.temp_storage,
+  '--tasks': LIMIT_PARSERS.tasks,
   '--grace': parseDuration,
   '--name': checkName,
   '--context': checkContext,

@@ -42,3 +42,14 @@ export type RunFlagName = (typeof RUN_FLAGS)[number]['flag'];
 export function takesNextWord(word: string): boolean {
   return RUN_FLAGS.some(({ flag, value }) => flag === word && value !== null);
 }
+
+/** Whether this flag is among Governor's own words, whatever is wrong with the others: `run -- tool --json` asks the tool. */
+export function hasRunFlag(words: readonly string[], flag: string): boolean {
+  for (let index = 0; index < words.length; index += 1) {
+    const word = words[index] ?? '';
+    if (word === flag) return true;
+    if (word === '--' || !word.startsWith('-')) return false;
+    if (takesNextWord(word)) index += 1;
+  }
+  return false;
+}

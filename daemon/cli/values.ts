@@ -2,6 +2,7 @@
 
 import { formatAmount, formatDuration, formatRatio } from '../../lib/core/format.ts';
 import type { Resource } from '../../lib/core/resource.ts';
+import type { ToolState } from '../../lib/core/tool-state.ts';
 import type { Reading } from '../../lib/core/usage.ts';
 import type { EndView, LimitView, ResourceUsageView, RunView } from '../../lib/supervisor/views.ts';
 
@@ -13,16 +14,20 @@ export function usageText(usage: ResourceUsageView): string {
   return formatAmount(usage.resource, usage.usage) + inodes;
 }
 
-/** `n/a (reason)` where a reading is missing. */
-export function usageWithReason(usage: ResourceUsageView): string {
+/** `n/a (reason)` where a reading is missing. @param state of the tool; null for what is of one run */
+export function usageWithReason(usage: ResourceUsageView, state: ToolState | null): string {
   if (usage.usage !== null) return usageText(usage);
-  return `n/a (${usage.unsupported ?? (usage.quality === 'gone' ? 'the processes are gone' : 'not read yet')})`;
+  if (usage.unsupported !== undefined) return `n/a (${usage.unsupported})`;
+  if (usage.quality !== 'gone') return 'n/a (not read yet)';
+  return state === 'registered' ? 'n/a (asleep)' : 'n/a (the processes are gone)';
 }
 
-export function limitText(limit: Pick<LimitView, 'resource' | 'limit' | 'inodes'>): string {
+export function limitText(limit: Pick<LimitView, 'resource' | 'limit' | 'inodes' | 'renew' | 'cap'>): string {
   if (limit.limit === null) return 'none';
   const inodes = limit.inodes === undefined ? '' : `, ${limit.inodes} inodes`;
-  return formatAmount(limit.resource, limit.limit) + inodes;
+  const cap = limit.cap === undefined ? '' : `, cap ${formatDuration(limit.cap)}`;
+  const renew = limit.renew === 'none' ? ', not renewed' : '';
+  return formatAmount(limit.resource, limit.limit) + inodes + cap + renew;
 }
 
 export function ratioText(ratio: number | null): string {
@@ -64,7 +69,12 @@ export function exitText(exit: EndView['exit']): string {
 }
 
 export function endText(end: EndView): string {
-  return `${end.message} (${end.reason}, ${exitText(end.exit)})`;
+  return `${end.message} (${end.reason}, ${exitText(end.exit)}${unprovenText(end)})`;
+}
+
+/** Who ended by itself was not stopped: there was nothing to prove. */
+function unprovenText({ reason, cleanup }: EndView): string {
+  return cleanup?.proven === false && reason !== 'exited' ? ', not proven to be all of it' : '';
 }
 
 /** The runs that still hold something. */

@@ -83,7 +83,25 @@ export interface LoadOptions<V> {
   /** Aborted: this caller waits no more. The loader is told when no caller waits any more. */
   readonly signal?: AbortSignal;
   /** Looks at what was loaded: `skip` passes it through, `ttlMs` keeps it for that long. */
-  readonly keep?: (value: V) => 'skip' | { readonly ttlMs?: number };
+  readonly keep?: (value: V) => 'skip' | Keep;
+  /** It is not looked for in the second level, nor stored there. */
+  readonly firstLevelOnly?: boolean;
+  /** Found by the caller, in place of the first of the cache's own patterns that matches. Null: none. */
+  readonly pattern?: EntryInfo['pattern'];
+}
+
+export interface Keep {
+  readonly ttlMs?: number;
+  /** Kept under this key in place of that which was asked for, in the first level only; URI and group stay. */
+  readonly as?: string;
+}
+
+export interface Loaded<V> {
+  readonly value: V;
+  /** `loader`: also of a load that was under way already. */
+  readonly from: 'first_level' | 'second_level' | 'loader';
+  /** How long it is still good for, wherever it is kept, in milliseconds; 0 where it is not kept. */
+  readonly freshMs: number;
 }
 
 export interface Invalidation {

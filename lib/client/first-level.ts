@@ -13,6 +13,11 @@ export interface FirstLevelOptions {
   readonly onGone: (info: EntryInfo, reason: 'expired' | 'evicted') => void;
 }
 
+interface Times {
+  readonly ttlMs: number;
+  readonly freshMs: number;
+}
+
 interface Entry {
   readonly value: unknown;
   readonly id: FullId;
@@ -20,6 +25,8 @@ interface Entry {
   readonly bytes: number;
   readonly createdMs: number;
   readonly expiresMs: number;
+  /** Monotonic: when it is stale in the second level as well. */
+  readonly staleMs: number;
   lastAccessMs: number;
   accessCount: number;
 }
@@ -55,12 +62,13 @@ export class FirstLevel {
   }
 
   /** Counts as an access. */
-  read(key: string): { readonly value: unknown; info(): EntryInfo } | null {
+  read(key: string): { readonly value: unknown; readonly freshMs: number; info(): EntryInfo } | null {
     const entry = this.#entries.get(key);
     if (entry === undefined) return null;
     entry.accessCount++;
     entry.lastAccessMs = this.#options.wallMs();
-    return { value: entry.value, info: () => infoOf(entry) };
+    const freshMs = Math.max(0, entry.staleMs - this.#options.monotonicMs());
+    return { value: entry.value, freshMs, info: () => infoOf(entry) };
   }
 
   /** Does not count. */
@@ -73,10 +81,13 @@ export class FirstLevel {
     return [...this.#entries.values()].map(infoOf);
   }
 
-  /** @param ttlMs above 0. @param bytes at most maxBytes */
-  store(value: unknown, id: FullId, pattern: EntryInfo['pattern'], bytes: number, ttlMs: number): void {
+  /** @param kept `ttlMs`: above 0, in this level. `freshMs`: in all of them. `bytes`: at most maxBytes */
+  store(value: unknown, id: FullId, kept: Pick<EntryInfo, 'pattern' | 'bytes'> & Times): void {
     const nowMs = this.#options.wallMs();
-    const entry = { value, id, pattern, bytes, createdMs: nowMs, expiresMs: nowMs + ttlMs, lastAccessMs: nowMs };
+    const { ttlMs, freshMs, pattern, bytes } = kept;
+    const staleMs = this.#options.monotonicMs() + freshMs;
+    const times = { createdMs: nowMs, expiresMs: nowMs + ttlMs, lastAccessMs: nowMs, staleMs };
+    const entry = { value, id, pattern, bytes, ...times };
     this.#entries.set(id.key, { ...entry, accessCount: 0 }, { ttl: ttlMs, size: Math.max(1, bytes) });
     this.#arm();
   }

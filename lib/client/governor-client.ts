@@ -5,7 +5,7 @@ import { STAGES } from '../core/ladder.ts';
 import type { Stage } from '../core/ladder.ts';
 import { isResource, RESOURCES } from '../core/resource.ts';
 import type { Resource } from '../core/resource.ts';
-import type { HandlesClosed, PressureNotice } from '../core/tool-protocol.ts';
+import type { DaemonMessage, HandlesClosed, PressureNotice } from '../core/tool-protocol.ts';
 import { checkedMs } from './cleanup-interval.ts';
 import { GovernorLink } from './governor-link.ts';
 import { Handles } from './handles.ts';
@@ -21,6 +21,8 @@ export interface PressureEvent {
   readonly usage: number | null;
   readonly limit: number | null;
   readonly ratio: number | null;
+  /** The limit is that of its context, or of all tools together, and the numbers are of all who share it; absent: its own. */
+  readonly shared?: 'context' | 'host';
 }
 
 export interface PressureSubscription extends Disposable {
@@ -42,8 +44,11 @@ export interface HandleRegistration {
 export interface HandleOptions {
   /** Closed before all that are not. */
   readonly critical?: boolean;
+  /** Not of the present context alone: it stays open when only that changes, and is closed at the end. */
+  readonly shared?: boolean;
 }
 
+type CleanupRequest = Extract<DaemonMessage, { type: 'cleanup' }>;
 type PressureEvents = { readonly [R in Resource]: PressureEvent };
 
 /** Handles that come and go are told at most so often. */
@@ -78,7 +83,7 @@ export class GovernorClient {
               this.#told = null;
               this.#tellHandles();
             },
-            onCleanup: ({ id, reason, deadlineMs }) => void this.#cleanUp(id, reason, deadlineMs * ANSWER_SHARE),
+            onCleanup: (request) => void this.#cleanUp(request),
           });
   }
 
@@ -105,7 +110,7 @@ export class GovernorClient {
   registerHandle(name: string, close: CloseHandle, options: HandleOptions = {}): HandleRegistration {
     if (typeof name !== 'string' || name === '' || typeof close !== 'function')
       throw new GovernorError('invalid_request', 'a handle has a name and a function that closes it');
-    const entry: HandleEntry = { name, close, critical: options.critical ?? false };
+    const entry: HandleEntry = { name, close, critical: options.critical ?? false, shared: options.shared ?? false };
     const reason = this.#offer.kind === 'governor' ? null : whyNoHandles(this.#offer);
     if (reason === null) this.#link?.open();
     this.#handles.add(entry);
@@ -142,10 +147,10 @@ export class GovernorClient {
     return this.#listeners.tell(resource, () => ({ ...notice, resource, stage }));
   }
 
-  async #cleanUp(id: number, reason: string, deadlineMs: number): Promise<void> {
+  async #cleanUp({ id, reason, deadlineMs, keepShared }: CleanupRequest): Promise<void> {
     this.#link?.hold();
     this.#cleaning = true;
-    const closed = await this.#handles.closeAll(reason, deadlineMs);
+    const closed = await this.#handles.closeAll(reason, deadlineMs * ANSWER_SHARE, keepShared === true);
     this.#cleaning = false;
     this.#link?.say({ type: 'cleaned', id, ...closed });
     this.#tellHandles();

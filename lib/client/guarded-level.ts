@@ -21,7 +21,9 @@ const PROBE: FullId = { key: 'probe', uri: 'probe', group: '' };
 interface Pending {
   readonly selector: Selector;
   readonly matches: Matcher;
-  running: boolean;
+  state: 'waiting' | 'running' | 'done';
+  /** One that means this and more. */
+  instead: Pending | null;
 }
 
 export class GuardedLevel {
@@ -29,6 +31,7 @@ export class GuardedLevel {
   readonly #timeoutMs: number;
   readonly #log: CacheLog;
   readonly #pending = new Set<Pending>();
+  #batch: Promise<boolean> | null = null;
   readonly #count = { hits: 0, misses: 0, stored: 0, refused: 0, failures: 0, timeouts: 0, skipped: 0 };
   #up = true;
   /** One that cannot write says so once, though it reads. */
@@ -44,7 +47,12 @@ export class GuardedLevel {
   }
 
   async ready(): Promise<void> {
-    await this.#level.ready?.();
+    try {
+      await this.#level.ready?.();
+    } catch (error) {
+      this.#failed(error);
+      throw error;
+    }
   }
 
   /** Null when it was not asked or did not answer: then nothing may be stored there either. Never rejects. */
@@ -144,28 +152,48 @@ export class GuardedLevel {
   }
 
   #add(selector: Selector): Pending {
-    const everything = [...this.#pending].find((pending) => 'all' in pending.selector && !pending.running);
-    if (everything !== undefined) return everything;
+    const text = JSON.stringify(selector);
+    for (const known of this.#pending)
+      if (known.state === 'waiting' && ('all' in known.selector || JSON.stringify(known.selector) === text))
+        return known;
     const full = this.#pending.size >= PENDING_MAX;
-    if (full) this.#pending.clear();
     const chosen: Selector = full ? { all: true } : selector;
-    const pending = { selector: chosen, matches: matcherOf(chosen), running: false };
+    const pending: Pending = { selector: chosen, matches: matcherOf(chosen), state: 'waiting', instead: null };
+    if (full) {
+      for (const known of this.#pending) known.instead = pending;
+      this.#pending.clear();
+    }
     this.#pending.add(pending);
     return pending;
   }
 
+  /** One search of the store at a time: a storm of invalidations is one search after another, each for all that wait. */
   async #makeUp(pending: Pending): Promise<boolean> {
-    pending.running = true;
+    for (let wanted = pending; ; wanted = wanted.instead ?? wanted) {
+      if (wanted.state === 'done') return true;
+      if (wanted.instead !== null) continue;
+      this.#batch ??= this.#makeUpBatch().finally(() => (this.#batch = null));
+      if (!(await this.#batch)) return false;
+    }
+  }
+
+  async #makeUpBatch(): Promise<boolean> {
+    const batch = [...this.#pending];
+    for (const pending of batch) pending.state = 'running';
+    const [first] = batch;
+    const selector: Selector =
+      first !== undefined && batch.length === 1 ? first.selector : { any: batch.map((pending) => pending.selector) };
     try {
-      const { selector } = pending;
       await withDeadline((signal) => this.#level.invalidate(selector, signal), INVALIDATE_TIMEOUT_MS, 'invalidating');
-      this.#pending.delete(pending);
+      for (const pending of batch) {
+        pending.state = 'done';
+        this.#pending.delete(pending);
+      }
       return true;
     } catch (error) {
+      for (const pending of batch) pending.state = 'waiting';
       this.#failed(error);
       return false;
-    } finally {
-      pending.running = false;
     }
   }
 

@@ -17,6 +17,8 @@ export type {
   EntryInfo,
   FullId,
   Invalidation,
+  Keep,
+  Loaded,
   LoadOptions,
   PatternRule,
   SecondLevel,

@@ -94,13 +94,12 @@ class RedisLevel implements SecondLevel {
     await client.set(this.#epochKey, randomUUID());
     // Told before, so that it is out of others' memory soon; and after, because they may have read it again meanwhile.
     await this.#publish(client, selector);
-    const matches = matcherOf(selector);
-    const byHash = 'key' in selector ? hashOf(selector.key) : null;
+    const matches = this.#matcherOf(selector);
     let cursor = '0';
     do {
       signal.throwIfAborted();
       const step = await client.scan(cursor, { MATCH: this.#searchFor(selector), COUNT: SCAN_COUNT });
-      const found = step.keys.filter((key) => byHash !== null || matches(this.#idOf(key)));
+      const found = step.keys.filter(matches);
       if (found.length > 0) await client.unlink(found);
       ({ cursor } = step);
     } while (cursor !== '0');
@@ -123,6 +122,19 @@ class RedisLevel implements SecondLevel {
 
   #keyOf({ key, uri, group }: FullId): string {
     return `${this.#prefix}:e:${encode(group)}:${encode(uri)}:${hashOf(key)}`;
+  }
+
+  #matcherOf(selector: Selector): (redisKey: string) => boolean {
+    if ('any' in selector) {
+      const some = selector.any.map((one) => this.#matcherOf(one));
+      return (redisKey) => some.some((matches) => matches(redisKey));
+    }
+    if ('key' in selector) {
+      const end = `:${hashOf(selector.key)}`;
+      return (redisKey) => redisKey.endsWith(end);
+    }
+    const matches = matcherOf(selector);
+    return (redisKey) => matches(this.#idOf(redisKey));
   }
 
   /** Its key is not known any more. */
@@ -166,6 +178,8 @@ class RedisLevel implements SecondLevel {
       return link;
     } catch (error) {
       this.#link = null;
+      // What is in memory by the time that it is there was stored while nothing was heard.
+      this.#missed = true;
       throw error;
     }
   }

@@ -5,7 +5,6 @@
  */
 
 import { UriPatterns } from '../core/uri-patterns.ts';
-import type { UriMatch } from '../core/uri-patterns.ts';
 import { Flight } from './cache-flight.ts';
 import { fullId, matcherOf } from './cache-selector.ts';
 import type { Selector } from './cache-selector.ts';
@@ -13,7 +12,7 @@ import { newCounts } from './cache-counts.ts';
 import { cacheSettings } from './cache-settings.ts';
 import type { CacheSettings } from './cache-settings.ts';
 import type * as types from './cache-types.ts';
-import type { CacheEvent, CacheEvents, EntryId, EntryInfo, FullId, LoadOptions } from './cache-types.ts';
+import type { CacheEvent, CacheEvents, EntryId, EntryInfo, FullId, Loaded, LoadOptions } from './cache-types.ts';
 import { FirstLevel } from './first-level.ts';
 import { GuardedLevel } from './guarded-level.ts';
 import { jsonOf, NOT_KEPT } from './kept.ts';
@@ -28,7 +27,7 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   readonly #patterns: UriPatterns<number>;
   readonly #first: FirstLevel;
   readonly #second: GuardedLevel | null;
-  readonly #flights = new Map<string, Flight<V>>();
+  readonly #flights = new Map<string, Flight<Loaded<V>>>();
   readonly #listeners: Listeners<CacheEvents>;
   readonly #count = newCounts();
   #closed = false;
@@ -61,7 +60,12 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   get(id: string | EntryId): V | undefined {
     const hit = this.#read(typeof id === 'string' ? id : id.key);
     if (hit === null) this.#count.misses++;
-    return hit?.value as V | undefined;
+    return hit?.value;
+  }
+
+  /** As `get`, with how long it is still good for; what is not there is no miss. */
+  find(id: string | EntryId): Loaded<V> | null {
+    return this.#read(typeof id === 'string' ? id : id.key);
   }
 
   /**
@@ -73,17 +77,26 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     loader: (signal: AbortSignal) => Promise<V> | V,
     options: LoadOptions<V> = {},
   ): Promise<V> {
+    return (await this.loadEntry(id, loader, options)).value;
+  }
+
+  /** As `load`, with where it came from and how long it is good for. @throws as `load` */
+  async loadEntry(
+    id: string | EntryId,
+    loader: (signal: AbortSignal) => Promise<V> | V,
+    options: LoadOptions<V> = {},
+  ): Promise<Loaded<V>> {
     options.signal?.throwIfAborted();
     const full = fullId(id);
     const hit = this.#read(full.key);
-    if (hit !== null) return hit.value as V;
+    if (hit !== null) return hit;
     this.#count.misses++;
     const known = this.#flights.get(full.key);
     if (known !== undefined) {
       this.#count.joined++;
       return known.join(options.signal);
     }
-    const flight: Flight<V> = new Flight<V>(
+    const flight: Flight<Loaded<V>> = new Flight<Loaded<V>>(
       full,
       (own, signal) => this.#fly(own, loader, options, signal),
       () => this.#overtake(flight),
@@ -98,8 +111,8 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     const flight = this.#flights.get(full.key);
     if (flight !== undefined) this.#overtake(flight);
     const pattern = this.#patterns.match(full.uri);
-    const ttlMs = this.#ttlMs(value, pattern, options);
-    const kept = this.#keep(full, value, pattern, ttlMs);
+    const ttlMs = milliseconds(options.ttlMs ?? pattern?.value ?? this.#settings.ttlMs);
+    const kept = this.#keep(full, value, { pattern, ttlMs, inSecond: this.#second !== null });
     if (kept.stored) this.#second?.set(full, { text: kept.text, ttlMs }, null);
     else void this.#second?.invalidate({ key: full.key });
     return kept.stored;
@@ -118,11 +131,12 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   /**
    * When this returns, nothing of it is in the first level, and no load that is under way will put it there; what it
    * resolves to tells of the second level too. Never rejects.
+   * @param options `firstLevelOnly`: of what is in no second level
    * @throws GovernorError invalid_request at once, for what selects nothing
    */
-  invalidate(selector: Selector): Promise<types.Invalidation> {
+  invalidate(selector: Selector, options: { readonly firstLevelOnly?: boolean } = {}): Promise<types.Invalidation> {
     const entries = this.#drop(selector, 'here');
-    return this.#second === null
+    return this.#second === null || options.firstLevelOnly === true
       ? Promise.resolve({ entries, secondLevel: 'none' })
       : this.#second.invalidate(selector).then((secondLevel) => ({ entries, secondLevel }));
   }
@@ -169,44 +183,52 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     await this.close();
   }
 
-  #read(key: string): { readonly value: unknown } | null {
+  #read(key: string): Loaded<V> | null {
     const hit = this.#first.read(key);
     if (hit === null) return null;
     this.#count.hits++;
     this.#listeners.tell('accessed', () => hit.info());
-    return hit;
+    return { value: hit.value as V, from: 'first_level', freshMs: hit.freshMs };
   }
 
   async #fly(
-    flight: Flight<V>,
+    flight: Flight<Loaded<V>>,
     loader: (signal: AbortSignal) => Promise<V> | V,
     options: LoadOptions<V>,
     signal: AbortSignal,
-  ): Promise<V> {
+  ): Promise<Loaded<V>> {
     const { id } = flight;
     const startedMs = this.#settings.monotonicMs();
-    const tell = (from: 'loader' | 'second_level', { bytes, stored }: Kept): void =>
+    const done = (loaded: Loaded<V>, from: 'loader' | 'second_level', { bytes, stored }: Kept): Loaded<V> => {
       this.#listeners.tell('loaded', () => {
         const durationMs = this.#settings.monotonicMs() - startedMs;
         return { ...id, from, bytes, stored, durationMs };
       });
+      return loaded;
+    };
     try {
-      const pattern = this.#patterns.match(id.uri);
-      const second = (await this.#second?.get(id)) ?? null;
+      const matched = options.pattern === undefined ? this.#patterns.match(id.uri) : null;
+      const pattern = options.pattern ?? matched;
+      const level = options.firstLevelOnly === true ? null : this.#second;
+      const second = (await level?.get(id)) ?? null;
       // What was invalidated meanwhile is asked of the loader.
       if (second !== null && second.found !== null && !flight.overtaken) {
-        const value = second.found.value as V;
-        tell('second_level', this.#keep(id, value, pattern, second.found.ttlMs));
-        return value;
+        const { value, ttlMs: freshMs } = second.found;
+        const kept = this.#keep(id, value as V, { pattern, ttlMs: freshMs, inSecond: true });
+        return done({ value: value as V, from: 'second_level', freshMs }, 'second_level', kept);
       }
       this.#count.loads++;
       const value = await loader(signal);
-      const ttlMs = this.#ttlMs(value, pattern, options);
+      const keep = options.keep?.(value) ?? {};
+      const given = keep === 'skip' ? 0 : (keep.ttlMs ?? options.ttlMs ?? matched?.value ?? this.#settings.ttlMs);
+      const ttlMs = milliseconds(given);
+      const as = keep === 'skip' ? undefined : keep.as;
+      const inSecond = level !== null && as === undefined;
       if (flight.overtaken) this.#count.overtaken++;
-      const kept = flight.overtaken ? NOT_KEPT : this.#keep(id, value, pattern, ttlMs);
-      if (kept.stored && second !== null) this.#second?.set(id, { text: kept.text, ttlMs }, second.stamp);
-      tell('loader', kept);
-      return value;
+      const own = as === undefined ? id : { ...id, key: as };
+      const kept = flight.overtaken ? NOT_KEPT : this.#keep(own, value, { pattern, ttlMs, inSecond });
+      if (kept.stored && inSecond && second !== null) level.set(id, { text: kept.text, ttlMs }, second.stamp);
+      return done({ value, from: 'loader', freshMs: kept.stored ? ttlMs : 0 }, 'loader', kept);
     } catch (error) {
       this.#count.failedLoads++;
       throw error;
@@ -215,15 +237,13 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     }
   }
 
-  #ttlMs(value: V, pattern: UriMatch<number> | null, options: LoadOptions<V>): number {
-    const keep = options.keep?.(value) ?? {};
-    if (keep === 'skip') return 0;
-    const ttlMs = keep.ttlMs ?? options.ttlMs ?? pattern?.value ?? this.#settings.ttlMs;
-    return Number.isNaN(ttlMs) ? 0 : Math.min(ttlMs, MAX_TTL_MS);
-  }
-
   /** In the first level. */
-  #keep(id: FullId, value: V, pattern: UriMatch<number> | null, ttlMs: number): Kept {
+  #keep(
+    id: FullId,
+    value: V,
+    how: { readonly pattern: EntryInfo['pattern']; readonly ttlMs: number; readonly inSecond: boolean },
+  ): Kept {
+    const { pattern, ttlMs, inSecond } = how;
     // What was there is older, whatever becomes of this.
     this.#first.remove(id.key);
     if (ttlMs <= 0 || this.#closed) return NOT_KEPT;
@@ -237,9 +257,9 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
       this.#count.tooLarge++;
       return { text, bytes, stored: false };
     }
-    const ownMs = this.#second === null ? ttlMs : Math.min(ttlMs, this.#settings.firstLevelTtlMs);
     const matched = pattern === null ? null : { template: pattern.template, parameters: pattern.parameters };
-    this.#first.store(value, id, matched, bytes, ownMs);
+    const ownMs = inSecond ? Math.min(ttlMs, this.#settings.firstLevelTtlMs) : ttlMs;
+    this.#first.store(value, id, { pattern: matched, bytes, ttlMs: ownMs, freshMs: ttlMs });
     this.#count.stored++;
     return { text, bytes, stored: true };
   }
@@ -254,12 +274,16 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   }
 
   /** Who comes now starts another load. */
-  #overtake(flight: Flight<V>): void {
+  #overtake(flight: Flight<Loaded<V>>): void {
     flight.overtaken = true;
     this.#land(flight);
   }
 
-  #land(flight: Flight<V>): void {
+  #land(flight: Flight<Loaded<V>>): void {
     if (this.#flights.get(flight.id.key) === flight) this.#flights.delete(flight.id.key);
   }
+}
+
+function milliseconds(ttlMs: number): number {
+  return Number.isNaN(ttlMs) ? 0 : Math.min(ttlMs, MAX_TTL_MS);
 }

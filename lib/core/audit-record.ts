@@ -24,7 +24,9 @@ export type EndReason =
   /** Put to sleep: nobody had anything open with it. */
   | 'idle'
   /** It did not answer its health checks. */
-  | 'unhealthy';
+  | 'unhealthy'
+  /** Its server wants a person to sign in, or somebody signed in anew. */
+  | 'sign_in';
 
 /** One finalizer of a cleanup, as it ran. */
 export interface CleanupStep {
@@ -77,6 +79,8 @@ export type AuditRecord =
       readonly ratio: number;
       readonly cause: string;
       readonly dryRun: boolean;
+      /** runtime of a call: which one, such as `tools/call search`. */
+      readonly call?: string;
     }
   | {
       readonly kind: 'action';
@@ -87,6 +91,7 @@ export type AuditRecord =
       readonly action: Action;
       readonly outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run';
       readonly detail?: string;
+      readonly call?: string;
     }
   | {
       readonly kind: 'intent';
@@ -121,12 +126,60 @@ export type AuditRecord =
       readonly by: string;
       readonly reason?: string;
     }
+  /** A limit that several runs share: of a context, or of all tools (`host`). */
+  | {
+      readonly kind: 'budget';
+      readonly event: 'stage';
+      /** `host`, or `context ID`. */
+      readonly budget: string;
+      readonly resource: Resource;
+      readonly from: Stage;
+      readonly to: Stage;
+      readonly usage: number;
+      readonly limit: number;
+      readonly ratio: number;
+      readonly cause: string;
+      readonly dryRun: boolean;
+    }
+  | {
+      readonly kind: 'budget';
+      readonly event: 'action';
+      readonly budget: string;
+      readonly resource: Resource;
+      readonly stage: Stage;
+      readonly action: Action;
+      readonly outcome: 'done' | 'failed' | 'unsupported' | 'withdrawn' | 'dry_run';
+      /** Who goes, where one does. */
+      readonly tool?: string;
+      readonly run?: string;
+      readonly detail?: string;
+    }
+  | {
+      readonly kind: 'budget';
+      readonly event: 'limits';
+      readonly budget: string;
+      readonly resource: Resource;
+      readonly before: number | null;
+      readonly after: number | null;
+      readonly by: string;
+      readonly reason?: string;
+    }
   | {
       readonly kind: 'recovery';
       readonly tool: string;
       readonly strategy: string;
       readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset';
       readonly detail?: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'sign_in';
+      readonly tool: string;
+      /**
+       * `renewal_failed`: the tokens cannot be renewed, a person has to sign in again. `dropped`: the tool went or is another's
+       * by now, and its tokens with it.
+       */
+      readonly event: 'login' | 'logout' | 'renewal_failed' | 'dropped';
+      readonly detail: Readonly<Record<string, unknown>>;
     };
 
 export type AuditKind = AuditRecord['kind'];

@@ -16,6 +16,8 @@ export const ERRORS = {
   tool_exists: { status: 409, title: 'A tool of this name exists' },
   illegal_state: { status: 409, title: 'Not possible in this state' },
   tool_unproven: { status: 409, title: 'An earlier run is not proven to be stopped' },
+  sign_in_needed: { status: 409, title: 'Somebody has to sign in' },
+  sign_in_failed: { status: 502, title: 'The sign-in failed' },
   breaker_open: { status: 409, title: 'The tool failed too often and is held back' },
   upgrade_required: { status: 426, title: 'The connection has to be upgraded' },
   too_large: { status: 413, title: 'The request is too large' },

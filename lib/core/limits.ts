@@ -24,6 +24,10 @@ export interface ResolvedLimit {
   readonly inodes?: number;
   /** temp_storage only: TMPDIR is a tmpfs of the run's own, held by the kernel at the emergency stage. Absent: on disk. */
   readonly backing?: 'tmpfs';
+  /** runtime of calls only: `progress` of the server sets its clock back to zero. Absent: it does. */
+  readonly renew?: 'progress' | 'none';
+  /** runtime of calls only: milliseconds that a call may take in all. Absent: see `capOf`. */
+  readonly capMs?: number;
   readonly thresholds: Thresholds;
   /** What each stage does, in order. An empty list means: only tell. */
   readonly actions: Readonly<Record<ActingStage, readonly Action[]>>;

@@ -6,6 +6,7 @@
 import { findKnownTokens, findLongTokens, findPrivateKeyBlocks } from './mask-tokens.ts';
 import { findPairs } from './mask-pairs.ts';
 import { isSecretName } from './mask-names.ts';
+import { shownUnits } from './mask-programs.ts';
 import { hide, MASK } from './mask-span.ts';
 import type { Span } from './mask-span.ts';
 
@@ -13,19 +14,21 @@ export { MASK };
 
 /**
  * The words of a command with the secrets among them hidden; the same number of words.
- * Short flags such as `-p VALUE` are not guessed: their meaning differs from program to program.
+ * Short flags such as `-p VALUE` are not guessed: their meaning differs from program to program. mask-programs.ts knows a few.
  */
 export function maskArguments(argv: readonly string[]): string[] {
   const masked: string[] = [];
+  const shown = shownUnits(argv);
   let hideNext = false;
-  for (const word of argv) {
+  for (const [index, word] of argv.entries()) {
     if (hideNext && !looksLikeFlag(word)) {
       masked.push(MASK);
       // `Authorization: Bearer abc` that was split at its spaces: the scheme announces the secret.
       hideNext = isAuthScheme(word);
       continue;
     }
-    masked.push(maskWord(word));
+    const units = shown[index] ?? null;
+    masked.push(units === null ? maskWord(word) : `${word.slice(0, units)}${MASK}`);
     hideNext = announcesSecret(word);
   }
   return masked;
@@ -41,15 +44,17 @@ export function maskText(text: string): string {
 }
 
 /** One word of a command. Unlike in free text, the value of `--name=…` goes to the end of the word, spaces included. */
-function maskWord(word: string): string {
+function maskWord(given: string): string {
+  // First: a password may hold what looks like the end of a name.
+  const word = hide(given, findUserinfo(given));
+  const header = /^([-\w.]+):\s*(?=\S)/.exec(word);
+  if (header?.[1] !== undefined && isSecretName(header[1])) return `${header[0]}${MASK}`;
   for (let equals = word.indexOf('='), start = 0; equals !== -1; equals = word.indexOf('=', start)) {
     const name = word.slice(start, equals);
-    if (isSecretName(name)) return `${maskText(word.slice(0, start))}${name}=${MASK}`;
+    if (isSecretName(name)) return `${maskText(word.slice(0, equals))}=${MASK}`;
     if (!/^[-\w.]+$/.test(name)) break;
     start = equals + 1;
   }
-  const header = /^([-\w.]+):\s*(?=\S)/.exec(word);
-  if (header?.[1] !== undefined && isSecretName(header[1])) return `${header[0]}${MASK}`;
   return maskText(word);
 }
 

@@ -12,8 +12,9 @@ import type { UsageRecord } from './usage.ts';
 /**
  * `samples`: usage itself. `deadline`: a throttle lasted too long. `stall`: a throttled tree made no progress for want
  * of memory. `starvation`: a CPU quota left a run too little. `kernel`: the kernel killed for want of memory.
+ * `unanswered`: a call was cancelled, and its server did not answer the ping after it.
  */
-export type Cause = 'samples' | 'deadline' | 'stall' | 'starvation' | 'kernel';
+export type Cause = 'samples' | 'deadline' | 'stall' | 'starvation' | 'kernel' | 'unanswered';
 
 /** Usage and limit are in the unit of the resource; for temp_storage the ratio may come from inodes. */
 export type Decision =
@@ -30,6 +31,8 @@ export type Decision =
       readonly usage: number;
       readonly limit: number;
       readonly ratio: number;
+      /** runtime of calls: which one. */
+      readonly call?: OpenCallRef;
     }
   /** A lower stage; also when the limit was taken away, then with the last known figures. */
   | {
@@ -40,7 +43,15 @@ export type Decision =
       readonly usage: number;
       readonly limit: number;
       readonly ratio: number;
+      readonly call?: OpenCallRef;
     };
+
+/** A call that is open with a run. */
+export interface OpenCallRef {
+  readonly number: number;
+  /** For people: `tools/call search`. */
+  readonly label: string;
+}
 
 export interface Outcome {
   readonly memory: ResourceMemory;
@@ -56,12 +67,13 @@ export interface Situation {
   readonly nowMs: number;
 }
 
-/** Into a higher stage, or once more into the same one. */
+/** Into a higher stage, or once more into the same one. @param usage where that is not the last reading */
 export function enter(
   memory: ResourceMemory,
   to: ThresholdStage,
   cause: Cause,
   { limit, settings, nowMs }: Situation,
+  usage?: number,
 ): Outcome {
   const from = memory.stage;
   const isRepeat = from === to;
@@ -83,7 +95,9 @@ export function enter(
       from,
       to,
       cause,
-      ...figures(memory, limit),
+      ...(usage === undefined
+        ? figures(memory, limit)
+        : { usage, limit: limit.limit, ratio: ratioOf({ value: usage }, limit) }),
     },
   };
 }

@@ -203,13 +203,11 @@ function count(before: ResourceMemory, reading: Measured, { limit, settings }: S
   };
 }
 
-/** The last `size` of both. */
+/** The last `size` of both. Of its exact length: grown by a push it would have room for seventeen. */
 function appended(recent: readonly CountedSample[], sample: CountedSample, size: number): readonly CountedSample[] {
-  const samples: CountedSample[] = [];
-  for (let at = Math.max(0, recent.length + 1 - size); at < recent.length; at += 1) {
-    samples.push(recent[at] as CountedSample);
-  }
-  samples.push(sample);
+  if (recent.length < size) return recent.concat(sample);
+  const samples = recent.slice(recent.length - size).copyWithin(0, 1);
+  samples[size - 1] = sample;
   return samples;
 }
 
@@ -231,7 +229,13 @@ function afterOomKill(before: ResourceMemory, situation: Situation): Outcome {
   const reading = situation.record.readings.memory;
   const memory = isFresh(reading, before, situation) ? count(before, reading, situation) : before;
   if (memory.stage === 'emergency' && isQuiet(memory, 'emergency', situation)) return { memory, decision: null };
-  return enter(memory, 'emergency', 'kernel', situation);
+  return enter(memory, 'emergency', 'kernel', situation, usageAtKill(before, memory, situation));
+}
+
+/** What is read after the kill is what the kill has left: the most that was ever seen; seen by nobody, at least the limit. */
+function usageAtKill(before: ResourceMemory, now: ResourceMemory, { record, limit }: Situation): number {
+  const seen = Math.max(before.last?.value ?? 0, now.last?.value ?? 0, record.kernel.memoryPeakBytes ?? 0);
+  return seen > 0 ? seen : limit.limit;
 }
 
 /** Usage that never falls gets below an exit only by a raised limit. */

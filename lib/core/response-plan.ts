@@ -3,7 +3,7 @@
 import { rank, THRESHOLD_STAGES } from './ladder.ts';
 import type { ResolvedLimit } from './limits.ts';
 import type { Decision } from './policy.ts';
-import { isBrake, isEnding } from './response.ts';
+import { isBrake, isEnding, withoutCalls } from './response.ts';
 import type { Action } from './response.ts';
 
 export type PlannedStep =
@@ -20,18 +20,19 @@ export interface ResponsePlan {
  * The configured actions of the stage, ending ones last and only the strongest of them. Leaving a stage plans nothing:
  * lifting brakes is not an action of a stage.
  * @param can whether an action is possible for this run, or why not
- * @param options `direct`: the client owns the process, so a recycle is a stop: nobody but the client can start it again
+ * @param options `direct`: the client owns the process, so a recycle is a stop: nobody but the client can start it again.
+ *   `callsPass`: its calls pass Governor
  */
 export function planResponse(
   decision: Decision,
   limit: ResolvedLimit,
   can: (action: Action) => true | { readonly reason: string },
-  options: { readonly dryRun: boolean; readonly mode: 'direct' | 'managed' },
+  options: { readonly dryRun: boolean; readonly mode: 'direct' | 'managed'; readonly callsPass: boolean },
 ): ResponsePlan {
   if (decision.kind === 'leave') return { steps: [] };
-  const configured = wantedActions(decision, limit, options.mode);
+  const configured = wantedActions(decision, limit, options);
   const ends = configured.some((action) => isEnding(action) && can(action) === true);
-  const wanted = ends ? configured : [...new Set([...configured, ...skippedBrakes(decision, limit)])];
+  const wanted = ends ? configured : [...new Set([...skippedSteps(decision, limit), ...configured])];
   const holding = withoutNeedlessNice(
     wanted.filter((action) => !isEnding(action)),
     can,
@@ -46,21 +47,29 @@ export function planResponse(
 function wantedActions(
   decision: Exclude<Decision, { kind: 'leave' }>,
   limit: ResolvedLimit,
-  mode: 'direct' | 'managed',
+  { mode, callsPass }: { readonly mode: 'direct' | 'managed'; readonly callsPass: boolean },
 ): readonly Action[] {
-  const configured = limit.actions[decision.to];
+  const configured = callsPass ? limit.actions[decision.to] : withoutCalls(limit.actions[decision.to]);
+  // Its call is cancelled already, and that was not enough.
+  if (decision.cause === 'unanswered') {
+    const ending = configured.filter(isEnding);
+    return ending.length > 0 ? ending : ['recycle'];
+  }
   // `on_starvation: recycle` is a setting of its own: CPU usage at the same stage only tells.
   const actions: readonly Action[] =
     decision.cause === 'starvation' && !configured.some(isEnding) ? [...configured, 'recycle'] : configured;
   return [...new Set(actions.map((action) => (action === 'recycle' && mode === 'direct' ? 'stop' : action)))];
 }
 
-/** Usage that jumps passes stages over: what they hold back with is still needed, unless the run ends anyway. */
-function skippedBrakes(decision: Exclude<Decision, { kind: 'leave' }>, limit: ResolvedLimit): readonly Action[] {
+/**
+ * Usage that jumps passes stages over: what they tell is told, once for all of them, and what they hold back with is still
+ * needed, unless the run ends anyway.
+ */
+function skippedSteps(decision: Exclude<Decision, { kind: 'leave' }>, limit: ResolvedLimit): readonly Action[] {
   const skipped = THRESHOLD_STAGES.filter(
     (stage) => rank(stage) > rank(decision.from) && rank(stage) < rank(decision.to),
   );
-  return skipped.flatMap((stage) => limit.actions[stage].filter(isBrake));
+  return skipped.flatMap((stage) => limit.actions[stage].filter((action) => action === 'notify' || isBrake(action)));
 }
 
 /** Nice is the stand-in for a CPU quota: where both are listed, a quota that works leaves nice out. */

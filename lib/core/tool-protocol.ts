@@ -38,8 +38,14 @@ export type ToolMessage =
 export type DaemonMessage =
   | { readonly type: 'welcome'; readonly version: number }
   | { readonly type: 'pressure'; readonly notice: PressureNotice }
-  /** Close what you registered, and say so within this time. */
-  | { readonly type: 'cleanup'; readonly id: number; readonly reason: string; readonly deadlineMs: number };
+  /** Close what you registered, and say so within this time; `keepShared`: but what is not of one context alone. */
+  | {
+      readonly type: 'cleanup';
+      readonly id: number;
+      readonly reason: string;
+      readonly deadlineMs: number;
+      readonly keepShared?: true;
+    };
 
 /** A resource has reached a stage. Usage and limit in the unit of the resource. */
 export interface PressureNotice {
@@ -48,6 +54,8 @@ export interface PressureNotice {
   readonly usage: number;
   readonly limit: number;
   readonly ratio: number;
+  /** Of a limit that it shares with others, and so are the numbers; absent: its own. */
+  readonly shared?: 'context' | 'host';
 }
 
 /** Null for what is no message, or of a type that is not known here. What it names is made fit to be shown. */
@@ -81,7 +89,8 @@ export function parseDaemonMessage(line: string): DaemonMessage | null {
     case 'cleanup': {
       const { id, reason, deadlineMs } = fields;
       if (!isCount(id) || typeof reason !== 'string' || !isAmount(deadlineMs)) return null;
-      return { type: 'cleanup', id, reason, deadlineMs };
+      const keep = fields['keepShared'] === true ? { keepShared: true as const } : {};
+      return { type: 'cleanup', id, reason, deadlineMs, ...keep };
     }
     default:
       return null;
@@ -90,10 +99,11 @@ export function parseDaemonMessage(line: string): DaemonMessage | null {
 
 export function parseNotice(value: unknown): PressureNotice | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { resource, stage, usage, limit, ratio } = value as Readonly<Record<string, unknown>>;
+  const { resource, stage, usage, limit, ratio, shared } = value as Readonly<Record<string, unknown>>;
   if (typeof resource !== 'string' || typeof stage !== 'string') return null;
   if (!isAmount(usage) || !isAmount(limit) || !isAmount(ratio)) return null;
-  return { resource, stage, usage, limit, ratio };
+  const whose = shared === 'context' || shared === 'host' ? { shared } : {};
+  return { resource, stage, usage, limit, ratio, ...whose } as PressureNotice;
 }
 
 export function parseObject(line: string): Readonly<Record<string, unknown>> | null {

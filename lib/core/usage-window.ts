@@ -10,8 +10,8 @@ export class CpuWindow {
   readonly #windowMs: number;
   readonly #spacingMs: number;
   /** A ring of points: times, and the counter at those times. */
-  readonly #atMs: number[] = [];
-  readonly #cpuTimeMs: number[] = [];
+  readonly #atMs = Array.from({ length: ROOM }, () => 0);
+  readonly #cpuTimeMs = Array.from({ length: ROOM }, () => 0);
   #first = 0;
   #count = 0;
 

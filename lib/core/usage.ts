@@ -37,6 +37,8 @@ export type Readings = Readonly<Record<Resource, Reading>>;
 export interface KernelEvents {
   /** OOM kills inside the containment. */
   readonly oomKills: number;
+  /** The most bytes that the containment ever held, by the kernel's own account; where it tells, from its first OOM kill on. */
+  readonly memoryPeakBytes?: number;
   /** Milliseconds in which the containment was held back by its CPU quota, per CPU of the host. */
   readonly cpuThrottledMs: number;
   /** Share of time, 0…1, in which every task of the tree stalled on memory (PSI full), or null where not known. */

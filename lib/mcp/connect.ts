@@ -1,6 +1,7 @@
 /** From a started process, or the address of a server elsewhere, to a conversation that is ready: handshake, and the tools listed. */
 
 import { GovernorError } from '../core/errors.ts';
+import type { ToolDefinition } from '../supervisor/governor.ts';
 import type { Connector } from './pool/connector.ts';
 import { internalClient, internalExchange } from './pool/internal-client.ts';
 import { openUpstream } from './upstream/multiplexer.ts';
@@ -18,8 +19,8 @@ const PAGES_MAX = 100;
 export interface ConnectorOptions {
   readonly version: string;
   monotonicMs(): number;
-  /** To a server elsewhere. */
-  remote(target: { readonly url: string; readonly headers: Readonly<Record<string, string>> }): Promise<Channel>;
+  /** To a server elsewhere, where its definition says. */
+  remote(definition: ToolDefinition): Promise<Channel>;
 }
 
 export function createConnector({ version, monotonicMs, remote }: ConnectorOptions): Connector {
@@ -28,7 +29,7 @@ export function createConnector({ version, monotonicMs, remote }: ConnectorOptio
     let said = 0;
     const { remote: target } = options.definition;
     if (process === null && target === undefined) throw failed('there is neither a process nor an address');
-    const channel = process === null ? await remote(target as NonNullable<typeof target>) : new StdioChannel(process);
+    const channel = process === null ? await remote(options.definition) : new StdioChannel(process);
     const upstream = openUpstream(channel, {
       era,
       takesTurns,

@@ -49,7 +49,9 @@ export class EventHub {
   publish(event: NewEvent): EventView {
     const id = this.#lastId + 1;
     const at = new Date(this.#options.wallMs()).toISOString();
-    const view: EventView = { ...event, id, daemon: this.#options.daemon, at };
+    const { type, tool, run, data } = event;
+    // Field by field: of a spread with more behind it V8 makes a shape for each object, 300 bytes for each kept event.
+    const view: EventView = { type, tool, run, data, id, daemon: this.#options.daemon, at };
     this.#ring[(id - 1) % this.#capacity] = view;
     this.#lastId = id;
     this.#deliver();

@@ -68,7 +68,7 @@ const USAGE_METRIC: Readonly<Record<Exclude<Resource, 'cpu'>, { readonly name: s
 };
 
 /** From the unit of the resource to that of the metric: percent of a core to cores, milliseconds to seconds. */
-const SCALE: Readonly<Record<Resource, number>> = {
+export const SCALE: Readonly<Record<Resource, number>> = {
   memory: 1,
   cpu: 1 / 100,
   file_handles: 1,
@@ -82,7 +82,7 @@ const LIMIT_HELP =
   'Limit of the tool. memory, temp_storage: bytes; cpu: cores (CPU seconds per second); runtime: seconds; file_handles, sockets, tasks: count.';
 
 /** A metric and the lines that it has in this scrape. */
-class Family {
+export class Family {
   readonly #head: string;
   #lines = '';
 

@@ -9,7 +9,11 @@ import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
 import Histogram from 'prom-client/lib/histogram.js';
 import type { AuditRecord, Inventory } from '../core/audit-record.ts';
+import { HOST_BUDGET } from '../core/budget.ts';
 import { assertNever } from '../core/result.ts';
+import { type BudgetSnapshot, budgetText } from './metrics-budgets.ts';
+import { createCacheMetrics } from './cache-metrics.ts';
+import type { CacheEvent, CacheSnapshot } from './cache-metrics.ts';
 import { type ToolSnapshot, ToolText } from './metrics-text.ts';
 import { ToolCounter, ToolHistogram } from './metrics-counter.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
@@ -22,6 +26,10 @@ export interface MetricsOptions {
   readonly version: string;
   /** All registered tools as they were last sampled. Called once a scrape; must be quick and must not throw. */
   readonly snapshot: () => Iterable<ToolSnapshot>;
+  /** The same of the limits that runs share. */
+  readonly budgets?: () => readonly BudgetSnapshot[];
+  /** The cache of answers as it is now; null: there is none. */
+  readonly cache?: () => CacheSnapshot | null;
 }
 
 export interface Metrics extends Sink {
@@ -31,6 +39,8 @@ export interface Metrics extends Sink {
   observeOomKills(tool: string, kills: number): void;
   /** A request of a client that a managed tool was to work for. @param seconds from its coming to its answer, waiting included */
   observeCall(tool: string, outcome: string, seconds: number): void;
+  /** What became of a request, or of an entry, of the cache of answers. */
+  observeCache(tool: string, event: CacheEvent): void;
   setConfigReload(successful: boolean): void;
   /** Removes every series of the tool. A lifecycle record to `gone` does the same. */
   removeTool(tool: string): void;
@@ -64,6 +74,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const toolText = new ToolText();
   const instruments = createInstruments(registry);
   const { perTool, held, reclaimed, sampleDuration, reload } = instruments;
+  const cache = createCacheMetrics(registry, options.cache ?? (() => null));
+  const forgetful = [...Object.values(perTool), ...cache.perTool];
   instruments.build.set({ version: options.version, node: process.versions.node }, 1);
   reload.set(1);
   for (const kind of [...INVENTORY_KINDS, 'other']) {
@@ -74,7 +86,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   function removeTool(tool: string): void {
     toolText.forget(tool);
-    for (const counter of Object.values(perTool)) counter.remove(tool);
+    for (const counter of forgetful) counter.remove(tool);
   }
 
   return {
@@ -92,6 +104,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       perTool.calls.add({ tool, outcome }, 1);
       perTool.callDuration.observe(tool, seconds);
     },
+    observeCache: (tool, event) => cache.observe(tool, event),
     setConfigReload(successful) {
       reload.set(successful ? 1 : 0);
     },
@@ -100,10 +113,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
       const tools = [...options.snapshot()];
       const names = new Set(tools.map(({ tool }) => tool));
       // A record that came late must not leave a series of a tool that is gone.
-      for (const counter of Object.values(perTool)) counter.keep(names);
+      for (const counter of forgetful) counter.keep(names);
       toolText.keep(names);
       for (const tool of names) perTool.oomKills.add({ tool }, 0);
-      return `${await registry.metrics()}\n${toolText.render(tools)}`;
+      return `${await registry.metrics()}\n${toolText.render(tools)}${budgetText(options.budgets?.() ?? [])}`;
     },
   };
 }
@@ -169,6 +182,12 @@ function createInstruments(registry: Registry) {
       labelNames: ['kind'],
       registers,
     }),
+    budgetStops: new Counter({
+      name: 'governor_budget_stops_total',
+      help: 'Runs stopped for a limit that they share with others, by whose it is (host, context), resource and stage.',
+      labelNames: ['budget', 'resource', 'stage'],
+      registers,
+    }),
     sampleDuration: new Histogram({
       name: 'governor_sample_duration_seconds',
       help: 'Time of one pass of the sampler over the runs that were due.',
@@ -217,10 +236,24 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
     case 'intent':
     case 'outcome':
     case 'limits':
+    case 'sign_in':
+      return;
+    case 'budget':
+      if (record.event === 'action' && record.run !== undefined && record.outcome === 'done')
+        instruments.budgetStops.inc({
+          budget: kindOfBudget(record.budget),
+          resource: record.resource,
+          stage: record.stage,
+        });
       return;
     default:
       assertNever(record);
   }
+}
+
+/** Ids of contexts are no labels: there is no end of them. */
+function kindOfBudget(budget: string): 'host' | 'context' {
+  return budget === HOST_BUDGET ? 'host' : 'context';
 }
 
 function addInventory(counter: Counter<'kind'>, inventory: Inventory): void {

@@ -83,6 +83,8 @@ export interface CreateRequest {
   readonly limits: ResolvedLimits;
   /** The run's private TMPDIR. */
   readonly tempDir: string;
+  /** Its group is made in that of this context, which is held to these limits from its first moment on. */
+  readonly within?: { readonly context: string; readonly limits: ResolvedLimits };
 }
 
 /** Raw readings of one instant; cumulative counters where a rate is wanted. Reused between calls: copy to keep. */
@@ -104,6 +106,8 @@ export interface RunSample {
   tasks: Reading;
   /** Cumulative. */
   oomKills: number;
+  /** From the first OOM kill on, where the kernel keeps it: what was held then is gone when it can be read. */
+  memoryPeakBytes?: number;
   /** Cumulative. */
   cpuThrottledMs: number;
   /** Cumulative PSI full milliseconds on memory, or null. */
@@ -200,6 +204,33 @@ export interface Brakes {
   lift(action?: 'cpu_quota' | 'nice' | 'memory_high' | 'soft_nofile'): Promise<void>;
 }
 
+/** Of a limit that several runs share: what the kernel itself counts of them, and how it holds them together. */
+export interface SharedGroup {
+  /** False once somebody has removed it. */
+  readonly exists: boolean;
+  /** Totals of everything in it, in the unit of each resource; `unsupported` where there is no controller. */
+  sample(nowMs: number, fresh: boolean): { readonly memory: Reading; readonly tasks: Reading };
+  /**
+   * Kernel caps at the emergency stage. What a limit is not set for, or what is held by polling, is not among them.
+   * @param tempRoomBytes what the runs may hold in a TMPDIR on a tmpfs: files in it are no memory of theirs
+   */
+  apply(limits: ResolvedLimits, tempRoomBytes: number): Promise<readonly LimitOutcome[]>;
+  supports(action: 'cpu_quota' | 'memory_high'): true | { readonly reason: string };
+  /** @param limits null lifts it */
+  setBrake(action: 'cpu_quota' | 'memory_high', limits: ResolvedLimits | null): Promise<void>;
+  close(): void;
+}
+
+/** Groups around those of runs. */
+export interface SharedGroups {
+  /** Of a context, as it is part of paths. */
+  nameOf(context: string): string;
+  /** Which one a run lies in below that of the host; a null name: directly in that. Null: it is none of this daemon's own. */
+  groupOf(record: ContainmentRecord): { readonly name: string | null } | null;
+  /** @param name null: the one around all runs of this daemon. @returns null where there is no such group now */
+  open(name: string | null): SharedGroup | null;
+}
+
 /** Everything about the containment of one run. */
 export interface Containment {
   readonly record: ContainmentRecord;
@@ -232,7 +263,10 @@ export interface Backend {
   readonly capabilities: readonly ResourceCapability[];
   /** True where `membership().exact` holds: an escape is impossible. */
   readonly exact: boolean;
-  plan(runId: string): ContainmentPlan;
+  /** Absent where runs cannot be held together. */
+  readonly shared?: SharedGroups;
+  /** @param context as `within` of the creation to come */
+  plan(runId: string, context?: string | null): ContainmentPlan;
   create(request: CreateRequest): Promise<Containment>;
   /** The containment of an earlier daemon; null when it is gone. Directory inodes are verified. */
   adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null>;
@@ -270,6 +304,8 @@ export interface HostReport {
   readonly bootId: string;
   /** null until the first reading, a few seconds after the start. */
   readonly totals: HostTotals | null;
+  /** How limits are held that several runs share. */
+  readonly shared: { readonly enforcement: 'kernel' | 'polled'; readonly detail: string };
   /** koffi loaded, with what is missing without it. */
   readonly native: { readonly available: boolean; readonly detail: string };
 }

@@ -109,6 +109,14 @@ export class KeptFile {
   }
 }
 
+/** What is read so seldom that it is not kept open, as one number; NaN when it is not there. */
+export function readOnce(path: string): number {
+  const file = KeptFile.tryOpen(path);
+  const value = file?.readNumber() ?? Number.NaN;
+  file?.close();
+  return value;
+}
+
 /** A fixed choice of keys of a `key value` file (memory.stat, cpu.stat, memory.events), parsed from bytes. */
 export class KeyedFields {
   readonly keys: readonly string[];

@@ -27,6 +27,8 @@ export interface NativeCalls {
   duplicateFrom(pidfd: number, fd: number): number;
   /** send(2) with MSG_DONTWAIT and MSG_NOSIGNAL: neither waits nor changes the flags of the shared socket. @returns bytes or -errno */
   sendNow(fd: number, bytes: Uint8Array): number;
+  /** madvise(2), MADV_DONTNEED: only for what the file that is mapped there still has. @returns 0 or -errno */
+  forgetPages(address: bigint, bytes: number): number;
   /** malloc_trim(3): free pages of the C heap, back to the kernel. @returns false where the C library has none (musl) */
   trimHeap(): boolean;
 }
@@ -60,6 +62,7 @@ const SYS_PIDFD_GETFD = 438;
 const RLIMIT_NOFILE = 7;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+const MADV_DONTNEED = 4;
 const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
 
 function load(): Native {
@@ -88,6 +91,7 @@ function bind(koffi: Koffi): NativeCalls {
   const syscall = libc.func('syscall', 'long', ['long', 'long', 'long', 'long', 'long']);
   const prlimit = libc.func('prlimit', 'int', ['int', 'int', 'void *', 'void *']);
   const send = libc.func('send', 'long', ['int', 'void *', 'size_t', 'int']);
+  const madvise = libc.func('madvise', 'int', ['void *', 'size_t', 'int']);
   const trim = functionOrNull(() => libc.func('malloc_trim', 'int', ['size_t']));
   const orErrno = (result: unknown): number => (Number(result) < 0 ? -koffi.errno() : Number(result));
   return {
@@ -107,6 +111,7 @@ function bind(koffi: Koffi): NativeCalls {
     signalPidfd: (pidfd, signal) => orErrno(syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, signal, 0, 0)),
     duplicateFrom: (pidfd, fd) => orErrno(syscall(SYS_PIDFD_GETFD, pidfd, fd, 0, 0)),
     sendNow: (fd, bytes) => orErrno(send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL)),
+    forgetPages: (address, bytes) => orErrno(madvise(address, bytes, MADV_DONTNEED)),
     trimHeap: () => trim?.(0) === 1,
   };
 }

@@ -160,6 +160,10 @@ function reportOn(backend: Backend, probes: readonly BackendProbe[]): HostReport
     capabilities: backend.capabilities,
     kernel: release(),
     totals: null,
+    shared:
+      backend.shared === undefined
+        ? { enforcement: 'polled', detail: 'the daemon sums up what runs use, and stops one at a time' }
+        : { enforcement: 'kernel', detail: 'a group around those of the runs: memory, cpu and tasks of all together' },
     bootId: process.platform === 'linux' ? bootId() : 'unknown',
     native: { available: calls.available, detail: calls.available ? 'koffi: prlimit, pidfd' : calls.reason },
   };

@@ -32,6 +32,11 @@ export function answerDie(code: 125 | 126 | 127, message: string): readonly stri
   return [`die ${code} ${message}`];
 }
 
+/** @param document what the launcher writes to stderr as it is; one line */
+export function answerProblem(code: 125 | 126 | 127, document: string): readonly string[] {
+  return [`problem ${code} ${document}`];
+}
+
 /** True when a shell would lose a variable of this environment: dash drops names that are no identifiers. */
 export function needsEnvironmentFile(environment: readonly string[]): boolean {
   return environment.some((entry) => !/^[A-Za-z_][A-Za-z0-9_]*=/.test(entry) && entry.includes('='));

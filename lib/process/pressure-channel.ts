@@ -28,6 +28,8 @@ export interface CloseRequest {
   readonly deadlineMs: number;
   /** Aborted when there is no more time to be polite. */
   readonly hurry: AbortSignal;
+  /** Only those of one context: the tool goes on in another. */
+  readonly keepShared?: boolean;
 }
 
 /** More listeners than a tool has processes that care; the rest is turned away. */
@@ -69,7 +71,7 @@ export async function openPressureChannel(path: string): Promise<PressureChannel
       // All are told; who holds nothing is not waited for.
       const asked = [...listeners].map((listener) => ({
         held: listener.handles,
-        answer: listener.cleanUp(id, request.reason, request.deadlineMs),
+        answer: listener.cleanUp(id, request),
       }));
       const holders = asked.filter(({ held }) => held > 0);
       return sumOf(await answersWithin(holders, request));

@@ -1,8 +1,9 @@
 /** Finds what `exec` would run, so that a wrong command is refused with one clear line before anything is made. */
 
 import { accessSync, constants, statSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { GovernorError } from '../core/errors.ts';
+import { interpreterOf } from './interpreter.ts';
 
 /**
  * As execvp(3): a name with a slash is a path below `cwd`, any other is looked up in PATH.
@@ -16,18 +17,25 @@ export function resolveCommand(command: string, cwd: string, path: string | unde
         .split(':')
         .map((folder) => join(folder === '' ? cwd : isAbsolute(folder) ? folder : join(cwd, folder), command));
   let refused: string | null = null;
+  let incomplete: string | null = null;
   for (const candidate of candidates) {
     const verdict = judge(candidate);
-    if (verdict === 'ok') return candidate;
-    if (verdict !== 'absent') refused ??= `${candidate}: ${verdict}`;
+    if (verdict === 'ok') {
+      const interpreter = interpreterOf(candidate);
+      if (interpreter === null || judge(resolve(cwd, interpreter)) !== 'absent') return candidate;
+      // For the kernel it is as if the file itself were not there.
+      incomplete ??= `${candidate}: its interpreter ${interpreter} is missing`;
+    } else if (verdict !== 'absent') refused ??= `${candidate}: ${verdict}`;
   }
   if (refused !== null) throw new GovernorError('command_not_executable', `cannot run ${refused}`);
-  throw new GovernorError('command_not_found', `${command}: command not found`);
+  throw new GovernorError('command_not_found', incomplete ?? `${command}: command not found`);
 }
 
-function judge(file: string): 'ok' | 'absent' | 'is a directory' | 'permission denied' {
+function judge(file: string): 'ok' | 'absent' | 'is a directory' | 'is no regular file' | 'permission denied' {
   try {
-    if (statSync(file).isDirectory()) return 'is a directory';
+    const stats = statSync(file);
+    if (stats.isDirectory()) return 'is a directory';
+    if (!stats.isFile()) return 'is no regular file';
     accessSync(file, constants.X_OK);
     return 'ok';
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net';
 import type { DaemonMessage, HandlesClosed } from '../core/tool-protocol.ts';
+import type { CloseRequest } from './pressure-channel.ts';
 import { MAX_PROTOCOL_LINE_CHARACTERS, parseToolMessage, TOOL_PROTOCOL_VERSION } from '../core/tool-protocol.ts';
 
 /** Who does not read is dropped. */
@@ -40,10 +41,13 @@ export class ToolConnection {
   }
 
   /** @returns how it went; null when it is gone before it says so. Settles late or never: the caller has the deadline */
-  cleanUp(id: number, reason: string, deadlineMs: number): Promise<HandlesClosed | null> {
+  cleanUp(
+    id: number,
+    { reason, deadlineMs, keepShared = false }: Omit<CloseRequest, 'hurry'>,
+  ): Promise<HandlesClosed | null> {
     if (this.#mode !== 'protocol') return Promise.resolve({ held: 0, closed: 0, failed: [] });
     const answer = new Promise<HandlesClosed | null>((resolve) => this.#waiting.set(id, resolve));
-    this.#say({ type: 'cleanup', id, reason, deadlineMs });
+    this.#say({ type: 'cleanup', id, reason, deadlineMs, ...(keepShared ? { keepShared } : {}) });
     return answer;
   }
 

@@ -1,6 +1,8 @@
 /** Applies a new configuration to the live tools: what is new comes, what is gone goes, changed limits hold at once. */
 
-import type { Provenance, ResolvedLimits, Source } from '../core/limits.ts';
+import { formatAmount } from '../core/format.ts';
+import type { Provenance, ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
+import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
 import { changesBacking, setRunLimits } from './change-limits.ts';
@@ -55,6 +57,7 @@ async function change(
 ): Promise<boolean> {
   const before = tool.written;
   const newLimits = (held: ResolvedLimits): ResolvedLimits => reloaded(held, before.limits, definition.limits);
+  notes.push(...replacedByHand(tool.name, tool.definition.limits, before.limits, definition.limits));
   tool.written = definition;
   tool.definition = { ...definition, limits: newLimits(tool.definition.limits) };
   if (same(before, definition)) {
@@ -84,19 +87,50 @@ async function change(
   return true;
 }
 
-/** Stronger than the file: set by hand, given as a flag, or in the environment of whoever started the run. */
-const STRONGER: ReadonlySet<Provenance> = new Set<Provenance>(['api', 'flag', 'environment']);
-
-/** What a run or tool is held to after a reload. Where the file says the same as before, a limit lifted by hand stays lifted. */
+/** What a run or tool is held to after a reload: a limit that the file changes is the newer word, except for a flag's. */
 function reloaded(held: ResolvedLimits, before: ResolvedLimits, next: ResolvedLimits): ResolvedLimits {
-  const limits = { ...held };
-  for (const resource of RESOURCES) {
-    const now = held[resource];
-    if (now !== null && STRONGER.has(now.source.from) && next[resource]?.source.from !== now.source.from) continue;
-    if (same(before[resource], next[resource]) && !same(now, next[resource])) continue;
-    limits[resource] = next[resource];
-  }
-  return limits;
+  const limits: Partial<Record<Resource, ResolvedLimit | null>> = {};
+  for (const resource of RESOURCES) limits[resource] = reloadedLimit(held[resource], before[resource], next[resource]);
+  return { ...held, ...limits };
+}
+
+/** Given with a launch, and not from where the file's own limit comes. */
+const OF_A_LAUNCH: ReadonlySet<Provenance> = new Set<Provenance>(['flag', 'environment']);
+
+function reloadedLimit(
+  held: ResolvedLimit | null,
+  before: ResolvedLimit | null,
+  next: ResolvedLimit | null,
+): ResolvedLimit | null {
+  if (held !== null && OF_A_LAUNCH.has(held.source.from) && next?.source.from !== held.source.from) return held;
+  const isChanged = !sameAmount(before, next);
+  if (isChanged || sameAmount(held, next)) return next;
+  if (held?.source.from !== 'api' || next === null) return held;
+  // Only the amount was set by hand: stages and actions are the file's.
+  const { inodes: _inodes, reason: _reason, ...stages } = next;
+  const inodes = held.inodes === undefined ? {} : { inodes: held.inodes };
+  return { ...stages, limit: held.limit, source: held.source, ...inodes };
+}
+
+/** Limits that were set by hand and do not hold any more because the file says something else from now on. */
+function replacedByHand(
+  name: string,
+  held: ResolvedLimits,
+  before: ResolvedLimits,
+  next: ResolvedLimits,
+): readonly string[] {
+  return RESOURCES.flatMap((resource) => {
+    const [was, set, now] = [before[resource], held[resource], next[resource]];
+    const isByHand = set === null ? was !== null : set.source.from === 'api';
+    if (!isByHand || sameAmount(was, now) || sameAmount(set, now)) return [];
+    const text = (limit: ResolvedLimit | null): string =>
+      limit === null ? 'none' : formatAmount(resource, limit.limit);
+    return `${name}: ${resource} is ${text(now)} from now on (${now?.source.detail ?? 'no limit is written'}); it was set to ${text(set)} by hand`;
+  });
+}
+
+function sameAmount(a: ResolvedLimit | null, b: ResolvedLimit | null): boolean {
+  return a?.limit === b?.limit && a?.inodes === b?.inodes;
 }
 
 /** But for the place in the file. */

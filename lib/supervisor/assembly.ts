@@ -7,11 +7,13 @@
  * Released:  0 brakes · 1 handles · 1 connection · 2 process · monitor · pressure · 3/4 containment · 5 temp dir · ledger entry
  */
 
+import { hasLimits, limitsOfContext } from '../core/budget.ts';
 import { isolatedElsewhere } from '../core/elsewhere.ts';
 import { GovernorError } from '../core/errors.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import { maskArguments } from '../core/mask.ts';
+import type { CreateRequest } from '../os/backend.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import { Scope } from '../scope/scope.ts';
 import { Ending } from './ending.ts';
@@ -51,6 +53,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
   const runId = ports.newRunId();
   const scope = new Scope({ label: `run ${runId}`, monotonicMs: () => ports.clock.monotonicMs() });
   const notGoverned = elsewhereReason(definition);
+  const within = notGoverned === null && !definition.dryRun ? contextGroup(request.context, ports) : null;
   const command = maskArguments([definition.command, ...definition.args]);
   let entry: LedgerEntry = {
     version: 1,
@@ -66,14 +69,20 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     context: request.context,
     tempDir: `${ports.tempDirs.root}/${runId}`,
     tempRoot: ports.tempDirs.root,
-    plan: ports.backend.plan(runId),
+    plan: ports.backend.plan(runId, within?.context),
     containment: null,
     definition: { ...definition, env: {}, args: command.slice(1) },
     command,
     cwd: request.cwd,
   };
+  let run: Run | null = null;
   const progress: Assembled['progress'] = (step, leader) => {
-    entry = { ...entry, step, ...(leader === undefined ? {} : { leader }) };
+    entry = {
+      ...entry,
+      step,
+      context: run === null ? entry.context : run.context,
+      ...(leader === undefined ? {} : { leader }),
+    };
     putOnRecord(entry, ports);
   };
   try {
@@ -93,13 +102,19 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     const limits = notGoverned === null && !definition.dryRun ? definition.limits : NO_LIMITS;
     const tempDir = await ports.tempDirs.create(runId, limits);
     release.addTemp(tempDir);
-    const containment = await ports.backend.create({ runId, tool: definition.name, limits, tempDir });
+    const containment = await ports.backend.create({
+      runId,
+      tool: definition.name,
+      limits,
+      tempDir,
+      ...(within === null ? {} : { within }),
+    });
     entry = { ...entry, containment: containment.record };
     progress('contained');
     release.addContainment(containment);
     const channel = await ports.pressure.open(`${tempDir}.sock`);
     scope.add('pressure channel', () => channel.close(), STEP_DEADLINE_MS);
-    const run = new Run(
+    const made = new Run(
       {
         id: runId,
         mode: request.mode,
@@ -119,11 +134,12 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
       },
       ports,
     );
-    run.channel = channel;
-    run.outcomes = await containment.limits.apply(run.enforced);
-    ending = new Ending(run, ports);
+    run = made;
+    made.channel = channel;
+    made.outcomes = await containment.limits.apply(made.enforced);
+    ending = new Ending(made, ports);
     return {
-      run,
+      run: made,
       ending,
       variables: {
         TMPDIR: tempDir,
@@ -142,6 +158,14 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
           cause: error,
         });
   }
+}
+
+/** Where the kernel can hold all runs of a context together, and has limits to hold them to. */
+function contextGroup(context: string | null, ports: SupervisorPorts): NonNullable<CreateRequest['within']> | null {
+  if (context === null || ports.backend.shared === undefined) return null;
+  const { contexts, dryRun } = ports.budgets();
+  const limits = limitsOfContext(context, contexts);
+  return hasLimits(limits) ? { context, limits: dryRun ? NO_LIMITS : limits } : null;
 }
 
 const REFUSALS: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@ import { GovernorError } from '../core/errors.ts';
 import type { ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
-import { DEFAULT_ACTIONS } from '../core/response.ts';
+import { defaultActions } from '../core/response.ts';
 import { DEFAULT_THRESHOLDS } from '../core/ladder.ts';
 import type { LimitPatch } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -16,8 +16,11 @@ export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, po
     throw new GovernorError('unsupported', `${tool.name} runs on another host: it is held to nothing here`);
   refuseUnlimitedTmpfs(tool, patch);
   const source: Source = { from: 'api', detail: by };
-  tool.definition = { ...tool.definition, limits: patched(tool.definition.limits, patch, source) };
-  for (const { run } of tool.runs.values()) await setRunLimits(run, patched(run.limits, patch, source), by, ports);
+  const { definition } = tool;
+  const callsPass = definition.readiness === 'mcp' && definition.origin !== 'run';
+  tool.definition = { ...definition, limits: patched(definition.limits, patch, source, callsPass) };
+  for (const { run } of tool.runs.values())
+    await setRunLimits(run, patched(run.limits, patch, source, run.calls !== null), by, ports);
 }
 
 /** @param by who asked, for the audit */
@@ -78,19 +81,27 @@ function refuseUnlimitedTmpfs(tool: Tool, patch: LimitPatch): void {
   );
 }
 
-function patched(limits: ResolvedLimits, patch: LimitPatch, source: Source): ResolvedLimits {
+function patched(limits: ResolvedLimits, patch: LimitPatch, source: Source, callsPass: boolean): ResolvedLimits {
   const changed: Partial<Record<Resource, ResolvedLimit | null>> = {};
   for (const resource of RESOURCES) {
     const value = patch[resource];
     if (value === undefined) continue;
-    changed[resource] = value === null ? null : withLimit(resource, value, limits[resource], source);
+    changed[resource] = value === null ? null : withLimit(resource, value, limits[resource], source, callsPass);
   }
   return { ...limits, ...changed };
 }
 
-function withLimit(resource: Resource, value: number, before: ResolvedLimit | null, source: Source): ResolvedLimit {
-  if (before === null)
-    return { resource, limit: value, thresholds: DEFAULT_THRESHOLDS, actions: DEFAULT_ACTIONS[resource], source };
+function withLimit(
+  resource: Resource,
+  value: number,
+  before: ResolvedLimit | null,
+  source: Source,
+  callsPass: boolean,
+): ResolvedLimit {
+  if (before === null) {
+    const actions = defaultActions(resource, callsPass);
+    return { resource, limit: value, thresholds: DEFAULT_THRESHOLDS, actions, source };
+  }
   const { reason: _former, ...kept } = before;
   // Inodes keep their proportion to the bytes.
   const inodes =

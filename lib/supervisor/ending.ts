@@ -1,10 +1,12 @@
 /**
  * Ends a run, the one way for every cause: snapshot, brakes lifted, the scope closed in reverse, the report. The first
- * reason wins; a later request can only take the time to be polite away.
+ * reason wins; a later request can only take the time to be polite away. Where that was a higher stage of the ladder and
+ * it is what killed the tree, it is the reason.
  */
 
 import type { CleanupReport, CleanupStep, Inventory } from '../core/audit-record.ts';
 import { wallOf } from '../core/clock.ts';
+import { rank } from '../core/ladder.ts';
 import { describeHandles } from '../core/tool-protocol.ts';
 import type { ScopeReport } from '../scope/scope.ts';
 import type { Termination } from '../process/terminate.ts';
@@ -24,6 +26,8 @@ export class Ending {
   readonly #ports: SupervisorPorts;
   readonly #hurry = new AbortController();
   #request: EndRequest | null = null;
+  /** A higher stage was entered since. */
+  #escalation: EndRequest | null = null;
   #promise: Promise<EndView> | null = null;
   termination: Termination | null = null;
   #stopBegun = false;
@@ -54,7 +58,7 @@ export class Ending {
       this.#run.endRequest = request;
       this.#run.events.ending(request);
       this.#promise = this.#end(request);
-    }
+    } else if (isHigher(request, this.#escalation ?? this.#request)) this.#escalation = request;
     return this.#promise;
   }
 
@@ -111,13 +115,16 @@ export class Ending {
       },
     );
     const { how, rounds } = this.termination;
+    if (this.#escalation !== null && (how === 'killed' || how === 'survived'))
+      this.#request = run.endRequest = this.#escalation;
     if (target.length > 0) {
       this.#ports.recorder.record({
         kind: 'outcome',
         tool: run.tool,
         run: run.id,
         action: request.graceMs > 0 ? 'terminate' : 'kill',
-        ok: how !== 'survived',
+        // Where a process can hide, that nobody is seen any more is no success.
+        ok: this.termination.proven,
         detail: {
           how,
           rounds,
@@ -151,17 +158,18 @@ export class Ending {
     const report = this.#report(closed, held, this.#ports.clock.monotonicMs() - startedMs, survived);
     this.#sayWhy();
     if (run.process !== null && !survived) run.exit = await run.process.exited;
+    const { reason, message, resource } = this.#request ?? request;
     const end: EndView = {
-      reason: request.reason,
-      message: request.message,
-      ...(request.resource === undefined ? {} : { resource: request.resource }),
+      reason,
+      message,
+      ...(resource === undefined ? {} : { resource }),
       exit: run.exit,
       cleanup: report,
     };
     run.end = end;
     run.endedWallMs = wallOf(this.#ports.clock, this.#ports.clock.monotonicMs());
     run.state = survived ? 'unproven' : 'ended';
-    this.#ports.recorder.record({ kind: 'cleanup', tool: run.tool, run: run.id, reason: request.reason, report });
+    this.#ports.recorder.record({ kind: 'cleanup', tool: run.tool, run: run.id, reason, report });
     run.events.ended(end);
     return end;
   }
@@ -226,6 +234,10 @@ export class Ending {
     }
     return left;
   }
+}
+
+function isHigher({ breach }: EndRequest, than: EndRequest | null): boolean {
+  return breach !== undefined && than?.breach !== undefined && rank(breach.stage) > rank(than.breach.stage);
 }
 
 function round(valueMs: number): number {

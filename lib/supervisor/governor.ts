@@ -1,7 +1,7 @@
 /** The supervisor as its callers see it: REST, CLI bridge, metrics. The only seam between daemon/ and lib/supervisor. */
 
 import type { FileView, HostReport, ProcessView, SocketView } from '../os/backend.ts';
-import type { ContextView, EventView, RunView, ToolView, UsageView } from './views.ts';
+import type { BudgetView, ContextView, EventView, RunView, ToolView, UsageView } from './views.ts';
 
 /** A tool as a caller defines it (REST body, limits.yaml entry, `run` flags); already validated by the one schema. */
 export interface ToolDefinition {
@@ -10,7 +10,11 @@ export interface ToolDefinition {
   readonly command: string;
   readonly args: readonly string[];
   /** A server elsewhere, over Streamable HTTP: no process of ours. Values of headers may be secret: never shown. */
-  readonly remote?: { readonly url: string; readonly headers: Readonly<Record<string, string>> };
+  readonly remote?: {
+    readonly url: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly signIn?: SignInSettings;
+  };
   /** Values may be secret: never shown. */
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string | null;
@@ -28,10 +32,51 @@ export interface ToolDefinition {
   readonly idleTimeoutMs: number | null;
   /** How often an idle process is asked whether it still answers; null: never. */
   readonly healthCheckMs: number | null;
+  /** Of one process: how many calls wait where they are held back, and how long each. */
+  readonly calls: { readonly queue: number; readonly waitMs: number };
+  /** What of its answers is kept beside what its server allows by itself; absent: only that. `off`: nothing at all. */
+  readonly cache?: CacheRules | 'off';
   readonly dryRun: boolean;
   /** Start with the daemon (entries of the file). */
   readonly autostart: boolean;
   readonly origin: 'file' | 'api' | 'run';
+}
+
+/** How Governor signs in at a server elsewhere, by OAuth. Secrets are never shown. */
+export type SignInSettings =
+  /** A person does, once. */
+  | {
+      readonly kind: 'browser';
+      /** Null: Governor registers itself. */
+      readonly clientId: string | null;
+      readonly clientSecret: string | null;
+      /** The only authorization server that may be spoken with; null: whichever the server names. */
+      readonly issuer: string | null;
+      /** Empty: what the server asks for. */
+      readonly scopes: readonly string[];
+    }
+  | {
+      readonly kind: 'client_credentials';
+      readonly clientId: string;
+      readonly key: { readonly secret: string } | { readonly file: string };
+      readonly issuer: string;
+      readonly scopes: readonly string[];
+    };
+/** What a user wants kept of a server's answers. */
+export interface CacheRules {
+  /** What no pattern and no hint of the server gives a time, reads and lists alike; null: it is not kept. */
+  readonly ttlMs: number | null;
+  /** Of what is read, in their order: the first that matches the URI holds. */
+  readonly patterns: readonly CachePattern[];
+}
+
+export interface CachePattern {
+  /** A URI template (RFC 6570). */
+  readonly uri: string;
+  /** 0: not kept. Null: for the default time. */
+  readonly ttlMs: number | null;
+  /** Null: whom the server says. */
+  readonly scope: 'public' | 'caller' | null;
 }
 
 /** New limits for a live tool; `null` lifts the limit. Units of the resource. */
@@ -71,6 +116,10 @@ export interface Governor {
   logs(name: string, lines: number): readonly string[];
   contexts(): readonly ContextView[];
   endContext(id: string): Promise<void>;
+  /** Those with limits that have runs: the host's first, and always where it has limits. */
+  budgets(): readonly BudgetView[];
+  /** Puts a live run into another context, or (null) into none; what it holds for the old one is cleaned up. */
+  moveRun(id: string, context: string | null, by: string): Promise<RunView>;
   host(): HostReport;
   reload(): Promise<ReloadOutcome>;
   /** Events after `lastId` that are still kept, then live ones. Returns a disposer. */

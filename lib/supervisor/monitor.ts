@@ -92,12 +92,17 @@ export class Monitor {
     this.#clients.remove(watched.run);
   }
 
-  /** Something happened: look now. */
-  poke(runId: string): void {
+  /** Something happened: look now, or at the latest in so many milliseconds. */
+  poke(runId: string, withinMs = 0): void {
     const watched = this.#watched.get(runId);
     if (watched === undefined) return;
-    watched.dueMs = this.#now();
+    watched.dueMs = Math.min(watched.dueMs, this.#now() + withinMs);
     this.#arm();
+  }
+
+  /** All that are looked at. */
+  *runs(): Iterable<Run> {
+    for (const { run } of this.#watched.values()) yield run;
   }
 
   close(): void {
@@ -195,10 +200,10 @@ export class Monitor {
     return nextSampleInMs({
       baseMs: this.#options.baseMs,
       ageMs: this.#now() - run.init.startedMs,
-      stage: run.overallStage(),
+      stage: run.sampledStage,
       approaches: run.last?.atMs === watched.stillAtMs ? NO_APPROACHES : approaches(watched),
       uncappedMemory: uncappedMemory(run),
-      untilRuntimeStageMs: untilRuntimeStage(run),
+      untilRuntimeStageMs: untilRuntimeStage(run, this.#now()),
     });
   }
 }
@@ -238,8 +243,9 @@ function uncappedMemory(run: Run): { usageBytes: number; limitBytes: number } | 
   return { usageBytes: reading.value, limitBytes: limit.limit };
 }
 
-function untilRuntimeStage(run: Run): number | null {
+function untilRuntimeStage(run: Run, nowMs: number): number | null {
   const limit = run.limits.runtime;
+  if (run.calls !== null) return run.calls.untilNextStageMs(limit, nowMs);
   const reading = run.last?.readings.runtime;
   if (limit === null || reading?.kind !== 'measured') return null;
   const current = rank(run.stage('runtime'));

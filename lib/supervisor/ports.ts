@@ -1,5 +1,6 @@
 /** What the supervisor needs from the rooms around it, as interfaces; daemon/compose.ts plugs the real ones in. */
 
+import type { BudgetRules } from '../core/budget.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import type { ResolvedLimits } from '../core/limits.ts';
@@ -11,6 +12,7 @@ import type { ManagedLaunch, ManagedProcess } from '../process/managed-launch.ts
 import type { ToolDefinition } from './governor.ts';
 import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Target, TerminateOptions, Termination } from '../process/terminate.ts';
+import type { SignInView } from './views.ts';
 
 export interface Log {
   debug(data: object, message: string): void;
@@ -92,6 +94,14 @@ export interface ConnectPort {
   ): Promise<Connection>;
 }
 
+/** OAuth at servers elsewhere. */
+export interface SignInPort {
+  /** What a person has to do before the tool can be started; null: nothing. */
+  problem(definition: ToolDefinition): string | null;
+  /** Null for a tool without `auth`. */
+  view(definition: ToolDefinition): SignInView | null;
+}
+
 /** Closes sockets in CLOSE_WAIT of these processes; resolves to what was closed. */
 export interface StaleSocketPort {
   destroy(
@@ -122,6 +132,7 @@ export interface SupervisorPorts {
   launch(request: ManagedLaunch): Promise<ManagedProcess>;
   terminate(target: Target, options: TerminateOptions): Promise<Termination>;
   readonly connect: ConnectPort;
+  readonly signIn: SignInPort;
   readonly staleSockets: StaleSocketPort;
   /** CPUs that the kernel counts throttling over. */
   readonly cores: number;
@@ -129,6 +140,8 @@ export interface SupervisorPorts {
   readonly self: ProcessIdentity;
   newRunId(): string;
   random01(): number;
+  /** Limits that runs share, as they are now: another object once they have changed. */
+  budgets(): BudgetRules;
   /** Sampling interval of a calm run. */
   readonly sampleIntervalMs: number;
 }

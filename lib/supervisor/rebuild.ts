@@ -20,7 +20,7 @@ export async function rebuild(
   const scope = new Scope({ label: `run ${entry.runId}`, monotonicMs: () => ports.clock.monotonicMs() });
   let current = entry;
   const progress: Assembled['progress'] = (step, leader) => {
-    current = { ...current, step, ...(leader === undefined ? {} : { leader }) };
+    current = { ...current, step, context: run.context, ...(leader === undefined ? {} : { leader }) };
     ports.ledger.write(current);
   };
   const startedMs = ports.clock.monotonicMs() - Math.max(0, ports.clock.wallMs() - entry.startedWallMs);

@@ -4,9 +4,12 @@ import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
 import { applyDefinitions } from './apply-definitions.ts';
 import type { LoadedDefinitions } from './apply-definitions.ts';
+import { Budgets } from './budgets.ts';
+import { budgetView, limitedBudgets } from './budget-view.ts';
 import type { Governor, LimitPatch, ReloadOutcome, ToolDefinition } from './governor.ts';
 import { changeLimits } from './change-limits.ts';
 import { Monitor } from './monitor.ts';
+import { moveRun, refuseToMove } from './move-run.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { createResponder } from './responder.ts';
 import type { Run } from './run.ts';
@@ -15,7 +18,7 @@ import { Tool } from './tool.ts';
 import { runView } from './run-view.ts';
 import { ToolTable } from './tool-table.ts';
 import { toolView } from './tool-view.ts';
-import type { EventView, RunView, ToolView } from './views.ts';
+import type { BudgetView, EventView, RunView, ToolView } from './views.ts';
 
 /** Bounds the daemon's memory against a client that registers in a loop. */
 const TOOLS_MAX = 20_000;
@@ -38,6 +41,7 @@ export class Registry extends ToolTable implements Governor {
   readonly #options: RegistryOptions;
   readonly #ports: SupervisorPorts;
   readonly #monitor: Monitor;
+  readonly #budgets: Budgets;
   readonly #context;
   readonly #failures = new Map<string, number[]>();
   #closing = false;
@@ -55,7 +59,15 @@ export class Registry extends ToolTable implements Governor {
         this.#setPendingCaps(run);
         options.onSample(run);
       },
-      onPass: (durationMs) => options.onPass(durationMs),
+      onPass: (durationMs) => {
+        options.onPass(durationMs);
+        this.#budgets.judge();
+      },
+    });
+    this.#budgets = new Budgets({
+      ports: options.ports,
+      monitor: this.#monitor,
+      end: async (run, request) => this.live.get(run.tool)?.endRun(run.id, request),
     });
     this.#context = {
       ports: options.ports,
@@ -169,6 +181,22 @@ export class Registry extends ToolTable implements Governor {
     );
   }
 
+  budgets(): readonly BudgetView[] {
+    return limitedBudgets(this.#budgets, this.#ports);
+  }
+
+  protected override budgetOf(context: string, runs: readonly Run[]): BudgetView {
+    const budget = this.#budgets.of(context);
+    return budget === null ? super.budgetOf(context, runs) : budgetView(budget, this.#ports);
+  }
+
+  async moveRun(id: string, context: string | null, by: string): Promise<RunView> {
+    const assembled = [...this.live.values()].map(({ runs }) => runs.get(id)).find((found) => found !== undefined);
+    if (assembled === undefined) return refuseToMove(this.run(id));
+    await moveRun(assembled, context, by, this.#budgets, this.#ports);
+    return runView(assembled.run, this.#ports);
+  }
+
   async reload(): Promise<ReloadOutcome> {
     this.refuseWhenClosing();
     const outcome = await applyDefinitions(this, await this.#options.loadDefinitions(), this.#ports);
@@ -205,6 +233,7 @@ export class Registry extends ToolTable implements Governor {
     );
     for (const tool of this.live.values()) tool.abandon();
     this.#monitor.close();
+    this.#budgets.close();
   }
 
   /** No more time to be polite. */

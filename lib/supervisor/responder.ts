@@ -6,9 +6,10 @@ import { THRESHOLD_STAGES, rank } from '../core/ladder.ts';
 import { describeUsage } from '../core/message.ts';
 import type { Resource } from '../core/resource.ts';
 import type { Action } from '../core/response.ts';
-import { isBrake, isEnding } from '../core/response.ts';
+import { isBrake, isEnding, isOfCalls } from '../core/response.ts';
 import type { PlannedStep } from '../core/response-plan.ts';
 import { planResponse } from '../core/response-plan.ts';
+import { atHardLimits } from './end-for.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 
@@ -31,6 +32,7 @@ export function createResponder(ports: SupervisorPorts): Responder {
       const plan = planResponse(decision, limit, (action) => can(run, action), {
         dryRun: run.init.definition.dryRun,
         mode: run.init.mode,
+        callsPass: run.calls !== null,
       });
       let acted = false;
       for (const step of plan.steps) {
@@ -59,7 +61,12 @@ function recordStage(run: Run, decision: Decision, ports: SupervisorPorts): void
     ratio: decision.ratio,
     cause: decision.kind === 'leave' ? 'samples' : decision.cause,
     dryRun: run.init.definition.dryRun,
+    ...callOf(decision),
   });
+}
+
+function callOf({ call }: Decision): { readonly call?: string } {
+  return call === undefined ? {} : { call: call.label };
 }
 
 function holdLastWord(run: Run, ports: SupervisorPorts): void {
@@ -72,7 +79,9 @@ function holdLastWord(run: Run, ports: SupervisorPorts): void {
 }
 
 function can(run: Run, action: Action): true | { readonly reason: string } {
-  if (run.init.notGoverned !== null && action !== 'notify') return { reason: run.init.notGoverned };
+  // What a call is to somebody elsewhere may take is known here.
+  if (run.init.notGoverned !== null && action !== 'notify' && action !== 'cancel_call')
+    return { reason: run.init.notGoverned };
   return isBrake(action) ? run.init.containment.brakes.supports(action as Brake) : true;
 }
 
@@ -95,21 +104,28 @@ async function carryOut(
       action: step.action,
       outcome,
       ...(detail === undefined ? {} : { detail }),
+      ...callOf(decision),
     });
   if (step.status !== 'do') {
     record(step.status, step.status === 'unsupported' ? step.reason : undefined);
     return 'nothing';
   }
-  if (isEnding(step.action)) {
+  if (isEnding(step.action) || step.action === 'cancel_call') {
     const stillThere = confirm(run, decision);
-    if (!stillThere.confirmed) {
+    const isDone = stillThere.confirmed && (isEnding(step.action) || cancelCall(run, decision, stillThere));
+    if (!isDone) {
       record('withdrawn', stillThere.detail);
       await liftBrakes(run, resource, run.stage(resource), ports);
       return 'enough';
     }
     record('done', stillThere.detail);
-    end(endRequest(run, decision, step.action, stillThere), step.action);
+    if (isEnding(step.action)) end(endRequest(run, decision, step.action, stillThere), step.action);
     return 'done';
+  }
+  if (isOfCalls(step.action)) {
+    // In force as long as the stage is: whoever passes calls on asks the run.
+    record('done');
+    return 'nothing';
   }
   if (run.state === 'stopping' && step.action !== 'notify') {
     // A brake would eat the time that it has to end by itself.
@@ -133,6 +149,7 @@ async function carryOut(
 interface Confirmation {
   readonly confirmed: boolean;
   readonly usage: number;
+  readonly limit: number;
   readonly ratio: number;
   readonly detail: string;
 }
@@ -140,20 +157,24 @@ interface Confirmation {
 /** The re-read right before the irreversible act (earlyoom): what recovered meanwhile is left alone. */
 function confirm(run: Run, decision: Entering): Confirmation {
   // The kernel has already killed; there is nothing to confirm.
-  const { usage, ratio } = decision;
-  if (decision.cause === 'kernel') return { confirmed: true, usage, ratio, detail: 'the kernel reported it' };
-  const fresh = run.reread(decision.resource);
-  if (fresh === null) return { confirmed: false, usage, ratio, detail: 'could not be read again' };
+  const { usage, limit, ratio, call } = decision;
+  if (decision.cause === 'kernel') return { confirmed: true, usage, limit, ratio, detail: 'the kernel reported it' };
+  const fresh = run.reread(decision.resource, call);
+  if (fresh === null) {
+    const detail = call === undefined ? 'could not be read again' : 'the call is over';
+    return { confirmed: false, usage, limit, ratio, detail };
+  }
+  if (decision.cause === 'unanswered') return { confirmed: true, ...fresh, detail: 'it did not answer its ping' };
   const needed = decision.cause === 'samples' ? rank(decision.to) : rank('throttled');
   if (rank(fresh.stage) >= needed) return { confirmed: true, ...fresh, detail: `read again: ${fresh.usage}` };
-  run.markWithdrawn(decision.resource, fresh.stage);
+  run.markWithdrawn(decision.resource, fresh.stage, call);
   return { confirmed: false, ...fresh, detail: `read again: ${fresh.usage}, stage ${fresh.stage}` };
 }
 
 async function act(run: Run, decision: Entering, action: Action): Promise<string | undefined> {
   if (action === 'notify') {
     const { resource, to: stage, usage, limit, ratio } = decision;
-    const pressure = { resource, stage, usage, limit, ratio };
+    const pressure = { resource, stage, usage, limit, ratio, ...callOf(decision) };
     const listeners = run.channel?.notify(JSON.stringify(pressure)) ?? 0;
     run.events.pressure(pressure);
     return `${listeners} listeners`;
@@ -205,7 +226,7 @@ async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: Sup
       resource,
       all.filter((action) => kept.includes(action)),
     );
-  const stillWanted = new Set([...run.brakes.values()].flat());
+  const stillWanted = new Set([...[...run.brakes.values()].flat(), ...run.sharedBrakes.keys()]);
   for (const action of set) {
     if (stillWanted.has(action)) continue;
     await run.init.containment.brakes.lift(action as Brake);
@@ -213,22 +234,44 @@ async function liftBrakes(run: Run, resource: Resource, stage: Stage, ports: Sup
   }
 }
 
-function endRequest(run: Run, decision: Entering, action: Action, { usage, ratio }: Confirmation): EndRequest {
-  const limit = run.limits[decision.resource];
-  const what = describeUsage(decision.resource, usage, limit?.limit ?? decision.limit, ratio);
+/** @returns false where it is over, or cancelled already */
+function cancelCall(run: Run, decision: Entering, { usage, limit, ratio }: Confirmation): boolean {
+  const { call, to: stage } = decision;
+  if (call === undefined || run.calls === null) return false;
+  const message = `cancelled: ${described(run, decision, { usage, limit, ratio })}, stage ${stage}${becauseOf(run, decision)}`;
+  return run.calls.cancel(call.number, { usage, limit, ratio, stage, action: 'cancel_call', message });
+}
+
+type Figures = Pick<Confirmation, 'usage' | 'limit' | 'ratio'>;
+
+function described(run: Run, { resource, call }: Entering, { usage, limit, ratio }: Figures): string {
+  const isCap = call !== undefined && limit !== run.limits[resource]?.limit;
+  const what = describeUsage(resource, usage, limit, ratio);
+  return isCap ? what.replace(' of its limit of ', ' of its hard cap of ') : what;
+}
+
+function becauseOf(run: Run, { resource }: Entering): string {
+  const reason = run.limits[resource]?.reason;
+  return reason === undefined ? '' : ` (limit because: ${reason})`;
+}
+
+function endRequest(run: Run, decision: Entering, action: Action, read: Confirmation): EndRequest {
+  const { usage, limit, ratio } = read;
+  const what = described(run, decision, read);
+  const ofCall = decision.call === undefined ? '' : `${decision.call.label}: `;
   const why: Readonly<Record<Entering['cause'], string>> = {
-    samples: `${what}, stage ${decision.to}`,
+    samples: `${ofCall}${what}, stage ${decision.to}`,
     deadline: `${what}: throttled for too long`,
     stall: `${what}: stalled on memory while throttled`,
     starvation: `${what}: starved of CPU while throttled`,
-    kernel: 'the kernel killed a process of it for lack of memory (OOM) at its hard limit',
+    unanswered: `${ofCall}${what}; it was cancelled, and the server did not answer its ping`,
+    kernel: `the kernel killed a process of it for lack of memory (OOM)${atHardLimits(run)}: ${what} at the most that was seen, stage ${decision.to}`,
   };
-  const reason = limit?.reason === undefined ? '' : ` (limit because: ${limit.reason})`;
   return {
     reason: decision.cause === 'kernel' ? 'oom_kill' : 'limit',
-    message: `stopped: ${why[decision.cause]}${reason}`,
+    message: `stopped: ${why[decision.cause]}${becauseOf(run, decision)}`,
     resource: decision.resource,
     graceMs: action === 'kill' ? 0 : run.init.definition.graceMs,
-    breach: { usage, limit: limit?.limit ?? decision.limit, ratio, stage: decision.to, action },
+    breach: { usage, limit, ratio, stage: decision.to, action },
   };
 }

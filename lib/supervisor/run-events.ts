@@ -13,9 +13,11 @@ export interface Pressure {
   /** usage / limit */
   readonly ratio: number;
   readonly stage: ThresholdStage;
+  /** runtime of a call: which one, such as `tools/call search`. */
+  readonly call?: string;
 }
 
-export interface StageChange extends Omit<Pressure, 'stage'> {
+export interface StageChange extends Omit<Pressure, 'stage' | 'call'> {
   readonly from: Stage;
   readonly to: Stage;
 }

@@ -8,6 +8,7 @@ import type { Resource } from '../core/resource.ts';
 import { RESOURCES, UNIT } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
 import type { Enforcement, LimitOutcome } from '../os/backend.ts';
+import type { OpenCalls } from './open-calls.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Run } from './run.ts';
 import type { LimitView, ResourceUsageView, RunView } from './views.ts';
@@ -56,6 +57,8 @@ export function limitViews(
       limit: limit?.limit ?? null,
       ...(limit?.inodes === undefined ? {} : { inodes: limit.inodes }),
       ...(limit?.backing === undefined ? {} : { backing: limit.backing }),
+      ...(limit?.renew === undefined ? {} : { renew: limit.renew }),
+      ...(limit?.capMs === undefined ? {} : { cap: limit.capMs }),
       thresholds: limit?.thresholds ?? null,
       actions: limit?.actions ?? null,
       source: limit?.source ?? null,
@@ -80,6 +83,7 @@ export function enforcementOf(
 }
 
 export function runResource(resource: Resource, run: Run, clock: Clock): ResourceUsageView {
+  if (resource === 'runtime' && run.calls !== null) return callsResource(run.calls, run, clock);
   const reading: Reading = run.last?.readings[resource] ?? { kind: 'unsupported', reason: 'not sampled yet' };
   const limit = run.limits[resource];
   const base = {
@@ -100,5 +104,23 @@ export function runResource(resource: Resource, run: Run, clock: Clock): Resourc
     quality: reading.quality,
     at: iso(wallOf(clock, reading.atMs)),
     ...(reading.inodes === undefined ? {} : { inodes: reading.inodes }),
+  };
+}
+
+/** The longest open call; 0 while none is open. Needs no sample. */
+function callsResource(calls: OpenCalls, run: Run, clock: Clock): ResourceUsageView {
+  const limit = run.limits.runtime;
+  const nowMs = clock.monotonicMs();
+  return {
+    resource: 'runtime',
+    unit: UNIT.runtime,
+    usage: calls.longestMs(nowMs),
+    limit: limit?.limit ?? null,
+    ratio: limit === null ? null : calls.ratio(limit, nowMs),
+    stage: calls.stage,
+    quality: 'exact',
+    // Also of what runs elsewhere: the deadline is kept here.
+    enforcement: limit === null ? enforcementOf('runtime', run.limits, run.outcomes, run.init.notGoverned) : 'polled',
+    at: iso(wallOf(clock, nowMs)),
   };
 }

@@ -6,21 +6,24 @@
 import type { EndReason, Inventory } from '../core/audit-record.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import type { Stage, ThresholdStage } from '../core/ladder.ts';
-import { stageOf } from '../core/ladder.ts';
+import { higher, stageOf } from '../core/ladder.ts';
 import type { LadderSettings, ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS, ratioOf } from '../core/limits.ts';
+import type { OpenCallRef } from '../core/policy-decision.ts';
 import type { Decision, PolicyMemory } from '../core/policy.ts';
 import { acted, decide, initialMemory, overallStage, sameAgain, withdrawn } from '../core/policy.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Action } from '../core/response.ts';
-import type { UsageRecord } from '../core/usage.ts';
+import type { Readings, UsageRecord } from '../core/usage.ts';
 import type { Containment, LimitOutcome, RunSample } from '../os/backend.ts';
 import type { ExitInfo } from '../process/exit.ts';
 import type { ManagedProcess } from '../process/managed-launch.ts';
 import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { ToolDefinition } from './governor.ts';
+import { howHeld } from './held-back.ts';
+import { OpenCalls } from './open-calls.ts';
 import type { Connection, SupervisorPorts } from './ports.ts';
 import { RunEvents } from './run-events.ts';
 import type { Breach } from './run-events.ts';
@@ -57,6 +60,16 @@ export interface Observation {
   readonly decisions: readonly Decision[];
 }
 
+/** Right before an act. */
+export interface Reread {
+  /** That the fresh reading lies in. */
+  readonly stage: Stage;
+  /** In the unit of the resource. */
+  readonly usage: number;
+  readonly limit: number;
+  readonly ratio: number;
+}
+
 const SAME_AGAIN: Observation = { populated: true, still: true, steady: true, decisions: [] };
 
 /** No throttle escalates by time. */
@@ -70,6 +83,17 @@ const NEVER: LadderSettings['escalateAfterMs'] = {
   tasks: null,
 };
 
+const FREE_LADDERS = new WeakMap<LadderSettings, LadderSettings>();
+
+/** Asked for at every sample, and mostly without a brake: made once for all runs with these settings. */
+function withoutEscalation(settings: LadderSettings): LadderSettings {
+  const known = FREE_LADDERS.get(settings);
+  if (known !== undefined) return known;
+  const free = { ...settings, escalateAfterMs: NEVER };
+  FREE_LADDERS.set(settings, free);
+  return free;
+}
+
 export class Run {
   readonly init: RunInit;
   readonly #ports: SupervisorPorts;
@@ -80,6 +104,10 @@ export class Run {
   #steadyCpuPercent = 0;
   readonly #freeLadder: LadderSettings;
   readonly events: RunEvents;
+  /** Of a managed tool that speaks MCP: each is an activation with a runtime of its own. Null: the run is the activation. */
+  readonly calls: OpenCalls | null;
+  /** Its limits but for what is judged by call, and the limits that this was made of. */
+  #judged: { readonly of: ResolvedLimits; readonly limits: ResolvedLimits };
   /** Whose run it is; a spare one gets this when somebody takes it over. */
   context: string | null;
   onDemand: boolean;
@@ -112,6 +140,10 @@ export class Run {
   lastWord: { write(line: string): boolean; close(): void } | null = null;
   /** Brakes in force, by the resource that asked for them. */
   readonly brakes = new Map<Resource, Action[]>();
+  /** Brakes that budgets of several runs want on this one, each with the names of those that do. */
+  readonly sharedBrakes = new Map<Action, Set<string>>();
+  /** Budgets whose cap on memory the kernel holds it to, with others, beside its own. */
+  readonly sharedCaps = new Set<string>();
 
   constructor(init: RunInit, ports: SupervisorPorts) {
     this.init = init;
@@ -122,10 +154,16 @@ export class Run {
     );
     this.context = init.context;
     this.onDemand = init.onDemand ?? false;
-    this.#records = new RecordBuilder(init.id, init.startedMs, ports.cores);
+    const calls = init.mode === 'managed' && init.definition.readiness === 'mcp' ? new OpenCalls() : null;
+    this.calls = calls;
+    this.#judged = { of: this.limits, limits: { ...this.limits, runtime: null } };
+    this.#records = new RecordBuilder(
+      init.id,
+      calls === null ? (atMs) => atMs - init.startedMs : (atMs) => calls.longestMs(atMs),
+      ports.cores,
+    );
     this.#memory = initialMemory(init.startedMs);
-    // Asked for at every sample, and mostly without a brake: made once.
-    this.#freeLadder = { ...init.definition.ladder, escalateAfterMs: NEVER };
+    this.#freeLadder = withoutEscalation(init.definition.ladder);
   }
 
   get id(): string {
@@ -137,15 +175,26 @@ export class Run {
   }
 
   stage(resource: Resource): Stage {
+    if (resource === 'runtime' && this.calls !== null) return this.calls.stage;
     return this.#memory.resources[resource].stage;
+  }
+
+  /** Monotonic. */
+  get nowMs(): number {
+    return this.#ports.clock.monotonicMs();
   }
 
   /** Since it was started. */
   get livedMs(): number {
-    return this.#ports.clock.monotonicMs() - this.init.startedMs;
+    return this.nowMs - this.init.startedMs;
   }
 
   overallStage(): Stage {
+    return this.calls === null ? this.sampledStage : higher(this.sampledStage, this.calls.stage);
+  }
+
+  /** The highest over what samples are taken for: a call's deadline is known without. */
+  get sampledStage(): Stage {
     return overallStage(this.#memory);
   }
 
@@ -170,19 +219,31 @@ export class Run {
     }
     this.oomKilled ||= record.kernel.oomKills > 0;
     if (sample.cpuTimeMs.kind === 'measured') this.cpuTimeMs = sample.cpuTimeMs.value;
-    const verdict = decide(this.#memory, record, this.limits, this.#ladder(), nowMs);
+    const verdict = decide(this.#memory, record, this.#sampledLimits(), this.#ladder(), nowMs);
     this.#memory = verdict.memory;
     const { cpu } = record.readings;
     this.#steadyLimits = verdict.steady && cpu.kind === 'measured' ? this.limits : null;
     if (cpu.kind === 'measured') this.#steadyCpuPercent = cpu.value;
-    return { populated: sample.populated, still: sample.still === true, steady: false, decisions: verdict.decisions };
+    const ofCalls = this.calls === null || stalled ? [] : this.#judgeCalls(this.calls, nowMs);
+    const decisions = ofCalls.length === 0 ? verdict.decisions : [...verdict.decisions, ...ofCalls];
+    return { populated: sample.populated, still: sample.still === true, steady: false, decisions };
+  }
+
+  #judgeCalls(calls: OpenCalls, nowMs: number): readonly Decision[] {
+    return calls.isEmpty ? [] : calls.observe(this.limits.runtime, nowMs, this.init.definition.ladder.exitMargin);
+  }
+
+  #sampledLimits(): ResolvedLimits {
+    if (this.calls === null) return this.limits;
+    if (this.#judged.of !== this.limits) this.#judged = { of: this.limits, limits: { ...this.limits, runtime: null } };
+    return this.#judged.limits;
   }
 
   /** Of a tree that has not run only the CPU rate still changes, and the runtime, whose stages are entered by time. */
   #isSteadyAgain({ readings: { cpu }, kernel, stalled }: UsageRecord): boolean {
     return (
       this.#steadyLimits === this.limits &&
-      this.limits.runtime === null &&
+      (this.limits.runtime === null || this.calls?.isEmpty === true) &&
       !stalled &&
       cpu.kind === 'measured' &&
       cpu.value === this.#steadyCpuPercent &&
@@ -194,18 +255,24 @@ export class Run {
 
   /**
    * Reads the resource again right before an irreversible act.
-   * @returns the stage that the fresh reading lies in; null when it cannot be read
+   * @returns null when it cannot be read, or the call that it is of is over
    */
-  reread(resource: Resource): { readonly stage: Stage; readonly usage: number; readonly ratio: number } | null {
+  reread(resource: Resource, call?: OpenCallRef): Reread | null {
     const limit = this.limits[resource];
-    if (limit === null) return { stage: 'normal', usage: 0, ratio: 0 };
+    if (limit === null) return { stage: 'normal', usage: 0, limit: 0, ratio: 0 };
+    if (call !== undefined) return this.calls?.reread(call.number, limit, this.#ports.clock.monotonicMs()) ?? null;
+    const reading = this.readNow()[resource];
+    if (reading.kind !== 'measured') return null;
+    const ratio = ratioOf(reading, limit);
+    return { stage: stageOf(ratio, limit.thresholds), usage: reading.value, limit: limit.limit, ratio };
+  }
+
+  /** Everything that it uses, read from the kernel anew. */
+  readNow(): Readings {
     const sample = this.#look(true);
     const readings = this.#records.readings(sample);
     if (this.last !== null) this.last = { ...this.last, atMs: sample.atMs, readings };
-    const reading = readings[resource];
-    if (reading.kind !== 'measured') return null;
-    const ratio = ratioOf(reading, limit);
-    return { stage: stageOf(ratio, limit.thresholds), usage: reading.value, ratio };
+    return readings;
   }
 
   /** A look that the policy does not get to judge: what comes after it is not the same again. */
@@ -219,11 +286,20 @@ export class Run {
    * throttle, and a tool that stays at 92 % of its limit breaks no rule.
    */
   #ladder(): LadderSettings {
-    if (this.brakes.size === 0) return this.#freeLadder;
+    const mayHold = this.calls !== null && this.sampledStage !== 'normal';
+    if (this.brakes.size === 0 && !mayHold) return this.#freeLadder;
     const settings = this.init.definition.ladder;
     const escalateAfterMs = { ...settings.escalateAfterMs };
-    for (const resource of RESOURCES) if (!this.brakes.has(resource)) escalateAfterMs[resource] = null;
+    for (const resource of RESOURCES) {
+      if (!this.brakes.has(resource) && !(mayHold && this.#holdsCalls(resource))) escalateAfterMs[resource] = null;
+    }
     return { ...settings, escalateAfterMs };
+  }
+
+  /** A tool that gets no calls uses no less by that alone: it would be held back for ever. */
+  #holdsCalls(resource: Resource): boolean {
+    const limit = this.limits[resource];
+    return limit !== null && howHeld(limit, this.stage(resource)) !== null;
   }
 
   /** CPU time until now, milliseconds, of all that it ever was: read from the kernel. Null where that cannot be read. */
@@ -239,7 +315,9 @@ export class Run {
     this.#memory = acted(this.#memory, resource, stage, this.init.definition.ladder, this.#ports.clock.monotonicMs());
   }
 
-  markWithdrawn(resource: Resource, stage: Stage): void {
+  markWithdrawn(resource: Resource, stage: Stage, call?: OpenCallRef): void {
+    const limit = this.limits[resource];
+    if (call !== undefined && limit !== null) return this.calls?.withdraw(call.number, stage, limit);
     this.#steadyLimits = null;
     this.#memory = withdrawn(this.#memory, resource, stage, this.#ports.clock.monotonicMs());
   }

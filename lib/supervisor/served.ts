@@ -3,12 +3,16 @@
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
 import type { Stage } from '../core/ladder.ts';
-import type { Resource } from '../core/resource.ts';
 import type { ToolDefinition } from './governor.ts';
+import { heldBack } from './held-back.ts';
+import type { HeldBack } from './held-back.ts';
+import type { CallCancellation } from './open-calls.ts';
 import type { Connection, ConnectPort } from './ports.ts';
 import type { Registry } from './registry.ts';
 import type { RunListener } from './run-events.ts';
 import type { EndRequest, Run } from './run.ts';
+import { beginCall } from './served-call.ts';
+import type { ServedCall } from './served-call.ts';
 import type { Tool } from './tool.ts';
 
 /** One ready run: its process, its connection, and what happens to it. */
@@ -20,7 +24,16 @@ export interface ServedRun {
   /** Whose it is; null: nobody's yet, or everybody's. */
   readonly context: string | null;
   readonly stage: Stage;
-  stageOf(resource: Resource): Stage;
+  /** What holds new calls back right now; null: nothing. Changes with its stages. */
+  heldBack(): HeldBack | null;
+  /** How many may wait where they are held back, and how long; as the tool is defined now. */
+  readonly queue: ToolDefinition['calls'];
+  /**
+   * A call goes to it, and is held to its runtime from now on.
+   * @param label for people: `tools/call search`
+   * @param onCancel told once, when the call is to be cancelled; then `checked` is awaited
+   */
+  beginCall(label: string, onCancel: (why: CallCancellation) => void): ServedCall;
   /** Why it ends, from the moment that its end has begun. */
   readonly ending: EndRequest | null;
   /** How its first process ended; `unknown` before, and where that is not known. */
@@ -124,7 +137,11 @@ export function serveRun(tool: Tool, run: Run): ServedRun {
     get stage() {
       return run.overallStage();
     },
-    stageOf: (resource) => run.stage(resource),
+    heldBack: () => heldBack(run),
+    get queue() {
+      return tool.definition.calls;
+    },
+    beginCall: (label, onCancel) => beginCall(tool, run, label, onCancel),
     get ending() {
       return run.endRequest;
     },

@@ -126,6 +126,9 @@ async function startRemote(
 }
 
 function notReady(error: unknown): EndRequest {
+  // No fault of the server's: it is not charged, and nothing is tried again before somebody has signed in.
+  if (error instanceof GovernorError && error.code === 'sign_in_needed')
+    return { reason: 'sign_in', message: error.message, graceMs: 0 };
   return { reason: 'not_ready', message: `did not become ready: ${messageOf(error)}`, graceMs: 0 };
 }
 

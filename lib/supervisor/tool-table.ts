@@ -2,6 +2,7 @@
 
 import { GovernorError } from '../core/errors.ts';
 import type { HostReport } from '../os/backend.ts';
+import { unlimitedView } from './budget-view.ts';
 import type { Governor } from './governor.ts';
 import { newestFirst, PastRuns } from './past-runs.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -9,7 +10,7 @@ import type { Run } from './run.ts';
 import { runView } from './run-view.ts';
 import type { Tool } from './tool.ts';
 import { toolView, usageView } from './tool-view.ts';
-import type { ContextView, RunView, ToolView, UsageView } from './views.ts';
+import type { BudgetView, ContextView, RunView, ToolView, UsageView } from './views.ts';
 
 type Reads =
   | 'tools'
@@ -108,12 +109,20 @@ export class ToolTable implements Pick<Governor, Reads> {
   }
 
   contexts(): readonly ContextView[] {
-    const contexts = new Map<string, { tool: string; run: string }[]>();
+    const contexts = new Map<string, Run[]>();
     for (const run of this.liveRuns()) {
       if (run.context === null) continue;
-      contexts.set(run.context, [...(contexts.get(run.context) ?? []), { tool: run.tool, run: run.id }]);
+      contexts.set(run.context, [...(contexts.get(run.context) ?? []), run]);
     }
-    return [...contexts].map(([id, runs]) => ({ id, runs }));
+    return [...contexts].map(([id, runs]) => ({
+      id,
+      budget: this.budgetOf(id, runs),
+      runs: runs.map((run) => ({ tool: run.tool, run: run.id })),
+    }));
+  }
+
+  protected budgetOf(context: string, runs: readonly Run[]): BudgetView {
+    return unlimitedView(context, runs, this.#ports);
   }
 
   host(): HostReport {

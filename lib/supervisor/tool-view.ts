@@ -1,16 +1,19 @@
 /** The documents of a tool, over all of its runs. Reads nothing from the kernel. */
 
-import type { Clock } from '../core/clock.ts';
 import { wallOf } from '../core/clock.ts';
 import type { Stage } from '../core/ladder.ts';
 import { higher } from '../core/ladder.ts';
 import { maskArguments } from '../core/mask.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES, UNIT } from '../core/resource.ts';
+import type { ToolState } from '../core/tool-state.ts';
+import type { LimitOutcome } from '../os/backend.ts';
+import type { ToolDefinition } from './governor.ts';
+import { elsewhereReason } from './assembly.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { RUNS_ELSEWHERE } from './remote.ts';
 import type { Run } from './run.ts';
-import { iso, limitViews, runResource, runView } from './run-view.ts';
+import { enforcementOf, iso, limitViews, runResource, runView } from './run-view.ts';
 import type { Tool } from './tool.ts';
 import type { ResourceUsageView, ToolView, UsageView } from './views.ts';
 
@@ -19,6 +22,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
   const live = [...tool.runs.values()].map(({ run }) => run);
   const [firstLive] = live;
   const runs = live.map((run) => runView(run, ports));
+  const signIn = ports.signIn.view(definition);
   return {
     name: tool.name,
     state: tool.state,
@@ -30,8 +34,8 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
     runs,
     limits: limitViews(
       definition.limits,
-      firstLive?.outcomes ?? [],
-      definition.remote === undefined ? (firstLive?.init.notGoverned ?? null) : RUNS_ELSEWHERE,
+      firstLive?.outcomes ?? expected(definition, ports),
+      firstLive === undefined ? notGoverned(definition) : firstLive.init.notGoverned,
     ),
     lastEnd: tool.lastEnd,
     server: tool.server,
@@ -40,7 +44,17 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
       attempts: tool.recovery.attempts,
       nextAttemptAt: tool.recovery.nextAttemptWallMs === null ? null : iso(tool.recovery.nextAttemptWallMs),
     },
+    ...(signIn === null ? {} : { signIn }),
   };
+}
+
+/** Without a run nothing is enforced yet: what this host would do for one. In a dry run that is nothing. */
+function expected({ dryRun }: ToolDefinition, { backend }: SupervisorPorts): readonly LimitOutcome[] {
+  return dryRun ? [] : backend.capabilities.map(({ resource, enforcement }) => ({ resource, enforcement }));
+}
+
+function notGoverned(definition: ToolDefinition): string | null {
+  return definition.remote === undefined ? elsewhereReason(definition) : RUNS_ELSEWHERE;
 }
 
 export function usageView(tool: Tool, ports: SupervisorPorts): UsageView {
@@ -49,7 +63,7 @@ export function usageView(tool: Tool, ports: SupervisorPorts): UsageView {
     tool: tool.name,
     state: tool.state,
     at: iso(ports.clock.wallMs()),
-    resources: RESOURCES.map((resource) => toolResource(resource, tool, runs, ports.clock)),
+    resources: RESOURCES.map((resource) => toolResource(resource, tool, runs, ports)),
     runs: runs.map((run) => ({
       run: run.id,
       at: iso(wallOf(ports.clock, run.last?.atMs ?? 0)),
@@ -58,31 +72,53 @@ export function usageView(tool: Tool, ports: SupervisorPorts): UsageView {
   };
 }
 
+/** Why there is nothing to measure. */
+const WITHOUT_RUN: Partial<Record<ToolState, string>> = {
+  registered: 'asleep',
+  activating: 'not sampled yet',
+  active: 'not sampled yet',
+  recovering: 'it is started again soon',
+  failed: 'held back after repeated failures',
+};
+
 /** A tool's usage is the sum over its runs, its ratio and stage the highest; one unread run makes the sum unread. */
-function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], clock: Clock): ResourceUsageView {
-  const views = runs.map((run) => runResource(resource, run, clock));
+function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], ports: SupervisorPorts): ResourceUsageView {
+  const views = runs.map((run) => runResource(resource, run, ports.clock));
   const first = views[0];
   if (first === undefined) {
+    const { definition } = tool;
     return {
       resource,
       unit: UNIT[resource],
       usage: null,
-      limit: tool.definition.limits[resource]?.limit ?? null,
+      limit: definition.limits[resource]?.limit ?? null,
       ratio: null,
       stage: 'normal',
       at: null,
-      ...(tool.definition.remote === undefined
-        ? { quality: 'gone', enforcement: 'observed' }
+      ...(definition.remote === undefined
+        ? {
+            quality: 'gone',
+            enforcement: enforcementOf(
+              resource,
+              definition.limits,
+              expected(definition, ports),
+              notGoverned(definition),
+            ),
+            unsupported: WITHOUT_RUN[tool.state] ?? 'not running',
+          }
         : { quality: 'unsupported', enforcement: 'none', unsupported: RUNS_ELSEWHERE }),
     };
   }
   if (views.length === 1) return first;
   const unread = views.find((view) => view.usage === null);
+  // Calls are activations of their own: the longest counts.
+  const isOfCalls = resource === 'runtime' && runs.some(({ calls }) => calls !== null);
+  const total = (sum: number, usage: number): number => (isOfCalls ? Math.max(sum, usage) : sum + usage);
   const ratios = views.flatMap((view) => (view.ratio === null ? [] : [view.ratio]));
   return {
     ...first,
     ...(unread === undefined
-      ? { usage: views.reduce((sum, view) => sum + (view.usage ?? 0), 0), quality: worst(views) }
+      ? { usage: views.reduce((sum, view) => total(sum, view.usage ?? 0), 0), quality: worst(views) }
       : {
           usage: null,
           quality: unread.quality,

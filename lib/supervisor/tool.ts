@@ -5,6 +5,7 @@
 
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
+import type { ErrorCode } from '../core/errors.ts';
 import { formatDuration } from '../core/format.ts';
 import type { Decision } from '../core/policy.ts';
 import type { ToolEffect, ToolState } from '../core/tool-state.ts';
@@ -129,6 +130,9 @@ export class Tool {
    * @throws GovernorError breaker_open with `retryAfterMs` in its data, where it does not stay stopped
    */
   async start(request: ManagedStart): Promise<Run> {
+    const signIn = this.#context.ports.signIn.problem(this.definition);
+    if (signIn !== null)
+      throw new GovernorError('sign_in_needed', `${this.name}: ${signIn}`, { data: { tool: this.name } });
     const held = this.recovery.heldBack(request.onDemand);
     if (held !== null) {
       const data = held.retryAfterMs === null ? {} : { retryAfterMs: Math.ceil(held.retryAfterMs) };
@@ -177,6 +181,11 @@ export class Tool {
     if (runId === undefined) await this.#starter.settled();
   }
 
+  /** Ends one run for a reason that lies outside the tool. Resolves when that is proven, or not; never rejects. */
+  async endRun(runId: string, request: EndRequest): Promise<void> {
+    await this.#runs.endAll(request, ({ id }) => id === runId);
+  }
+
   /** Removes the tool for good, after its runs. */
   async unregister(reason: EndReason = 'unregistered'): Promise<void> {
     this.#lifecycle.dispatch('unregister_requested');
@@ -206,6 +215,11 @@ export class Tool {
     } else {
       void this.#runs.end(assembled, endFor(run, finding, this.definition.graceMs));
     }
+  }
+
+  /** Something of it is due in this time. */
+  look(run: Run, inMs: number): void {
+    this.#context.monitor.poke(run.id, inMs);
   }
 
   /** No more time to be polite, for ends under way. */
@@ -368,8 +382,13 @@ function neverBegan(error: unknown): EndView {
   return { reason: 'launch_failed', message, exit: 'unknown', cleanup: null };
 }
 
+/** Another start would come to the same. */
+const LASTING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'command_not_found',
+  'command_not_executable',
+  'sign_in_needed',
+]);
+
 function isLasting(error: unknown): boolean {
-  return (
-    error instanceof GovernorError && (error.code === 'command_not_found' || error.code === 'command_not_executable')
-  );
+  return error instanceof GovernorError && LASTING.has(error.code);
 }

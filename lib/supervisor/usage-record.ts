@@ -12,7 +12,7 @@ const NO_RATE = unsupported('a rate needs two samples');
 
 /** Remembers the counters of one run between its samples. */
 export class RecordBuilder {
-  readonly #startedMs: number;
+  readonly #runtimeMs: (atMs: number) => number;
   readonly #cores: number;
   readonly #window = new CpuWindow();
   readonly #cpu: Reused<Measured> = { kind: 'measured', value: 0, quality: 'exact', atMs: 0 };
@@ -25,9 +25,9 @@ export class RecordBuilder {
   #memoryStallMs: number | null = null;
   #lastMs: number | null = null;
 
-  /** @param startedMs monotonic milliseconds at which the activation began @param cores CPUs of the host */
-  constructor(runId: string, startedMs: number, cores: number) {
-    this.#startedMs = startedMs;
+  /** @param runtimeMs of the activation, at a monotonic time @param cores CPUs of the host */
+  constructor(runId: string, runtimeMs: (atMs: number) => number, cores: number) {
+    this.#runtimeMs = runtimeMs;
     this.#cores = cores;
     this.#readings = {
       memory: NO_RATE,
@@ -59,7 +59,7 @@ export class RecordBuilder {
     readings.cpu = this.#cpuRate(sample.cpuTimeMs);
     readings.file_handles = sample.fileHandles;
     readings.sockets = sample.sockets;
-    this.#runtime.value = Math.max(0, sample.atMs - this.#startedMs);
+    this.#runtime.value = Math.max(0, this.#runtimeMs(sample.atMs));
     this.#runtime.atMs = sample.atMs;
     readings.temp_storage = sample.tempStorage;
     readings.tasks = sample.tasks;
@@ -82,6 +82,7 @@ export class RecordBuilder {
     const stallBefore = this.#memoryStallMs;
     const kernel = this.#kernel;
     kernel.oomKills = Math.max(0, sample.oomKills - this.#oomKills);
+    if (sample.memoryPeakBytes !== undefined) kernel.memoryPeakBytes = sample.memoryPeakBytes;
     // The kernel sums over CPUs; the policy wants the share of one.
     kernel.cpuThrottledMs = Math.max(0, sample.cpuThrottledMs - this.#cpuThrottledMs) / this.#cores;
     kernel.memoryStall =

@@ -33,6 +33,10 @@ export interface LimitView {
   readonly inodes?: number;
   /** temp_storage only; absent: on disk. */
   readonly backing?: 'tmpfs';
+  /** runtime of calls only, as written. */
+  readonly renew?: 'progress' | 'none';
+  /** runtime of calls only, as written: milliseconds that a call may take in all. */
+  readonly cap?: number;
   readonly thresholds: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', number>> | null;
   readonly actions: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', readonly string[]>> | null;
   readonly source: { readonly from: Provenance; readonly detail: string } | null;
@@ -78,6 +82,17 @@ export interface EndView {
   readonly cleanup: CleanupReport | null;
 }
 
+/** Of a tool with `auth`. */
+export interface SignInView {
+  readonly how: 'browser' | 'client_credentials';
+  /** `by_itself`: no person is needed. `needed`: nothing is started until somebody has signed in; `message` says how. */
+  readonly state: 'by_itself' | 'signed_in' | 'needed';
+  readonly message: string | null;
+  /** The authorization server that its tokens are of; null: there are none. */
+  readonly issuer: string | null;
+  readonly signedInAt: string | null;
+}
+
 export interface ToolView {
   readonly name: string;
   readonly state: ToolState;
@@ -97,6 +112,7 @@ export interface ToolView {
     readonly tools: readonly string[];
   } | null;
   readonly recovery: { readonly strategy: string; readonly attempts: number; readonly nextAttemptAt: string | null };
+  readonly signIn?: SignInView;
 }
 
 export interface UsageView {
@@ -111,7 +127,28 @@ export interface UsageView {
   }[];
 }
 
+export interface BudgetResourceView extends Omit<ResourceUsageView, 'inodes'> {
+  readonly source: LimitView['source'];
+  readonly reason?: string;
+}
+
+/** Limits that several runs share, and what these use together. */
+export interface BudgetView {
+  readonly scope: 'host' | 'context';
+  /** null: of the host. */
+  readonly context: string | null;
+  readonly stage: Stage;
+  /** Runs that count. */
+  readonly runs: number;
+  /** All but runtime, which each run has for itself. */
+  readonly resources: readonly BudgetResourceView[];
+  /** Why the kernel does not hold them together, where it could. */
+  readonly note?: string;
+}
+
 export interface ContextView {
   readonly id: string;
+  /** null: it has no run. */
+  readonly budget: BudgetView | null;
   readonly runs: readonly { readonly tool: string; readonly run: string }[];
 }

@@ -1,5 +1,6 @@
 /* A process that does nothing and holds --fds=20 descriptors, --sockets=3 of them sockets. With --count=N it starts N
- * such children instead and prints their pids. Ends with FIXTURE_LIFE_MS, and when its parent does. */
+ * such children instead and prints their pids; with --wake-ms=M these get up every M ms and lie down again. Ends with
+ * FIXTURE_LIFE_MS, and when its parent does. */
 #include "../fixtures/tools/shared/fixture.h"
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -12,7 +13,7 @@ static void hold(long fds, long sockets) {
 }
 
 int main(int argc, char **argv) {
-  long count = number(argc, argv, "count", 0), fds = number(argc, argv, "fds", 20), sockets = number(argc, argv, "sockets", 3);
+  long wake_ms = number(argc, argv, "wake-ms", 0), count = number(argc, argv, "count", 0), fds = number(argc, argv, "fds", 20), sockets = number(argc, argv, "sockets", 3);
   unsigned life = life_seconds(3600);
   end_after(life);
   if (count == 0) {
@@ -29,6 +30,7 @@ int main(int argc, char **argv) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       end_after(life);
       hold(fds, sockets);
+      while (wake_ms > 0) usleep((unsigned)wake_ms * 1000);
       wait_for_the_end();
     }
     printf("%s%d", n == 0 ? "" : ",", (int)child);

@@ -7,6 +7,8 @@
  *   temp_storage                  one statfs of --temp=DIR a process, when given
  *
  * usage: sample-floor [--rounds=30] [--every-ms=1000] [--temp=DIR] PID…     "-" reads the pids from stdin
+ *        sample-floor [--rounds=30] [--every-ms=1000] --files=N             one pread of each file named on stdin, a line
+ *                                                                           each; N files make one target
  * Prints one line of JSON; µs are CPU time and wall time per process and sample, over the rounds. The first round, which
  * has to read everything, is not among them. */
 #define _GNU_SOURCE
@@ -121,6 +123,31 @@ static int add(struct target **targets, int count, int pid) {
   return count + 1;
 }
 
+/* Files named on stdin, kept open. */
+static int *open_files(int *count) {
+  char path[4096];
+  int *files = NULL;
+  for (*count = 0; fgets(path, sizeof path, stdin) != NULL; ++*count) {
+    path[strcspn(path, "\n")] = 0;
+    files = realloc(files, (size_t)(*count + 1) * sizeof *files);
+    files[*count] = open(path, O_RDONLY | O_CLOEXEC);
+    if (files[*count] < 0) {
+      perror(path);
+      exit(1);
+    }
+  }
+  return files;
+}
+
+static void read_files(const int *files, int count) {
+  char text[4096];
+  for (int n = 0; n < count; n++)
+    if (pread(files[n], text, sizeof text, 0) <= 0) {
+      fprintf(stderr, "file %d cannot be read\n", n);
+      exit(1);
+    }
+}
+
 static int ascending(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return x < y ? -1 : x > y;
@@ -135,26 +162,30 @@ static void print_spread(const char *name, double *values, int count) {
 int main(int argc, char **argv) {
   struct target *targets = NULL;
   const char *temp = NULL;
-  int count = 0, rounds = 30, every_ms = 1000, pid;
+  int count = 0, rounds = 30, every_ms = 1000, files_each = 0, file_count = 0, pid;
   for (int n = 1; n < argc; n++) {
     if (strncmp(argv[n], "--rounds=", 9) == 0) rounds = atoi(argv[n] + 9);
     else if (strncmp(argv[n], "--every-ms=", 11) == 0) every_ms = atoi(argv[n] + 11);
     else if (strncmp(argv[n], "--temp=", 7) == 0) temp = argv[n] + 7;
+    else if (strncmp(argv[n], "--files=", 8) == 0) files_each = atoi(argv[n] + 8);
     else if (strcmp(argv[n], "-") == 0)
       while (scanf("%d", &pid) == 1) count = add(&targets, count, pid);
     else count = add(&targets, count, atoi(argv[n]));
   }
-  if (count == 0 || rounds < 1) {
+  int *files = files_each > 0 ? open_files(&file_count) : NULL;
+  int units = files_each > 0 ? file_count / files_each : count;
+  if (units == 0 || rounds < 1) {
     fprintf(stderr, "usage: sample-floor [--rounds=30] [--every-ms=1000] [--temp=DIR] PID...\n");
     return 2;
   }
   double *cpu = calloc((size_t)rounds, sizeof *cpu), *wall = calloc((size_t)rounds, sizeof *wall);
   for (int round = -1; round < rounds; round++) {
     double cpu_before = seconds(CLOCK_PROCESS_CPUTIME_ID), before = seconds(CLOCK_MONOTONIC);
+    if (files != NULL) read_files(files, file_count);
     for (int n = 0; n < count; n++) take(&targets[n], temp);
     if (round >= 0) {
-      cpu[round] = (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_before) * 1e6 / count;
-      wall[round] = (seconds(CLOCK_MONOTONIC) - before) * 1e6 / count;
+      cpu[round] = (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_before) * 1e6 / units;
+      wall[round] = (seconds(CLOCK_MONOTONIC) - before) * 1e6 / units;
     } else rescans = 0;
     if (round + 1 < rounds && every_ms > 0)
       nanosleep(&(struct timespec){every_ms / 1000, (every_ms % 1000) * 1000000L}, NULL);

@@ -1,22 +1,22 @@
 /**
  * One way of sampling, alone in its process so that no other way's garbage or compiled code is on its bill. Started by
- * sample.ts: `sample-worker WAY ROUNDS EVERY_MS` with the pids as JSON on stdin; prints one line of JSON.
+ * sample.ts: `sample-worker WAY ROUNDS EVERY_MS PHASE_MS` with the pids as JSON on stdin; prints one line of JSON. Rounds
+ * are taken at the phase of each period of the wall clock, so that the ways do not get into each other's.
  */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pidusage from 'pidusage';
 import { decide, initialMemory } from '../../lib/core/policy.ts';
-import type { BackendId, Containment } from '../../lib/os/backend.ts';
+import type { BackendId } from '../../lib/os/backend.ts';
 import { openGroup1 } from '../../lib/os/cgroup1/group.ts';
 import { openGroup2 } from '../../lib/os/cgroup2/group.ts';
-import { readIdentity } from '../../lib/os/procfs/stat.ts';
 import { TreeReader } from '../../lib/os/procfs/tree-reader.ts';
-import { selectBackend } from '../../lib/os/select.ts';
 import { RecordBuilder } from '../../lib/supervisor/usage-record.ts';
 import { DEFAULT_LADDER } from '../../config/defaults.ts';
 import { pause } from '../helpers/wait-for.ts';
+import { containments } from './support/containments.ts';
 import { limitsOnAll } from './support/limits.ts';
 
 export interface WorkerResult {
@@ -39,6 +39,9 @@ const ways: Readonly<Record<string, Way>> = {
   procfs: (pids) => contained('procfs', pids),
   cgroup1: (pids) => contained('cgroup1', pids),
   cgroup2: (pids) => contained('cgroup2', pids),
+  /** The same; sample.ts gives them processes that run. */
+  awake1: (pids) => contained('cgroup1', pids),
+  awake2: (pids) => contained('cgroup2', pids),
   /** One tool of 200 processes. */
   tree: async (pids) => {
     const tempDir = mkdtempSync(join(tmpdir(), 'governor-test-'));
@@ -65,8 +68,9 @@ const ways: Readonly<Record<string, Way>> = {
   judge: async (pids) => {
     const limits = limitsOnAll();
     const settings = { ...DEFAULT_LADDER, cpuWarmUpMs: 0 };
+    const startedMs = performance.now();
     const tools = pids.map((pid) => ({
-      records: new RecordBuilder(String(pid), performance.now(), 2),
+      records: new RecordBuilder(String(pid), (atMs) => atMs - startedMs, 2),
       memory: initialMemory(performance.now()),
       cpuMs: 0,
     }));
@@ -160,7 +164,7 @@ async function groupTotals(id: 'cgroup1' | 'cgroup2', pids: readonly number[]): 
       tasks = 0;
       for (const { memory, cpu, tasks: counted } of layouts) {
         memory?.unreclaimableBytes(nowMs, false, 0);
-        cpu?.usageMs();
+        cpu?.usageMs(nowMs);
         cpu?.throttledMs();
         tasks += counted?.current() ?? 0;
       }
@@ -174,44 +178,11 @@ async function groupTotals(id: 'cgroup1' | 'cgroup2', pids: readonly number[]): 
   };
 }
 
-/** One run a process, as the daemon makes them; the processes go back to where they came from at the end. */
-async function containments(
-  id: BackendId,
-  pids: readonly number[],
-): Promise<{ readonly runs: readonly Containment[]; readonly close: () => Promise<void> }> {
-  const tempRoot = mkdtempSync(join(tmpdir(), 'governor-test-'));
-  const { backend } = await selectBackend({ forced: id, instance: `test-bench-${process.pid}`, tempRoot });
-  const runs: Containment[] = [];
-  for (const pid of pids) {
-    const runId = `b${String(pid).padStart(9, '0')}`;
-    const tempDir = join(tempRoot, runId);
-    mkdirSync(tempDir, { mode: 0o700 });
-    const run = await backend.create({ runId, tool: 'bench', limits: limitsOnAll(), tempDir });
-    const identity = readIdentity(pid);
-    if (identity === null) throw new Error(`process ${pid} is gone`);
-    await run.attach(identity);
-    runs.push(run);
-  }
-  const close = async (): Promise<void> => {
-    await Promise.all(
-      runs.map(async (run) => {
-        await run.killer.kill();
-        for (let attempt = 0; run.membership.members().length > 0 && attempt < 500; attempt += 1) await pause(5);
-        await run.remove(2_000);
-        run.close();
-      }),
-    );
-    await backend.close();
-    rmSync(tempRoot, { recursive: true, force: true });
-  };
-  return { runs, close };
-}
-
 function valueOf(reading: { readonly kind: string; readonly value?: number }): number {
   return reading.kind === 'measured' ? (reading.value ?? Number.NaN) : Number.NaN;
 }
 
-const [name = '', rounds = '10', everyMs = '1000'] = process.argv.slice(2);
+const [name = '', rounds = '10', everyMs = '1000', phaseMs = '0'] = process.argv.slice(2);
 const way = ways[name];
 if (way === undefined) throw new Error(`no way of sampling is called ${name}`);
 const pids = JSON.parse(readFileSync(0, 'utf8')) as readonly number[];
@@ -229,8 +200,13 @@ for (let count = -5; count < Number(rounds); count += 1) {
     cpu.push((used.user + used.system) / pids.length);
     wall.push((tookMs * 1000) / pids.length);
   }
-  await pause(count < -1 ? 100 : Number(everyMs));
+  await pause(count < -1 ? 100 : untilTurn());
 }
 const result: WorkerResult = { cpu, wall, totals: totals() };
 await close();
 process.stdout.write(`${JSON.stringify(result)}\n`);
+
+function untilTurn(): number {
+  const period = Number(everyMs);
+  return period - ((Date.now() - Number(phaseMs)) % period);
+}

@@ -16,17 +16,22 @@ import { program } from './support/program.ts';
 import { short } from './support/stats.ts';
 
 const EVERY_MS = 1_000;
+/** A machine is full of old processes: young ones are looked at more often by what looks for a tool's among them. */
+const AGE_MS = 60_000;
 const AIM_US = 20;
 const AIM_TOTAL_US = 3;
 
 await runBench(
   'sample',
   `CPU time (all threads of the sampling process, kernel included) per process and sample, in µs, with 200 idle processes of
-  20 fds, 3 of them sockets, sampled once a second as the daemon does, so that caches are as cold as in real life. Each way
-  of sampling is a process of its own over 200 processes of its own; all run at the same time. A sample of Governor's holds
-  memory, CPU time, fds, sockets, temp storage and tasks (runtime is a subtraction). Rounds include those in which handles
-  are read again although their number stayed the same. Aims: at most ${AIM_US} µs on average with sockets, and at most
-  ${AIM_TOTAL_US} µs a tool for what a cgroup gives as a total; below both peers.`,
+  20 fds, 3 of them sockets, sampled once a second as the daemon does, so that caches are as cold as in real life; those
+  that "ran" wake up for an instant four times a second. Idle means that nobody in any of the 200 groups runs: where one
+  does, the others cost a read each, and less than one that ran. Each way of sampling is a process of its own over 200
+  processes of its own; they take turns within each second, the floors and process-exporter apart. A sample of Governor's
+  holds memory, CPU time, fds, sockets, temp storage and tasks (runtime is a subtraction). All processes are old when it
+  begins (see the parameters). Rounds include those in which handles are read again although their number stayed the
+  same. Aims: at most ${AIM_US} µs on average with sockets, and at most ${AIM_TOTAL_US} µs a tool for what a cgroup gives
+  as a total; below both peers.`,
   async (bench) => {
     const count = bench.pick(200, 200);
     const rounds = bench.rounds(60);
@@ -36,6 +41,12 @@ await runBench(
       tree: 'Governor, procfs: one tool of 200 processes',
       cgroup1: 'Governor, cgroup v1: 200 tools of one process',
       cgroup2: 'Governor, cgroup v2: 200 tools of one process',
+      awake1: 'Governor, cgroup v1: 200 tools of one process, each of which ran since the last sample',
+      awake2: 'Governor, cgroup v2: 200 tools of one process, each of which ran since the last sample',
+    } as const;
+    const groupFloors = {
+      cgroup1: 'floor in C (the files of a group, kept open), cgroup v1',
+      cgroup2: 'floor in C (the files of a group, kept open), cgroup v2',
     } as const;
     const others = {
       totals1: 'Governor, cgroup v1: the totals of a group alone, per tool',
@@ -44,14 +55,29 @@ await runBench(
       pidusage: 'pidusage (cpu and rss only)',
     } as const;
     const ways = Object.entries({ ...governor, ...others });
+    const floors = Object.entries(groupFloors);
+    const sets = new Map<string, readonly number[]>();
+    for (const user of [...[...ways, ...floors].map(([, label]): string => label), 'floor', 'exporter'])
+      sets.set(user, await idleProcesses(bench, count, user.includes('each of which ran')));
+    const ageMs = bench.pick(AGE_MS, 5_000);
+    bench.parameter('age of the processes, s', ageMs / 1_000);
+    await pause(ageMs);
+    const of = (user: string): readonly number[] => sets.get(user) ?? [];
+    const share = EVERY_MS / (ways.length + 1);
     const results = await Promise.all([
-      ...ways.map(async ([way, label]) => report(bench, label, await work(bench, way, rounds, count), aimOf(way))),
-      floor(bench, rounds, count),
-      exporter(bench, rounds, count),
+      ...ways.map(async ([way, label], turn) =>
+        report(bench, label, await work(bench, 'sample-worker', way, rounds, of(label), turn * share), aimOf(way)),
+      ),
+      ...floors.map(async ([backend, label]) =>
+        report(bench, label, await work(bench, 'sample-group-floor', backend, rounds, of(label), 0), null),
+      ),
+      floor(bench, rounds, of('floor')),
+      exporter(bench, rounds, of('exporter').length),
     ]);
     const [floorUs, exporterUs] = results.slice(-2);
     const means = [
       ...ways.map(([, label], n) => ({ what: label, mean: results[n] ?? null })),
+      ...floors.map(([, label], n) => ({ what: label, mean: results[ways.length + n] ?? null })),
       { what: 'floor in C', mean: floorUs ?? null },
       { what: 'process-exporter', mean: exporterUs ?? null },
     ];
@@ -89,8 +115,8 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-async function idleProcesses(bench: Bench, count: number): Promise<readonly number[]> {
-  const child = spawn(program('idle'), [`--count=${count}`], {
+async function idleProcesses(bench: Bench, count: number, waking: boolean): Promise<readonly number[]> {
+  const child = spawn(program('idle'), [`--count=${count}`, `--wake-ms=${waking ? EVERY_MS / 4 : 0}`], {
     env: { ...process.env, FIXTURE_LIFE_MS: '900000' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -100,13 +126,16 @@ async function idleProcesses(bench: Bench, count: number): Promise<readonly numb
   return pids as readonly number[];
 }
 
-async function work(bench: Bench, way: string, rounds: number, count: number): Promise<WorkerResult> {
-  const pids = await idleProcesses(bench, count);
-  const worker = spawn(
-    process.execPath,
-    ['--max-semi-space-size=1', join(import.meta.dirname, 'sample-worker.js'), way, String(rounds), String(EVERY_MS)],
-    { stdio: ['pipe', 'pipe', 'pipe'] },
-  );
+async function work(
+  bench: Bench,
+  script: 'sample-worker' | 'sample-group-floor',
+  way: string,
+  rounds: number,
+  pids: readonly number[],
+  phaseMs: number,
+): Promise<WorkerResult> {
+  const words = [join(import.meta.dirname, `${script}.js`), way, String(rounds), String(EVERY_MS), String(phaseMs)];
+  const worker = spawn(process.execPath, ['--max-semi-space-size=1', ...words], { stdio: ['pipe', 'pipe', 'pipe'] });
   bench.teardown(() => void worker.kill('SIGKILL'));
   worker.stdin.end(JSON.stringify(pids));
   let stdout = '';
@@ -119,9 +148,8 @@ async function work(bench: Bench, way: string, rounds: number, count: number): P
   return { cpu: [], wall: [], totals: {}, skipped: reason };
 }
 
-async function floor(bench: Bench, rounds: number, count: number): Promise<number> {
+async function floor(bench: Bench, rounds: number, pids: readonly number[]): Promise<number> {
   const label = 'floor in C (the same reads on kept-open files)';
-  const pids = await idleProcesses(bench, count);
   const child = spawn(program('sample-floor'), [`--rounds=${rounds}`, `--every-ms=${EVERY_MS}`, '--temp=/tmp', '-'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -143,7 +171,6 @@ async function exporter(bench: Bench, rounds: number, count: number): Promise<nu
     bench.notMeasured(label, `${name} is not installed (apt-get install ${name})`);
     return null;
   }
-  await idleProcesses(bench, count);
   const folder = mkdtempSync(join(tmpdir(), 'governor-test-'));
   bench.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const config = join(folder, 'config.yml');

@@ -9,7 +9,7 @@ import { DEFAULT_THRESHOLDS } from '../../lib/core/ladder.ts';
 import type { ResolvedLimits } from '../../lib/core/limits.ts';
 import type { Resource } from '../../lib/core/resource.ts';
 import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
-import type { Backend, BackendId, Containment } from '../../lib/os/backend.ts';
+import type { Backend, BackendId, Containment, CreateRequest } from '../../lib/os/backend.ts';
 import { NO_LIMITS } from '../../lib/core/limits.ts';
 import { selectBackend } from '../../lib/os/select.ts';
 import { isTmpfs } from '../../lib/os/tmpfs.ts';
@@ -27,7 +27,7 @@ export interface Bench {
   /** A second one of the same kind and instance, as a daemon that starts after a crash would open it. */
   reopen(): Promise<Backend>;
   /** Contains nothing yet; at the end of the test the tree is killed and the groups are removed. */
-  create(t: TestScope, limits?: ResolvedLimits): Promise<Run>;
+  create(t: TestScope, limits?: ResolvedLimits, within?: CreateRequest['within']): Promise<Run>;
 }
 
 export type Run = Containment & { readonly tempDir: string };
@@ -44,7 +44,8 @@ export async function cgroupBenches(): Promise<readonly Bench[]> {
       t.test(id, { skip: backend }, () => undefined);
       continue;
     }
-    const make: Bench['create'] = async (scope, limits) => create(scope, backend, tempRoot, limits ?? NO_LIMITS);
+    const make: Bench['create'] = async (scope, limits, within) =>
+      create(scope, backend, tempRoot, limits ?? NO_LIMITS, within);
     benches.push({ id, backend, reopen: open, create: make });
   }
   t.teardown(async () => {
@@ -56,11 +57,23 @@ export async function cgroupBenches(): Promise<readonly Bench[]> {
 
 let serial = 0;
 
-async function create(scope: TestScope, backend: Backend, tempRoot: string, limits: ResolvedLimits): Promise<Run> {
+async function create(
+  scope: TestScope,
+  backend: Backend,
+  tempRoot: string,
+  limits: ResolvedLimits,
+  within?: CreateRequest['within'],
+): Promise<Run> {
   serial += 1;
   const runId = `t${String(process.pid).padStart(6, '0').slice(-6)}${String(serial).padStart(3, '0')}`;
   const tempDir = mkdtempSync(join(tempRoot, 'run-'));
-  const containment = await backend.create({ runId, tool: 'test tool', limits, tempDir });
+  const containment = await backend.create({
+    runId,
+    tool: 'test tool',
+    limits,
+    tempDir,
+    ...(within === undefined ? {} : { within }),
+  });
   scope.teardown(async () => {
     await endAll(containment);
     containment.close();

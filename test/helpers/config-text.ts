@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 export interface ConfigDocument {
   readonly daemon?: Readonly<Record<string, unknown>>;
   readonly classes?: Readonly<Record<string, unknown>>;
+  readonly contexts?: Readonly<Record<string, unknown>>;
   readonly tools?: Readonly<Record<string, unknown>>;
 }
 

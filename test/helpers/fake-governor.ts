@@ -2,7 +2,7 @@
 
 import { GovernorError } from '../../lib/core/errors.ts';
 import type { Governor, ReloadOutcome, ToolDefinition } from '../../lib/supervisor/governor.ts';
-import type { EventView, RunView } from '../../lib/supervisor/views.ts';
+import type { BudgetView, EventView, RunView } from '../../lib/supervisor/views.ts';
 import {
   AT,
   ended,
@@ -27,6 +27,8 @@ export interface FakeGovernor extends Governor {
   readonly calls: readonly string[];
   /** The next reload answers or throws this. */
   reloadWith(outcome: ReloadOutcome | GovernorError): void;
+  /** Limits that runs share, as they are to be shown. */
+  shareWith(budgets: readonly BudgetView[]): void;
   /** Makes `tools()` throw, as a bug would. */
   breakWith(error: Error): void;
   readonly listeners: number;
@@ -41,6 +43,7 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
   let nextRun = 0;
   let reloadOutcome: ReloadOutcome | GovernorError = { changed: [], added: [], removed: [], notes: [] };
   let broken: Error | null = null;
+  let budgets: readonly BudgetView[] = [];
 
   const find = (name: string): Entry => {
     const entry = entries.get(name);
@@ -80,6 +83,7 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
     calls,
     emit: (type, data, tool) => emit(type, data, tool ?? null),
     reloadWith: (outcome) => void (reloadOutcome = outcome),
+    shareWith: (views) => void (budgets = views),
     breakWith: (error) => void (broken = error),
     get listeners() {
       return listeners.size;
@@ -156,6 +160,7 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
       const runs = [...entries.values()].flatMap(live).filter((run) => run.context !== null);
       return [...new Set(runs.map((run) => run.context ?? ''))].map((id) => ({
         id,
+        budget: null,
         runs: runs.filter((run) => run.context === id).map((run) => ({ tool: run.tool, run: run.id })),
       }));
     },
@@ -164,6 +169,18 @@ export function createFakeGovernor(definitions: readonly ToolDefinition[] = []):
       if (inContext.length === 0)
         throw new GovernorError('unknown_context', `There is no context ${JSON.stringify(id)}`);
       for (const entry of inContext) for (const run of live(entry)) if (run.context === id) stop(entry, run.id);
+    },
+    budgets: () => budgets,
+    async moveRun(id, context, by) {
+      calls.push(`moveRun ${id} to ${context ?? '-'} by ${by}`);
+      for (const entry of entries.values()) {
+        const index = entry.runs.findIndex((run) => run.id === id);
+        const run = entry.runs[index];
+        if (run === undefined) continue;
+        if (run.state !== 'running') throw new GovernorError('illegal_state', `run ${id} is ${run.state}`);
+        return (entry.runs[index] = { ...run, context });
+      }
+      throw new GovernorError('unknown_run', `There is no run ${JSON.stringify(id)}`);
     },
     host: () => FAKE_HOST,
     async reload() {

@@ -1,10 +1,12 @@
 /** Everything the supervisor stands on, in memory and at a test's command: nothing is started, nothing is written. */
 
+import { DEFAULT_LADDER } from '../../config/defaults.ts';
+import type { BudgetRules } from '../../lib/core/budget.ts';
 import type { AuditKind, AuditRecord } from '../../lib/core/audit-record.ts';
 import { GovernorError } from '../../lib/core/errors.ts';
 import { DEFAULT_THRESHOLDS } from '../../lib/core/ladder.ts';
 import { NO_LIMITS, type ResolvedLimit, type ResolvedLimits } from '../../lib/core/limits.ts';
-import type { Resource } from '../../lib/core/resource.ts';
+import { RESOURCES, type Resource } from '../../lib/core/resource.ts';
 import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
 import type { HandlesClosed } from '../../lib/core/tool-protocol.ts';
 import type { Backend, ContainmentRecord } from '../../lib/os/backend.ts';
@@ -17,6 +19,7 @@ import { FakeTree } from './fake-tree.ts';
 import { FAKE_HOST } from './fake-views.ts';
 import { manualClock, type ManualClock } from './manual-clock.ts';
 
+const NO_BUDGETS: BudgetRules = { host: NO_LIMITS, contexts: [], ladder: DEFAULT_LADDER, dryRun: false };
 export const TEMP_ROOT = '/temp-root';
 export const SERVER = { name: 'fake', version: '1', protocol: '2025-06-18', tools: ['echo'] } as const;
 
@@ -196,6 +199,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
         };
       },
     },
+    signIn: { problem: () => null, view: () => null },
     staleSockets: {
       async destroy(sockets) {
         world.destroyed.push(...sockets);
@@ -207,6 +211,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     self: { pid: 1, startTicks: 1 },
     newRunId: () => `run${String(++runs).padStart(7, '0')}`,
     random01: () => 0.5,
+    budgets: () => NO_BUDGETS,
     sampleIntervalMs: 1_000,
     ...overrides,
   };
@@ -245,7 +250,12 @@ function fakeBackend(world: Pick<FakeWorld, 'points' | 'processes' | 'trees' | '
   const { points, processes } = world;
   return {
     id: 'cgroup2',
-    capabilities: [],
+    capabilities: RESOURCES.map((resource) => ({
+      resource,
+      measuredBy: 'a fake',
+      enforcement: resource === 'memory' ? 'kernel' : 'polled',
+      enforcedBy: 'a fake',
+    })),
     exact: true,
     plan: (runId) => ({ backend: 'cgroup2', directories: [`/groups/${runId}`] }),
     async create({ runId }) {

@@ -1,6 +1,6 @@
 /** A server that exists only in memory, as the pool sees it through its upstream. */
 
-import type { Holds, Upstream, UpstreamState } from '../../lib/mcp/upstream/upstream.ts';
+import type { Holds, Stale, Upstream, UpstreamState } from '../../lib/mcp/upstream/upstream.ts';
 import type { ConnectRequest } from '../../lib/mcp/pool/connector.ts';
 import type { Identity } from '../../lib/mcp/pool/identity.ts';
 import type { Answer, Fields, NotificationBody, RequestBody } from '../../lib/mcp/wire/message.ts';
@@ -47,6 +47,7 @@ export class FakeUpstream implements Upstream {
   readonly #pending = new Set<(answer: Answer) => void>();
   readonly #onEnd = new Set<(reason: string) => void>();
   readonly #onList = new Set<(list: 'tools' | 'resources' | 'prompts') => void>();
+  readonly #onStale = new Set<(what: Stale) => void>();
 
   constructor(request: ConnectRequest, given: FakeOffer) {
     this.connect = request;
@@ -98,6 +99,16 @@ export class FakeUpstream implements Upstream {
   onListChanged(listener: (list: 'tools' | 'resources' | 'prompts') => void): () => void {
     this.#onList.add(listener);
     return () => void this.#onList.delete(listener);
+  }
+
+  onStale(listener: (what: Stale) => void): () => void {
+    this.#onStale.add(listener);
+    return () => void this.#onStale.delete(listener);
+  }
+
+  /** It has said so. */
+  stale(what: Stale): void {
+    for (const listener of this.#onStale) listener(what);
   }
 
   listChanged(): void {

@@ -49,6 +49,8 @@ export interface Peer {
   /** What the server asked of this client. */
   readonly asked: readonly { readonly method: string; readonly params: Document }[];
   readonly roots: { uri: string; name: string }[];
+  /** Before each answer to the server. */
+  think: () => Promise<void>;
   close(): Promise<void>;
 }
 
@@ -82,6 +84,7 @@ export async function connectPeer(t: TestScope, options: PeerOptions): Promise<P
   };
   const answer = async (request: { method: string; params?: object | undefined }): Promise<Document> => {
     asked.push({ method: request.method, params: request.params ?? {} });
+    await peer.think();
     return answers[request.method]?.(request.params ?? {});
   };
   const info = { name: options.name, version: '1.2.3' };
@@ -136,6 +139,7 @@ export async function connectPeer(t: TestScope, options: PeerOptions): Promise<P
     hears: (method, that = () => true) => waitFor(`${method} at ${options.name}`, () => peer.heard(method).find(that)),
     asked,
     roots,
+    think: async () => undefined,
     close,
   };
   return peer;

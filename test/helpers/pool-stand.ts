@@ -3,10 +3,12 @@
 import { openCatalogueStore } from '../../lib/mcp/pool/catalogue-store.ts';
 import type { CallGuard } from '../../lib/mcp/pool/call-guard.ts';
 import { Pool } from '../../lib/mcp/pool/pool.ts';
+import type { StaleListener } from '../../lib/mcp/pool/tool-pool.ts';
 import type { Answer, NotificationBody, RequestBody } from '../../lib/mcp/wire/message.ts';
 import type { Client, Exchange, Session } from '../../lib/mcp/wire/session.ts';
 import type { ToolDefinition } from '../../lib/supervisor/governor.ts';
 import { serveRegistry, serveRun } from '../../lib/supervisor/served.ts';
+import type { ServedTools } from '../../lib/supervisor/served.ts';
 import { stand, type Stand } from './fake-registry.ts';
 import { FakeUpstream, offer, type FakeOffer } from './fake-upstream.ts';
 import { fakeDefinition } from './fake-views.ts';
@@ -39,6 +41,7 @@ export interface PoolStand extends Stand {
 
 export interface PoolStandOptions {
   readonly guard?: CallGuard;
+  readonly stale?: (tools: ServedTools) => StaleListener;
   /** Of an earlier daemon. */
   readonly directory?: string;
 }
@@ -53,8 +56,10 @@ export function poolStand(t: TestScope, options: PoolStandOptions = {}): PoolSta
   const scene = stand(t, {
     connect: { connect: (process, settings) => pool.connect(process, settings) },
   });
+  const tools = serveRegistry(scene.registry);
   const pool = new Pool({
-    tools: serveRegistry(scene.registry),
+    tools,
+    ...(options.stale === undefined ? {} : { stale: options.stale(tools) }),
     async connector(request) {
       await scene.points.pass('connect');
       const refusal = given.refusal(request);

@@ -101,6 +101,8 @@ t.test('Redis', { skip, timeout: patience(120_000) }, async (t) => {
       [{ uri: 'db://%c3%bc', group: 'files' }, ['db://ü']],
       [{ group: 'files' }, uris],
       [{ group: 'f*' }, []],
+      [{ any: [{ key: 'read db://ü' }, { pattern: 'file:///a/{n}' }] }, ['file:///a/1', 'file:///a/2', 'db://ü']],
+      [{ uri: 'file:///a/1/deep', above: true }, ['file:///a/1']],
       [{ uri: 'file:///a/1', group: 'others' }, []],
       [{ all: true }, uris],
     ] as const) {

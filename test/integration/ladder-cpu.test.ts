@@ -77,6 +77,7 @@ async function warned(t: Test, daemon: RunningDaemon): Promise<void> {
 
 async function throttledAndReleased(t: Test, daemon: RunningDaemon, hasQuota: boolean): Promise<void> {
   const run = runStairs(t, daemon, 'throttled', { args: [`--cpu=${share(0.93)}`] });
+  const priority = getPriority();
   await stageReached(daemon, 'throttled', 'cpu', 'throttled');
   await braked(t, daemon, 'throttled', hasQuota);
   await run.hold('cpu', 1);
@@ -87,7 +88,7 @@ async function throttledAndReleased(t: Test, daemon: RunningDaemon, hasQuota: bo
     { timeoutMs: 30_000 },
   );
   if (!hasQuota) {
-    await waitFor('nice to be taken back', () => getPriority(run.child.pid) === 0);
+    await waitFor('nice to be taken back', () => getPriority(run.child.pid) === priority);
   } else {
     // What it may use again shows that the quota is gone.
     await run.hold('cpu', share(4));
@@ -119,6 +120,15 @@ async function jumpsOverTheThrottle(t: Test, daemon: RunningDaemon, hasQuota: bo
       ['kill', 'stop', 'recycle'].includes(action as string),
     ),
     [],
+  );
+  t.ok(
+    (await auditOf(daemon, 'busy', 'action')).some(({ action, outcome }) => action === 'notify' && outcome === 'done'),
+    'busy: told, whichever stages it jumped',
+  );
+  t.match(
+    (await daemon.cli(['ls', 'busy'])).stdout,
+    /cpu at \d+(\.\d)?% of its limit: held back, not ended \(throttled: cpu_quota \+ nice\)/,
+    'busy: and shown to be held back, whatever its stage is called',
   );
   run.child.kill('SIGKILL');
   await run.ended;

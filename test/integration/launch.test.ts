@@ -1,12 +1,13 @@
 /** `governor run`: nothing of the tool's start may differ from a plain one, but what is promised. */
 
 import { spawn } from 'node:child_process';
-import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, copyFileSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { cleanEnvironment, LAUNCHER, runCommand, startDaemon } from '../helpers/daemon.ts';
 import { fixtureCommand, newMarker, fixtureEnvironment } from '../helpers/fixture.ts';
 import { survivorsAfter } from '../helpers/survivors.ts';
+import { temporaryDirectory } from '../helpers/temp-directory.ts';
 import { waitFor } from '../helpers/wait-for.ts';
 
 /** Each start has pipes and sockets of its own. */
@@ -177,4 +178,55 @@ t.test('the daemon starts by itself; of ten starts at once one wins and ten tool
     outcomes.map(({ stdout }) => stdout.trim()),
     ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
   );
+});
+
+t.test("with --json what Governor refuses is one document on stderr, and stdout is the tool's", async (t) => {
+  const daemon = await startDaemon(t);
+  const run = (...words: readonly string[]) => runCommand(LAUNCHER, ['run', ...words], { env: daemon.env });
+  const directory = temporaryDirectory(t);
+  const bad = join(directory, 'bad');
+  writeFileSync(bad, '#!/no/such/interpreter\n', { mode: 0o755 });
+  const cases: readonly (readonly [words: readonly string[], exit: number, code: string, detail: RegExp])[] = [
+    [['--json', '--memory', '5M', '--', 'true'], 125, 'invalid_request', /--memory: "5M" could mean two sizes/],
+    [['--name', 'a/b', '--json', 'true'], 125, 'invalid_request', /"\/" at character 2/],
+    [['--json', 'governor-test-nothing'], 127, 'command_not_found', /command not found/],
+    [['--json', bad], 127, 'command_not_found', /bad: its interpreter \/no\/such\/interpreter is missing/],
+  ];
+  for (const [words, exit, code, detail] of cases) {
+    const { code: ended, stdout, stderr } = await run(...words);
+    t.match({ ended, stdout }, { ended: exit, stdout: /^$/ }, words.join(' '));
+    t.match(JSON.parse(stderr), { code, detail, type: `/docs/errors#${code}`, title: String, status: Number });
+  }
+  t.match(await run('--json', '--', 'sh', '-c', 'echo {}; exit 3'), { code: 3, stdout: '{}\n', stderr: /^$/ });
+  t.match(await run(bad), { code: 127, stderr: `governor: ${bad}: its interpreter /no/such/interpreter is missing\n` });
+  // What the launcher finds itself, and what a daemon says that does not start.
+  const nowhere = await runCommand(LAUNCHER, ['run', '--json', 'true'], {
+    env: { PATH: process.env['PATH'] },
+  });
+  t.match(
+    [nowhere.code, JSON.parse(nowhere.stderr)],
+    [125, { code: 'state_dir', detail: /set HOME or give --state-dir/ }],
+  );
+  const config = join(directory, 'limits.yaml');
+  writeFileSync(config, 'version: 2\n');
+  const unstarted = await runCommand(
+    LAUNCHER,
+    ['run', '--json', '--state-dir', join(directory, 'state'), '--config', config, 'true'],
+    { env: daemon.env },
+  );
+  t.match(
+    [unstarted.code, JSON.parse(unstarted.stderr)],
+    [125, { code: 'daemon_unreachable', detail: /version: 2 is not known/ }],
+  );
+});
+
+t.test('a clone that was never started says how to', async (t) => {
+  const clone = temporaryDirectory(t);
+  mkdirSync(join(clone, 'daemon/bin'), { recursive: true });
+  const launcher = join(clone, 'daemon/bin/governor');
+  copyFileSync(LAUNCHER, launcher);
+  const env = { ...cleanEnvironment(), GOVERNOR_STATE_DIR: join(clone, 'state') };
+  const message = `governor: not built yet: run 'npm start' once in ${clone}/daemon/bin/../..\n`;
+  for (const words of [['ls'], ['run', 'true'], ['run', '--json', 'true']])
+    t.match(await runCommand(launcher, words, { env }), { code: 125, stdout: '', stderr: message }, words.join(' '));
 });

@@ -33,10 +33,14 @@ GET /v1/usage
 PATCH /v1/tools/:name
 POST /v1/config/reload
 POST /v1/daemon/stop
+POST /v1/runs/:id/context
 POST /v1/tools
 POST /v1/tools/:name/activate
 POST /v1/tools/:name/cleanup
 POST /v1/tools/:name/deactivate
+POST /v1/tools/:name/login
+POST /v1/tools/:name/login/answer
+POST /v1/tools/:name/logout
 POST /v1/tools/:name/restart
 `;
 

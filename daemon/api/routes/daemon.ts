@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { ApiDependencies } from '../dependencies.ts';
 import type { EventStreams } from '../event-stream.ts';
-import { auditQuery, EVENT_ID, eventsQuery, idParams, noQuery, runsQuery, stopBody } from '../requests.ts';
+import { auditQuery, contextBody, EVENT_ID, eventsQuery, idParams, noQuery, runsQuery, stopBody } from '../requests.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
 import * as schemas from '../schemas/daemon.ts';
@@ -41,19 +41,35 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       handle: ({ params }) => governor.run(params.id),
     }),
     route({
+      method: 'POST',
+      path: '/v1/runs/{id}/context',
+      access: 'control',
+      summary:
+        'Put a run into another context; what it registered for the old one is closed, what it shares is carried over',
+      params: idParams,
+      query: noQuery,
+      body: contextBody,
+      answer: run,
+      errors: ['unknown_run', 'illegal_state'],
+      handle: ({ params, body, by }) => governor.moveRun(params.id, body.context, by),
+    }),
+    route({
       method: 'GET',
       path: '/v1/usage',
       access: 'read',
-      summary: 'Usage of every tool',
+      summary: 'Usage of every tool, and of limits that runs share',
       query: noQuery,
-      answer: z.object({ usage: z.array(usage) }),
-      handle: () => ({ usage: [...governor.usage()] }),
+      answer: z.object({
+        usage: z.array(usage),
+        budgets: z.array(schemas.budget).describe('that of all tools together first, then contexts that have limits'),
+      }),
+      handle: () => ({ usage: [...governor.usage()], budgets: [...governor.budgets()] }),
     }),
     route({
       method: 'GET',
       path: '/v1/contexts',
       access: 'read',
-      summary: 'Every context with its runs, its calls and what they cost',
+      summary: 'Every context with its runs, its limits, what it uses, its calls and what they cost',
       query: noQuery,
       answer: z.object({ contexts: z.array(schemas.context) }),
       handle: () => ({ contexts: contextsOf(dependencies) }),
@@ -62,12 +78,13 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       method: 'DELETE',
       path: '/v1/contexts/{id}',
       access: 'control',
-      summary: 'End a context: its runs are stopped',
+      summary:
+        'End a context: its runs are stopped, its open calls answered with an error, what is held for it given up',
       params: idParams,
       query: noQuery,
       answer: null,
       errors: ['unknown_context'],
-      handle: ({ params }) => governor.endContext(params.id),
+      handle: ({ params }) => endContext(dependencies, params.id),
     }),
     ...auditRoutes(dependencies),
     route({
@@ -127,10 +144,22 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
 /** Those that have runs, then those that only have called. */
 function contextsOf({ governor, contextCalls }: ApiDependencies): ContextDocument[] {
   const calls = new Map(contextCalls().map(({ context, ...counts }) => [context, counts]));
-  const withRuns = governor.contexts().map(({ id, runs }) => ({ id, runs, calls: calls.get(id) ?? null }));
+  const withRuns = governor
+    .contexts()
+    .map(({ id, budget, runs }) => ({ id, budget, runs, calls: calls.get(id) ?? null }));
   const known = new Set(withRuns.map(({ id }) => id));
-  const others = [...calls].filter(([id]) => !known.has(id)).map(([id, counts]) => ({ id, runs: [], calls: counts }));
+  const others = [...calls]
+    .filter(([id]) => !known.has(id))
+    .map(([id, counts]) => ({ id, budget: null, runs: [], calls: counts }));
   return [...withRuns, ...others];
+}
+
+/** Also of one without a run: servers elsewhere, shared ones, or all asleep. */
+async function endContext({ governor, endClients }: ApiDependencies, id: string): Promise<void> {
+  const isKnown = await endClients(id);
+  // Those runs that were its alone have ended with its clients.
+  if (isKnown && !governor.contexts().some((context) => context.id === id)) return;
+  await governor.endContext(id);
 }
 
 function auditRoutes({ audit }: ApiDependencies): readonly Route[] {

@@ -105,6 +105,7 @@ export function toolRoutes({ governor, define, parseLimits }: ApiDependencies): 
         'command_not_found',
         'command_not_executable',
         'launch_failed',
+        'sign_in_needed',
         'shutting_down',
       ],
       handle: ({ params, body }) =>
@@ -141,6 +142,7 @@ export function toolRoutes({ governor, define, parseLimits }: ApiDependencies): 
         'tool_unproven',
         'not_managed',
         'launch_failed',
+        'sign_in_needed',
         'shutting_down',
       ],
       handle: ({ params, body }) => known(governor, params.name, (name) => governor.restart(name, ...only(body.run))),

@@ -21,6 +21,10 @@ export const toolState = z.enum([
   'failed',
   'unregistering',
 ]);
+export const limitSource = z.object({
+  from: z.enum(['api', 'flag', 'environment', 'file', 'class', 'built-in']),
+  detail: z.string(),
+});
 export const time = z.string().describe('ISO 8601');
 export const count = z.number().int().min(0);
 

@@ -6,13 +6,42 @@ import type { ErrorCode } from '../../../lib/core/errors.ts';
 import type { HostReport } from '../../../lib/os/backend.ts';
 import type { ContextAccount } from '../../../lib/mcp/calls/account.ts';
 import type { ReloadOutcome } from '../../../lib/supervisor/governor.ts';
-import type { ContextView } from '../../../lib/supervisor/views.ts';
+import type { BudgetView, ContextView } from '../../../lib/supervisor/views.ts';
 import type { AuditEntryView, AuditVerification } from '../dependencies.ts';
 import type { ProblemDocument } from '../problems.ts';
 import { component } from '../view-schema.ts';
-import { backend, count, enforcement, resource, time } from './atoms.ts';
+import { backend, count, enforcement, limitSource, quality, resource, stage, time, unit } from './atoms.ts';
 
 export type ContextDocument = ContextView & { readonly calls: Omit<ContextAccount, 'context'> | null };
+
+export const budget = component<BudgetView>(
+  'Budget',
+  'Limits that several runs share, of a context or of all tools together, and what these use.',
+)(
+  z.object({
+    scope: z.enum(['host', 'context']),
+    context: z.string().nullable(),
+    stage,
+    runs: count,
+    resources: z.array(
+      z.object({
+        resource,
+        unit,
+        usage: z.number().nullable(),
+        limit: z.number().nullable(),
+        ratio: z.number().nullable(),
+        stage,
+        quality: quality.or(z.enum(['unsupported', 'gone'])),
+        enforcement,
+        at: time.nullable(),
+        unsupported: z.string().exactOptional(),
+        source: limitSource.nullable(),
+        reason: z.string().exactOptional(),
+      }),
+    ),
+    note: z.string().exactOptional().describe('why the kernel does not hold them together, where it could'),
+  }),
+);
 
 export const context = component<ContextDocument>(
   'Context',
@@ -20,6 +49,7 @@ export const context = component<ContextDocument>(
 )(
   z.object({
     id: z.string(),
+    budget: budget.nullable().describe('null: it has no run'),
     runs: z.array(z.object({ tool: z.string(), run: z.string() })),
     calls: z
       .object({
@@ -72,6 +102,9 @@ export const host = component<HostReport & { readonly version: string }>(
       })
       .nullable()
       .describe('what there is to share out, read once a minute'),
+    shared: z
+      .object({ enforcement: z.enum(['kernel', 'polled']), detail: z.string() })
+      .describe('limits that several runs share'),
     bootId: z.string(),
     native: z.object({ available: z.boolean(), detail: z.string() }),
   }),

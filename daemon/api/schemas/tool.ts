@@ -7,11 +7,12 @@ import type {
   LimitView,
   ResourceUsageView,
   RunView,
+  SignInView,
   ToolView,
   UsageView,
 } from '../../../lib/supervisor/views.ts';
 import { component, viewOf } from '../view-schema.ts';
-import { backend, count, enforcement, resource, stage, time, toolState, unit } from './atoms.ts';
+import { backend, count, enforcement, limitSource, resource, stage, time, toolState, unit } from './atoms.ts';
 
 export const resourceUsage = component<ResourceUsageView>(
   'ResourceUsage',
@@ -22,7 +23,10 @@ export const resourceUsage = component<ResourceUsageView>(
     unit,
     usage: z.number().nullable().describe('null where it could not be read; `unsupported` then says why'),
     limit: z.number().nullable(),
-    ratio: z.number().nullable().describe('usage / limit'),
+    ratio: z
+      .number()
+      .nullable()
+      .describe('usage / limit; the larger of two for temp_storage (inodes) and the runtime of calls (hard cap)'),
     stage,
     quality: z.enum(['cgroup', 'exact', 'pss', 'rss-sum', 'estimate', 'unsupported', 'gone']),
     enforcement,
@@ -46,11 +50,17 @@ export const limit = component<LimitView>(
     limit: z.number().nullable().describe('null: no limit'),
     inodes: count.exactOptional(),
     backing: z.literal('tmpfs').exactOptional().describe('temp_storage in memory; absent: on disk'),
+    renew: z
+      .enum(['progress', 'none'])
+      .exactOptional()
+      .describe('runtime of calls: what begins its clock anew; absent: progress'),
+    cap: z
+      .number()
+      .exactOptional()
+      .describe('runtime of calls: milliseconds in all; absent: six times the limit, at least 10 minutes'),
     thresholds: byStage(z.number()).nullable().describe('as ratio of the limit'),
     actions: byStage(z.array(z.string())).nullable(),
-    source: z
-      .object({ from: z.enum(['api', 'flag', 'environment', 'file', 'class', 'built-in']), detail: z.string() })
-      .nullable(),
+    source: limitSource.nullable(),
     reason: z.string().exactOptional(),
     enforcement,
     note: z.string().exactOptional(),
@@ -101,6 +111,7 @@ export const end = component<EndView>(
       'restart',
       'idle',
       'unhealthy',
+      'sign_in',
     ]),
     message: z.string(),
     resource: resource.exactOptional(),
@@ -136,6 +147,21 @@ export const run = component<RunView>(
   }),
 );
 
+const signIn = component<SignInView>(
+  'SignIn',
+  'How Governor signs in at the server of a tool with `auth`.',
+)(
+  z.object({
+    how: z.enum(['browser', 'client_credentials']),
+    state: z
+      .enum(['by_itself', 'signed_in', 'needed'])
+      .describe('needed: nothing is started until somebody has signed in; `message` says how'),
+    message: z.string().nullable(),
+    issuer: z.string().nullable().describe('the authorization server that its tokens are of'),
+    signedInAt: time.nullable(),
+  }),
+);
+
 export const tool = component<ToolView>(
   'Tool',
   'A named thing to run, with its limits and runs.',
@@ -156,6 +182,7 @@ export const tool = component<ToolView>(
       .nullable()
       .describe('what the MCP handshake told'),
     recovery: z.object({ strategy: z.string(), attempts: count, nextAttemptAt: time.nullable() }),
+    signIn: signIn.exactOptional(),
   }),
 );
 

@@ -13,12 +13,13 @@ import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
 import { printable } from '../text.ts';
+import { usageError } from '../usage-error.ts';
 
 type Options = Readonly<Record<string, unknown>>;
 
 export async function show(session: Session, options: Options): Promise<ExitCode> {
   const query = parseFilter(options, session.terminal.now());
-  if (!query.ok) return usageError(session, 'show', query.error);
+  if (!query.ok) return usageError(session, 'audit show', query.error);
   const { stateDir } = session.locations();
   const page = await reading(stateDir, () =>
     readAudit(stateDir, { ...query.value, limit: Number(options['limit']), order: 'newest' }),
@@ -52,9 +53,9 @@ export async function verify(session: Session): Promise<ExitCode> {
 export async function exportAudit(session: Session, options: Options): Promise<ExitCode> {
   const format = options['format'] === 'csv' ? 'csv' : 'jsonl';
   if (format === 'csv' && session.json)
-    return usageError(session, 'export', '--json and --format csv exclude each other');
+    return usageError(session, 'audit export', '--json and --format csv exclude each other');
   const query = parseFilter(options, session.terminal.now());
-  if (!query.ok) return usageError(session, 'export', query.error);
+  if (!query.ok) return usageError(session, 'audit export', query.error);
   const { stateDir } = session.locations();
   await reading(stateDir, async () => {
     for await (const text of exportEntries(stateDir, query.value, format)) {
@@ -135,8 +136,9 @@ function verdict(
     ];
   }
   const more = report.problemCount - report.problems.length;
+  const count = Math.max(report.problemCount, findings.length);
   return [
-    `${session.style.bad('BROKEN')}: ${Math.max(report.problemCount, findings.length)} problems; ${report.lines} lines are proven${range} (${printable(stateDir)})`,
+    `${session.style.bad('BROKEN')}: ${count} ${count === 1 ? 'problem' : 'problems'}; ${report.lines} lines are proven${range} (${printable(stateDir)})`,
     ...(report.problems.length > 0
       ? report.problems.map(formatVerifyProblem)
       : findings.map(({ message }) => message)
@@ -175,11 +177,6 @@ function parseTime(option: string, value: unknown, nowMs: number): Result<number
   return err(
     `${option} ${JSON.stringify(value)} is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m`,
   );
-}
-
-function usageError(session: Session, command: string, message: string): ExitCode {
-  session.terminal.stderr.write(`governor: ${printable(message)}\n(see: governor audit ${command} --help)\n`);
-  return EXIT.usage;
 }
 
 async function reading<T>(stateDir: string, read: () => Promise<T>): Promise<T> {

@@ -7,6 +7,7 @@ import type { ToolView } from '../../../lib/supervisor/views.ts';
 import { createClient } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
+import { usageError } from '../usage-error.ts';
 import { bashCompletion } from '../completion-bash.ts';
 import { fishCompletion } from '../completion-fish.ts';
 import { zshCompletion } from '../completion-zsh.ts';
@@ -16,10 +17,11 @@ const SHELLS = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion 
 
 export async function completion(session: Session, program: Command, shell: string): Promise<ExitCode> {
   if (!Object.hasOwn(SHELLS, shell)) {
-    session.terminal.stderr.write(
-      `governor completion: there is none for ${quote(shell)}; shells: ${Object.keys(SHELLS).join(', ')}\n`,
+    return usageError(
+      session,
+      'completion',
+      `there is none for ${quote(shell)}; shells: ${Object.keys(SHELLS).join(', ')}`,
     );
-    return EXIT.usage;
   }
   session.print(SHELLS[shell as keyof typeof SHELLS](commandTree(program)));
   return EXIT.ok;

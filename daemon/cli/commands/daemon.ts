@@ -2,8 +2,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GovernorError } from '../../../lib/core/errors.ts';
+import type { BackendId, HostReport } from '../../../lib/os/backend.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { holderOf } from '../../../lib/process/instance-lock.ts';
+import { BEST_EFFORT } from '../best-effort.ts';
 import { createClient, type Client } from '../client.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -27,6 +29,7 @@ export async function stopDaemon(session: Session, stopTools: boolean): Promise<
   const locations = session.locations();
   const client = createClient(locations);
   const holder = holderOf(locations.stateDir);
+  const tools = stopTools ? withTools(((await client.get('/v1/host')).body as HostReport).backend) : '';
   const reply = await client.send('POST', '/v1/daemon/stop', { stopTools });
   const deadline = performance.now() + STOP_DEADLINE_MS;
   // Once its socket is closed it still removes its groups and writes its audit to the end: it has stopped when it is gone.
@@ -40,8 +43,14 @@ export async function stopDaemon(session: Session, stopTools: boolean): Promise<
     await sleep(POLL_MS);
   }
   if (session.json) session.print(reply.text === '' ? '{}' : reply.text);
-  else session.print(`The daemon for ${locations.stateDir} has stopped${stopTools ? ', and every tool with it' : ''}.`);
+  else session.print(`The daemon for ${locations.stateDir} has stopped${tools}.`);
   return EXIT.ok;
+}
+
+function withTools(backend: BackendId): string {
+  return BEST_EFFORT.has(backend)
+    ? `. Its tools are stopped too, which is not proven: here a process can leave its tree unseen (${backend})`
+    : ', and every tool with it';
 }
 
 /** Anything but silence counts: a daemon that shuts down answers 503 until its socket closes. */

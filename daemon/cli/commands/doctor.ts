@@ -3,13 +3,18 @@
 import { existsSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { GovernorError } from '../../../lib/core/errors.ts';
-import type { BackendId, HostReport } from '../../../lib/os/backend.ts';
+import type { HostReport } from '../../../lib/os/backend.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { acquireInstanceLock } from '../../../lib/process/instance-lock.ts';
+import { BEST_EFFORT } from '../best-effort.ts';
+import { possibleTempRoots } from '../../temp-root.ts';
 import { createClient } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { leftGroupsCheck } from '../left-groups.ts';
+import { GROUPS_TELLING, leftGroups } from '../left-groups.ts';
+import { leftTemp, TEMP_TELLING } from '../left-temp.ts';
+import { judgeLeftovers, leftoversDocument } from '../leftovers.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
 import { printable } from '../text.ts';
@@ -22,24 +27,34 @@ export interface Check {
 }
 
 export async function doctor(session: Session): Promise<ExitCode> {
-  const { report, text, from } = await hostReport(session);
-  const checks = [...localChecks(session), ...hostChecks(report), await leftGroupsCheck()];
-  if (session.json) session.print(text);
+  const { report, from } = await hostReport(session);
+  const groups = await leftGroups();
+  const temp = await leftTemp(possibleTempRoots(), session.terminal.now());
+  const checks = [
+    ...localChecks(session),
+    ...hostChecks(report),
+    judgeLeftovers(groups, GROUPS_TELLING),
+    judgeLeftovers(temp, TEMP_TELLING),
+  ];
+  const leftovers = {
+    groups: leftoversDocument(groups, GROUPS_TELLING),
+    temp: leftoversDocument(temp, TEMP_TELLING),
+  };
+  if (session.json) session.print(JSON.stringify({ ...report, checks, leftovers }));
   else session.print(...render(session, report, checks, from));
   return checks.some(({ state }) => state === 'fail') ? EXIT.refused : EXIT.ok;
 }
 
 /** A running daemon knows best, because it is the one that has the rights; without one this process probes for itself. */
-async function hostReport(session: Session): Promise<{ report: HostReport; text: string; from: string }> {
+async function hostReport(session: Session): Promise<{ report: HostReport; from: string }> {
   try {
     const reply = await createClient(session.locations()).get('/v1/host');
-    return { report: reply.body as HostReport, text: reply.text, from: 'asked the running daemon' };
+    return { report: reply.body as HostReport, from: 'asked the running daemon' };
   } catch (error) {
     if (!(error instanceof GovernorError) || (error.code !== 'daemon_unreachable' && error.code !== 'state_dir'))
       throw error;
   }
-  const report = await probe();
-  return { report, text: JSON.stringify(report), from: 'no daemon is running: probed with the rights of this user' };
+  return { report: await probe(), from: 'no daemon is running: probed with the rights of this user' };
 }
 
 async function probe(): Promise<HostReport> {
@@ -71,20 +86,26 @@ function nodeCheck(): Check {
 
 function stateDirCheck(session: Session): Check {
   const title = 'state';
+  let folder = '';
   try {
     const { stateDir } = session.locations();
-    let folder = stateDir;
+    folder = stateDir;
     while (!existsSync(folder)) folder = dirname(folder);
     // Tried for real: permissions say little of a read-only or a full file system, and nothing to root.
     rmdirSync(mkdtempSync(join(folder, '.governor-doctor-')));
     return { state: 'ok', title, detail: stateDir };
   } catch (error) {
-    return { state: 'fail', title, detail: error instanceof Error ? error.message : String(error) };
+    if (error instanceof GovernorError) return { state: 'fail', title, detail: error.message };
+    return { state: 'fail', title, detail: `nothing can be written in ${folder}: ${systemErrorText(error)}` };
   }
 }
 
-/** Backends from which a process can escape. */
-const BEST_EFFORT: ReadonlySet<BackendId> = new Set<BackendId>(['procfs', 'portable']);
+/** `permission denied`, where the system has a word for it. */
+function systemErrorText(error: unknown): string {
+  const { errno } = error as NodeJS.ErrnoException;
+  const known = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1];
+  return known ?? (error instanceof Error ? error.message : String(error));
+}
 
 function hostChecks(report: HostReport): readonly Check[] {
   const none = report.capabilities.filter(({ enforcement }) => enforcement === 'none').map(({ resource }) => resource);
@@ -104,6 +125,7 @@ function hostChecks(report: HostReport): readonly Check[] {
           ? 'every resource can be held to a limit'
           : `cannot be held to a limit here: ${none.join(', ')}`,
     },
+    { state: 'ok', title: 'shared limits', detail: `${report.shared.enforcement}: ${report.shared.detail}` },
     { state: report.native.available ? 'ok' : 'warn', title: 'native', detail: report.native.detail },
   ];
 }

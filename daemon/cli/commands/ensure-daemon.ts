@@ -258,7 +258,10 @@ function ownLog({ logFile, logStart }: Starting): string {
     const from = Math.max(logStart, size - SHOWN_LOG_BYTES);
     const bytes = Buffer.alloc(Math.max(0, size - from));
     const text = bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, from)).trim();
-    return text === '' ? ` it said nothing (${logFile})` : ` ${text.split('\n').slice(-5).join(' · ')}`;
+    if (text === '') return ` it said nothing (${logFile})`;
+    // What is said here is under that name already.
+    const lines = text.split('\n').map((line) => line.trim().replace(/^governor: /, ''));
+    return ` ${lines.slice(-5).join(' · ')}`;
   } finally {
     closeSync(file);
   }

@@ -26,13 +26,24 @@ export async function stop(session: Session, target: string): Promise<ExitCode> 
   const reply = await act(session, target, 'deactivate');
   const tool = reply.body as ToolView;
   const unproven = tool.runs.filter(({ state }) => state === 'unproven');
+  const isProven = unproven.length === 0 && !endedUnproven(tool);
   if (session.json) session.print(reply.text);
   else if (unproven.length > 0) {
     session.print(
       `${printable(target)}: not proven to be stopped: run ${unproven.map(({ id }) => id).join(', ')}; Governor keeps watching (governor ls -v)`,
     );
-  } else session.print(`${printable(target)}: stopped${cleanupText(tool)}`);
-  return unproven.length > 0 ? EXIT.refused : EXIT.ok;
+  } else if (isProven) session.print(`${printable(target)}: stopped${cleanupText(tool, 'nothing left')}`);
+  else {
+    session.print(
+      `${printable(target)}: not proven to be stopped: no process of it is seen any more${cleanupText(tool, 'nothing known is left')}; here a process can leave its tree unseen (governor doctor)`,
+    );
+  }
+  return isProven ? EXIT.ok : EXIT.refused;
+}
+
+/** The containment cannot know: nothing of it is seen any more, and that is all. */
+function endedUnproven({ lastEnd }: ToolView): boolean {
+  return lastEnd?.cleanup?.proven === false;
 }
 
 export async function restart(session: Session, target: string): Promise<ExitCode> {
@@ -41,7 +52,8 @@ export async function restart(session: Session, target: string): Promise<ExitCod
   else {
     const tool = reply.body as ToolView;
     const runs = liveRuns(tool.runs).map(({ id, state }) => `run ${id} is ${state}`);
-    session.print(`${printable(target)}: restarted${runs.length === 0 ? '' : `; ${runs.join(', ')}`}`);
+    const before = endedUnproven(tool) ? '; the run before is not proven to be stopped' : '';
+    session.print(`${printable(target)}: restarted${runs.length === 0 ? '' : `; ${runs.join(', ')}`}${before}`);
   }
   return EXIT.ok;
 }
@@ -54,11 +66,10 @@ function act(session: Session, target: string, action: 'deactivate' | 'restart')
   return createClient(session.locations()).send('POST', `/v1/tools/${segment(name)}/${action}`, body);
 }
 
-function cleanupText({ lastEnd }: ToolView): string {
+function cleanupText({ lastEnd }: ToolView, nothing: string): string {
   const report = lastEnd?.cleanup ?? null;
   if (report === null) return '';
   const left = Object.entries(report.left).filter(([, count]) => count > 0);
-  const rest =
-    left.length === 0 ? 'nothing left' : `left: ${left.map(([kind, count]) => `${count} ${kind}`).join(', ')}`;
+  const rest = left.length === 0 ? nothing : `left: ${left.map(([kind, count]) => `${count} ${kind}`).join(', ')}`;
   return ` and cleaned up in ${Math.round(report.durationMs)} ms, ${rest}`;
 }

@@ -2,7 +2,7 @@
 
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { ProcessView } from '../../../lib/os/backend.ts';
-import type { LimitView, RunView, ToolView, UsageView } from '../../../lib/supervisor/views.ts';
+import type { RunView, ToolView, UsageView } from '../../../lib/supervisor/views.ts';
 import { segment, type Client } from '../client.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
@@ -91,9 +91,10 @@ function details(
       : [
           `  server    ${printable(`${server.name} ${server.version}, MCP ${server.protocol}, ${server.tools.length} tools`)}`,
         ]),
+    ...(tool.signIn === undefined ? [] : [`  sign-in   ${printable(signInText(tool.signIn))}`]),
     `  recovery  ${recovery.strategy}, ${recovery.attempts} attempts${recovery.nextAttemptAt === null ? '' : `, next at ${recovery.nextAttemptAt}`}`,
     ...(lastEnd === null ? [] : [`  last end  ${printable(endText(lastEnd))}`]),
-    ...indent(limitTable(session, tool.limits, usage)),
+    ...indent(limitTable(session, tool, usage)),
     ...tool.runs.flatMap((run) =>
       indent(
         runDetails(
@@ -104,6 +105,12 @@ function details(
       ),
     ),
   ];
+}
+
+function signInText({ state, message, issuer, signedInAt }: NonNullable<ToolView['signIn']>): string {
+  const at = issuer === null ? '' : ` at ${issuer}`;
+  if (state === 'by_itself') return `by itself (client credentials)${at}`;
+  return message ?? `signed in${at} since ${signedInAt ?? NOTHING}`;
 }
 
 const LIMIT_COLUMNS: readonly Column[] = [
@@ -118,13 +125,13 @@ const LIMIT_COLUMNS: readonly Column[] = [
   { title: 'REASON' },
 ];
 
-function limitTable(session: Session, limits: readonly LimitView[], usage: UsageView | null): readonly string[] {
+function limitTable(session: Session, { limits, state }: ToolView, usage: UsageView | null): readonly string[] {
   const rows = limits.map((limit): readonly Cell[] => {
     const used = usage?.resources.find(({ resource }) => resource === limit.resource);
     return [
       limit.resource,
       limitText(limit),
-      used === undefined ? NOTHING : usageWithReason(used),
+      used === undefined ? NOTHING : usageWithReason(used, state),
       used === undefined ? NOTHING : { text: ratioText(used.ratio), paint: session.style.stage(used.stage) },
       limit.limit === null ? NOTHING : (used?.enforcement ?? limit.enforcement),
       sourceText(limit),

@@ -1,12 +1,24 @@
 /** `governor ls`: one line a tool, and what ended of those that are gone; with -v everything there is to know of each. */
 
+import type { EndReason } from '../../../lib/core/audit-record.ts';
 import { GovernorError } from '../../../lib/core/errors.ts';
-import type { RunView, ToolView } from '../../../lib/supervisor/views.ts';
+import { rank, THRESHOLD_STAGES, type Stage } from '../../../lib/core/ladder.ts';
+import { ACTIONS, isEnding } from '../../../lib/core/response.ts';
+import type {
+  BudgetView,
+  LimitView,
+  ResourceUsageView,
+  RunView,
+  ToolView,
+  UsageView,
+} from '../../../lib/supervisor/views.ts';
+import { budgetLines } from '../budget-rows.ts';
 import { createClient, type Client } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
-import { ago, endText, liveRuns, NOTHING } from '../values.ts';
+import { stageActions } from '../limit-text.ts';
+import { ago, endText, liveRuns, NOTHING, ratioText } from '../values.ts';
 
 export interface ListOptions {
   /** Only this tool. */
@@ -36,9 +48,10 @@ export async function list(session: Session, options: ListOptions): Promise<Exit
   } else if (session.json) {
     session.print(JSON.stringify({ tools: listed.tools, ended }));
   } else {
-    if (listed.tools.length > 0) session.print(...overview(session, listed.tools));
+    if (listed.tools.length > 0) session.print(...overview(session, listed.tools, await usageOf(client, listed.tools)));
     else if (options.name === null) session.print('No tools. Start one with: governor run -- COMMAND');
     session.print(...endedLines(session, ended, options, listed.tools.length > 0));
+    if (options.name === null) session.print(...(await sharedLines(session, client)));
   }
   return EXIT.ok;
 }
@@ -49,6 +62,12 @@ async function listedTools(
 ): Promise<{ readonly all: readonly ToolView[]; readonly tools: readonly ToolView[] }> {
   const { tools: all } = (await client.get('/v1/tools')).body as { readonly tools: readonly ToolView[] };
   return { all, tools: name === null ? all : all.filter((tool) => tool.name === name) };
+}
+
+/** Of tools at a stage: only they have something to say of it. */
+async function usageOf(client: Client, tools: readonly ToolView[]): Promise<readonly UsageView[]> {
+  if (tools.every(({ stage }) => stage === 'normal')) return [];
+  return ((await client.get('/v1/usage')).body as { readonly usage: readonly UsageView[] }).usage;
 }
 
 /** Of tools that are listed no more: those of `governor run` go with their last run. */
@@ -62,6 +81,12 @@ async function endedRuns(
     readonly runs: readonly RunView[];
   };
   return runs.filter(({ tool }) => !names.has(tool) && (name === null || tool === name));
+}
+
+async function sharedLines(session: Session, client: Client): Promise<readonly string[]> {
+  const { budgets } = (await client.get('/v1/usage')).body as { readonly budgets: readonly BudgetView[] };
+  const lines = budgetLines(session, budgets);
+  return lines.length === 0 ? [] : ['', ...lines];
 }
 
 const ENDED_COLUMNS: readonly Column[] = [
@@ -103,10 +128,10 @@ const COLUMNS: readonly Column[] = [
   { title: 'PID', align: 'right' },
   { title: 'UP', align: 'right' },
   { title: 'CONTEXT', maxColumns: 24 },
-  { title: 'NOTE', maxColumns: 100 },
+  { title: 'NOTE', maxColumns: 140 },
 ];
 
-function overview(session: Session, tools: readonly ToolView[]): readonly string[] {
+function overview(session: Session, tools: readonly ToolView[], usage: readonly UsageView[]): readonly string[] {
   const nowMs = session.terminal.now();
   const rows = tools.map((tool): readonly Cell[] => {
     const live = liveRuns(tool.runs);
@@ -120,20 +145,67 @@ function overview(session: Session, tools: readonly ToolView[]): readonly string
       live.map(({ pid }) => (pid === null ? NOTHING : String(pid))).join(',') || NOTHING,
       first === undefined ? NOTHING : ago(first.startedAt, nowMs),
       contexts.join(', ') || NOTHING,
-      note(tool, live),
+      note(
+        tool,
+        live,
+        usage.find((view) => view.tool === tool.name),
+      ),
     ];
   });
   return renderTable(COLUMNS, rows, session.style.bold);
 }
 
 /** The one thing that a person should know of a tool. */
-function note(tool: ToolView, live: readonly RunView[]): string {
+function note(tool: ToolView, live: readonly RunView[], usage: UsageView | undefined): string {
   const unproven = live.find(({ state }) => state === 'unproven');
   if (unproven !== undefined) return `run ${unproven.id} is not proven to be stopped`;
   const elsewhere = live.find(({ governed }) => !governed);
   if (elsewhere !== undefined) return `not governed: ${elsewhere.notGovernedReason ?? 'its processes run elsewhere'}`;
+  if (tool.signIn?.state === 'needed') return tool.signIn.message ?? 'sign in';
   if (tool.state === 'failed')
     return `held back after repeated failures${tool.lastEnd === null ? '' : `: ${tool.lastEnd.message}`}`;
-  if (tool.recovery.nextAttemptAt !== null) return `starts again at ${tool.recovery.nextAttemptAt}`;
-  return live.length === 0 && tool.lastEnd !== null ? `ended: ${tool.lastEnd.message}` : '';
+  return [againText(tool), stageText(tool, usage), endedText(tool, live)].filter((part) => part !== '').join('; ');
+}
+
+function againText({ recovery }: ToolView): string {
+  return recovery.nextAttemptAt === null ? '' : `starts again at ${recovery.nextAttemptAt}`;
+}
+
+/** CPU may be at any stage of its ladder and is only held back: the name of the stage alone says the wrong thing. */
+function stageText(tool: ToolView, usage: UsageView | undefined): string {
+  const highest = usage?.resources.find(({ stage }) => stage === tool.stage && stage !== 'normal');
+  if (highest === undefined) return '';
+  const used = `${highest.resource} at ${ratioText(highest.ratio)} of its limit`;
+  const limit = tool.limits.find(({ resource }) => resource === highest.resource);
+  return limit !== undefined && isOnlyHeldBack(tool.stage, highest, limit)
+    ? `${used}: held back, not ended (${stageActions(limit)})`
+    : used;
+}
+
+/** A quota or nice there is everywhere; of other resources a brake may be missing. In a dry run nothing is enforced. */
+function isOnlyHeldBack(stage: Stage, { resource, enforcement }: ResourceUsageView, { actions }: LimitView): boolean {
+  if (resource !== 'cpu' || actions === null || (enforcement !== 'kernel' && enforcement !== 'polled')) return false;
+  const entered = THRESHOLD_STAGES.filter((below) => rank(below) <= rank(stage)).flatMap((below) => actions[below]);
+  return entered.some((action) => action === 'cpu_quota' || action === 'nice') && !entered.some(endsRun);
+}
+
+const ENDING: ReadonlySet<string> = new Set(ACTIONS.filter(isEnding));
+const endsRun = (action: string): boolean => ENDING.has(action);
+
+/** Ends that somebody wanted say nothing once the tool runs again. */
+const WANTED: ReadonlySet<EndReason> = new Set<EndReason>([
+  'requested',
+  'restart',
+  'idle',
+  'context_ended',
+  'client_died',
+  'shutdown',
+  'unregistered',
+]);
+
+function endedText({ lastEnd, managed }: ToolView, live: readonly RunView[]): string {
+  if (lastEnd === null) return '';
+  if (live.length === 0) return `ended: ${lastEnd.message}`;
+  const isWanted = WANTED.has(lastEnd.reason) || (lastEnd.reason === 'exited' && !managed);
+  return isWanted ? '' : `before: ${lastEnd.message}`;
 }

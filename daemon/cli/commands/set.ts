@@ -9,14 +9,12 @@ import { createClient, segment } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { printable } from '../text.ts';
+import { usageError } from '../usage-error.ts';
 import { limitText, liveRuns } from '../values.ts';
 
 export async function set(session: Session, name: string, pairs: readonly string[]): Promise<ExitCode> {
   const limits = parsePairs(pairs);
-  if (!limits.ok) {
-    session.terminal.stderr.write(`governor set: ${printable(limits.error)}\n(see: governor set --help)\n`);
-    return EXIT.usage;
-  }
+  if (!limits.ok) return usageError(session, 'set', limits.error);
   const reply = await createClient(session.locations()).send('PATCH', `/v1/tools/${segment(name)}`, {
     limits: limits.value,
   });
@@ -26,11 +24,13 @@ export async function set(session: Session, name: string, pairs: readonly string
   }
   const tool = reply.body as ToolView;
   // A live run says what became of the limit; without one it is only known what will be asked.
-  const limitsNow = liveRuns(tool.runs)[0]?.limits ?? tool.limits;
+  const limitsOfRun = liveRuns(tool.runs)[0]?.limits;
+  const limitsNow = limitsOfRun ?? tool.limits;
+  const when = limitsOfRun === undefined ? ', from its next start' : '';
   for (const limit of limitsNow.filter(({ resource }) => Object.hasOwn(limits.value, resource))) {
     const note = limit.note === undefined ? '' : ` (${limit.note})`;
     session.print(
-      printable(`${tool.name}: ${limit.resource} ${limitText(limit)}, enforced: ${limit.enforcement}${note}`),
+      printable(`${tool.name}: ${limit.resource} ${limitText(limit)}, enforced: ${limit.enforcement}${note}${when}`),
     );
   }
   return EXIT.ok;

@@ -1,6 +1,7 @@
 /** `governor usage`. */
 
-import type { ResourceUsageView, UsageView } from '../../../lib/supervisor/views.ts';
+import type { BudgetView, ResourceUsageView, UsageView } from '../../../lib/supervisor/views.ts';
+import { budgetTitle, limited } from '../budget-rows.ts';
 import { createClient, segment } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
@@ -26,14 +27,17 @@ export async function usage(session: Session, name: string | null, verbose: bool
     session.print(reply.text);
     return EXIT.ok;
   }
-  const views =
-    name === null ? (reply.body as { readonly usage: readonly UsageView[] }).usage : [reply.body as UsageView];
+  const all = reply.body as { readonly usage: readonly UsageView[]; readonly budgets: readonly BudgetView[] };
+  const [views, budgets] = name === null ? [all.usage, all.budgets] : [[reply.body as UsageView], []];
   if (views.length === 0) session.print('No tools. Start one with: governor run -- COMMAND');
   else
     session.print(
       ...renderTable(
         COLUMNS,
-        views.flatMap((view) => rowsOf(session, view, verbose)),
+        [
+          ...views.flatMap((view) => rowsOf(session, view, verbose)),
+          ...budgets.flatMap((view) => sharedRows(session, view, verbose)),
+        ],
         session.style.bold,
       ),
     );
@@ -41,20 +45,41 @@ export async function usage(session: Session, name: string | null, verbose: bool
 }
 
 function rowsOf(session: Session, view: UsageView, verbose: boolean): readonly (readonly Cell[])[] {
-  const total = view.resources.map((resource, index) => row(session, index === 0 ? view.tool : '', resource, verbose));
+  const total = view.resources.map((resource, index) =>
+    row(
+      session,
+      index === 0 ? view.tool : '',
+      resource,
+      verbose ? usageWithReason(resource, view.state) : usageText(resource),
+    ),
+  );
   if (!verbose) return total;
   const runs = view.runs.flatMap((run) =>
-    run.resources.map((resource, index) => row(session, index === 0 ? `  run ${run.run}` : '', resource, verbose)),
+    run.resources.map((resource, index) =>
+      row(session, index === 0 ? `  run ${run.run}` : '', resource, usageWithReason(resource, null)),
+    ),
   );
   return [...total, ...runs];
 }
 
-function row(session: Session, title: string, resource: ResourceUsageView, verbose: boolean): readonly Cell[] {
+/** Only what has a limit: what they use without one stands in the lines of the tools. */
+function sharedRows(session: Session, view: BudgetView, verbose: boolean): readonly (readonly Cell[])[] {
+  return limited(view).map((resource, index) =>
+    row(
+      session,
+      index === 0 ? budgetTitle(view) : '',
+      resource,
+      verbose ? usageWithReason(resource, null) : usageText(resource),
+    ),
+  );
+}
+
+function row(session: Session, title: string, resource: ResourceUsageView, used: string): readonly Cell[] {
   const paint = session.style.stage(resource.stage);
   return [
     title,
     resource.resource,
-    verbose ? usageWithReason(resource) : usageText(resource),
+    used,
     // `inodes` of a usage is what is used, not what is allowed.
     limitText({ resource: resource.resource, limit: resource.limit }),
     { text: ratioText(resource.ratio), paint },

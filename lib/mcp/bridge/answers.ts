@@ -2,18 +2,11 @@
 
 import { GovernorError } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Answer, Fields } from '../wire/message.ts';
+import type { Answer } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { failure } from '../wire/text.ts';
 
-export type Failure = Extract<Answer, { kind: 'error' }>;
-
-export function failure(code: number, message: string, data?: Fields): Failure {
-  return { kind: 'error', error: { code, message, ...(data === undefined ? {} : { data }) } };
-}
-
-export function success(result: Fields = {}): Answer {
-  return { kind: 'result', result };
-}
+type Failure = Extract<Answer, { kind: 'error' }>;
 
 /** Refused for now rather than for good. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -21,6 +14,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'illegal_state',
   'tool_unproven',
   'shutting_down',
+  'sign_in_needed',
 ]);
 
 /** What was thrown before a request could be sent. */

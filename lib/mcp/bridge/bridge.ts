@@ -7,7 +7,8 @@ import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/mess
 import { LEGACY_VERSIONS, MODERN_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
 import type { Era } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
-import { failure, thrown } from './answers.ts';
+import { failure } from '../wire/text.ts';
+import { thrown } from './answers.ts';
 import { clientAsModern } from './describe.ts';
 import { LegacyOverModern } from './legacy-over-modern.ts';
 import { ModernOverLegacy } from './modern-over-legacy.ts';
@@ -163,6 +164,10 @@ class Face implements Client {
 
   get era(): Era {
     return this.#era ?? this.#client.era;
+  }
+
+  get frontEra(): Era {
+    return this.#client.frontEra ?? this.#client.era;
   }
 
   become(era: Era): void {

@@ -6,9 +6,10 @@
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
-import { cancelled, failure, success } from './answers.ts';
-import { missingFor } from './client-needs.ts';
-import { isFields, without } from './fields.ts';
+import { missingFor } from '../wire/client-needs.ts';
+import { isFields, without } from '../wire/shape.ts';
+import { failure, success } from '../wire/text.ts';
+import { cancelled } from './answers.ts';
 import type { Parking, Waiting } from './parking.ts';
 import type { Turn } from './turn.ts';
 

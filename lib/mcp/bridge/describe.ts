@@ -3,8 +3,8 @@
 import type { Fields } from '../wire/message.ts';
 import { LEGACY_VERSIONS, MODERN_VERSIONS } from '../wire/protocol.ts';
 import type { ServerDescription } from '../wire/session.ts';
+import { fieldsOf, without } from '../wire/shape.ts';
 import { SERVER_INFO, TASKS_EXTENSION } from './era-names.ts';
-import { fieldsOf, without } from './fields.ts';
 
 /**
  * The result of `initialize` as one of `server/discover`. Fields that neither era knows are kept. `tasks` of 2025-11-25 goes: it is no

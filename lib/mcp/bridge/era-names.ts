@@ -10,8 +10,6 @@ export const TASKS_EXTENSION = 'io.modelcontextprotocol/tasks';
 export const ERA_CODE = {
   /** To 2025-11-25; then -32602. */
   resourceNotFound: -32002,
-  /** 2025-11-25 only; then `input_required`. */
-  urlElicitationRequired: -32042,
   /** From 2026-07-28: `data.requiredCapabilities`. */
   missingCapability: -32021,
 } as const;

@@ -3,9 +3,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import type { Client, Exchange } from '../wire/session.ts';
-import { missingFor } from './client-needs.ts';
+import { missingFor } from '../wire/client-needs.ts';
+import { fieldsOf, isFields } from '../wire/shape.ts';
 import { INPUT_METHODS } from './era-names.ts';
-import { fieldsOf, isFields } from './fields.ts';
 
 export type RoundAnswers =
   | { readonly ok: true; readonly responses: Fields }

@@ -3,10 +3,11 @@
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
-import { cancelled, failure, success } from './answers.ts';
+import { fieldsOf } from '../wire/shape.ts';
+import { failure, success } from '../wire/text.ts';
+import { cancelled } from './answers.ts';
 import { asLegacy } from './describe.ts';
 import { MAY_NEED_INPUT } from './era-names.ts';
-import { fieldsOf } from './fields.ts';
 import { askRound } from './input-round.ts';
 import { isLogLevel } from './levels.ts';
 import { modernMeta, modernParams } from './request-meta.ts';

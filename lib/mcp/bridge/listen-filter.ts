@@ -1,7 +1,7 @@
 /** The filter of `subscriptions/listen` (2026-07-28, basic/patterns/subscriptions). Pure. */
 
 import type { Fields, NotificationBody } from '../wire/message.ts';
-import { fieldsOf, isFields } from './fields.ts';
+import { fieldsOf, isFields } from '../wire/shape.ts';
 
 export interface ListenFilter {
   readonly toolsListChanged?: true;

@@ -3,7 +3,7 @@
 import type { Answer, Fields, NotificationBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange, Session } from '../wire/session.ts';
-import { failure, success } from './answers.ts';
+import { failure, success } from '../wire/text.ts';
 import { ACKNOWLEDGED, admittedBy, honoured, isEmptyFilter, readFilter } from './listen-filter.ts';
 import type { ListenFilter } from './listen-filter.ts';
 import { quietly } from './quiet.ts';

@@ -3,12 +3,12 @@
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
-import { failure, success } from './answers.ts';
 import { Call } from './call.ts';
-import { missingFor } from './client-needs.ts';
+import { missingFor } from '../wire/client-needs.ts';
+import { fieldsOf, isFields, metaOf } from '../wire/shape.ts';
+import { failure, success } from '../wire/text.ts';
 import { asModern } from './describe.ts';
-import { ERA_CODE, MAY_NEED_INPUT } from './era-names.ts';
-import { fieldsOf, isFields, metaOf } from './fields.ts';
+import { MAY_NEED_INPUT } from './era-names.ts';
 import { isLogLevel } from './levels.ts';
 import type { LogLevel } from './levels.ts';
 import { Listens } from './listens.ts';
@@ -76,7 +76,7 @@ export class ModernOverLegacy implements Shown {
     if (REMOVED.has(method)) return refused(`${method} is not part of 2026-07-28`);
     if (method.startsWith('tasks/'))
       return refused(`${method}: this server has the tasks of 2025-11-25 only, which 2026-07-28 does not know`);
-    const level = metaOf(params)[META.logLevel];
+    const level = metaOf(params)?.[META.logLevel];
     if (level !== undefined && !isLogLevel(level))
       return Promise.resolve(failure(RPC_CODE.invalidParams, `${META.logLevel}: there is no such level`));
     return new Promise((settle) => {
@@ -166,7 +166,7 @@ export class ModernOverLegacy implements Shown {
           );
     const pays = this.#rootsOwed && missingFor(ROOTS, turn.capabilities) === null;
     void (pays ? this.#askRoots(call).then(go) : go()).then((answer) => {
-      const visit = answer.kind === 'error' && answer.error.code === ERA_CODE.urlElicitationRequired;
+      const visit = answer.kind === 'error' && answer.error.code === RPC_CODE.urlElicitationRequired;
       call.finish(visit ? this.#visit(turn, answer.error.data) : modernAnswer(method, answer, this.#server.info));
     });
   }

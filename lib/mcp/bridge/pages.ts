@@ -2,7 +2,7 @@
 
 import type { Answer, Fields } from '../wire/message.ts';
 import type { Exchange, Session } from '../wire/session.ts';
-import { isFields } from './fields.ts';
+import { isFields } from '../wire/shape.ts';
 
 /** More than any client shows; a server that pages without end must not fill the memory. */
 const ENTRIES_MAX = 10_000;

@@ -7,8 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
-import { failure } from './answers.ts';
-import { without } from './fields.ts';
+import { without } from '../wire/shape.ts';
+import { failure } from '../wire/text.ts';
 import type { Turn } from './turn.ts';
 
 /** What waits: goes on with the next request of its client, or is given up. */

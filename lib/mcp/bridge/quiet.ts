@@ -3,7 +3,7 @@
 import type { Answer, Fields } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange, Session } from '../wire/session.ts';
-import { failure } from './answers.ts';
+import { failure } from '../wire/text.ts';
 
 export function quietExchange(signal: AbortSignal): Exchange {
   return {

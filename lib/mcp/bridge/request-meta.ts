@@ -3,8 +3,8 @@
 import type { Fields } from '../wire/message.ts';
 import { META, MODERN_VERSIONS } from '../wire/protocol.ts';
 import type { Client } from '../wire/session.ts';
+import { isFields, metaOf, without } from '../wire/shape.ts';
 import { clientAsModern } from './describe.ts';
-import { isFields, metaOf, without } from './fields.ts';
 
 const HOP_KEYS = [META.protocolVersion, META.clientInfo, META.clientCapabilities, META.logLevel];
 const ROUND_KEYS = ['inputResponses', 'requestState'];

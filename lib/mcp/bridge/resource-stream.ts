@@ -6,8 +6,9 @@
 import type { Answer, Fields, NotificationBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange, Session } from '../wire/session.ts';
-import { cancelled, failure, success } from './answers.ts';
-import { fieldsOf, metaOf, without } from './fields.ts';
+import { fieldsOf, metaOf, without } from '../wire/shape.ts';
+import { failure, success } from '../wire/text.ts';
+import { cancelled } from './answers.ts';
 import { ACKNOWLEDGED, UPDATED, covers } from './listen-filter.ts';
 import { quietExchange } from './quiet.ts';
 
@@ -142,7 +143,7 @@ export class ResourceStream {
     this.#failures = 0;
     const uri = notification.params?.['uri'];
     if (typeof uri !== 'string' || ![...this.#uris].some((known) => covers(known, uri))) return;
-    const meta = without(metaOf(notification.params), [META.subscriptionId]);
+    const meta = without(metaOf(notification.params) ?? {}, [META.subscriptionId]);
     const params = without(notification.params ?? {}, ['_meta']);
     this.#options.tell({
       method: UPDATED,

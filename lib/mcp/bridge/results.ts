@@ -2,8 +2,8 @@
 
 import type { Answer, Fields, RpcError } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { fieldsOf, isFields, without } from '../wire/shape.ts';
 import { CACHEABLE, ERA_CODE, SERVER_INFO } from './era-names.ts';
-import { fieldsOf, isFields, without } from './fields.ts';
 
 /** @param info `serverInfo` of the server that answered */
 export function modernResult(method: string, result: Fields, info: Fields): Fields {

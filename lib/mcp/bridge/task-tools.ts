@@ -5,7 +5,7 @@
 
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import type { Exchange, Session } from '../wire/session.ts';
-import { fieldsOf, isFields } from './fields.ts';
+import { fieldsOf, isFields } from '../wire/shape.ts';
 import { allEntries } from './pages.ts';
 import { quietExchange, quietly } from './quiet.ts';
 

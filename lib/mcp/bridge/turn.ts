@@ -3,7 +3,7 @@
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
 import type { Client, Exchange } from '../wire/session.ts';
-import { isFields, metaOf } from './fields.ts';
+import { isFields, metaOf } from '../wire/shape.ts';
 import { admits } from './levels.ts';
 import type { LogLevel } from './levels.ts';
 
@@ -25,7 +25,7 @@ export class Turn {
     this.request = request;
     this.exchange = exchange;
     this.level = level;
-    const declared = metaOf(request.params)[META.clientCapabilities];
+    const declared = metaOf(request.params)?.[META.clientCapabilities];
     this.#capabilities = isFields(declared) ? declared : client.capabilities;
     this.#settle = settle;
   }
@@ -36,7 +36,7 @@ export class Turn {
   }
 
   get progressToken(): unknown {
-    return metaOf(this.request.params)['progressToken'];
+    return metaOf(this.request.params)?.['progressToken'];
   }
 
   settle(answer: Answer): void {

@@ -5,11 +5,11 @@
 
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
-import { failure, success } from './answers.ts';
 import { inputRequest } from './call.ts';
-import { missingFor } from './client-needs.ts';
+import { missingFor } from '../wire/client-needs.ts';
+import { fieldsOf } from '../wire/shape.ts';
+import { failure, success } from '../wire/text.ts';
 import { ERA_CODE } from './era-names.ts';
-import { fieldsOf } from './fields.ts';
 import type { Parking, Waiting } from './parking.ts';
 import type { Turn } from './turn.ts';
 

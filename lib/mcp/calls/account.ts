@@ -1,11 +1,13 @@
 /** What each context has asked for and what that cost: calls, outcomes, time, CPU time. Bounded: the contexts that were quiet longest go first. */
 
-export type CallOutcome = 'ok' | 'tool_error' | 'error' | 'refused' | 'cancelled' | 'stopped';
+/** `expired`: it ran into its deadline. */
+export type CallOutcome = 'ok' | 'tool_error' | 'error' | 'refused' | 'cancelled' | 'expired' | 'stopped';
 
 export interface CallRecord {
   readonly tool: string;
   readonly context: string;
-  readonly run: string;
+  /** Null: none, it was answered from what is kept. */
+  readonly run: string | null;
   readonly method: string;
   /** Of the tool, prompt or resource; null where the request names none. */
   readonly name: string | null;
@@ -54,6 +56,11 @@ export class Accounts {
 
   of(context: string): ContextAccount | null {
     return this.#accounts.get(context) ?? null;
+  }
+
+  /** @returns false: it has none */
+  forget(context: string): boolean {
+    return this.#accounts.delete(context);
   }
 
   /** The one that was heard of last first. */

@@ -1,18 +1,21 @@
 /** Around each request to a process: whether it may go now, and what it came to. */
 
 import { describeUsage } from '../../core/message.ts';
-import type { StageChange } from '../../supervisor/run-events.ts';
+import type { HeldBack } from '../../supervisor/held-back.ts';
 import type { ServedRun } from '../../supervisor/served.ts';
 import type { Call, CallGuard } from '../pool/call-guard.ts';
-import type { Answer, RequestBody } from '../wire/message.ts';
+import type { Answer } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
 import { failure } from '../wire/text.ts';
 import type { CallOutcome, CallRecord } from './account.ts';
 import { Admissions } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { CpuShares } from './cpu-shares.ts';
+import { nameOf } from './names.ts';
+import { withinRuntime } from './runtime.ts';
 
-/** Requests that make a server work for a client. Lists, pings and the like are not charged. */
+/** Requests that make a server work for a client: held back, held to a runtime, charged. Lists, pings and the like are not. */
 const CALLS: ReadonlySet<string> = new Set(['tools/call', 'prompts/get', 'resources/read', 'completion/complete']);
 const RETRY_MS = 5_000;
 
@@ -29,7 +32,6 @@ export function createCallGuard(options: GuardOptions): CallGuard {
     if (known !== undefined) return known;
     const made = new CpuShares();
     shares.set(run, made);
-    admissions.watch(run);
     return made;
   };
 
@@ -43,8 +45,7 @@ export function createCallGuard(options: GuardOptions): CallGuard {
       if (wait !== null) {
         const admission = await wait;
         if (admission.kind !== 'admitted') {
-          const answer =
-            admission.kind === 'aborted' ? cancelled(exchange) : refused(run, admission.why, admission.change);
+          const answer = notSent(run, admission, exchange);
           const durationMs = options.monotonicMs() - beganMs;
           options.onCall({
             ...described(call),
@@ -57,7 +58,7 @@ export function createCallGuard(options: GuardOptions): CallGuard {
         }
       }
       const share = cpu.begin(run.readCpuTimeMs());
-      const answer = await send(exchange);
+      const answer = await withinRuntime(call, exchange, send);
       cpu.end(share, run.readCpuTimeMs());
       const durationMs = options.monotonicMs() - beganMs;
       options.onCall({ ...described(call), outcome: outcomeOf(answer, exchange), durationMs, ...share });
@@ -75,15 +76,11 @@ function described({
   return { tool, context: client.context, run: run.id, method: request.method, name: nameOf(request) };
 }
 
-function nameOf({ params }: RequestBody): string | null {
-  const name = params?.['name'] ?? params?.['uri'];
-  return typeof name === 'string' ? name : null;
-}
-
 function outcomeOf(answer: Answer, { signal }: Exchange): CallOutcome {
   if (answer.kind === 'result') return answer.result['isError'] === true ? 'tool_error' : 'ok';
   if (signal.aborted) return 'cancelled';
   if (answer.error.code === RPC_CODE.refused) return 'refused';
+  if (answer.error.code === RPC_CODE.deadline) return 'expired';
   return answer.error.code === RPC_CODE.stopped ? 'stopped' : 'error';
 }
 
@@ -92,19 +89,35 @@ function cancelled({ signal }: Exchange): Answer {
   return failure(RPC_CODE.internalError, `cancelled: ${reason instanceof Error ? reason.message : String(reason)}`);
 }
 
-function refused(run: ServedRun, why: 'full' | 'late', change: StageChange | null): Answer {
-  const what =
-    change === null
-      ? `its stage is ${run.stage}`
-      : `${describeUsage(change.resource, change.usage, change.limit, change.ratio)}, stage ${run.stage}`;
-  const how = why === 'full' ? 'too many calls wait for it already' : 'it did not recover in time';
-  return failure(RPC_CODE.refused, `${run.tool}: held back (${what}): ${how}; try again later`, {
+function notSent(run: ServedRun, admission: Exclude<Admission, { kind: 'admitted' }>, exchange: Exchange): Answer {
+  switch (admission.kind) {
+    case 'aborted':
+      return cancelled(exchange);
+    case 'ended':
+      // Whoever knows why it ends says so.
+      return failure(RPC_CODE.stopped, 'its process has ended');
+    case 'refused':
+      return refused(run, admission.why, admission.held);
+  }
+}
+
+const HOW: Readonly<Record<'full' | 'late' | 'closed', string>> = {
+  full: 'too many calls wait for it already',
+  late: 'it did not recover in time',
+  closed: 'new calls are refused',
+};
+
+function refused(run: ServedRun, why: keyof typeof HOW, held: HeldBack): Answer {
+  const { resource, usage, limit, ratio, stage } = held;
+  const what = usage === null || ratio === null ? resource : describeUsage(resource, usage, limit, ratio);
+  return failure(RPC_CODE.refused, `${run.tool}: held back (${what}, stage ${stage}): ${HOW[why]}; try again later`, {
     tool: run.tool,
     run: run.id,
-    ...(change === null
-      ? {}
-      : { resource: change.resource, usage: change.usage, limit: change.limit, ratio: change.ratio }),
-    stage: run.stage,
+    resource,
+    usage,
+    limit,
+    ratio,
+    stage,
     action: 'refuse_calls',
     retryAfterMs: RETRY_MS,
   });

@@ -42,7 +42,7 @@ export class ByteStream implements Standalone {
   readonly #stream: Duplex;
   readonly #gathered: Gathered;
   readonly #options: ByteStreamOptions;
-  readonly #context: string;
+  readonly context: string;
   readonly #lines: LineReader;
   readonly #modernCalls = new Map<RequestId, ModernCall>();
   #resolveEnded: () => void = () => undefined;
@@ -55,7 +55,7 @@ export class ByteStream implements Standalone {
     this.#stream = stream;
     this.#gathered = new Gathered(stream);
     this.#options = options;
-    this.#context = options.caller.label ?? newContext();
+    this.context = options.caller.label ?? newContext();
     this.ended = new Promise((resolve) => (this.#resolveEnded = resolve));
     const { maxBodyBytes } = options.settings;
     this.#lines = new LineReader({
@@ -87,9 +87,14 @@ export class ByteStream implements Standalone {
     this.#gathered.begin();
     const outcome = writeBounded(this.#stream, `${text}\n`, this.#options.settings.maxWaitingBytes);
     if (outcome === 'overflow') {
-      this.#options.logger.warn({ context: this.#context }, 'a byte stream was cut off: its client does not read');
+      this.#options.logger.warn({ context: this.context }, 'a byte stream was cut off: its client does not read');
     }
     return outcome === 'written';
+  }
+
+  /** Open requests get an error that says why; the stream stays. */
+  async endContext(reason: string): Promise<void> {
+    await Promise.all([this.#legacy?.endContext(reason), this.#modern?.endContext(reason)]);
   }
 
   async close(reason: string): Promise<void> {
@@ -192,7 +197,7 @@ export class ByteStream implements Standalone {
     const client = new LegacyClient({
       gateway,
       view: caller.view,
-      context: this.#context,
+      context: this.context,
       params,
       settings,
       logger,
@@ -223,7 +228,7 @@ export class ByteStream implements Standalone {
       );
     }
     const { gateway, settings, logger, caller, now } = this.#options;
-    this.#modern ??= new ModernClient({ gateway, view: caller.view, context: this.#context, settings, logger, now });
+    this.#modern ??= new ModernClient({ gateway, view: caller.view, context: this.context, settings, logger, now });
     let over = false;
     const body = params === undefined ? { method } : { method, params };
     const call = this.#modern.request(id, body, verdict.meta, this, (answer) => {

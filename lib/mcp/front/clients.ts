@@ -135,6 +135,20 @@ export class Clients {
     this.#startClock();
   }
 
+  /**
+   * What lies behind the clients of a context is given up: their open requests get an error that says why, the next ones begin anew.
+   * @returns false: no client is of it
+   */
+  async endContext(context: string, reason: string): Promise<boolean> {
+    const clients = [
+      ...[...this.#sessions.values()].map(({ client }) => client),
+      ...this.#modern.values(),
+      ...this.#byteStreams,
+    ].filter((client) => client.context === context);
+    await Promise.all(clients.map((client) => client.endContext(reason)));
+    return clients.length > 0;
+  }
+
   async close(reason: string): Promise<void> {
     this.#closed = true;
     clearInterval(this.#clock);

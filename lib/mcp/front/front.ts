@@ -30,6 +30,11 @@ export interface McpFront {
    */
   connect(stream: Duplex, head: Uint8Array, caller: Caller): void;
   readonly counts: FrontCounts;
+  /**
+   * What lies behind the clients of a context is given up: their open requests get an error that says why, the next ones begin anew.
+   * @returns false: no client is of it
+   */
+  endContext(context: string, reason: string): Promise<boolean>;
   /** Sessions end, open requests are answered with the reason, streams end. Nothing new is served. Idempotent. */
   close(reason: string): Promise<void>;
 }
@@ -61,6 +66,7 @@ export function createMcpFront(options: McpFrontOptions): McpFront {
     get counts() {
       return { ...clients.counts, bodyBytes: door.bodyBytes };
     },
+    endContext: (context, reason) => clients.endContext(context, reason),
     close(reason) {
       closing ??= clients.close(reason);
       return closing;

@@ -199,15 +199,20 @@ export class LegacyClient implements Client {
     await session?.close(reason);
   }
 
-  /** Open requests get an error that says why. Idempotent. */
-  async close(reason: string): Promise<void> {
-    if (this.#closed !== null) return;
-    this.#closed = reason;
+  /** The same for a client that is there: its open requests get an error that says why. */
+  async endContext(reason: string): Promise<void> {
     for (const [id, call] of this.#calls) {
       call.abort(reason);
       this.#finish(id, call, failure(RPC_CODE.stopped, reason));
     }
     await this.release(reason);
+  }
+
+  /** And nothing is opened anew. Idempotent. */
+  async close(reason: string): Promise<void> {
+    if (this.#closed !== null) return;
+    this.#closed = reason;
+    await this.endContext(reason);
   }
 
   #live(): Session {

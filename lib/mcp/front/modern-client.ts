@@ -113,14 +113,19 @@ export class ModernClient implements Client {
     return Promise.resolve(failure(RPC_CODE.methodNotFound, 'Clients of this revision take no requests'));
   }
 
-  /** Open requests get an error that says why, streams that listen their proper end. Idempotent. */
-  async close(reason: string): Promise<void> {
-    if (this.#closed !== null) return;
-    this.#closed = reason;
+  /** Open requests get an error that says why, streams that listen their proper end; the next request opens what lies behind anew. */
+  async endContext(reason: string): Promise<void> {
     for (const call of this.#calls) call.endFor(reason);
     const session = this.#session;
     this.#session = null;
     await session?.close(reason);
+  }
+
+  /** And nothing is opened anew. Idempotent. */
+  async close(reason: string): Promise<void> {
+    if (this.#closed !== null) return;
+    this.#closed = reason;
+    await this.endContext(reason);
   }
 
   #work(method: string, params: Fields | undefined, call: ModernCall): Promise<Answer> {

@@ -7,22 +7,15 @@ import type { Fields, RpcError } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
 import type { Session } from '../wire/session.ts';
 import { decodeHeader, mismatch, quote } from './modern-check.ts';
-import { isFields } from '../wire/shape.ts';
+import { argumentAt, paramDeclarations } from '../wire/param-declarations.ts';
+import type { ParamDeclaration } from '../wire/param-declarations.ts';
 import { failure } from '../wire/text.ts';
 
-interface Declaration {
-  /** In small letters, as Node has header names. */
-  readonly header: string;
-  /** Property names that lead to the argument. */
-  readonly path: readonly string[];
-}
-
-type Declarations = ReadonlyMap<string, readonly Declaration[]>;
+type Declarations = ReadonlyMap<string, readonly ParamDeclaration[]>;
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 /** More pages of tools than any server has: one that never ends its list is not followed for ever. */
 const MAX_PAGES = 100;
-const MAX_DEPTH = 16;
 const LIST_TIMEOUT_MS = 10_000;
 
 export class ParamHeaders {
@@ -45,7 +38,7 @@ export class ParamHeaders {
   /** The server's list went by: no need to ask for it. Only a whole one tells which tools declare nothing. */
   learn(result: Fields): void {
     if (result['nextCursor'] !== undefined) return;
-    this.#known = declarationsOf(result['tools'], new Map());
+    this.#known = paramDeclarations(result['tools']);
     this.#knownMs = this.#now();
   }
 
@@ -78,7 +71,7 @@ export class ParamHeaders {
 }
 
 async function loadDeclarations(session: Session, meta: Fields): Promise<Declarations> {
-  const declared = new Map<string, readonly Declaration[]>();
+  const declared = new Map<string, readonly ParamDeclaration[]>();
   // Whoever asked may go: others wait for the same list. A server that never answers is not waited for either.
   const signal = AbortSignal.timeout(LIST_TIMEOUT_MS);
   const late = new Promise<null>((resolve) => signal.addEventListener('abort', () => resolve(null)));
@@ -98,41 +91,20 @@ async function loadDeclarations(session: Session, meta: Fields): Promise<Declara
     const answer = await Promise.race([session.request({ method: 'tools/list', params }, exchange), late]);
     // A server without tools declares nothing.
     if (answer === null || answer.kind === 'error') break;
-    declarationsOf(answer.result['tools'], declared);
+    for (const [tool, found] of paramDeclarations(answer.result['tools'])) declared.set(tool, found);
     cursor = answer.result['nextCursor'];
     if (cursor === undefined) break;
   }
   return declared;
 }
 
-function declarationsOf(
-  tools: unknown,
-  into: Map<string, readonly Declaration[]>,
-): Map<string, readonly Declaration[]> {
-  if (!Array.isArray(tools)) return into;
-  for (const tool of tools as readonly unknown[]) {
-    if (!isFields(tool) || typeof tool['name'] !== 'string') continue;
-    const found: Declaration[] = [];
-    collect(tool['inputSchema'], [], found);
-    if (found.length > 0) into.set(tool['name'], found);
-  }
-  return into;
-}
-
-/** Only what is reached through `properties` alone counts. */
-function collect(schema: unknown, path: readonly string[], into: Declaration[]): void {
-  if (!isFields(schema) || path.length > MAX_DEPTH) return;
-  const header = schema['x-mcp-header'];
-  if (typeof header === 'string' && path.length > 0) into.push({ header: `mcp-param-${header.toLowerCase()}`, path });
-  const properties = schema['properties'];
-  if (!isFields(properties)) return;
-  for (const [name, property] of Object.entries(properties)) collect(property, [...path, name], into);
-}
-
-function compare(declarations: readonly Declaration[] | undefined, headers: Headers, args: unknown): RpcError | null {
+function compare(
+  declarations: readonly ParamDeclaration[] | undefined,
+  headers: Headers,
+  args: unknown,
+): RpcError | null {
   for (const { header, path } of declarations ?? []) {
-    let value: unknown = args;
-    for (const key of path) value = isFields(value) && Object.hasOwn(value, key) ? value[key] : undefined;
+    const value = argumentAt(args, path);
     const sent = headers[header];
     if (value === undefined || value === null) {
       if (sent !== undefined) return mismatch(`${header} is sent, but the body has no ${path.join('.')}`);

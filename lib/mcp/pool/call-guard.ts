@@ -8,8 +8,10 @@ export interface Call {
   readonly tool: string;
   readonly client: Client;
   readonly request: RequestBody;
-  /** Its stage and CPU time can be read, and its end listened for. */
+  /** Its CPU time can be read, its end listened for, and what holds calls back. */
   readonly run: ServedRun;
+  /** Whether its server answers a ping in this time. Never rejects. */
+  check(timeoutMs: number): Promise<boolean>;
 }
 
 export interface CallGuard {

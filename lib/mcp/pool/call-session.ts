@@ -8,7 +8,7 @@ import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import type { ChangedList } from './catalogue.ts';
 import { dispatch } from './dispatch.ts';
-import { errorAnswer, notStarted } from './errors.ts';
+import { errorAnswer, notStarted, refusedAnswer } from './errors.ts';
 import { internalExchange } from './internal-client.ts';
 import type { ServerProcess } from './process.ts';
 import type { Member, ToolPool } from './tool-pool.ts';
@@ -82,7 +82,7 @@ export class CallSession implements Session, Member {
     const { calls, name } = this.#pool;
     const signal = AbortSignal.any([asked.signal, this.#closed.signal]);
     if (!(await calls.enter()))
-      return errorAnswer(RPC_CODE.refused, `${name}: too many calls wait for a process of their own`, {
+      return refusedAnswer(`${name}: too many calls wait for a process of their own`, {
         tool: name,
         retryAfterMs: 1_000,
       });

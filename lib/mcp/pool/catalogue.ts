@@ -33,11 +33,12 @@ export interface Catalogue {
 const ENTRIES_MAX = 10_000;
 const PAGES_MAX = 1_000;
 
-/** The whole list, from what is kept; null where the server itself has to be asked. */
+/** The whole list, from what is kept; null where the server itself has to be asked. Nobody knows how fresh it is. */
 export function listed(catalogue: Catalogue, { method, params }: RequestBody): Answer | null {
   if (!isList(method) || params?.['cursor'] !== undefined) return null;
   const result = catalogue.lists[method];
-  return result === undefined ? null : { kind: 'result', result };
+  if (result === undefined) return null;
+  return { kind: 'result', result: result['ttlMs'] === undefined ? result : { ...result, ttlMs: 0 } };
 }
 
 export function isList(method: string): method is ListMethod {

@@ -3,7 +3,7 @@
 import type { Answer, RequestBody, RpcError } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, Session } from '../wire/session.ts';
-import { errorAnswer, stopped } from './errors.ts';
+import { lostAnswer, stopped } from './errors.ts';
 import type { ServerProcess } from './process.ts';
 import type { ToolPool } from './tool-pool.ts';
 import { within } from './waiting.ts';
@@ -26,11 +26,19 @@ export async function dispatch(
     const answer =
       guard === null
         ? await session.request(request, exchange)
-        : await guard.around({ tool: pool.name, client, request, run: process.run }, exchange, (on) =>
-            session.request(request, on),
+        : await guard.around(
+            {
+              tool: pool.name,
+              client,
+              request,
+              run: process.run,
+              check: (timeoutMs) => process.upstream.check(timeoutMs).catch(() => false),
+            },
+            exchange,
+            (on) => session.request(request, on),
           );
     if (answer.kind === 'result' || answer.error.code !== RPC_CODE.stopped) return answer;
-    if (process.upstream.state.kind === 'ready') {
+    if (process.run.ending === null && process.upstream.state.kind === 'ready') {
       process.suspect();
       return unreached(pool.name, process, answer.error);
     }
@@ -47,5 +55,5 @@ export async function dispatch(
 /** The conversation goes on, but this request was lost on its way. */
 function unreached(tool: string, { run }: ServerProcess, { code, message, data }: RpcError): Answer {
   const more = typeof data === 'object' && data !== null ? data : {};
-  return errorAnswer(code, `${tool}: ${message}`, { tool, run: run.id, retryAfterMs: 0, ...more });
+  return lostAnswer(code, `${tool}: ${message}`, { tool, run: run.id, retryAfterMs: 0, ...more });
 }

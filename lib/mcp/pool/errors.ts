@@ -11,6 +11,28 @@ export function errorAnswer(code: number, message: string, data?: Fields): Answe
   return { kind: 'error', error: { code, message, ...(data === undefined ? {} : { data }) } };
 }
 
+/** What the data of every refusal and every stop has, whatever it was; null where it does not apply. */
+const FIGURES = {
+  resource: null,
+  usage: null,
+  limit: null,
+  ratio: null,
+  stage: null,
+  action: null,
+  /** From when on another request may succeed; null: not by itself. */
+  retryAfterMs: null,
+} as const;
+
+/** Of a request that was not let through, though its server may be well. */
+export function refusedAnswer(message: string, data: Fields): Answer {
+  return errorAnswer(RPC_CODE.refused, message, { ...FIGURES, action: 'refuse_calls', ...data });
+}
+
+/** Of a request that was lost on its way to a server that goes on. */
+export function lostAnswer(code: number, message: string, data: Fields): Answer {
+  return errorAnswer(code, message, { ...FIGURES, ...data });
+}
+
 /**
  * The server ended, or was ended, while the request was open.
  * @param retryAfterMs from when on another request may succeed; null: not by itself
@@ -22,13 +44,14 @@ export function stopped(run: ServedRun, end: EndRequest, retryAfterMs: number | 
       ? ` (${'code' in exit ? `exit code ${exit.code}` : exit.signal})`
       : '';
   return errorAnswer(RPC_CODE.stopped, `${run.tool}: ${end.message}${how}`, {
+    ...FIGURES,
     tool: run.tool,
     run: run.id,
     reason: end.reason,
-    ...(end.resource === undefined ? {} : { resource: end.resource }),
+    resource: end.resource ?? null,
     ...end.breach,
     ...(exit === 'unknown' ? {} : { exit }),
-    ...(retryAfterMs === null ? {} : { retryAfterMs }),
+    retryAfterMs,
   });
 }
 
@@ -38,6 +61,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'illegal_state',
   'tool_unproven',
   'shutting_down',
+  'sign_in_needed',
 ]);
 
 /** A server that could not be started. */
@@ -45,6 +69,8 @@ export function notStarted(tool: string, error: unknown): Answer {
   const message = error instanceof Error ? error.message : String(error);
   const said = message.startsWith(tool) ? message : `${tool}: ${message}`;
   if (!(error instanceof GovernorError)) return errorAnswer(RPC_CODE.internalError, said, { tool });
-  const code = REFUSALS.has(error.code) ? RPC_CODE.refused : RPC_CODE.stopped;
-  return errorAnswer(code, said, { tool, reason: error.code, ...error.data });
+  const data = { tool, reason: error.code, ...error.data };
+  return REFUSALS.has(error.code)
+    ? refusedAnswer(said, data)
+    : errorAnswer(RPC_CODE.stopped, said, { ...FIGURES, ...data });
 }

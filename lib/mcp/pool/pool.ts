@@ -1,7 +1,7 @@
 /** All tools that are served, each by its processes; what the router and the front doors open sessions with. */
 
 import type { ServedRun } from '../../supervisor/served.ts';
-import type { Client, Servers, Session } from '../wire/session.ts';
+import type { Client, Servers } from '../wire/session.ts';
 import { CallSession } from './call-session.ts';
 import type { ConnectRequest, ServedConnection } from './connector.ts';
 import { PoolSession } from './session.ts';
@@ -33,7 +33,7 @@ export class Pool implements Servers {
     return this.#options.tools.names();
   }
 
-  open(tool: string, client: Client): Session {
+  open(tool: string, client: Client): PoolSession | CallSession {
     const pool = this.#of(tool);
     const { definition } = pool.current();
     return definition.sharing === 'call' ? new CallSession(pool, client) : new PoolSession(pool, client);

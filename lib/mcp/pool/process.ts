@@ -163,6 +163,8 @@ export class ServerProcess {
 
   #onPressure(pressure: Pressure): void {
     this.upstream.tell('notifications/governor/pressure', { ...pressure });
+    // How long a call of somebody else's takes is not for everybody.
+    if (pressure.call !== undefined && this.run.context === null) return;
     for (const attached of this.attached) attached.onPressure(pressure);
   }
 

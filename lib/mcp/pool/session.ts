@@ -6,6 +6,7 @@
 
 import type { Pressure } from '../../supervisor/run-events.ts';
 import type { ServedRun } from '../../supervisor/served.ts';
+import { isLogLevel } from '../upstream/interests.ts';
 import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
@@ -106,6 +107,10 @@ export class PoolSession implements Session, Member {
     try {
       const kept = this.#pool.listed(this.client, request);
       if (kept !== null) return kept;
+      if (this.#isForLater(request)) {
+        this.#note(request);
+        return { kind: 'result', result: {} };
+      }
       this.#leaveProcess();
       if (isList(request.method) && (await this.#rootsKey(exchange)) === undefined)
         return await unlessAborted(this.#pool.readList(this.client, request, exchange), exchange.signal);
@@ -114,6 +119,12 @@ export class PoolSession implements Session, Member {
     } catch (error) {
       return notStarted(name, error);
     }
+  }
+
+  /** A log level alone wakes no server: it is set when that has something to do. */
+  #isForLater({ method, params }: RequestBody): boolean {
+    if (method !== 'logging/setLevel' || !isLogLevel(params?.['level'])) return false;
+    return this.#pool.describedAsleep(this.client)?.capabilities['logging'] !== undefined;
   }
 
   async #send(attachment: Attachment, request: RequestBody, exchange: Exchange): Promise<Answer> {

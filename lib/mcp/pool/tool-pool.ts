@@ -4,10 +4,12 @@ import type { ToolDefinition } from '../../supervisor/governor.ts';
 import type { ServedRun, ServedTools } from '../../supervisor/served.ts';
 import type { Log } from '../../supervisor/ports.ts';
 import type { Answer, RequestBody } from '../wire/message.ts';
+import type { Stale } from '../upstream/upstream.ts';
+import type { Era } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription } from '../wire/session.ts';
 import type { CallGuard } from './call-guard.ts';
 import { changedLists, collect, isList, listed } from './catalogue.ts';
-import type { ChangedList } from './catalogue.ts';
+import type { Catalogue, ChangedList } from './catalogue.ts';
 import type { CatalogueStore } from './catalogue-store.ts';
 import type { Connector } from './connector.ts';
 import { fingerprint, identityOf, processKey, serverHash } from './identity.ts';
@@ -30,6 +32,17 @@ export interface PoolOptions {
   /** Governor's own, for servers that many clients share: what it can pass on to each of them. */
   readonly governor: Identity;
   monotonicMs(): number;
+  /** Told before any client is. */
+  readonly stale?: StaleListener;
+}
+
+/** Hears of what makes answers stale that were kept of a tool. */
+export interface StaleListener {
+  onStale(tool: string, era: Era, what: Stale): void;
+  /** A process that has just come offers something else than was known. */
+  onCatalogueChanged(tool: string, era: Era): void;
+  /** A process ends, and tells of nothing any more. */
+  onProcessEnding(tool: string): void;
 }
 
 /** A session as its tool's pool sees it. */
@@ -73,7 +86,10 @@ export class ToolPool {
     this.options = options;
     this.#processes = new Processes({
       monotonicMs: () => options.monotonicMs(),
-      onEnding: (process) => this.#remember(process),
+      onEnding: (process) => {
+        this.#remember(process);
+        options.stale?.onProcessEnding(name);
+      },
     });
     this.starter = new ProcessStarter({
       ...options,
@@ -162,10 +178,19 @@ export class ToolPool {
   /** A list from what is kept, where no process has to be asked; null otherwise. */
   listed(client: Client, request: RequestBody): Answer | null {
     if (!isList(request.method)) return null;
+    const catalogue = this.#asleep(client);
+    return catalogue === null ? null : listed(catalogue, request);
+  }
+
+  /** What its server said of itself, where none of its processes could be asked; null otherwise. */
+  describedAsleep(client: Client): ServerDescription | null {
+    return this.#asleep(client)?.server ?? null;
+  }
+
+  #asleep(client: Client): Catalogue | null {
     const { definition, memory } = this.current();
     const catalogue = memory.catalogue(fingerprint(this.identityFor(definition, client)));
-    if (catalogue === null || (definition.sharing !== 'call' && this.#mayHaveProcess(definition, client))) return null;
-    return listed(catalogue, request);
+    return definition.sharing !== 'call' && this.#mayHaveProcess(definition, client) ? null : catalogue;
   }
 
   /** The process of the key that this client's requests have: started when there is none. @throws GovernorError */
@@ -245,6 +270,7 @@ export class ToolPool {
       this.#collect(process).catch((error: unknown) =>
         this.options.log.warn({ tool: this.name, run: process.run.id, err: error }, 'its lists could not be read'),
       );
+    process.upstream.onStale((what) => this.options.stale?.onStale(this.name, process.description.era, what));
     process.upstream.onListChanged(() => process.soon(RECOLLECT_MS, read));
     const known = this.#memory?.isFresh(fingerprint(process.identity)) === true;
     // A process that lives for one call is not asked each time.
@@ -266,6 +292,8 @@ export class ToolPool {
       if (!process.alive || memory?.server !== process.server) return;
       const print = fingerprint(process.identity);
       const changed = memory.learn(print, catalogue);
+      if (changed.length > 0 && process.isNew)
+        this.options.stale?.onCatalogueChanged(this.name, process.description.era);
       if (changed.length > 0) this.#tell(process, print, changed);
       process.isNew = false;
     } finally {

@@ -1,11 +1,12 @@
 /** Requests of a merged view that say by a name or an id which server they are for. */
 
-import { failure, thrown } from '../bridge/answers.ts';
-import { fieldsOf, isFields, shortly } from '../bridge/fields.ts';
 import { quietExchange } from '../bridge/quiet.ts';
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
+import { fieldsOf, isFields } from '../wire/shape.ts';
+import { failure, shortly } from '../wire/text.ts';
+import { thrown } from '../bridge/answers.ts';
 import { LISTS } from './lists.ts';
 import type { Member } from './member.ts';
 import { isMadeUp } from './names.ts';

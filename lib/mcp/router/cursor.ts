@@ -1,6 +1,5 @@
+import { isFields } from '../wire/shape.ts';
 /** Cursors of merged lists: which list, which server, and that server's own cursor. Pure, and good in any session. */
-
-import { isFields } from '../bridge/fields.ts';
 
 export interface Position {
   readonly server: string;

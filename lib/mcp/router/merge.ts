@@ -1,7 +1,7 @@
 /** Several servers described as one. Pure. */
 
-import { isFields } from '../bridge/fields.ts';
 import type { Fields } from '../wire/message.ts';
+import { isFields } from '../wire/shape.ts';
 
 /** The union: what any of them has, deeply; where two say different things, true, then the earlier one. */
 export function union(one: Fields, other: Fields): Fields {

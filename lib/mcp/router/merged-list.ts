@@ -1,12 +1,13 @@
 /** One page of a merged list: the pages of its servers in the order of the file, up to the first that has more. */
 
 import { SERVER_INFO } from '../bridge/era-names.ts';
-import { failure, reasonOf, success } from '../bridge/answers.ts';
-import { metaOf, without } from '../bridge/fields.ts';
 import { admits, isLogLevel } from '../bridge/levels.ts';
 import type { Answer, Fields, NotificationBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
+import { metaOf, without } from '../wire/shape.ts';
+import { failure, success } from '../wire/text.ts';
+import { reasonOf } from '../bridge/answers.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { ListKind } from './lists.ts';
 import type { Member, Part } from './member.ts';
@@ -88,7 +89,7 @@ function assemble(
 /** A progress token would be that of several requests at once. */
 function pageParams(params: Fields | undefined, cursor: string | null): Fields {
   const rest = without(params ?? {}, ['cursor']);
-  const meta = metaOf(rest);
+  const meta = metaOf(rest) ?? {};
   return {
     ...rest,
     ...(Object.keys(meta).length === 0 ? {} : { _meta: without(meta, ['progressToken']) }),
@@ -155,7 +156,7 @@ function tell(
   params: Fields | undefined,
   exchange: Exchange,
 ): void {
-  const asked = view.client.era === 'modern' ? metaOf(params)[META.logLevel] : (view.level ?? 'info');
+  const asked = view.client.era === 'modern' ? metaOf(params)?.[META.logLevel] : (view.level ?? 'info');
   if (!isLogLevel(asked) || !admits(asked, 'warning')) return;
   for (const { tool, reason } of missing) {
     const data = { tool, list: kind.field, message: `${tool} is not in this list: ${reason}` };

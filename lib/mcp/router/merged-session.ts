@@ -1,6 +1,5 @@
 /** All servers as one, for one client. */
 
-import { failure, success } from '../bridge/answers.ts';
 import type { BridgeOptions } from '../bridge/bridge.ts';
 import { SERVER_INFO } from '../bridge/era-names.ts';
 import { isLogLevel } from '../bridge/levels.ts';
@@ -9,6 +8,7 @@ import { Listens } from '../bridge/listens.ts';
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { LEGACY_VERSIONS, MODERN_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription, Servers, Session } from '../wire/session.ts';
+import { failure, success } from '../wire/text.ts';
 import { Calls, guarded } from './calls.ts';
 import { CHANGED_LISTS, LISTS, changedBy } from './lists.ts';
 import type { ChangedList } from './lists.ts';

@@ -1,11 +1,10 @@
 /** Requests of a merged view that name a resource. */
 
-import { failure, success } from '../bridge/answers.ts';
 import { ERA_CODE } from '../bridge/era-names.ts';
-import { shortly } from '../bridge/fields.ts';
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
+import { failure, shortly, success } from '../wire/text.ts';
 import type { Member } from './member.ts';
 import { readQualifiedUri } from './qualified-uri.ts';
 import { shownList } from './shown-entry.ts';

@@ -1,7 +1,7 @@
 /** What names something, in the names of a merged view. What came is never changed: others may hold it too. */
 
-import { isFields, metaOf } from '../bridge/fields.ts';
 import type { Fields } from '../wire/message.ts';
+import { isFields, metaOf } from '../wire/shape.ts';
 import type { ListKind } from './lists.ts';
 import type { Member } from './member.ts';
 import type { View } from './view.ts';
@@ -56,22 +56,20 @@ export function shownResult(view: View, member: Member, result: Fields): Fields 
   if (isFields(task)) shown = { ...shown, task: withTaskId(view, member, task) };
   if (taskId !== undefined) shown = withTaskId(view, member, shown);
   if (isFields(result['result'])) shown = { ...shown, result: shownResult(view, member, result['result']) };
-  return metaOf(shown)[RELATED_TASK] === undefined
-    ? shown
-    : { ...shown, _meta: shownMeta(view, member, metaOf(shown)) };
+  return withShownMeta(view, member, shown);
 }
 
 /** Parameters of a request or a notification of the server's. */
 export function shownParams(view: View, member: Member, params: Fields): Fields {
   const named = params['taskId'] === undefined ? params : withTaskId(view, member, params);
-  return metaOf(named)[RELATED_TASK] === undefined
-    ? named
-    : { ...named, _meta: shownMeta(view, member, metaOf(named)) };
+  return withShownMeta(view, member, named);
 }
 
-function shownMeta(view: View, member: Member, meta: Fields): Fields {
-  const related = meta[RELATED_TASK];
-  return isFields(related) ? { ...meta, [RELATED_TASK]: withTaskId(view, member, related) } : meta;
+function withShownMeta(view: View, member: Member, fields: Fields): Fields {
+  const meta = metaOf(fields);
+  const related = meta?.[RELATED_TASK];
+  if (!isFields(related)) return fields;
+  return { ...fields, _meta: { ...meta, [RELATED_TASK]: withTaskId(view, member, related) } };
 }
 
 function withTaskId(view: View, member: Member, fields: Fields): Fields {

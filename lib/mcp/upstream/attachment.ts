@@ -7,6 +7,7 @@ import { metaOf } from '../wire/shape.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
 import type { Warner } from '../wire/text.ts';
 import type { Conversation } from './conversation.ts';
+import type { Elicitations } from './elicitations.ts';
 import { requestMeta } from './handshake.ts';
 import { MAKES_ASK } from './open-requests.ts';
 import { isLogLevel, uriOf } from './interests.ts';
@@ -23,6 +24,7 @@ export interface Shared extends Warner {
   readonly conversation: Conversation<Attachment>;
   readonly interests: Interests<Attachment>;
   readonly tasks: TaskOwners<Attachment>;
+  readonly elicitations: Elicitations<Attachment>;
   readonly turns: Turns<Attachment>;
   /** Requests about one resource's subscription, by URI. */
   readonly subscribing: OneByOne;
@@ -33,7 +35,7 @@ export interface Shared extends Warner {
   readonly isOver: boolean;
   /** Governor itself asks, in the name of nobody who would wait. */
   settle(request: RequestBody): void;
-  onLeft(attachment: Attachment): void;
+  onLeft(attachment: Attachment, reason: string): void;
 }
 
 export class Attachment implements Session {
@@ -80,7 +82,7 @@ export class Attachment implements Session {
     const level = interests.leaveLevel(this);
     if (level !== null) this.#shared.settle({ method: 'logging/setLevel', params: { level } });
     tasks.leave(this);
-    this.#shared.onLeft(this);
+    this.#shared.onLeft(this, reason);
     return Promise.resolve();
   }
 
@@ -106,7 +108,7 @@ export class Attachment implements Session {
   }
 
   async #inTurn(request: RequestBody, exchange: Exchange): Promise<Answer> {
-    const { turns, tasks, conversation } = this.#shared;
+    const { turns, tasks, conversation, elicitations } = this.#shared;
     const takesTurn = MAKES_ASK.has(request.method);
     if (takesTurn && !turns.tryEnter(this) && !(await this.#turn(exchange.signal)))
       return failure(RPC_CODE.internalError, 'cancelled before its turn');
@@ -114,6 +116,7 @@ export class Attachment implements Session {
       // Behind the answer there may be news of the task that it begins.
       return await conversation.request(this, request, exchange, (answer, { id, token }) => {
         if (answer.kind === 'result') tasks.began(this, answer.result, id, token);
+        else elicitations.answered(this, answer);
       });
     } finally {
       if (takesTurn) turns.leave(this);
@@ -204,10 +207,17 @@ export class Attachment implements Session {
         return failure(RPC_CODE.invalidParams, 'this client has no such task');
     }
     const answer = await this.#send(request, exchange);
+    if (request.method === 'tasks/result' && !exchange.signal.aborted && isOfServer(answer))
+      tasks.fetched(request.params?.['taskId']);
     if (answer.kind === 'error') return answer;
     if (request.method === 'tasks/list')
       return isAlone ? answer : { kind: 'result', result: tasks.filtered(this, answer.result) };
     tasks.seen(this, answer.result);
     return answer;
   }
+}
+
+/** Not one that Governor has given in its place. */
+function isOfServer(answer: Answer): boolean {
+  return answer.kind === 'result' || (answer.error.code !== RPC_CODE.stopped && answer.error.code !== RPC_CODE.refused);
 }

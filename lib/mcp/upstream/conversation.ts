@@ -18,11 +18,14 @@ const NEVER_CANCELLED: ReadonlySet<string> = new Set(['initialize', 'server/disc
 export class Conversation<Owner> {
   readonly requests = new OpenRequests<Owner>();
   readonly #channel: Channel;
+  readonly #onCancelled: (request: OpenRequest<Owner>) => void;
   /** Set when it is over: what is asked from then on. */
   #over: Answer | null = null;
 
-  constructor(channel: Channel) {
+  /** @param onCancelled an open request was, by its client */
+  constructor(channel: Channel, onCancelled: (request: OpenRequest<Owner>) => void) {
     this.#channel = channel;
+    this.#onCancelled = onCancelled;
   }
 
   get isOver(): boolean {
@@ -51,6 +54,7 @@ export class Conversation<Owner> {
         if (this.requests.take(id) === undefined) return;
         this.#cancel(id, request.method, reasonOf(signal));
         resolve(cancelled(signal));
+        this.#onCancelled(open);
       };
       signal.addEventListener('abort', onAbort, { once: true });
       const open: OpenRequest<Owner> = {

@@ -3,22 +3,24 @@
 import { GovernorError } from '../../core/errors.ts';
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
-import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
-import { failure } from '../wire/text.ts';
+import type { Client, ServerDescription, Session } from '../wire/session.ts';
 import { Attachment } from './attachment.ts';
 import type { Shared } from './attachment.ts';
 import { Conversation } from './conversation.ts';
+import { Elicitations } from './elicitations.ts';
 import { shakeHands } from './handshake.ts';
 import type { HandshakeOptions } from './handshake.ts';
 import { Interests } from './interests.ts';
 import { OneByOne } from './one-by-one.ts';
 import { LISTEN, listenForLists } from './own-stream.ts';
+import { ownClient, quiet } from './own-side.ts';
 import { routeNotice } from './notices.ts';
 import type { ChangedList, NoticesOptions } from './notices.ts';
 import { ServerRequests } from './server-requests.ts';
 import { TaskOwners } from './task-owners.ts';
+import { tellEach } from './tell-each.ts';
 import { Turns } from './turns.ts';
-import type { Channel, Holds, Received, Upstream, UpstreamState } from './upstream.ts';
+import type { Channel, Holds, Received, Stale, Upstream, UpstreamState } from './upstream.ts';
 
 export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' | 'capabilities' | 'timeoutMs'> {
   /** Known from an earlier process of the same definition. */
@@ -30,6 +32,7 @@ export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' |
 
 /** Of what nobody waits for. */
 const SETTLE_TIMEOUT_MS = 10_000;
+const LISTEN_ENDED: Answer = { kind: 'result', result: { resultType: 'complete' } };
 /** Methods that are told of once each. */
 const TOLD_MAX = 100;
 
@@ -41,7 +44,8 @@ export function openUpstream(channel: Channel, options: UpstreamOptions): Upstre
 class Multiplexer implements Upstream, Shared {
   readonly conversation: Conversation<Attachment>;
   readonly interests = new Interests<Attachment>();
-  readonly tasks = new TaskOwners<Attachment>();
+  readonly tasks: TaskOwners<Attachment>;
+  readonly elicitations = new Elicitations<Attachment>();
   readonly turns: Turns<Attachment>;
   readonly subscribing = new OneByOne();
   readonly clients = new Set<Attachment>();
@@ -55,28 +59,36 @@ class Multiplexer implements Upstream, Shared {
   readonly #ready: Promise<ServerDescription>;
   readonly #endListeners = new Set<(reason: string) => void>();
   readonly #listListeners = new Set<(list: ChangedList) => void>();
+  readonly #staleListeners = new Set<(what: Stale) => void>();
   readonly #told = new Set<string>();
 
   constructor(channel: Channel, options: UpstreamOptions) {
     this.#channel = channel;
     this.#options = options;
+    this.tasks = new TaskOwners(() => options.monotonicMs());
     this.turns = new Turns(options.takesTurns);
     this.state = { kind: 'initializing', sinceMs: options.monotonicMs() };
-    this.conversation = new Conversation(channel);
-    this.#self = new Attachment(selfClient(options), this);
+    this.conversation = new Conversation(channel, (request) => this.#asked.callCancelled(request));
+    this.#self = new Attachment(ownClient(options), this);
     this.#asked = new ServerRequests({
       requests: this.conversation.requests,
       tasks: this.tasks,
       clients: () => [...this.clients],
       respond: (id, answer) => this.conversation.respond(id, answer),
       onAmbiguous: (method) => this.#takeTurns(method),
+      onAsked: (owner, request) => {
+        this.turns.asked(owner);
+        this.elicitations.asked(owner, request);
+      },
+      onAnswered: (owner) => this.turns.answered(owner),
       warn: (fields, message) => this.warn(fields, message),
     });
     this.#notices = {
       shared: this,
       isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
+      onStale: (what) => this.#stale(what),
       onListChanged: (list) => this.#listChanged(list),
-      onCancelled: (params) => this.#asked.cancelled(params),
+      onCancelled: (params) => this.#cancelled(params),
       onUnattributed: ({ method }) => this.#unattributed(method),
     };
     this.#ready = this.#begin();
@@ -112,7 +124,7 @@ class Multiplexer implements Upstream, Shared {
       requests: requests.size - listens - own,
       progressTokens: requests.tokens,
       subscriptions: this.interests.subscriptions + listens,
-      tasks: this.tasks.working,
+      tasks: this.tasks.open,
     };
   }
 
@@ -128,8 +140,10 @@ class Multiplexer implements Upstream, Shared {
     return attachment;
   }
 
-  onLeft(attachment: Attachment): void {
+  onLeft(attachment: Attachment, reason: string): void {
     this.clients.delete(attachment);
+    this.elicitations.leave(attachment);
+    this.#asked.left(attachment, reason);
   }
 
   settle(request: RequestBody): void {
@@ -153,6 +167,11 @@ class Multiplexer implements Upstream, Shared {
     return () => void this.#endListeners.delete(listener);
   }
 
+  onStale(listener: (what: Stale) => void): () => void {
+    this.#staleListeners.add(listener);
+    return () => void this.#staleListeners.delete(listener);
+  }
+
   onListChanged(listener: (list: ChangedList) => void): () => void {
     this.#listListeners.add(listener);
     return () => void this.#listListeners.delete(listener);
@@ -167,7 +186,7 @@ class Multiplexer implements Upstream, Shared {
     const { era, info, capabilities, timeoutMs, monotonicMs } = this.#options;
     try {
       await this.#channel.start({
-        onMessage: (message) => this.#receiveSafely(message),
+        onMessage: (message, stream) => this.#receiveSafely(message, stream),
         onProblem: (problem) => this.#options.onProblem(problem),
         onClose: (reason) => this.#end({ kind: 'shutdown', reason: `the server has gone: ${reason}` }),
       });
@@ -186,7 +205,10 @@ class Multiplexer implements Upstream, Shared {
         void listenForLists(description, {
           request: (request) => this.#self.request(request, quiet(new AbortController().signal)),
           isOver: () => this.isOver,
-          onListChanged: (list) => this.#listChanged(list),
+          onListChanged: (list) => {
+            this.#stale({ kind: 'list', list });
+            this.#listChanged(list);
+          },
         });
       return description;
     } catch (error) {
@@ -197,15 +219,15 @@ class Multiplexer implements Upstream, Shared {
   }
 
   /** What a client's side throws is no fault of the server, nor of its other clients. */
-  #receiveSafely(message: Received): void {
+  #receiveSafely(message: Received, stream: number | undefined): void {
     try {
-      this.#receive(message);
+      this.#receive(message, stream);
     } catch (error) {
       this.#options.onProblem(`a message of the server's could not be passed on: ${(error as Error).message}`);
     }
   }
 
-  #receive(message: Received): void {
+  #receive(message: Received, stream: number | undefined): void {
     if (message.kind === 'answer') {
       // Answered twice, late, or never asked: nobody waits for it.
       this.conversation.answered(message.id, message.answer);
@@ -213,12 +235,26 @@ class Multiplexer implements Upstream, Shared {
     }
     const body: NotificationBody =
       message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
-    if (message.kind === 'notification') routeNotice(body, this.#notices);
-    else void this.#asked.handle(message.id, body);
+    const own = this.conversation.requests.get(stream);
+    const call = own !== undefined && this.clients.has(own.owner) ? own : undefined;
+    if (message.kind === 'notification') routeNotice(body, this.#notices, call);
+    else void this.#asked.handle(message.id, body, call);
+  }
+
+  /** A modern server asks nothing that it could cancel: it ends a stream (2026-07-28, basic/patterns/subscriptions). */
+  #cancelled(params: Fields | undefined): void {
+    if (this.description?.era !== 'modern') return this.#asked.cancelled(params);
+    const { requests } = this.conversation;
+    const listen = requests.get(Number(params?.['requestId']));
+    if (listen?.method === LISTEN) requests.take(listen.id)?.settle(LISTEN_ENDED);
+  }
+
+  #stale(what: Stale): void {
+    for (const listener of this.#staleListeners) listener(what);
   }
 
   #listChanged(list: ChangedList): void {
-    for (const listener of this.#listListeners) listener(list);
+    tellEach(this.#listListeners, (listener) => listener(list), this);
   }
 
   #unattributed(method: string): void {
@@ -238,31 +274,11 @@ class Multiplexer implements Upstream, Shared {
     this.state = state;
     this.conversation.end(state.reason, data);
     this.#asked.close(state.reason);
-    for (const listener of this.#endListeners) listener(state.reason);
+    tellEach(this.#endListeners, (listener) => listener(state.reason), this);
     this.#endListeners.clear();
   }
 }
 
 function overBy(state: UpstreamState): string {
   return 'reason' in state ? state.reason : state.kind;
-}
-
-function refuse(): Promise<Answer> {
-  return Promise.resolve(failure(RPC_CODE.methodNotFound, 'Governor itself answers no questions'));
-}
-
-function quiet(signal: AbortSignal): Exchange {
-  return { signal, notify: () => undefined, ask: refuse };
-}
-
-function selfClient({ info, capabilities }: UpstreamOptions): Client {
-  return {
-    era: 'legacy',
-    context: 'governor',
-    protocolVersion: '',
-    info,
-    capabilities,
-    notify: () => undefined,
-    ask: refuse,
-  };
 }

@@ -2,14 +2,19 @@
 
 import type { NotificationBody } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
+import type { Client } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
 import type { Attachment, Shared } from './attachment.ts';
 import { busiestOf, busyClients } from './busy.ts';
 import { withToken } from './open-requests.ts';
+import type { OpenRequest } from './open-requests.ts';
+import { tellEach } from './tell-each.ts';
 import { relatedTask } from './task-owners.ts';
+import type { Stale } from './upstream.ts';
 
 export type ChangedList = 'tools' | 'resources' | 'prompts';
 
+const UPDATED = 'notifications/resources/updated';
 const CHANGED: ReadonlyMap<string, ChangedList> = new Map([
   ['notifications/tools/list_changed', 'tools'],
   ['notifications/resources/list_changed', 'resources'],
@@ -20,17 +25,27 @@ export interface NoticesOptions {
   readonly shared: Shared;
   /** Governor's own stream of a modern server: what comes there is for all. */
   isOwn(subscriptionId: unknown): boolean;
+  /** Whoever the notification is for. */
+  onStale(what: Stale): void;
   onListChanged(list: ChangedList): void;
   onCancelled(params: NotificationBody['params']): void;
   /** Belongs to nobody who could be told. */
   onUnattributed(notification: NotificationBody): void;
 }
 
-export function routeNotice(notification: NotificationBody, options: NoticesOptions): void {
-  const { conversation, interests, tasks, clients } = options.shared;
+/** @param call on the stream of whose answer it came */
+export function routeNotice(
+  notification: NotificationBody,
+  options: NoticesOptions,
+  call?: OpenRequest<Attachment>,
+): void {
+  const { conversation, interests, tasks, clients, elicitations } = options.shared;
   const { method, params } = notification;
   const list = CHANGED.get(method);
   const listen = metaOf(params)?.[META.subscriptionId];
+  const uri = params?.['uri'];
+  if (list !== undefined) options.onStale({ kind: 'list', list });
+  if (method === UPDATED && typeof uri === 'string') options.onStale({ kind: 'resource', uri });
   if (method === 'notifications/progress') {
     // Unknown tokens are dropped: clients end the conversation over them.
     const request = conversation.requests.get(params?.['progressToken']);
@@ -51,33 +66,44 @@ export function routeNotice(notification: NotificationBody, options: NoticesOpti
     // About the server, and for everyone who is there.
     options.onListChanged(list);
     const told = listen === undefined ? notification : { method };
-    for (const { client } of clients) client.notify(told);
+    tellEach(clients, ({ client }) => client.notify(told), options.shared);
     return;
   }
-  if (method === 'notifications/resources/updated') {
-    for (const { client } of interests.subscribersOf(String(params?.['uri']))) client.notify(notification);
-    return;
+  if (method === UPDATED) {
+    const subscribers = interests.subscribersOf(String(params?.['uri']));
+    return tellEach(subscribers, ({ client }) => client.notify(notification), options.shared);
+  }
+  if (method === 'notifications/elicitation/complete') {
+    const owner = elicitations.completed(params);
+    return owner === undefined
+      ? options.onUnattributed(notification)
+      : toldBy(owner, options.shared).notify(notification);
   }
   if (method === 'notifications/tasks/status') return tasks.status(params)?.client.notify(notification);
-  toItsClient(notification, options);
+  toItsClient(notification, options, call);
 }
 
 /** Log lines, and what no revision knows yet: nothing names a client in them. */
-function toItsClient(notification: NotificationBody, { shared, onUnattributed }: NoticesOptions): void {
+function toItsClient(
+  notification: NotificationBody,
+  { shared, onUnattributed }: NoticesOptions,
+  call: OpenRequest<Attachment> | undefined,
+): void {
   const { conversation, interests, tasks, clients } = shared;
   const { method, params } = notification;
   const isLog = method === 'notifications/message';
   const level = params?.['level'];
   const admitted = (owner: Attachment): boolean => !isLog || interests.admits(owner, level);
+  if (call !== undefined) {
+    if (admitted(call.owner)) call.exchange.notify(notification);
+    return;
+  }
   const task = tasks.ownerOf(relatedTask(params));
   const busy = task === undefined ? busyClients(clients, conversation.requests) : [task];
   const [first, second] = busy;
   if (first !== undefined && second === undefined) {
     if (!admitted(first)) return;
-    const open = busiestOf(first, conversation.requests);
-    if (open === undefined) first.client.notify(notification);
-    else open.exchange.notify(notification);
-    return;
+    return toldBy(first, shared).notify(notification);
   }
   if (second !== undefined) return onUnattributed(notification);
   const [only] = clients;
@@ -87,5 +113,10 @@ function toItsClient(notification: NotificationBody, { shared, onUnattributed }:
   }
   // Between requests: it is about the server itself, and for those who asked to hear its log.
   if (!isLog) return onUnattributed(notification);
-  for (const { client } of interests.listenersOf(level)) client.notify(notification);
+  tellEach(interests.listenersOf(level), ({ client }) => client.notify(notification), shared);
+}
+
+/** Beside its open call, where it has one. */
+function toldBy(owner: Attachment, { conversation }: Shared): Pick<Client, 'notify'> {
+  return busiestOf(owner, conversation.requests)?.exchange ?? owner.client;
 }

@@ -1,8 +1,9 @@
 /**
- * Requests of a legacy server: sampling, elicitation, roots. On stdio nothing says for whose request they are, so: the task that they name;
- * else the one client that has requests open which can make a server ask; else the one that has any open; else the one client that is
- * there. Where that leaves several, the server gets an error, and from then on requests of different clients are not overlapped
- * (`onAmbiguous`). A progress token in them says nothing: it is the server's own, for what its client reports.
+ * Requests of a legacy server: sampling, elicitation, roots. Over HTTP they come on the stream of the request that they are for. On stdio
+ * nothing says that, nor on HTTP's stream for what belongs to none, so: the task that they name; else the one client that has requests
+ * open which can make a server ask; else the one that has any open; else the one client that is there. Where that leaves several, the
+ * server gets an error, and from then on requests of different clients are not overlapped (`onAmbiguous`). A progress token in them says
+ * nothing: it is the server's own, for what its client reports.
  */
 
 import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts';
@@ -10,21 +11,17 @@ import { RPC_CODE } from '../wire/protocol.ts';
 import type { Client } from '../wire/session.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
 import type { Warner } from '../wire/text.ts';
+import { missingFor } from '../wire/client-needs.ts';
 import { busiestOf, busyClients } from './busy.ts';
-import type { OpenRequests } from './open-requests.ts';
+import { MAKES_ASK } from './open-requests.ts';
+import type { OpenRequest, OpenRequests } from './open-requests.ts';
+import { Question } from './question.ts';
 import { relatedTask } from './task-owners.ts';
 import type { TaskOwners } from './task-owners.ts';
 
 /** A server asks right after its handshake, and its client joins when that is over. */
 const JOIN_PATIENCE_MS = 10_000;
 const ASKS_MAX = 1_000;
-
-/** What is not among them is passed on: the client knows what it knows. */
-const CAPABILITY: ReadonlyMap<string, string> = new Map([
-  ['sampling/createMessage', 'sampling'],
-  ['elicitation/create', 'elicitation'],
-  ['roots/list', 'roots'],
-]);
 
 export interface Asked {
   readonly client: Client;
@@ -37,11 +34,14 @@ export interface ServerRequestsOptions<Owner extends Asked> extends Warner {
   clients(): readonly Owner[];
   respond(id: RequestId, answer: Answer): void;
   onAmbiguous(method: string): void;
+  /** A question to this client is open, until `onAnswered`. */
+  onAsked(owner: Owner, request: RequestBody): void;
+  onAnswered(owner: Owner): void;
 }
 
 export class ServerRequests<Owner extends Asked> {
   readonly #options: ServerRequestsOptions<Owner>;
-  readonly #open = new Map<RequestId, AbortController>();
+  readonly #open = new Map<RequestId, Question<Owner>>();
   /** Asked while nobody was there. */
   readonly #waiting = new Set<() => void>();
 
@@ -49,22 +49,23 @@ export class ServerRequests<Owner extends Asked> {
     this.#options = options;
   }
 
-  async handle(id: RequestId, request: RequestBody): Promise<void> {
+  /** @param call on the stream of whose answer it came */
+  async handle(id: RequestId, request: RequestBody, call?: OpenRequest<Owner>): Promise<void> {
     if (request.method === 'ping') return this.#options.respond(id, { kind: 'result', result: {} });
     if (this.#open.size >= ASKS_MAX || this.#open.has(id))
       return this.#options.respond(
         id,
         failure(RPC_CODE.invalidRequest, 'too many requests of this server are open, or two with one id'),
       );
-    const abort = new AbortController();
-    this.#open.set(id, abort);
+    const question = new Question<Owner>();
+    this.#open.set(id, question);
     try {
-      const answer = await this.#ask(request, abort.signal);
-      if (!abort.signal.aborted) this.#options.respond(id, answer);
+      const answer = await this.#ask(request, question, call);
+      if (!question.isCancelled) this.#options.respond(id, answer);
     } catch (error) {
-      if (!abort.signal.aborted) this.#options.respond(id, thrownAnswer(error, this.#options));
+      if (!question.isCancelled) this.#options.respond(id, thrownAnswer(error, this.#options));
     } finally {
-      if (this.#open.get(id) === abort) this.#open.delete(id);
+      if (this.#open.get(id) === question) this.#open.delete(id);
     }
   }
 
@@ -72,10 +73,23 @@ export class ServerRequests<Owner extends Asked> {
   cancelled(params: Fields | undefined): void {
     const id = params?.['requestId'] as RequestId;
     const reason = params?.['reason'];
-    const abort = this.#open.get(id);
-    // Its client may take its time to give up.
+    const question = this.#open.get(id);
     this.#open.delete(id);
-    abort?.abort(new Error(typeof reason === 'string' ? reason : 'cancelled by the server'));
+    question?.cancel(typeof reason === 'string' ? reason : 'cancelled by the server');
+  }
+
+  /** Its client has cancelled it. What the server asked for that call alone, that client need not answer. */
+  callCancelled(call: OpenRequest<Owner>): void {
+    const { requests } = this.#options;
+    for (const question of this.#open.values()) {
+      const { calls } = question;
+      if (calls.includes(call) && !calls.some((each) => requests.get(each.id) === each))
+        question.takeBack('the call was cancelled');
+    }
+  }
+
+  left(owner: Owner, reason: string): void {
+    for (const question of this.#open.values()) if (question.owner === owner) question.takeBack(reason);
   }
 
   /** What it asked while nobody was there is asked of who has come, once that one's own request is on its way. */
@@ -86,15 +100,16 @@ export class ServerRequests<Owner extends Asked> {
   }
 
   close(reason: string): void {
-    for (const abort of this.#open.values()) abort.abort(new Error(reason));
+    for (const question of this.#open.values()) question.cancel(reason);
     this.#open.clear();
     for (const go of this.#waiting) go();
   }
 
-  async #ask(request: RequestBody, signal: AbortSignal): Promise<Answer> {
+  async #ask(request: RequestBody, question: Question<Owner>, call: OpenRequest<Owner> | undefined): Promise<Answer> {
+    const { requests } = this.#options;
     if (this.#options.clients().length === 0) await this.#someone();
-    if (signal.aborted) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
-    const owner = this.#ownerOf(request);
+    if (question.isCancelled) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
+    const owner = call?.owner ?? this.#ownerOf(request);
     if (owner === 'ambiguous') {
       this.#options.onAmbiguous(request.method);
       return failure(
@@ -103,11 +118,23 @@ export class ServerRequests<Owner extends Asked> {
       );
     }
     if (owner === null) return failure(RPC_CODE.methodNotFound, `no client is there to answer ${request.method}`);
-    const needed = CAPABILITY.get(request.method);
-    if (needed !== undefined && owner.client.capabilities[needed] === undefined)
-      return failure(RPC_CODE.methodNotFound, `the client has no capability ${needed}`);
-    const open = busiestOf(owner, this.#options.requests);
-    return open === undefined ? owner.client.ask(request, signal) : open.exchange.ask(request, signal);
+    const refusal = refusalOf(request, owner.client.capabilities);
+    if (refusal !== null) return refusal;
+    const open = call ?? busiestOf(owner, requests);
+    this.#options.onAsked(owner, request);
+    try {
+      const asked = open === undefined ? owner.client : open.exchange;
+      return await question.ask(owner, this.#callsOf(owner, request, call), (signal) => asked.ask(request, signal));
+    } finally {
+      this.#options.onAnswered(owner);
+    }
+  }
+
+  /** A question of a task outlives the call that it is asked by. */
+  #callsOf(owner: Owner, { params }: RequestBody, call: OpenRequest<Owner> | undefined): readonly OpenRequest<Owner>[] {
+    const { requests, tasks } = this.#options;
+    if (tasks.ownerOf(relatedTask(params)) !== undefined) return [];
+    return call === undefined ? requests.of(owner).filter(({ method }) => MAKES_ASK.has(method)) : [call];
   }
 
   #ownerOf({ method, params }: RequestBody): Owner | 'ambiguous' | null {
@@ -136,4 +163,15 @@ export class ServerRequests<Owner extends Asked> {
       this.#waiting.add(go);
     });
   }
+}
+
+/** What no revision knows is passed on: the client knows what it knows. */
+function refusalOf(request: RequestBody, capabilities: Fields): Answer | null {
+  const missing = missingFor(request, capabilities);
+  if (missing === undefined || missing === null) return null;
+  const [[capability, parts] = ['', {}]] = Object.entries(missing);
+  const part = Object.keys(parts as Fields)[0];
+  if (part === undefined || capabilities[capability] === undefined)
+    return failure(RPC_CODE.methodNotFound, `the client has no capability ${capability}`);
+  return failure(RPC_CODE.invalidParams, `the client has no capability ${capability}.${part}`);
 }

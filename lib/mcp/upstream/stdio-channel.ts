@@ -8,6 +8,7 @@ import type { Message } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
 import { readMessage } from '../wire/shape.ts';
 import { failure } from '../wire/text.ts';
+import { brokenAnswer } from './broken-answer.ts';
 import type { Channel, ChannelListener } from './upstream.ts';
 
 /** A line longer than this is no message. The reader's memory is bounded by it. */
@@ -114,7 +115,9 @@ export class StdioChannel implements Channel {
       return this.#listener?.onProblem('a line of its output begins as a message and is no JSON');
     }
     const message = readMessage(value);
-    if (message.kind === 'invalid') this.#listener?.onProblem(`a line of its output is no message: ${message.problem}`);
-    else this.#listener?.onMessage(message);
+    if (message.kind !== 'invalid') return this.#listener?.onMessage(message);
+    this.#listener?.onProblem(`a line of its output is no message: ${message.problem}`);
+    const answer = brokenAnswer(value, message);
+    if (answer !== null) this.#listener?.onMessage(answer);
   }
 }

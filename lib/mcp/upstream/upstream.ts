@@ -32,7 +32,8 @@ export interface Channel {
 export type Received = Exclude<Incoming, { readonly kind: 'invalid' }>;
 
 export interface ChannelListener {
-  onMessage(message: Received): void;
+  /** @param stream HTTP: the request on the stream of whose answer it came; undefined: it came on none that belongs to one */
+  onMessage(message: Received, stream?: number): void;
   /** Something that is no message: a log line on stdout, half a line, a line that is too long. The conversation goes on. */
   onProblem(problem: string): void;
   /** No message comes any more. Told once. */
@@ -55,6 +56,11 @@ export interface Holds {
   readonly tasks: number;
 }
 
+/** What the server has said to be no longer what it was. */
+export type Stale =
+  | { readonly kind: 'list'; readonly list: 'tools' | 'resources' | 'prompts' }
+  | { readonly kind: 'resource'; readonly uri: string };
+
 export interface Upstream {
   readonly state: UpstreamState;
   /** Resolves when it is ready. @throws GovernorError launch_failed with the reason, to every waiter */
@@ -70,6 +76,8 @@ export interface Upstream {
   tell(method: string, params: Fields): void;
   /** Told once, when the conversation is over; `reason` in words. Returns a disposer. */
   onEnd(listener: (reason: string) => void): () => void;
+  /** Told before any client is. Returns a disposer. */
+  onStale(listener: (what: Stale) => void): () => void;
   /** Lists changed, as the server said, or because it is another one now. Returns a disposer. */
   onListChanged(listener: (list: 'tools' | 'resources' | 'prompts') => void): () => void;
   /**

@@ -32,6 +32,8 @@ export const RPC_CODE = {
   internalError: -32603,
   headerMismatch: -32020,
   unsupportedVersion: -32022,
+  /** 2025-11-25 alone: a page has to be opened before the request is sent again. */
+  urlElicitationRequired: -32042,
   /** A request was refused: the tool is throttled, its queue is full, its breaker is open. `data.retryAfterMs` says when to try again. */
   refused: -31050,
   /** The server was stopped, or ended by itself, while the request was open. */

@@ -33,6 +33,8 @@ export interface Client {
   readonly capabilities: Fields;
   /** Governor itself, reading lists: it is no one whom a server could ask or tell, and is not counted as there. */
   readonly isGovernor?: true;
+  /** Of the client at the front door, where a bridge in between shows another. Absent: `era`. */
+  readonly frontEra?: Era;
   /** A notification that belongs to this client but to no request: list_changed, resources/updated, log lines. */
   notify(notification: NotificationBody): void;
   /** A request of the server's that belongs to no open request: ping, `roots/list` after initialized. Answers with an error where the client has no channel for it. */

@@ -1,4 +1,4 @@
-/** What a client sent: one JSON-RPC message, or what is wrong with it. */
+/** JSON that others wrote: one JSON-RPC message, or what is wrong with it; and its fields. */
 
 import type { Answer, Fields, RequestId, RpcError } from './message.ts';
 import { META } from './protocol.ts';
@@ -36,6 +36,19 @@ function invalid(id: RequestId | undefined, problem: string): Incoming {
 
 export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** `{}` where it is no object. */
+export function fieldsOf(value: unknown): Fields {
+  return isFields(value) ? value : {};
+}
+
+/** A copy without these fields; the same object where it has none of them. */
+export function without(fields: Fields, names: readonly string[]): Fields {
+  if (!names.some((name) => Object.hasOwn(fields, name))) return fields;
+  const rest: Record<string, unknown> = { ...fields };
+  for (const name of names) delete rest[name];
+  return rest;
 }
 
 export function isRequestId(value: unknown): value is RequestId {

@@ -2,7 +2,7 @@
 
 import { GovernorError } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Answer, NotificationBody, RequestBody, RequestId, RpcError } from './message.ts';
+import type { Answer, Fields, NotificationBody, RequestBody, RequestId, RpcError } from './message.ts';
 import { RPC_CODE } from './protocol.ts';
 
 /** A result that cannot be written (V8 reads deeper nesting than it writes) becomes an error that says so. */
@@ -47,6 +47,16 @@ function bodyText(method: string, params: unknown): string | null {
 
 export function failure(code: number, message: string, data?: unknown): Extract<Answer, { kind: 'error' }> {
   return { kind: 'error', error: data === undefined ? { code, message } : { code, message, data } };
+}
+
+export function success(result: Fields = {}): Extract<Answer, { kind: 'result' }> {
+  return { kind: 'result', result };
+}
+
+/** For messages: as JSON, and not longer than a person reads. */
+export function shortly(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'without a name';
+  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
 /** Of a caller's mistake the code says so; everything else is a failure on the way. */

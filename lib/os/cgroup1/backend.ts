@@ -1,6 +1,6 @@
 /** cgroup v1 controllers, with a v2 group beside them where that hierarchy is mounted too. */
 
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { ok, type Result } from '../../core/result.ts';
@@ -11,17 +11,21 @@ import type {
   ContainmentRecord,
   CreateRequest,
   ResourceCapability,
+  SharedGroups,
   SweepQuestions,
 } from '../backend.ts';
 import type { OpenedBackend } from '../cgroup2/backend.ts';
 import { GroupContainment } from '../cgroup2/containment.ts';
+import { contextGroupName } from '../cgroup2/context-groups.ts';
 import { createGroupBelow, isSameGroup, removeGroups } from '../cgroup2/directory.ts';
 import { beginGracePeriod } from '../cgroup2/grace-period.ts';
+import { sharedGroups } from '../cgroup2/shared-group.ts';
 import { Tops } from '../cgroup2/tops.ts';
 import type { CgroupMounts } from '../mounts.ts';
 import { capabilities1 } from './capabilities.ts';
 import { openGroup1 } from './group.ts';
 import { ensureTop, openDirectories, type OwnDirectories } from './hierarchy.ts';
+import { openSharedGroup1 } from './shared-group.ts';
 
 export async function openCgroup1(mounts: CgroupMounts, instance: string): Promise<Result<OpenedBackend, string>> {
   const own = await openDirectories(mounts, instance);
@@ -36,30 +40,50 @@ class Cgroup1Backend implements Backend {
   readonly capabilities: readonly ResourceCapability[];
   readonly #own: OwnDirectories;
   readonly #tops: Tops;
+  readonly shared: SharedGroups;
 
   constructor(own: OwnDirectories) {
     this.#own = own;
     this.#tops = new Tops(own.directories.values(), 'governor-');
     this.capabilities = capabilities1(own);
+    this.shared = sharedGroups(this.#tops, (name) => openSharedGroup1(own.directories, name));
   }
 
-  plan(runId: string): ContainmentPlan {
-    return { backend: this.id, directories: this.#tops.groupsOf(runId) };
+  plan(runId: string, context: string | null = null): ContainmentPlan {
+    return { backend: this.id, directories: this.#tops.groupsOf(runId, context) };
   }
 
   async create(request: CreateRequest): Promise<Containment> {
-    const directories = await this.#makeAll(request.runId);
+    const { runId, within } = request;
+    if (within !== undefined) await this.#ensureContext(within);
+    const directories = await this.#makeAll(
+      within === undefined ? runId : join(contextGroupName(within.context), runId),
+    );
     beginGracePeriod();
     const layout = openGroup1({ cookie: request.runId, tempDir: request.tempDir, directories });
     if (layout === null) throw new Error('unreachable: the backend was opened with a hierarchy for members');
     return new GroupContainment(layout).start(request.limits);
   }
 
+  async #ensureContext({ context, limits }: NonNullable<CreateRequest['within']>): Promise<void> {
+    const parents = [...new Set(this.#own.directories.values())];
+    const isNew = await Promise.all(
+      parents.map(async (parent) => {
+        await ensureTop(parent);
+        return ensureTop(join(parent, contextGroupName(context)));
+      }),
+    );
+    if (!isNew.includes(true)) return;
+    const group = openSharedGroup1(this.#own.directories, contextGroupName(context));
+    await group?.apply(limits, 0);
+    group?.close();
+  }
+
   /** One group in each hierarchy; co-mounted controllers share theirs. What was made is removed when one fails. */
-  async #makeAll(runId: string): Promise<ContainmentRecord['directories']> {
+  async #makeAll(group: string): Promise<ContainmentRecord['directories']> {
     const parents = [...new Set(this.#own.directories.values())];
     const made = await Promise.allSettled(
-      parents.map((parent) => createGroupBelow(join(parent, runId), () => ensureTop(parent))),
+      parents.map((parent) => createGroupBelow(join(parent, group), () => ensureAbove(parent, group))),
     );
     const inodes = new Map<string, number>();
     const errors: unknown[] = [];
@@ -69,13 +93,13 @@ class Cgroup1Backend implements Backend {
       else errors.push(outcome.reason);
     }
     if (errors.length > 0) {
-      const groups = [...inodes.keys()].map((parent) => join(parent, runId));
+      const groups = [...inodes.keys()].map((parent) => join(parent, group));
       // Why it failed is the first error; what stays behind for this one, the next daemon sweeps.
       await removeGroups(groups, performance.now() + 100).catch((error: unknown) => errors.push(error));
       throw errors[0];
     }
     return [...this.#own.directories].map(([hierarchy, parent]) => {
-      return { hierarchy, path: join(parent, runId), inode: inodes.get(parent) as number };
+      return { hierarchy, path: join(parent, group), inode: inodes.get(parent) as number };
     });
   }
 
@@ -99,4 +123,10 @@ class Cgroup1Backend implements Backend {
     await this.#tops.close();
     await this.#own.release();
   }
+}
+
+/** Somebody has removed what was empty; the group of a context among it gets its limits with the next look at it. */
+async function ensureAbove(top: string, group: string): Promise<void> {
+  await ensureTop(top);
+  if (dirname(group) !== '.') await ensureTop(join(top, dirname(group)));
 }

@@ -1,10 +1,13 @@
 /** CPU of a v1 group: `cpuacct.usage` (ns), or `cpu.stat` of the v2 group beside it; the quota is in the cpu controller. */
 
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { Cpu2 } from '../cgroup2/cpu.ts';
+import { IdleWatch } from '../cgroup2/idle-watch.ts';
 import { type CpuPart, QUOTA_PERIOD_US, quotaUs, type Support } from '../cgroup2/parts.ts';
 import { KeptFile, KeyedFields, writeKernelFile } from '../kernel-file.ts';
+
+const fields = new KeyedFields(['throttled_time']);
 
 export interface CpuDirectories {
   /** v2 group, else null. */
@@ -15,10 +18,9 @@ export interface CpuDirectories {
 
 export class Cpu1 implements CpuPart {
   readonly quotaSupport: Support;
-  readonly #usage: { usageMs(): number; close(): void };
+  readonly #usage: UsageSource;
   readonly #control: string | null;
   readonly #stat: KeptFile | null;
-  readonly #fields = new KeyedFields(['throttled_time']);
   /** The counter stands still without a quota: it is read with one, and once after each change. */
   #held = false;
   #changed = true;
@@ -34,14 +36,18 @@ export class Cpu1 implements CpuPart {
     quota?.close();
   }
 
-  usageMs(): number {
-    return this.#usage.usageMs();
+  usageMs(nowMs: number): number {
+    return this.#usage.usageMs(nowMs);
+  }
+
+  idleUntilMs(nowMs: number): number {
+    return this.#usage.idleUntilMs(nowMs);
   }
 
   throttledMs(): number {
     if (this.#held || this.#changed) {
       this.#changed = false;
-      const nanoseconds = this.#stat?.readKeyed(this.#fields) === true ? (this.#fields.values[0] as number) : 0;
+      const nanoseconds = this.#stat?.readKeyed(fields) === true ? (fields.values[0] as number) : 0;
       if (nanoseconds > 0) this.#throttledMs = nanoseconds / 1e6;
     }
     return this.#throttledMs;
@@ -62,11 +68,40 @@ export class Cpu1 implements CpuPart {
   }
 }
 
-function usageSource(directories: CpuDirectories): { usageMs(): number; close(): void } {
-  if (directories.cpuacct !== null) {
-    const file = new KeptFile(join(directories.cpuacct, 'cpuacct.usage'));
-    return { usageMs: () => (file.readNumber() ?? Number.NaN) / 1e6, close: () => file.close() };
-  }
+type UsageSource = Pick<CpuPart, 'usageMs' | 'idleUntilMs' | 'close'>;
+
+function usageSource(directories: CpuDirectories): UsageSource {
+  if (directories.cpuacct !== null) return new CpuAccounting(directories.cpuacct);
   if (directories.unified === null) throw new Error('neither cpuacct nor a v2 group: CPU time is not known');
   return new Cpu2(directories.unified);
+}
+
+class CpuAccounting implements UsageSource {
+  readonly #file: KeptFile;
+  readonly #idle: IdleWatch;
+
+  constructor(directory: string) {
+    this.#file = new KeptFile(join(directory, 'cpuacct.usage'));
+    this.#idle = new IdleWatch(join(dirname(directory), 'cpuacct.usage'), readNanoseconds);
+  }
+
+  usageMs(nowMs: number): number {
+    this.#idle.note(nowMs);
+    const nanoseconds = readNanoseconds(this.#file);
+    this.#idle.compare(nanoseconds);
+    return nanoseconds / 1e6;
+  }
+
+  idleUntilMs(nowMs: number): number {
+    return this.#idle.untilMs(nowMs);
+  }
+
+  close(): void {
+    this.#file.close();
+    this.#idle.close();
+  }
+}
+
+function readNanoseconds(file: KeptFile): number {
+  return file.readNumber() ?? Number.NaN;
 }

@@ -81,9 +81,11 @@ async function makeTop(
   }
 }
 
-export async function ensureTop(directory: string): Promise<void> {
-  await ensureGroup(directory);
+/** @returns whether it was not there */
+export async function ensureTop(directory: string): Promise<boolean> {
+  const isNew = await ensureGroup(directory);
   await useHierarchy(directory);
+  return isNew;
 }
 
 /** Before Linux 5.11 a group counted its sub-groups only when told to; later kernels always do. */

@@ -7,13 +7,15 @@ import type { ResolvedLimits } from '../../core/limits.ts';
 import type { LimitOutcome } from '../backend.ts';
 import { memoryCapBytes, type MemoryPart } from '../cgroup2/parts.ts';
 import { StatCache } from '../cgroup2/stat-cache.ts';
-import { errnoOf, KeptFile, KeyedFields, writeKernelFile } from '../kernel-file.ts';
+import { errnoOf, KeptFile, KeyedFields, readOnce, writeKernelFile } from '../kernel-file.ts';
 
 /**
  * `rss` is anonymous memory here, swap cache included. Kernel memory is not among it: v1 does not tell which part of it
- * could be reclaimed. Keys stand in the order of the file.
+ * could be reclaimed. Keys stand in the order of the file. What is read is used at once: one place for all runs.
  */
 const FIELDS = ['total_rss', 'total_shmem', 'total_swap', 'total_swapcached'] as const;
+const fields = new KeyedFields(FIELDS);
+const oomFields = new KeyedFields(['oom_kill']);
 const [RSS, SHMEM, SWAP, SWAP_CACHED] = [0, 1, 2, 3] as const;
 
 export class Memory1 implements MemoryPart {
@@ -24,8 +26,6 @@ export class Memory1 implements MemoryPart {
   readonly #usage: KeptFile;
   readonly #stat: KeptFile;
   readonly #oomControl: KeptFile;
-  readonly #fields = new KeyedFields(FIELDS);
-  readonly #oom = new KeyedFields(['oom_kill']);
   readonly #cache = new StatCache();
   readonly #hasSwapLimit: boolean;
   #shmemBytes = 0;
@@ -43,11 +43,11 @@ export class Memory1 implements MemoryPart {
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number {
     const usage = this.#usage.readNumber();
     if (usage === null) return Number.NaN;
-    this.isNearLimit = this.#cache.isNear(usage);
     if (this.#cache.mustRead(usage, nowMs, fresh)) {
-      if (!this.#stat.readKeyed(this.#fields)) return Number.NaN;
+      if (!this.#stat.readKeyed(fields)) return Number.NaN;
       this.#cache.store(this.#sum(), usage, nowMs);
     }
+    this.isNearLimit = this.#cache.isNear(usage);
     return this.#cache.value - Math.min(tempBytes, this.#shmemBytes);
   }
 
@@ -57,7 +57,7 @@ export class Memory1 implements MemoryPart {
   }
 
   #sum(): number {
-    const values = this.#fields.values;
+    const { values } = fields;
     this.#shmemBytes = present(values[SHMEM]);
     // A page in the swap cache is counted in rss and in swap: once is enough.
     const swapOnly = Math.max(0, present(values[SWAP]) - present(values[SWAP_CACHED]));
@@ -66,8 +66,12 @@ export class Memory1 implements MemoryPart {
 
   /** `oom_kill` is there since Linux 4.13. */
   oomKills(): number {
-    if (!this.#oomControl.readKeyed(this.#oom)) return Number.NaN;
-    return present(this.#oom.values[0]);
+    if (!this.#oomControl.readKeyed(oomFields)) return Number.NaN;
+    return present(oomFields.values[0]);
+  }
+
+  peakBytes(): number {
+    return readOnce(join(this.#directory, 'memory.max_usage_in_bytes'));
   }
 
   async apply(limits: ResolvedLimits): Promise<LimitOutcome> {

@@ -1,6 +1,6 @@
 /** cgroup v2: with controllers in an own or delegated subtree (`cgroup2`), or without them (`cgroup2-bare`). */
 
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { err, ok, type Result } from '../../core/result.ts';
@@ -11,15 +11,17 @@ import type {
   ContainmentRecord,
   CreateRequest,
   ResourceCapability,
+  SharedGroups,
   SweepQuestions,
 } from '../backend.ts';
 import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';
-import { createGroupBelow, isSameGroup } from './directory.ts';
+import { createGroupBelow, ensureGroup, isSameGroup } from './directory.ts';
 import { beginGracePeriod } from './grace-period.ts';
 import { openGroup2 } from './group.ts';
-import { CONTROLLERS, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
+import { openSharedGroup2, sharedGroups } from './shared-group.ts';
+import { CONTROLLERS, enableControllers, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
 import { Tops } from './tops.ts';
 
 export type Cgroup2Id = 'cgroup2' | 'cgroup2-scope' | 'cgroup2-bare';
@@ -93,6 +95,7 @@ export class Cgroup2Backend implements Backend {
   readonly #subtree: OwnSubtree;
   readonly #mover: Mover | null;
   readonly #tops: Tops;
+  readonly shared?: SharedGroups;
 
   constructor(id: Cgroup2Id, subtree: OwnSubtree, mover: Mover | null) {
     this.id = id;
@@ -100,15 +103,25 @@ export class Cgroup2Backend implements Backend {
     this.#mover = mover;
     this.#tops = new Tops([subtree.directory], '');
     this.capabilities = capabilities2(subtree.controllers);
+    // Without controllers there is nothing to hold runs with.
+    if (subtree.controllers.length > 0)
+      this.shared = sharedGroups(this.#tops, (name) => openSharedGroup2(join(subtree.directory, name ?? '.')));
   }
 
-  plan(runId: string): ContainmentPlan {
-    return { backend: this.id, directories: this.#tops.groupsOf(runId) };
+  plan(runId: string, context: string | null = null): ContainmentPlan {
+    return { backend: this.id, directories: this.#tops.groupsOf(runId, context) };
   }
 
   async create(request: CreateRequest): Promise<Containment> {
-    const directory = join(this.#subtree.directory, request.runId);
-    const inode = await createGroupBelow(directory, this.#subtree.renew);
+    const { within } = request;
+    const [directory] = this.#tops.groupsOf(request.runId, within?.context ?? null);
+    if (directory === undefined) throw new Error('unreachable: the backend has a directory');
+    const renew = async (): Promise<void> => {
+      await this.#subtree.renew();
+      if (within !== undefined) await this.#ensureContext(dirname(directory), within.limits);
+    };
+    if (within !== undefined) await renew();
+    const inode = await createGroupBelow(directory, renew);
     beginGracePeriod();
     const containment = new GroupContainment(
       openGroup2({
@@ -121,6 +134,16 @@ export class Cgroup2Backend implements Backend {
       }),
     );
     return containment.start(request.limits);
+  }
+
+  /** Controllers are handed down again, too: a daemon may have died between the two. */
+  async #ensureContext(directory: string, limits: ResolvedLimits): Promise<void> {
+    const isNew = await ensureGroup(directory);
+    await enableControllers(directory, this.#subtree.controllers);
+    if (!isNew) return;
+    const group = openSharedGroup2(directory);
+    await group?.apply(limits, 0);
+    group?.close();
   }
 
   async adopt(record: ContainmentRecord, limits: ResolvedLimits, tempDir: string): Promise<Containment | null> {

@@ -8,6 +8,7 @@ import type { BackendId, Containment, ContainmentRecord, Inspector, ProcessIdent
 import { isDenied, isGone, writeKernelFile } from '../kernel-file.ts';
 import { sameProcess } from '../procfs/stat.ts';
 import { TreeReader } from '../procfs/tree-reader.ts';
+import { removeEmptyContexts } from './context-groups.ts';
 import { pidsBelow, removeGroups } from './directory.ts';
 import { watchFiles } from './events.ts';
 import { GroupBrakes } from './brakes.ts';
@@ -59,12 +60,12 @@ export class GroupContainment implements Containment {
   constructor(layout: GroupLayout) {
     this.#layout = layout;
     this.#paths = [...new Set(layout.directories.map(({ path }) => path))];
-    const { memory, cpu, tasks, tempDir, backend, directories, cookie } = layout;
+    const { memory, cpu, tasks, stall, tempDir, tempOnTmpfs, backend, directories, cookie } = layout;
     this.record = { backend, directories, cookie };
     const parts = { memory: memory === null, cpu: cpu === null, tasks: tasks === null };
     const tree = new TreeReader({ tempDir, parts });
     this.membership = new GroupMembers(layout.membership);
-    this.usage = new GroupUsage({ ...layout, members: this.membership, tree });
+    this.usage = new GroupUsage({ members: this.membership, tree, memory, cpu, tasks, stall, tempOnTmpfs });
     this.inspect = tree.inspector(() => pidsBelow(layout.membership));
     this.killer = new GroupKiller(layout.membership, this.membership, layout.freezer);
     this.brakes = new GroupBrakes(layout, this.membership);
@@ -137,6 +138,7 @@ export class GroupContainment implements Containment {
       });
     }
     await removeGroups(this.#paths, performance.now() + deadlineMs);
+    await removeEmptyContexts(this.#paths);
   }
 
   close(): void {

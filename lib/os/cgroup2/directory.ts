@@ -45,9 +45,9 @@ export async function createGroupBelow(directory: string, renewTop: () => Promis
   }
 }
 
-/** Makes a shared top directory; being there already is fine. */
-export async function ensureGroup(directory: string): Promise<void> {
-  await tryMkdir(directory);
+/** Makes a shared directory; being there already is fine. @returns whether it was not */
+export async function ensureGroup(directory: string): Promise<boolean> {
+  return tryMkdir(directory);
 }
 
 async function tryMkdir(directory: string): Promise<boolean> {

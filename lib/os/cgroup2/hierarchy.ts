@@ -20,6 +20,9 @@ export const CONTROLLERS = ['memory', 'cpu', 'pids'] as const;
 /** Where a delegated daemon goes, so that its own group may hand controllers to sub-groups. systemd's DelegateSubgroup= may name it too. */
 const LEAF = 'supervisor';
 
+/** More daemons than this do not end in the same millisecond. */
+const ATTEMPTS = 10;
+
 export interface OwnSubtree {
   /** Parent of all runs of this instance. */
   readonly directory: string;
@@ -93,12 +96,13 @@ async function makeSubtree(base: string, instance: string, controllers: readonly
   const moved = await enableOrMoveAside(base, wanted);
   const top = join(base, 'governor');
   const directory = join(top, instance);
-  const renew = async (): Promise<void> => {
+  const make = async (): Promise<void> => {
     for (const path of [top, directory]) {
       await ensureGroup(path);
       await enableControllers(path, wanted);
     }
   };
+  const renew = (): Promise<void> => untilUndisturbed(make);
   await renew();
   const handedDown = words(join(directory, 'cgroup.subtree_control'));
   const detail = moved.length === 0 ? directory : `${directory}; moved ${moved.join(', ')} to ${join(base, LEAF)}`;
@@ -108,6 +112,18 @@ async function makeSubtree(base: string, instance: string, controllers: readonly
     if (!existsSync(top)) await moveBack(base);
   };
   return { directory, controllers: handedDown, detail, renew, release };
+}
+
+/** Other daemons of the host, when they end, remove the directory that is above all of ours while it is empty. */
+async function untilUndisturbed(make: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await make();
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || attempt === ATTEMPTS) throw error;
+    }
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   KeptFile,
   KeyedFields,
   parseNumber,
+  readOnce,
   writeKernelFile,
 } from '../kernel-file.ts';
 import { memoryCapBytes, type MemoryPart } from './parts.ts';
@@ -29,6 +30,9 @@ const UNRECLAIMABLE = [
   'swapcached',
   'slab_unreclaimable',
 ] as const;
+/** What is read is used at once: one place for all runs. */
+const fields = new KeyedFields(UNRECLAIMABLE);
+const oomFields = new KeyedFields(['oom_kill']);
 const SHMEM = UNRECLAIMABLE.indexOf('shmem');
 const SWAP_CACHED = UNRECLAIMABLE.indexOf('swapcached');
 
@@ -37,18 +41,21 @@ export class Memory2 implements MemoryPart {
   isNearLimit = false;
   readonly #directory: string;
   readonly #tempOnTmpfs: boolean;
+  readonly #together: boolean;
   readonly #current: KeptFile;
   readonly #stat: KeptFile;
   readonly #swap: KeptFile | null;
   readonly #events: KeptFile;
-  readonly #fields = new KeyedFields(UNRECLAIMABLE);
-  readonly #oom = new KeyedFields(['oom_kill']);
   readonly #cache = new StatCache();
   #shmemBytes = 0;
 
-  /** @throws the errno of open(2) when the group has no memory controller */
-  constructor(directory: string, tempOnTmpfs: boolean) {
+  /**
+   * @param together the kernel kills all that is in it at once; else one of the groups below it
+   * @throws the errno of open(2) when the group has no memory controller
+   */
+  constructor(directory: string, tempOnTmpfs: boolean, together = true) {
     this.#directory = directory;
+    this.#together = together;
     this.#tempOnTmpfs = tempOnTmpfs;
     this.#current = new KeptFile(join(directory, 'memory.current'));
     this.#stat = new KeptFile(join(directory, 'memory.stat'));
@@ -59,11 +66,11 @@ export class Memory2 implements MemoryPart {
   unreclaimableBytes(nowMs: number, fresh: boolean, tempBytes: number): number {
     const current = this.#current.readNumber();
     if (current === null) return Number.NaN;
-    this.isNearLimit = this.#cache.isNear(current);
     if (this.#cache.mustRead(current, nowMs, fresh)) {
-      if (!this.#stat.readKeyed(this.#fields)) return Number.NaN;
+      if (!this.#stat.readKeyed(fields)) return Number.NaN;
       this.#cache.store(this.#sum(), current, nowMs);
     }
+    this.isNearLimit = this.#cache.isNear(current);
     return this.#cache.value - Math.min(tempBytes, this.#shmemBytes);
   }
 
@@ -73,7 +80,7 @@ export class Memory2 implements MemoryPart {
   }
 
   #sum(): number {
-    const values = this.#fields.values;
+    const { values } = fields;
     let bytes = 0;
     for (let index = 0; index < values.length; index += 1) {
       const value = values[index] as number;
@@ -88,16 +95,22 @@ export class Memory2 implements MemoryPart {
   }
 
   oomKills(): number {
-    if (!this.#events.readKeyed(this.#oom)) return Number.NaN;
-    return this.#oom.values[0] as number;
+    if (!this.#events.readKeyed(oomFields)) return Number.NaN;
+    return oomFields.values[0] as number;
+  }
+
+  /** `memory.peak` is there since Linux 5.19. */
+  peakBytes(): number {
+    return readOnce(join(this.#directory, 'memory.peak'));
   }
 
   async apply(limits: ResolvedLimits): Promise<LimitOutcome> {
     const cap = memoryCapBytes(limits, this.#tempOnTmpfs);
     this.#cache.watchFrom(limits.memory);
-    await this.#write('memory.oom.group', '1');
+    if (this.#together) await this.#write('memory.oom.group', '1');
     if (cap === null) {
       await this.#write('memory.max', 'max');
+      if (!this.#together && this.#swap !== null) await this.#write('memory.swap.max', 'max');
       return { resource: 'memory', enforcement: 'none', note: 'no limit is set' };
     }
     // A cap below what is in use would kill at once: the ladder comes first.

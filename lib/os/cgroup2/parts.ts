@@ -25,6 +25,8 @@ export interface MemoryPart {
   readonly isNearLimit: boolean;
   /** Cumulative. */
   oomKills(): number;
+  /** The most that was ever charged, in bytes; page cache counts, of which there is none left when memory runs out. NaN where not kept. */
+  peakBytes(): number;
   /** Sets the kernel cap at the emergency stage. */
   apply(limits: ResolvedLimits): Promise<LimitOutcome>;
   readonly highSupport: Support;
@@ -34,8 +36,13 @@ export interface MemoryPart {
 }
 
 export interface CpuPart {
-  /** Milliseconds since the run began, exited children included. */
-  usageMs(): number;
+  /** Milliseconds since the run began, exited children included. @param nowMs monotonic milliseconds */
+  usageMs(nowMs: number): number;
+  /**
+   * The time, at the latest `nowMs`, until which nobody in the group is known to have run since `usageMs` was read last:
+   * by one read a turn for all groups of the daemon. NaN where that does not tell, and for whoever asks twice in a turn.
+   */
+  idleUntilMs(nowMs: number): number;
   /** Cumulative milliseconds in which the quota held the group back. */
   throttledMs(): number;
   readonly quotaSupport: Support;

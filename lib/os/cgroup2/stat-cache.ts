@@ -26,8 +26,9 @@ export class StatCache {
     this.#watchFromBytes = limit === null ? Number.POSITIVE_INFINITY : limit.limit * limit.thresholds.warning;
   }
 
+  /** What is swapped out is in the value alone, page cache in the total alone. */
   isNear(total: number): boolean {
-    return total >= this.#watchFromBytes;
+    return Math.max(total, this.#value) >= this.#watchFromBytes;
   }
 
   mustRead(total: number, nowMs: number, fresh: boolean): boolean {

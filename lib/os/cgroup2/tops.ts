@@ -6,8 +6,9 @@
 import { rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-import type { SweepQuestions } from '../backend.ts';
+import type { ContainmentRecord, SweepQuestions } from '../backend.ts';
 import { errnoOf, isDenied, isGone } from '../kernel-file.ts';
+import { contextGroupName, isContextGroup, removeEmptyContexts, topOf } from './context-groups.ts';
 import { childGroups, isSameGroup, readOrNull, removeGroup, removeGroups, removeIfEmpty } from './directory.ts';
 
 const DISCARD_MS = 1000;
@@ -26,15 +27,23 @@ export class Tops {
     this.#prefix = prefix;
   }
 
-  /** The groups that a run gets. */
-  groupsOf(runId: string): readonly string[] {
-    return this.#own.map((top) => join(top, runId));
+  /** The groups that a run gets. @param context whose group they are in; null: in none */
+  groupsOf(runId: string, context: string | null = null): readonly string[] {
+    const within = context === null ? [] : [contextGroupName(context)];
+    return this.#own.map((top) => join(top, ...within, runId));
+  }
+
+  /** Null: the run is in the groups of another daemon. */
+  placeOf({ directories }: ContainmentRecord): { readonly name: string | null } | null {
+    const parent = dirname(directories[0]?.path ?? '');
+    if (this.#own.includes(parent)) return { name: null };
+    return isContextGroup(parent) && this.#own.includes(dirname(parent)) ? { name: basename(parent) } : null;
   }
 
   /** Somebody else's top directory that holds groups of ours: it goes with this daemon. */
   remember(groups: Iterable<string>): void {
     for (const group of groups) {
-      const top = dirname(group);
+      const top = topOf(group);
       if (!this.#own.includes(top) && instanceOfTop(top) !== null) this.#elsewhere.add(top);
     }
   }
@@ -42,21 +51,26 @@ export class Tops {
   /** @throws the errno of rmdir(2) when somebody is in one of them */
   async discard(runId: string, planned: readonly string[]): Promise<void> {
     // The ledger is a file: what it names must look like something that was made here.
-    const elsewhere = planned.filter((path) => basename(path) === runId && instanceOfTop(dirname(path)) !== null);
+    const elsewhere = planned.filter((path) => basename(path) === runId && instanceOfTop(topOf(path)) !== null);
     this.remember(elsewhere);
     const groups = [...this.groupsOf(runId), ...elsewhere.filter((path) => isSameGroup(path, null))];
     await removeGroups(new Set(groups), performance.now() + DISCARD_MS);
+    await removeEmptyContexts(groups);
   }
 
   async sweep(questions: SweepQuestions): Promise<readonly string[]> {
     const removed: string[] = [];
     const note = (group: string, isRemoved: boolean): void => void (isRemoved && removed.push(group));
     // All of them are looked at before the first question is asked.
-    const ownGroups = (await Promise.all(this.#own.map(groupsIn))).flat();
+    const inTops = (await Promise.all(this.#own.map(groupsIn))).flat();
+    const contexts = inTops.filter(isContextGroup);
+    const inContexts = (await Promise.all(contexts.map(groupsIn))).flat();
     const neighbours = await this.#neighbours();
-    for (const group of ownGroups) {
+    for (const group of [...inTops.filter((path) => !isContextGroup(path)), ...inContexts]) {
       if (!questions.isOnRecord(basename(group))) note(group, await removeDeserted(group));
     }
+    // Not with what is in it by now: a run of that context may be about to start. It makes it again.
+    for (const context of contexts) note(context, await unlessInUse(() => rmdir(context)));
     for (const { top, instance, groups } of neighbours) {
       if (!(await questions.isDead(instance))) continue;
       for (const group of groups) note(group, await removeDeserted(group));
@@ -79,6 +93,8 @@ export class Tops {
 
   /** Removes what others had made and nobody uses any more. */
   async close(): Promise<void> {
+    for (const own of this.#own)
+      for (const group of await groupsIn(own)) if (isContextGroup(group)) await removeIfEmpty(group);
     for (const top of this.#elsewhere) {
       await removeIfEmpty(top);
       if (basename(dirname(top)) === SHARED) await removeIfEmpty(dirname(top));

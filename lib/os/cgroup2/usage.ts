@@ -20,7 +20,8 @@ export interface UsageSources {
 const NOT_YET = unsupported('not read yet');
 /**
  * Others may do something to a tree that does not run: put a process into its group, a file into its temp dir, charge or
- * reclaim its memory. That is looked at this often, and everything is read after a minute.
+ * reclaim its memory. That is looked at this often, and everything is read after a minute. Where memory is near a stage
+ * everything is read each time: tasks that wait for memory do not run, and the kernel charges for them.
  */
 const OUTSIDE_MS = 3000;
 const EVERYTHING_MS = 60_000;
@@ -65,18 +66,32 @@ export class GroupUsage implements UsageReader {
    */
   sample(nowMs: number, fresh = false): RunSample {
     const sample = this.#sample;
-    const cpuMs = this.#sources.cpu?.usageMs() ?? Number.NaN;
-    if (cpuMs !== this.#cpuMs) {
-      this.#cpuMs = cpuMs;
-      this.#activeAtMs = nowMs;
-      this.#settled = false;
-    }
     sample.atMs = nowMs;
-    const known = this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
-    sample.still = known && !fresh && (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs));
-    sample.still &&= this.#keep(nowMs);
-    if (!sample.still) this.#read(cpuMs, nowMs, fresh);
+    const { cpu, memory } = this.#sources;
+    const isKnown = !fresh && this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
+    const mayBeStill = isKnown && memory?.isNearLimit !== true;
+    const idleUntilMs = mayBeStill ? (cpu?.idleUntilMs(nowMs) ?? Number.NaN) : Number.NaN;
+    const isIdle = !Number.isNaN(idleUntilMs);
+    const hasRun = !isIdle && this.#readCpu(nowMs);
+    sample.still =
+      mayBeStill &&
+      !hasRun &&
+      (nowMs - this.#lookedAtMs < OUTSIDE_MS || this.#isLeftAlone(nowMs)) &&
+      this.#keep(isIdle ? idleUntilMs : nowMs);
+    if (sample.still) return sample;
+    if (isIdle) this.#readCpu(nowMs);
+    this.#read(this.#cpuMs, nowMs, fresh);
     return sample;
+  }
+
+  /** @returns true when somebody in the tree has run since the last time, or where that is not known */
+  #readCpu(nowMs: number): boolean {
+    const cpuMs = this.#sources.cpu?.usageMs(nowMs) ?? Number.NaN;
+    if (cpuMs === this.#cpuMs) return false;
+    this.#cpuMs = cpuMs;
+    this.#activeAtMs = nowMs;
+    this.#settled = false;
+    return true;
   }
 
   #isLeftAlone(nowMs: number): boolean {
@@ -122,7 +137,7 @@ export class GroupUsage implements UsageReader {
       const bytes = memory.unreclaimableBytes(nowMs, fresh, this.#tempBytes(perProcess.tempStorage));
       sample.memory = set(this.#memory, bytes, nowMs);
       // A kill leaves a gap among the members.
-      if (this.#membersChanged || memory.isNearLimit) sample.oomKills = largest(sample.oomKills, memory.oomKills());
+      if (this.#membersChanged || memory.isNearLimit) this.#readKills(memory);
       this.#membersChanged = false;
     }
     if (cpu === null) sample.cpuTimeMs = perProcess.cpuTimeMs;
@@ -134,6 +149,16 @@ export class GroupUsage implements UsageReader {
     // A stall only counts while memory is throttled.
     if (stall !== null && memory?.isNearLimit !== false) sample.memoryStallMs = stall.fullMs() ?? sample.memoryStallMs;
     else sample.memoryStallMs = null;
+  }
+
+  #readKills(memory: MemoryPart): void {
+    const sample = this.#sample;
+    const kills = memory.oomKills();
+    if (!(kills > sample.oomKills)) return;
+    sample.oomKills = kills;
+    // A temp dir in memory is charged too, and how much of the peak it was is not known.
+    const peak = this.#sources.tempOnTmpfs ? Number.NaN : memory.peakBytes();
+    if (!Number.isNaN(peak)) sample.memoryPeakBytes = peak;
   }
 
   #tempBytes(temp: Reading): number {

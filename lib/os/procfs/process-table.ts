@@ -4,6 +4,7 @@
  */
 
 import { closeSync, constants, fstatSync, openSync, readdirSync, statSync } from 'node:fs';
+import { type Unsupported, unsupported } from '../../core/usage.ts';
 import { errnoOf, isDenied, isGone, KeptFile, KeyedFields, KernelParseError } from '../kernel-file.ts';
 import { FdLinks } from './fd-links.ts';
 import { ProcStat } from './stat.ts';
@@ -207,4 +208,10 @@ function stateOf(error: unknown): HandleState {
   if (isDenied(error)) return 'denied';
   if (errnoOf(error) === 'EMFILE' || errnoOf(error) === 'ENFILE') return 'exhausted';
   throw error;
+}
+
+/** Why a sum over processes leaves one out, for people. */
+export function unreadable(pid: number, state: Exclude<HandleState, 'ok' | 'gone'>): Unsupported {
+  if (state === 'exhausted') return unsupported('the daemon has no file handles left to read processes with (EMFILE)');
+  return unsupported(`process ${pid} of the tree cannot be read by this user: it runs as another user or is protected`);
 }

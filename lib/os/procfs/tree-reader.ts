@@ -12,9 +12,10 @@ import { TmpfsUsage } from '../tmpfs.ts';
 import { CpuTotal } from './cpu-total.ts';
 import { createInspector } from './inspector.ts';
 import { MemoryTotal } from './memory-total.ts';
-import { type HandleState, ProcessHandle } from './process-table.ts';
+import { ProcessHandle, unreadable } from './process-table.ts';
 import { measure, reusedReading } from './reused-reading.ts';
 import { MS_PER_TICK } from './stat.ts';
+import { TreeSockets } from './tree-sockets.ts';
 import { UnlinkedFiles } from './unlinked-files.ts';
 
 export interface TreeReaderOptions {
@@ -38,13 +39,6 @@ export interface TreeSample {
   tasks: Reading;
 }
 
-/**
- * Links are read again this often even when the number of handles stays the same (a closed socket replaced by a file),
- * unless the process did not get a tick of CPU time since: then after a minute.
- */
-const LINKS_MS = 10_000;
-const IDLE_LINKS_MS = 60_000;
-
 const NOT_ASKED = unsupported('given by the containment, not per process');
 const NO_TEMP_DIR = unsupported('the run has no private temp directory');
 
@@ -58,8 +52,7 @@ export class TreeReader {
   readonly #tmpfs: TmpfsUsage | null;
   readonly #unlinked: UnlinkedFiles | null;
   readonly #handles = new Map<number, ProcessHandle>();
-  /** Sockets of the tree: inode → number of handles on it. */
-  readonly #sockets = new Map<number, number>();
+  readonly #sockets: TreeSockets;
   readonly #memory = new MemoryTotal();
   readonly #cpu = new CpuTotal();
   readonly #values = {
@@ -83,12 +76,12 @@ export class TreeReader {
   /** Why a part of the tree could not be read: a sum without it would be too small, so there is none. */
   #statDenied: Unsupported | null = null;
   #handlesDenied: Unsupported | null = null;
-  #linksDenied: Unsupported | null = null;
 
   constructor(options: TreeReaderOptions) {
     this.#procRoot = options.procRoot ?? '/proc';
     this.#parts = options.parts;
     this.#needsStat = options.parts.memory || options.parts.cpu || options.parts.tasks;
+    this.#sockets = new TreeSockets(!this.#needsStat);
     this.#tmpfs = options.tempDir === null ? null : TmpfsUsage.tryOpen(options.tempDir);
     const tempDir = options.tempDir === null || this.#tmpfs !== null ? null : realPath(options.tempDir);
     this.#tempPrefix = tempDir === null ? null : `${tempDir}/`;
@@ -111,7 +104,7 @@ export class TreeReader {
     this.#round += 1;
     this.#statDenied = null;
     this.#handlesDenied = null;
-    this.#linksDenied = null;
+    this.#sockets.begin();
     let alive = 0;
     let fds = 0;
     let tasks = 0;
@@ -124,14 +117,14 @@ export class TreeReader {
         tasks += handle.stat.threads;
         if (this.#parts.cpu) this.#cpu.add(handle.pid, handle.stat);
         if (handle.stat.dead) {
-          this.#forgetLinks(handle);
+          this.#sockets.forget(handle);
           continue;
         }
         if (this.#parts.memory) this.#memory.add(handle);
       }
       alive += 1;
       fds += handle.fdCount;
-      if (this.#handlesDenied === null) this.#readLinks(handle, nowMs, fresh);
+      if (this.#handlesDenied === null) this.#sockets.read(handle, nowMs, fresh);
     }
     this.#sweep();
     this.#publish(alive, fds, tasks, nowMs, fresh);
@@ -205,46 +198,8 @@ export class TreeReader {
     return true;
   }
 
-  #readLinks(handle: ProcessHandle, nowMs: number, fresh: boolean): void {
-    const links = handle.links;
-    const due = fresh || (nowMs >= links.dueMs && !this.#wasIdle(handle, nowMs));
-    if (!due && links.count === handle.fdCount) return;
-    const before = links.sockets;
-    const state = handle.readLinks(due);
-    if (state === 'gone') return;
-    if (state !== 'ok') {
-      this.#linksDenied ??= unreadable(handle.pid, state);
-      return;
-    }
-    if (due) links.schedule(nowMs, LINKS_MS, handle);
-    for (const inode of before) this.#release(inode);
-    for (const inode of links.sockets) this.#sockets.set(inode, (this.#sockets.get(inode) ?? 0) + 1);
-  }
-
-  /** Puts the next read off when nothing can have changed. */
-  #wasIdle(handle: ProcessHandle, nowMs: number): boolean {
-    const links = handle.links;
-    if (links.count < 0 || nowMs - links.readMs >= IDLE_LINKS_MS) return false;
-    if (!this.#needsStat && handle.readStat() !== 'ok') return false;
-    if (handle.stat.ownTicks !== links.ownTicks) return false;
-    links.dueMs = nowMs + LINKS_MS;
-    return true;
-  }
-
-  #release(inode: number): void {
-    const count = this.#sockets.get(inode) ?? 0;
-    if (count > 1) this.#sockets.set(inode, count - 1);
-    else this.#sockets.delete(inode);
-  }
-
-  /** Of what has ended and is not reaped yet there is a pid, and nothing is open any more. */
-  #forgetLinks(handle: ProcessHandle): void {
-    for (const inode of handle.links.sockets) this.#release(inode);
-    handle.links.clear();
-  }
-
   #drop(handle: ProcessHandle): void {
-    this.#forgetLinks(handle);
+    this.#sockets.forget(handle);
     this.#memory.forget(handle);
     handle.close();
     this.#handles.delete(handle.pid);
@@ -260,7 +215,7 @@ export class TreeReader {
     sample.alive = alive;
     const denied = this.#handlesDenied;
     sample.fileHandles = denied ?? measure(values.fileHandles, fds, nowMs);
-    sample.sockets = denied ?? this.#linksDenied ?? measure(values.sockets, this.#sockets.size, nowMs);
+    sample.sockets = denied ?? this.#sockets.denied ?? measure(values.sockets, this.#sockets.size, nowMs);
     if (this.#parts.tasks) sample.tasks = this.#statDenied ?? measure(values.tasks, tasks, nowMs);
     if (this.#parts.cpu)
       sample.cpuTimeMs = this.#statDenied ?? measure(values.cpuTimeMs, this.#cpu.finish() * MS_PER_TICK, nowMs);
@@ -280,15 +235,10 @@ export class TreeReader {
     unlinked.read(this.#handles);
     const value = this.#values.tempStorage;
     value.inodes = usage.inodes + unlinked.inodes;
-    const whole = usage.complete && this.#handlesDenied === null && this.#linksDenied === null;
+    const whole = usage.complete && this.#handlesDenied === null && this.#sockets.denied === null;
     value.quality = whole ? 'exact' : 'estimate';
     return measure(value, usage.bytes + unlinked.bytes, usage.atMs);
   }
-}
-
-function unreadable(pid: number, state: Exclude<HandleState, 'ok' | 'gone'>): Unsupported {
-  if (state === 'exhausted') return unsupported('the daemon has no file handles left to read processes with (EMFILE)');
-  return unsupported(`process ${pid} of the tree cannot be read by this user: it runs as another user or is protected`);
 }
 
 function realPath(path: string): string {

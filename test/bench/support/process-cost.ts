@@ -20,8 +20,17 @@ export function statCpuMs(pid: number): number {
 
 /** MB (10^6 bytes), as baselines.md counts. */
 export function rssMb(pid: number): number {
+  return statusMb(pid, 'VmRSS');
+}
+
+/** The part of RSS that is nobody else's and in no file, MB. */
+export function anonymousMb(pid: number): number {
+  return statusMb(pid, 'RssAnon');
+}
+
+function statusMb(pid: number, key: string): number {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
+  return (Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024) / 1e6;
 }
 
 export function openFiles(pid: number): number {

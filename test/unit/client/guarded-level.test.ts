@@ -230,7 +230,7 @@ t.test('what was invalidated while it was down is made up for before it is belie
   level.trouble = 'none';
   level.log.length = 0;
   await time.pass(1_000);
-  t.same(level.log, ['invalidate {"key":"a"}', 'invalidate {"key":"b"}', 'get probe']);
+  t.same(level.log, ['invalidate {"any":[{"key":"a"},{"key":"b"}]}', 'get probe'], 'in one search');
   t.equal(level.stored.size, 0);
   t.match(cache.statistics().secondLevel, { state: 'up', pendingInvalidations: 0 });
 });
@@ -282,4 +282,52 @@ t.test('what is on its way when it is closed is no failure', async (t) => {
   await settled();
   t.ok(level.log.some((line) => line.startsWith('set a')));
   t.same(said, []);
+});
+
+t.test('a storm of invalidations is one search after another, each for all that wait', async (t) => {
+  const { cache, level, load } = stand(t);
+  for (const key of ['a', 'b', 'c', 'd']) await load(key);
+  await settled();
+  level.log.length = 0;
+  const outcomes = ['a', 'b', 'b', 'c'].map((key) => cache.invalidate({ key }));
+  t.same(
+    (await Promise.all(outcomes)).map(({ secondLevel }) => secondLevel),
+    ['done', 'done', 'done', 'done'],
+  );
+  t.same(level.log, ['invalidate {"key":"a"}', 'invalidate {"any":[{"key":"b"},{"key":"c"}]}']);
+  t.same([...level.stored.keys()], ['d']);
+  t.equal(cache.statistics().secondLevel?.pendingInvalidations, 0);
+});
+
+t.test('more invalidations than are kept become one of everything, and all hear of its end', async (t) => {
+  const { cache, level, load } = stand(t);
+  await load('far away');
+  await settled();
+  const outcomes = Array.from({ length: 1_500 }, (_, index) => cache.invalidate({ key: `k${index}` }));
+  t.ok((await Promise.all(outcomes)).every(({ secondLevel }) => secondLevel === 'done'));
+  t.ok(level.log.includes('invalidate {"all":true}'), String(level.log.at(-1)).slice(0, 100));
+  t.equal(level.stored.size, 0);
+});
+
+t.test('what is for the first level only is neither looked for in the second nor stored there', async (t) => {
+  const { cache, level } = stand(t, { ttlMs: 120_000 });
+  t.match(await cache.loadEntry('a', () => 'mine', { firstLevelOnly: true }), {
+    value: 'mine',
+    from: 'loader',
+    freshMs: 120_000,
+  });
+  await settled();
+  t.same(level.log, []);
+  t.equal(Math.round((cache.info('a')?.expiresMs ?? 0) - (cache.info('a')?.createdMs ?? 0)), 120_000);
+});
+
+t.test('how long an entry is still good for, wherever it is', async (t) => {
+  const { cache, level, time, load } = stand(t);
+  await load('a');
+  await time.pass(20_000);
+  t.match(cache.find('a'), { from: 'first_level', freshMs: 880_000 }, 'though the first level drops it sooner');
+  level.stored.set('b', { id: { key: 'b', uri: 'b', group: '' }, text: '"shared"', ttlMs: 70_000 });
+  t.match(await cache.loadEntry('b', () => 'x'), { value: 'shared', from: 'second_level', freshMs: 70_000 });
+  t.equal(cache.find('nothing'), null);
+  t.equal(cache.statistics().misses, 2, 'finding nothing is no miss');
 });

@@ -5,7 +5,10 @@ import { gate } from '../../helpers/pool.ts';
 interface Stand {
   readonly handles: Handles;
   readonly log: string[];
-  add(name: string, options?: { readonly critical?: boolean; readonly close?: CloseHandle }): { unregister(): boolean };
+  add(
+    name: string,
+    options?: { readonly critical?: boolean; readonly shared?: boolean; readonly close?: CloseHandle },
+  ): { unregister(): boolean };
 }
 
 function stand(): Stand {
@@ -14,10 +17,11 @@ function stand(): Stand {
   return {
     handles,
     log,
-    add(name, { critical = false, close } = {}) {
+    add(name, { critical = false, shared = false, close } = {}) {
       const entry = {
         name,
         critical,
+        shared,
         close: async (context: Parameters<CloseHandle>[0]): Promise<void> => {
           log.push(name);
           await close?.(context);
@@ -117,4 +121,32 @@ t.test('of very many failures the first twenty are named', async (t) => {
     });
   const { held, closed, failed } = await handles.closeAll('limit', 60_000);
   t.same([held, closed, failed.length, failed[0]?.name], [2_000, 0, 20, 'h1999']);
+});
+
+t.test('when only the context changes, shared ones stay; at the end they go too', async (t) => {
+  const { handles, log, add } = stand();
+  add('pool', { shared: true });
+  add('a');
+  add('critical', { critical: true });
+  add('critical pool', { critical: true, shared: true });
+  t.same(await handles.closeAll('context_changed', 60_000, true), { held: 2, closed: 2, failed: [] });
+  t.same(log, ['critical', 'a']);
+  t.equal(handles.size, 2);
+  t.same(await handles.closeAll('limit', 60_000), { held: 2, closed: 2, failed: [] });
+  t.same(log, ['critical', 'a', 'critical pool', 'pool']);
+});
+
+t.test('an end that comes while the context changes closes the shared ones as well', async (t) => {
+  const { handles, log, add } = stand();
+  const slow = gate<undefined>();
+  add('pool', { shared: true });
+  add('slow', { close: () => slow.passed });
+  const changing = handles.closeAll('context_changed', 60_000, true);
+  t.equal(handles.closeAll('context_changed', 60_000, true), changing, 'the same again is the same');
+  const ending = handles.closeAll('limit', 60_000);
+  t.equal(handles.closeAll('context_changed', 60_000, true), ending, 'an end is more than a change');
+  t.same(await ending, { held: 1, closed: 1, failed: [] });
+  slow.open(undefined);
+  t.same(await changing, { held: 1, closed: 1, failed: [] });
+  t.same(log, ['slow', 'pool']);
 });

@@ -435,3 +435,44 @@ t.test('keeps no process alive; without a second level @redis/client is not load
   });
   t.match(child, { status: 0, stdout: '0\n', stderr: '' });
 });
+
+t.test('what was loaded may be kept under another key of the same URI', async (t) => {
+  const { cache } = stand();
+  const id = { key: 'shared', uri: 'file:///a', group: 'files' };
+  const loaded = await cache.loadEntry(id, () => 'mine', { keep: () => ({ ttlMs: 1_000, as: 'own' }) });
+  t.same(loaded, { value: 'mine', from: 'loader', freshMs: 1_000 });
+  t.equal(cache.find('shared'), null);
+  t.match(cache.info('own'), { key: 'own', uri: 'file:///a', group: 'files' });
+  t.equal((await cache.invalidate({ uri: 'file:///a', group: 'files' })).entries, 1);
+  const answer = gate<string>();
+  const slow = cache.load(id, () => answer.passed, { keep: () => ({ as: 'own' }) });
+  await cache.invalidate({ group: 'files' });
+  answer.open('old');
+  t.equal(await slow, 'old');
+  t.equal(cache.find('own'), null, 'not when it was invalidated meanwhile');
+});
+
+t.test('a pattern that the caller has matched', async (t) => {
+  const { cache } = stand({ patterns: [{ template: '{any}', ttlMs: 1 }] });
+  const pattern = { template: 'db://{t}', parameters: { t: 'users' } };
+  await cache.load('a', () => 1, { pattern, ttlMs: 5 });
+  t.match(cache.info('a'), { pattern });
+  await cache.load('b', () => 1, { pattern: null, ttlMs: 5 });
+  t.match(cache.info('b'), { pattern: null });
+});
+
+t.test('a URI, and what it is a part of', async (t) => {
+  const { cache, load } = stand();
+  const uris = ['file:///a', 'file:///a/', 'file:///a/b', 'file:///a/bc', 'file:///a/b/c', 'file:///', 'db://a/b'];
+  for (const uri of uris) await load(uri);
+  const { entries } = await cache.invalidate({ uri: 'file:///a/%62', above: true });
+  t.equal(entries, 4);
+  t.same(
+    cache
+      .entries()
+      .map(({ uri }) => uri)
+      .toSorted(),
+    ['db://a/b', 'file:///a/b/c', 'file:///a/bc'],
+  );
+  t.equal((await cache.invalidate({ any: [{ uri: 'db://a/b' }, { pattern: 'file:///a/{x}' }] })).entries, 2);
+});

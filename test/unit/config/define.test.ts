@@ -81,7 +81,7 @@ t.test('REST bodies that are refused, each with a pointer', async (t) => {
     [
       { name: 'a', command: 'x', limits: { memory: 5, 'a/b': 1 } },
       [
-        '/limits/memory: memory: 5 has no unit (write 5B)',
+        '/limits/memory: memory: 5 has no unit (write 5MiB)',
         '/limits/a~1b: "a/b" is not a known key (known keys: memory, cpu, file_handles, sockets, runtime, temp_storage, tasks)',
       ],
     ],
@@ -117,7 +117,7 @@ t.test('REST bodies that are refused, each with a pointer', async (t) => {
     [
       { name: 'a', command: 'x', actions: { memory: { cleanup: ['boom'] } } },
       [
-        '/actions/memory/cleanup/0: cleanup[0]: "boom" is not possible here (possible for memory: notify, memory_high, cpu_quota, nice, recycle, stop, kill)',
+        '/actions/memory/cleanup/0: cleanup[0]: "boom" is not possible here (possible for memory: notify, queue_calls, refuse_calls, memory_high, cpu_quota, nice, recycle, stop, kill)',
       ],
     ],
   ];
@@ -198,10 +198,12 @@ t.test('new limits for a live tool', async (t) => {
     '/limits: no limit is given (name at least one of memory, cpu, file_handles, sockets, runtime, temp_storage, tasks)',
   ]);
   t.same(lines({ memory: 5, disk: 1 }), [
-    '/limits/memory: memory: 5 has no unit (write 5B)',
+    '/limits/memory: memory: 5 has no unit (write 5MiB)',
     '/limits/disk: "disk" is not a known key (known keys: memory, cpu, file_handles, sockets, runtime, temp_storage, tasks)',
   ]);
-  t.same(lines('x'), ['/limits: must be a mapping, not text (write key: value pairs)']);
+  t.same(lines(undefined), ['/limits: "limits" is missing (what to change, such as {"limits": {"memory": "512MiB"}})']);
+  t.same(lines(null), ['/limits: limits: has no value (write a mapping, or leave the key out)']);
+  t.same(lines('x'), ['/limits: limits: must be a mapping, not text (write key: value pairs)']);
 });
 
 function define(input: DefineInput): Result<ToolDefinition, readonly Problem[]> {

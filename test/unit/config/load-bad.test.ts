@@ -12,9 +12,13 @@ const host = { memoryBytes: 24 * 1024 ** 3, cores: 2 };
 
 const MESSAGES: Readonly<Record<string, string>> = {
   'action-not-enforced':
-    '6:29: "refuse_calls" is not enforced by this version of Governor (calls are not routed through Governor yet; possible: notify, memory_high, cpu_quota, nice, recycle, stop, kill)',
+    '6:29: "degrade" is not enforced by this version of Governor (recovery knows restart and stop; possible: notify, queue_calls, refuse_calls, memory_high, cpu_quota, nice, recycle, stop, kill)',
+  'action-of-calls-without-mcp':
+    '6:45: refuse_calls has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
   'action-other-resource':
-    '6:26: throttled[0]: "memory_high" is not possible here (possible for cpu: notify, cpu_quota, nice, recycle, stop, kill)',
+    '6:26: throttled[0]: "memory_high" is not possible here (possible for cpu: notify, queue_calls, refuse_calls, cpu_quota, nice, recycle, stop, kill)',
+  'action-queue-runtime':
+    '5:39: throttled[0]: "queue_calls" is not possible here (possible for runtime: notify, cancel_call, recycle, stop, kill)',
   'action-twice': '6:35: cleanup: notify is given twice (each action once, in order)',
   'action-unknown': '6:27: cleanup[0]: "recycel" is not possible here (did you mean "recycle"?)',
   'alias-bomb': '6:34: aliases stand for too much (at most 10000 values)',
@@ -22,14 +26,58 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'alias-unknown': '5:10: the alias *base is unknown (define &base before, or quote text that begins with *)',
   'args-number': '5:20: args[1]: must be text, not a number (put it in quotes)',
   'args-text': '5:11: args: must be a list, not text (write [one, two])',
+  'auth-and-authorization': '5:16: headers: Authorization and auth both say who asks (take one of them out)',
+  'auth-client-without-issuer': '6:29: client_id without the issuer that it is of (add issuer: https://…)',
+  'auth-empty': '5:11: auth: names no way to sign in (write auth: browser)',
+  'auth-in-the-clear': '4:10: url: with auth it has to be https (the token would be sent in the clear)',
+  'auth-issuer-in-the-clear': '6:40: issuer: is not https (secrets would be sent in the clear)',
+  'auth-of-command':
+    '5:5: "auth" is not enforced by this version of Governor (a tool with a command signs in by itself; take it out)',
+  'auth-scope': '6:33: scopes[1]: is no scope (one word, such as files:read)',
+  'auth-secret-and-key': '6:74: client_secret and private_key are given (take one of them out)',
+  'auth-secret-without-client': '6:33: client_secret belongs to no client_id (add client_id)',
+  'auth-two-ways': '6:16: auth: names two ways to sign in (take one of them out)',
+  'auth-unknown': '5:11: auth: "bowser" is not possible here (did you mean "browser"?)',
+  'auth-variable-empty': '8:24: client_secret: is empty (set the variable that it is taken from)',
+  'auth-variable':
+    '8:24: client_secret: the environment variable DOCS_SECRET is not set (set it, or write ${DOCS_SECRET:-default})',
+  'auth-without-issuer': '6:7: "issuer" is missing (write https://login.example.org)',
+  'auth-without-secret': '6:40: neither client_secret nor private_key is given (add one of them)',
   'auth-mcp-none-open':
     '4:16: mcp: none is only possible on a loopback address, and listen is 0.0.0.0 (write mcp: token, or listen on 127.0.0.1)',
   'auth-none-open':
     '4:16: api: none is only possible on a loopback address, and listen is 0.0.0.0 (write api: token, or listen on 127.0.0.1)',
   'backend-unknown': '2:20: backend: "cgroup3" is not possible here (did you mean "cgroup2"?)',
   'boolean-word': '5:14: dry_run: must be true or false, not text (write true or false, without quotes)',
+  'budget-runtime':
+    '3:27: "runtime" is not enforced by this version of Governor (runtime is a deadline of each run by itself: there is nothing in it to share; take it out)',
+  'budget-top':
+    '2:1: "budget" is not enforced by this version of Governor (limits for all tools together are written under `daemon`; take it out)',
   'budget-with-stop': '5:41: budget has no effect with strategy: stop (take one of them out)',
   'budget-wrong': '5:25: budget: "5 per 10m" is not a budget (write how often in what time, such as 5/10m)',
+  'calls-queue-zero': '5:21: queue: 0 is not above zero (write at least 1)',
+  'calls-remote':
+    '5:5: "calls" is not enforced by this version of Governor (a server on another host is held to nothing here; take it out)',
+  'calls-unknown': '3:12: "lenght" is not a known key (known keys: queue, wait)',
+  'calls-wait-short': '3:26: wait: "10ms" is too small (write at least 100ms)',
+  'calls-without-mcp':
+    '6:12: calls has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
+  'cache-entries-with-redis': '4:14: entries has no effect with redis (write redis: { first_level: { entries: … } })',
+  'cache-first-level-unknown': '4:55: "size" is not a known key (known keys: ttl, entries)',
+  'cache-off-in-daemon': '6:12: cache has no effect: daemon.cache is off (take one of them out)',
+  'cache-pattern-no-template':
+    '7:18: uri: is no URI template: character 9: this { is not closed (write one such as file:///{+path}, as RFC 6570 has it)',
+  'cache-pattern-scope-off': '7:54: scope has no effect with ttl: off (take one of them out)',
+  'cache-pattern-twice': '8:18: uri: file:///{+path} is given twice (the first one holds)',
+  'cache-pattern-without-uri': '7:11: "uri" is missing (write a URI template such as file:///{+path})',
+  'cache-redis-url': '4:19: url: is no address of a Redis (write redis://host:6379, rediss://… or unix:///path)',
+  'cache-redis-variable': '4:29: url: the environment variable SECRET is not set (set it, or write ${SECRET:-default})',
+  'cache-size-ambiguous': '2:26: size: "100M" could mean two sizes (write 100MiB or 100MB)',
+  'cache-ttl-bare-number': '5:19: ttl: 5 has no unit (write 5s or 5ms)',
+  'cache-unknown-key': '5:14: "pattern" is not a known key (did you mean "patterns"?)',
+  'cache-without-mcp':
+    '6:12: cache has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
+  'cache-word': '3:32: cache: "on" is not possible here (possible: off)',
   'class-circle':
     '3:17: extends: classes go in a circle: a → b → c → a (let one of them extend nothing, or light, standard or heavy)',
   'class-extends-itself':
@@ -39,6 +87,15 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'colon-in-text': '5:12: a mapping cannot begin here (one key a line; quote text that has ": " in it)',
   'command-line':
     '4:14: command: looks like a whole command line (write command: npx and the other words in args: [ … ])',
+  'contexts-backing':
+    '3:42: "backing" is not enforced by this version of Governor (each tool has a directory of its own, with its own backing; take it out)',
+  'contexts-key': '3:14: "memroy" is not a known key (did you mean "memory"?)',
+  'contexts-name':
+    '3:3: contexts: "" cannot name a context (1 to 256 characters, no control characters; * stands for any characters)',
+  'contexts-runtime':
+    '3:14: "runtime" is not enforced by this version of Governor (runtime is a deadline of each run by itself: there is nothing in it to share; take it out)',
+  'contexts-size': '3:22: memory: "4G" could mean two sizes (write 4GiB or 4GB)',
+  'contexts-text': '3:7: ci: must be a mapping, not text (write key: value pairs)',
   'control-character': '2:3: has a control character (0x07) (take it out)',
   'cpu-bare-number': '6:12: cpu: 50 has no unit (write 50%)',
   'cpu-millicores': '6:12: cpu: "500m" is not a percentage (write 50%)',
@@ -66,15 +123,15 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '5:39: Authorization: the environment variable NOWHERE is not set (set it, or write ${NOWHERE:-default})',
   'headers-without-url':
     '5:5: "headers" is not enforced by this version of Governor (a tool with a command has no headers; take it out)',
-  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s or 30ms)',
+  'health-check-bare-number': '5:19: health_check: 30 has no unit (write 30s)',
   'idle-timeout-too-short': '5:19: idle_timeout: "1ms" is too small (write at least 100ms)',
   'idle-timeout-word': '5:19: idle_timeout: "5min" is not a duration (write 5m)',
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',
   'key-mapping': '3:5: a key must be text (write name: value)',
   'key-not-enforced-contexts':
-    '2:1: "contexts" is not enforced by this version of Governor (there are no limits by context; take it out)',
+    '3:3: "contexts" is not enforced by this version of Governor (limits by context are written under `contexts` at the top level; take it out)',
   'key-unknown-resource': '6:7: "fileHandles" is not a known key (did you mean "file_handles"?)',
-  'key-unknown-top': '2:1: "servers" is not a known key (known keys: version, daemon, classes, tools)',
+  'key-unknown-top': '2:1: "servers" is not a known key (known keys: version, daemon, classes, contexts, tools)',
   'key-unknown': '5:5: "limit" is not a known key (did you mean "limits"?)',
   'limit-empty': '6:7: memory: has no value (write a size such as 512MiB, 1.5GiB or 500MB)',
   'limit-fraction': '6:21: file_handles: 10.5 is not a whole number (write a whole number such as 1024)',
@@ -98,6 +155,12 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'proto-key': '3:3: "__proto__" is not possible as a key (choose another name)',
   'sample-interval': '2:28: sample_interval: "10ms" is too small (write at least 100ms)',
   'separator-letter': '3:21: separator: "x" could not be told from a name (write one to eight of _ . -, such as "__")',
+  'runtime-cap-low':
+    '6:34: runtime.cap of 1m is below the limit of 5m (a cap is what a call may take in all, with its renewals)',
+  'runtime-cap-without-limit': '6:36: runtime.cap has no effect without a limit (take one of them out)',
+  'runtime-cap-without-mcp':
+    '6:42: cap has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
+  'runtime-renew-word': '5:44: runtime.renew: "always" is not possible here (possible: progress, none)',
   'sharing-unknown': '5:14: sharing: "everyone" is not possible here (possible: shared, context, call)',
   'sharing-without-mcp':
     '6:14: sharing has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
@@ -133,8 +196,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'tool-twice': '5:3: tool "web" is given twice (it is on line 3 already)',
   'tool-without-command': '3:3: "command" is missing (the program to run, such as command: node)',
   'two-documents': '2:1: the file has more than one document (keep one and take the --- lines out)',
-  'url-and-command':
-    '4:5: "command" is not enforced by this version of Governor (a tool has a command or a url; take it out)',
+  'url-and-command': '4:5: a tool has a command or a url, and this one has both (take one of them out)',
   'url-credentials':
     '4:10: url: has credentials in it (put them into headers, such as Authorization: "Bearer ${TOKEN}")',
   'url-key-unknown': '5:5: "header" is not a known key (did you mean "headers"?)',
@@ -143,6 +205,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'url-no-address': '4:10: url: is no address (write https://example.org/mcp)',
   'url-websocket':
     '4:10: url: WebSocket is no transport of MCP (write the http or https address of its Streamable HTTP endpoint)',
+  'url-wrong-and-command': '5:5: a tool has a command or a url, and this one has both (take one of them out)',
   'version-missing': '1:1: "version" is missing (write version: 1)',
   'version-other': '1:10: version: 2 is not known (this build reads version: 1)',
   'version-text': '1:10: version: "1" is not known (write version: 1, without quotes)',

@@ -5,6 +5,7 @@ import t from 'tap';
 import type { Config } from '../../../config/config.ts';
 import { checkConfigFile, loadConfig } from '../../../config/load.ts';
 import type { LoadOptions } from '../../../config/load.ts';
+import { limitsOfContext } from '../../../lib/core/budget.ts';
 import { formatProblem } from '../../../lib/core/errors.ts';
 import type { ResolvedLimit } from '../../../lib/core/limits.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
@@ -24,7 +25,9 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
     mcp: { separator: '-' },
+    cache: { ttlMs: 900_000, maxEntries: 100, maxBytes: 100_000_000, sweepIntervalMs: 60_000, redis: null },
     logLevel: 'debug',
+    calls: {},
     dryRun: true,
     tempRoot: join(good, 'tmp'),
   });
@@ -50,6 +53,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     sharing: 'context',
     idleTimeoutMs: 600_000,
     healthCheckMs: 30_000,
+    calls: { queue: 100, waitMs: 30_000 },
     dryRun: false,
     autostart: false,
     origin: 'file',
@@ -77,7 +81,14 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     temp_storage: 30_000,
     tasks: 10_000,
   });
-  t.match(named(config, 'plain'), { sharing: 'shared', idleTimeoutMs: null, healthCheckMs: 60_000 });
+  t.match(named(config, 'plain'), {
+    sharing: 'shared',
+    idleTimeoutMs: null,
+    healthCheckMs: 60_000,
+    cache: 'off',
+    calls: { queue: 5, waitMs: 1_000 },
+    limits: { runtime: { limit: 300_000, renew: 'none', capMs: 600_000 } },
+  });
   t.match(named(config, 'docs'), {
     command: 'https://example.org/mcp',
     remote: { url: 'https://example.org/mcp', headers: { Authorization: 'Bearer example.org' } },
@@ -88,8 +99,40 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     idleTimeoutMs: 600_000,
     autostart: false,
     readiness: 'mcp',
+    cache: {
+      ttlMs: 30_000,
+      patterns: [
+        { uri: 'https://example.org/live/{+any}', ttlMs: 0, scope: null },
+        { uri: 'https://example.org/{+any}', ttlMs: null, scope: 'public' },
+      ],
+    },
   });
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
+});
+
+t.test('how Governor signs in at a server elsewhere', async (t) => {
+  const text = `version: 1
+tools:
+  short: { url: "https://example.org/mcp", auth: browser }
+  long:
+    url: http://127.0.0.1:8080/mcp
+    auth: { browser: { client_id: me, client_secret: "\${SECRET}", issuer: "https://login.example.org", scopes: [a, b:c] } }
+  robot:
+    url: https://example.org/mcp
+    auth: { client_credentials: { client_id: "\${ID}", client_secret: x, issuer: "http://localhost:1/tenant/" } }
+  signer:
+    url: https://example.org/mcp
+    auth: { client_credentials: { client_id: r, private_key: keys/r.pem, issuer: "https://login.example.org" } }
+`;
+  const config = accepted(load(text, { env: { SECRET: 'hush', ID: 'robot' } }));
+  const signIn = (name: string) => named(config, name).remote?.signIn;
+  const nobody = { kind: 'browser', clientId: null, clientSecret: null, issuer: null, scopes: [] };
+  t.same(signIn('short'), nobody);
+  const login = 'https://login.example.org';
+  t.same(signIn('long'), { ...nobody, clientId: 'me', clientSecret: 'hush', issuer: login, scopes: ['a', 'b:c'] });
+  const robot = { kind: 'client_credentials', clientId: 'robot', key: { secret: 'x' }, scopes: [] };
+  t.same(signIn('robot'), { ...robot, issuer: 'http://localhost:1/tenant/' }, 'an issuer is text, kept as it is');
+  t.same(signIn('signer'), { ...robot, clientId: 'r', key: { file: '/etc/governor/keys/r.pem' }, issuer: login });
 });
 
 t.test('a tool that says nothing has the built-in limits', async (t) => {
@@ -109,6 +152,50 @@ t.test('a tool that says nothing has the built-in limits', async (t) => {
   t.equal(tool.cwd, '/etc/governor', 'the folder of the file');
 });
 
+t.test('what tools do not set for themselves they share; what one sets is its own', async (t) => {
+  const text = `version: 1
+tools:
+  a: { command: node }
+  b: { command: node }
+  c: { command: node, ladder: { quiet: 30s } }
+  d: { command: node, on_starvation: recycle }
+  e: { command: node, stages: { memory: { warning: 50% } } }
+`;
+  const config = accepted(load(text));
+  const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((name) => named(config, name)) as [
+    ToolDefinition,
+    ToolDefinition,
+    ToolDefinition,
+    ToolDefinition,
+    ToolDefinition,
+  ];
+  t.equal(a.ladder, b.ladder);
+  t.equal(a.limits.memory?.thresholds, b.limits.memory?.thresholds);
+  t.equal(a.limits.memory?.actions, b.limits.memory?.actions);
+  t.match([a.ladder.quietMs, a.ladder.starvation], [15_000, null]);
+  t.match([c.ladder.quietMs, c.ladder.starvation], [30_000, null]);
+  t.match(d.ladder, { quietMs: 15_000, starvation: {} });
+  t.match(a.limits.memory?.thresholds, { warning: 0.75, throttled: 0.9 });
+  t.match(e.limits.memory?.thresholds, { warning: 0.5, throttled: 0.9 });
+  t.equal(e.limits.tasks?.thresholds, a.limits.tasks?.thresholds);
+});
+
+t.test('the YAML parser is loaded with the first file', async (t) => {
+  const script = `
+    import { createRequire } from 'node:module';
+    const { cache } = createRequire(import.meta.url);
+    const has = () => Object.keys(cache).some((path) => /node_modules.yaml.dist/.test(path));
+    const { loadConfig } = await import(${JSON.stringify(join(projectRoot, 'dist/config/load.js'))});
+    const seen = [has()];
+    for (const path of [null, ${JSON.stringify(join(good, 'full.yaml'))}]) {
+      const { ok } = loadConfig({ path, host: { memoryBytes: 1e9, cores: 1 }, env: { HOST: 'h' } });
+      seen.push(ok, has());
+    }
+    console.log(JSON.stringify(seen));`;
+  const stdout = execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
+  t.same(JSON.parse(stdout), [false, true, false, true, true]);
+});
+
 t.test('environment is stronger than the file, the file than the class, the class than what is built in', async (t) => {
   const text =
     'version: 1\nclasses: { c: { memory: 3GiB, tasks: 3, sockets: 3 } }\ntools:\n  w: { command: x, class: c, limits: { memory: 2GiB, tasks: 2 } }\n';
@@ -118,6 +205,88 @@ t.test('environment is stronger than the file, the file than the class, the clas
     ['environment', 'built-in', 'built-in', 'class', null, 'built-in', 'file'],
   );
   t.equal(tool.limits.memory?.limit, 1024 ** 3);
+});
+
+t.test('calls that wait: a tool before its class, that before what it extends, and the daemon last', async (t) => {
+  const text = `version: 1
+daemon: { calls: { queue: 7, wait: 7s } }
+classes:
+  base: { calls: { queue: 8 } }
+  small: { extends: base, calls: { wait: 9s } }
+tools:
+  nothing: { command: x }
+  classed: { command: x, class: small }
+  own: { command: x, class: small, calls: { queue: 1, wait: 100ms } }
+  half: { command: x, calls: { wait: 1h } }
+`;
+  const config = accepted(load(text));
+  t.same(
+    config.tools.map(({ name, calls }) => [name, calls.queue, calls.waitMs]),
+    [
+      ['nothing', 7, 7_000],
+      ['classed', 8, 9_000],
+      ['own', 1, 100],
+      ['half', 7, 3_600_000],
+    ],
+  );
+  const defined = config.define({ origin: 'api', body: { name: 'api', command: '/x', class: 'base' } });
+  t.match(defined, { ok: true, value: { calls: { queue: 8, waitMs: 7_000 } } });
+  t.same(named(accepted(load('version: 1\ntools: { w: { command: x } }\n')), 'w').calls, {
+    queue: 100,
+    waitMs: 30_000,
+  });
+});
+
+t.test('runtime of calls: renewal and cap are kept by a layer that gives a limit only', async (t) => {
+  const text = `version: 1
+classes: { slow: { runtime: { limit: 5m, renew: none, cap: 30m, reason: builds } } }
+tools:
+  inherits: { command: x, class: slow }
+  longer: { command: x, class: slow, limits: { runtime: 1h } }
+  own: { command: x, limits: { runtime: { limit: 1s, renew: progress } } }
+  plain: { command: x, class: slow, readiness: none }
+`;
+  const config = accepted(load(text));
+  const runtime = (name: string) => named(config, name).limits.runtime;
+  t.match(runtime('inherits'), { limit: 300_000, renew: 'none', capMs: 1_800_000, reason: 'builds' });
+  t.match(runtime('longer'), { limit: 3_600_000, renew: 'none', capMs: 1_800_000 });
+  t.match(runtime('own'), { limit: 1_000, renew: 'progress' });
+  t.notOk('capMs' in (runtime('own') ?? {}));
+  t.same(runtime('own')?.actions.cleanup, ['cancel_call']);
+  t.notOk('capMs' in (runtime('plain') ?? {}), 'there the run is what it holds');
+  t.same(runtime('plain')?.actions.cleanup, ['recycle']);
+  const run = config.define({ origin: 'run', body: { name: 'inherits', command: '/x' } });
+  t.match(run, { ok: true, value: { limits: { runtime: { limit: 300_000, actions: { cleanup: ['recycle'] } } } } });
+});
+
+t.test('what holds new calls back: by default everything but CPU and runtime, where calls pass Governor', async (t) => {
+  const text = `version: 1
+tools:
+  served: { command: x, limits: { runtime: 1m } }
+  refusing: { command: x, actions: { memory: { throttled: [refuse_calls, memory_high] }, cpu: { throttled: [queue_calls] } } }
+  plain: { command: x, readiness: none }
+`;
+  const config = accepted(load(text));
+  const throttled = (name: string): Readonly<Record<string, readonly string[]>> =>
+    Object.fromEntries(
+      RESOURCES.flatMap((resource) => {
+        const limit = named(config, name).limits[resource];
+        return limit === null ? [] : [[resource, limit.actions.throttled]];
+      }),
+    );
+  t.same(throttled('served'), {
+    memory: ['notify', 'queue_calls', 'memory_high'],
+    cpu: ['notify', 'cpu_quota', 'nice'],
+    file_handles: ['notify', 'queue_calls', 'soft_nofile'],
+    sockets: ['notify', 'queue_calls', 'soft_nofile'],
+    runtime: ['notify'],
+    temp_storage: ['notify', 'queue_calls'],
+    tasks: ['notify', 'queue_calls'],
+  });
+  t.match(throttled('refusing'), { memory: ['refuse_calls', 'memory_high'], cpu: ['queue_calls'] });
+  t.match(throttled('plain'), { memory: ['notify', 'memory_high'], tasks: ['notify'] });
+  const run = config.define({ origin: 'run', body: { name: 'refusing', command: '/x' } });
+  t.match(run, { ok: true, value: { limits: { memory: { actions: { throttled: ['memory_high'] } } } } });
 });
 
 t.test('a tmpfs: the strongest layer that names a backing decides, whoever gives the limit', async (t) => {
@@ -191,6 +360,15 @@ tools:
     command: node
     env: { A: "\${X}\${Y}" }
     recovery: { strategy: stop, budget: 5/10m }
+  four:
+    cwd: ~/x
+    env: { A: "$HOME", TMPDIR: /x, B: "\${" }
+    limits: { memory: 512M }
+    on_starvation: recycle
+    recovery: { strategy: stop, budget: 5/10m }
+  five:
+    url: ftp://example.org
+    headers: { Host: x, A: 1, B: "\${NOPE}" }
 `;
   t.same(refused(load(text)), [
     'limits.yaml:3:20: sample_interval: "1ms" is too small (write at least 100ms)',
@@ -202,11 +380,23 @@ tools:
     'limits.yaml:11:23: memory: "0MiB" is not above zero (write at least 1MiB)',
     'limits.yaml:11:34: cpu: 5 has no unit (write 5% or, for 5 cores, 500%)',
     'limits.yaml:12:12: class: there is no class "nope" (classes: light, standard, heavy, a, b)',
+    'limits.yaml:15:16: A: the environment variable X is not set (set it, or write ${X:-default})',
     'limits.yaml:15:26: B: must be text, not a number (put it in quotes)',
+    'limits.yaml:16:41: budget has no effect with strategy: stop (take one of them out)',
     'limits.yaml:17:3: tool "two" is given twice (it is on line 13 already)',
     'limits.yaml:20:16: A: the environment variable X is not set (set it, or write ${X:-default})',
     'limits.yaml:20:20: A: the environment variable Y is not set (set it, or write ${Y:-default})',
     'limits.yaml:21:41: budget has no effect with strategy: stop (take one of them out)',
+    'limits.yaml:22:3: "command" is missing (the program to run, such as command: node)',
+    'limits.yaml:23:10: cwd: "~" is not replaced (write an absolute path, or one relative to the folder of this file)',
+    'limits.yaml:24:16: A: "$HOME" is not replaced (write ${HOME}, or $$HOME for the characters themselves)',
+    'limits.yaml:24:24: env: TMPDIR is set by Governor (take it out)',
+    'limits.yaml:24:40: B: "${" does not begin a variable (write ${NAME} or ${NAME:-default}, or $${ for the characters themselves)',
+    'limits.yaml:25:23: memory: "512M" could mean two sizes (write 512MiB or 512MB)',
+    'limits.yaml:29:10: url: ftp: is not possible here (write an http or https address)',
+    'limits.yaml:30:16: headers: Host is set by the protocol (take it out)',
+    'limits.yaml:30:28: A: must be text, not a number (put it in quotes)',
+    'limits.yaml:30:35: B: the environment variable NOPE is not set (set it, or write ${NOPE:-default})',
   ]);
 });
 
@@ -242,7 +432,7 @@ t.test('an alias means the anchor before it', async (t) => {
 
 t.test('a mistake behind an alias is told once for the anchor', async (t) => {
   const text = 'version: 1\ntools:\n  a: { command: x, limits: &l { memory: 5 } }\n  b: { command: y, limits: *l }\n';
-  t.same(refused(load(text)), ['limits.yaml:3:41: memory: 5 has no unit (write 5B)']);
+  t.same(refused(load(text)), ['limits.yaml:3:41: memory: 5 has no unit (write 5MiB)']);
 });
 
 t.test('without a file everything is built in', async (t) => {
@@ -274,10 +464,10 @@ t.test('files that cannot be read', async (t) => {
   const loop = join(folder, 'loop');
   symlinkSync(loop, loop);
   const cases = [
-    ['missing', 'there is no such file (name another with --config)'],
+    ['missing', 'there is no such file (name one that exists)'],
     ['dir', 'is not a file (name a limits.yaml)'],
     ['fifo', 'is not a file (name a limits.yaml)'],
-    ['large/file', 'there is no such file (name another with --config)'],
+    ['large/file', 'there is no such file (name one that exists)'],
     ['loop', 'cannot be read (ELOOP) (check the path and the disk)'],
     ['large', 'is larger than 1 MiB (a limits.yaml is a page or two)'],
   ] as const;
@@ -345,3 +535,34 @@ function origins(tool: ToolDefinition): Record<string, unknown> {
     limit && [limit.limit, limit.source.from, limit.source.detail, limit.reason];
   return Object.fromEntries(RESOURCES.map((resource) => [resource, origin(tool.limits[resource])]));
 }
+
+t.test('limits that runs share: of all tools, and by context', async (t) => {
+  const { budgets } = accepted(
+    loadConfig({ path: join(good, 'shared.yaml'), host, env: { GOVERNOR_LIMIT_MEMORY: '1GiB' } }),
+  );
+  t.match(budgets.host.memory, {
+    limit: 6 * 1024 ** 3,
+    reason: 'leaves room for the desktop',
+    source: { from: 'file', detail: 'budget (shared.yaml:4:13)' },
+    thresholds: { warning: 0.75, emergency: 1.5 },
+  });
+  t.match(budgets.host, {
+    cpu: { limit: 300 },
+    temp_storage: { limit: 4 * 1024 ** 3, inodes: 1000 },
+    tasks: null,
+    runtime: null,
+  });
+  const of = (id: string): unknown => {
+    const { memory, tasks, sockets } = limitsOfContext(id, budgets.contexts);
+    return [memory, tasks, sockets].map((limit) => limit && [limit.limit, limit.source.detail]);
+  };
+  t.same(of('chat'), [
+    [2 * 1024 ** 3, 'context default (shared.yaml:8:22)'],
+    [500, 'context default (shared.yaml:8:35)'],
+    null,
+  ]);
+  t.same(of('ci-8'), [null, [500, 'context default (shared.yaml:8:35)'], [40, 'context ci-* (shared.yaml:9:36)']]);
+  t.same(of('ci-7'), [null, [10, 'context ci-7 (shared.yaml:10:18)'], [40, 'context ci-* (shared.yaml:9:36)']]);
+  t.match(accepted(load('version: 1\n')).budgets, { host: { memory: null }, contexts: [], dryRun: false });
+  t.match(accepted(load('version: 1\ndaemon: { dry_run: true }\n')).budgets, { dryRun: true });
+});

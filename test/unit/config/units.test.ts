@@ -26,6 +26,8 @@ function table(name: string, parse: Parser<unknown>, pattern: string, good: Good
     }
     for (const [raw, message, hint] of bad) {
       t.same(parse(raw), { ok: false, error: { message, hint } }, String(raw));
+      if (/not above zero/.test(message) && typeof raw === 'string' && !raw.includes('.'))
+        t.notMatch(raw, new RegExp(pattern), `an editor refuses ${raw}`);
     }
   });
 }
@@ -63,6 +65,11 @@ table(
     [Number.NaN, 'NaN is not a size', SIZE],
     [Number.POSITIVE_INFINITY, 'Infinity is not a size', SIZE],
     ['0MiB', '"0MiB" is not above zero', 'write at least 1B'],
+    ['0', '"0" has no unit', 'write at least 1B'],
+    ['0.1', '"0.1" has no unit', 'write 0.1MiB'],
+    ['0M', '"0M" could mean two sizes', 'write at least 1B'],
+    ['0mib', '"0mib" is not a size', 'write at least 1B'],
+    ['9999T', '"9999T" could mean two sizes', 'at most 1024TiB'],
     ['0.1B', '"0.1B" is not above zero', 'write at least 1B'],
     ['-5MiB', '"-5MiB" is not a size', 'it must be above zero'],
     ['1,5GiB', '"1,5GiB" is not a size', 'use a point for decimals and nothing between thousands'],
@@ -99,6 +106,9 @@ table(
     ['10 seconds', '"10 seconds" is not a duration', 'write 10s'],
     ['30m1h', '"30m1h" is not a duration', DURATION],
     ['0s', '"0s" is not above zero', 'write at least 1ms'],
+    ['0', '"0" is not a duration', 'write at least 1ms'],
+    ['0min', '"0min" is not a duration', 'write at least 1ms'],
+    ['9999 days', '"9999 days" is not a duration', 'at most 365d'],
     ['-5s', '"-5s" is not a duration', 'it must be above zero'],
     ['9999d', '"9999d" is too large', 'at most 365d'],
     ['', '"" is not a duration', DURATION],
@@ -125,6 +135,11 @@ table(
     ['500m', '"500m" is not a percentage', 'write 50%'],
     ['0%', '"0%" is not above zero', 'write at least 1%'],
     ['0.5%', '"0.5%" is too small', 'write at least 1%'],
+    ['0.5', '"0.5" is not a percentage', 'for 0.5 cores write 50%'],
+    [0.5, '0.5 has no unit', 'for 0.5 cores write 50%'],
+    ['0', '"0" is not a percentage', 'write at least 1%'],
+    ['5m', '"5m" is not a percentage', 'write at least 1%'],
+    ['999999', '"999999" is not a percentage', 'at most 409600%'],
     ['half', '"half" is not a percentage', PERCENT],
     [null, 'has no value', PERCENT],
   ],
@@ -140,7 +155,10 @@ table(
   ],
   [
     [0.7, '0.7 has no unit', 'write 70%'],
-    ['0.7', '"0.7" is not a share of the limit', 'write 0.7%'],
+    ['0.7', '"0.7" is not a share of the limit', 'write 70%'],
+    ['70', '"70" is not a share of the limit', 'write 70%'],
+    ['0', '"0" is not a share of the limit', 'write at least 1%'],
+    [0.001, '0.001 has no unit', 'write at least 1%'],
     ['0%', '"0%" is not above zero', 'write at least 1%'],
     ['5000%', '"5000%" is too large', 'at most 1000%'],
   ],
@@ -181,7 +199,7 @@ table(
   ],
   [
     ['0/10m', '"0/10m" allows nothing', 'to never restart write strategy: stop'],
-    ['5/10', '"5/10" is not a budget', 'write 10s or 10ms'],
+    ['5/10', '"5/10" is not a budget', 'write 10s'],
     ['x/10m', '"x/10m" is not a budget', COUNT],
     ['5', '"5" is not a budget', BUDGET],
     [5, 'must be a budget', BUDGET],

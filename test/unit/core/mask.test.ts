@@ -97,6 +97,51 @@ t.test('arguments', (t) => {
     ],
     [['--env=API_KEY=x'], ['--env=API_KEY=•••']],
     [
+      ['docker', 'run', '-e', 'FOO=v', '-eBAR=v', '-ebaz=v', '--env', 'A=b=c', '--env=B=v', '-e', 'HOME', 'img'],
+      [
+        'docker',
+        'run',
+        '-e',
+        'FOO=•••',
+        '-eBAR=•••',
+        '-ebaz=•••',
+        '--env',
+        'A=•••',
+        '--env=B=•••',
+        '-e',
+        'HOME',
+        'img',
+      ],
+    ],
+    [
+      ['/usr/bin/env', '-i', '-u', 'X', 'FOO=v', 'EMPTY=', 'Bar=two words', 'node', 'a=b'],
+      ['/usr/bin/env', '-i', '-u', 'X', 'FOO=•••', 'EMPTY=', 'Bar=•••', 'node', 'a=b'],
+    ],
+    [
+      ['timeout', '5', 'env', 'FOO=v', 'env', 'BAR=v', 'x'],
+      ['timeout', '5', 'env', 'FOO=•••', 'env', 'BAR=•••', 'x'],
+    ],
+    [
+      ['npx', 'cross-env', 'FOO=v', 'node', 'x.js'],
+      ['npx', 'cross-env', 'FOO=•••', 'node', 'x.js'],
+    ],
+    [
+      ['systemd-run', '-E', 'FOO=v', '--setenv=BAR=v', 'x'],
+      ['systemd-run', '-E', 'FOO=•••', '--setenv=BAR=•••', 'x'],
+    ],
+    [
+      ['tool', '--env=production', '-endpoint=here', '-e', 'some text', '--env', 'dev'],
+      ['tool', '--env=production', '-endpoint=here', '-e', 'some text', '--env', 'dev'],
+    ],
+    [
+      ['curl', '-sSu', 'ann:pw', '--user', 'ann:pw', '-uann:pw', '--proxy-user', 'ann:p:w', '-u', 'ann', 'u'],
+      ['curl', '-sSu', 'ann:•••', '--user', 'ann:•••', '-uann:•••', '--proxy-user', 'ann:•••', '-u', 'ann', 'u'],
+    ],
+    [
+      ['docker', 'run', '-u', '1000:1000', 'img'],
+      ['docker', 'run', '-u', '1000:1000', 'img'],
+    ],
+    [
       ['--set', 'a=1', '--define=b=c=d'],
       ['--set', 'a=1', '--define=b=c=d'],
     ],
@@ -127,6 +172,17 @@ t.test('arguments', (t) => {
     [['https://example.org:8080/@scope/pkg'], ['https://example.org:8080/@scope/pkg']],
     [['https://[::1]:80/@x'], ['https://[::1]:80/@x']],
     [['https://example.org/?api_key=abc&x=1'], ['https://example.org/?api_key=•••']],
+    [['https://u:pw@example.org/x?token=abc'], ['https://•••@example.org/x?token=•••']],
+    [['--url=https://u:pw@example.org/x?token=abc'], ['--url=https://•••@example.org/x?token=•••']],
+    [['https://token:a=b@example.org/'], ['https://•••@example.org/']],
+    [
+      ['-H', 'Authorization: Basic dXNlcjpwYXM='],
+      ['-H', 'Authorization: •••'],
+    ],
+    [
+      ['sh', '-c', 'login --api-token xyz; A=b'],
+      ['sh', '-c', 'login --api-token •••; A=•••'],
+    ],
     [
       ['sk-ant-api03-abcdef', 'ghp_abcdef0123456789'],
       [MASK, MASK],
@@ -235,6 +291,9 @@ t.test('hostile input: work grows in proportion to length', (t) => {
     '@',
     'token=\\"',
     '\n',
+    'env',
+    '-eA=',
+    '-u:',
   ];
   for (const seed of seeds) {
     const text = seed.repeat(Math.ceil(units / seed.length));
@@ -258,12 +317,23 @@ t.test('a secret never survives, however it is written', (t) => {
     [`https://u:${secret}@h/`],
     [`https://h/?access_token=${secret}&a=1`],
     [`--url=https://u:${secret}@h/`],
+    [`https://u:${secret}@h/x?token=abc`],
+    [`--url=https://u:${secret}@h/x?token=abc`],
+    [`https://key:${secret}=@h/?token=abc`],
+    [`--header=Authorization: Basic ${secret}=`],
     [`Authorization: token ${secret}`],
     ['sh', '-c', `TOKEN=${secret} node x`],
     ['sh', '-c', `node x --password '${secret}'`],
     ['sh', '-c', `node x --password "${secret}"`],
     ['env', `PASSWORD=${secret}`, 'x'],
   ];
+  const onlyAsArguments = [
+    ['env', '--', `FOO=${secret}`, 'x'],
+    ['docker', 'run', '-e', `FOO=${secret}`, 'img'],
+    ['docker', 'run', `--env=FOO=${secret}`, 'img'],
+    ['curl', '-u', `ann:${secret}`, 'u'],
+  ];
+  for (const argv of onlyAsArguments) t.notMatch(maskArguments(argv).join(' '), secret, `arguments ${argv.join(' ')}`);
   for (const argv of forms) {
     t.notMatch(maskArguments(argv).join(' '), secret, `arguments ${argv.join(' ')}`);
     t.notMatch(maskText(argv.join(' ')), secret, `text ${argv.join(' ')}`);

@@ -390,6 +390,17 @@ t.test('kernel: an OOM kill is an emergency at once', (t) => {
   const known = new Bench();
   known.step(97);
   t.match(known.step(null, oom), [{ usage: 97, cause: 'kernel' }], 'the last known usage');
+  const left = new Bench();
+  left.step(73);
+  t.match(left.step(0, oom), [{ usage: 73, ratio: 0.73 }], 'what the kill has left is not what was held');
+  t.match(new Bench().step(0, oom), [{ usage: 100, ratio: 1 }], 'never a zero that nobody used');
+  const peak = new Bench();
+  peak.step(73);
+  t.match(
+    peak.step(0, { kernel: { oomKills: 1, memoryPeakBytes: 150 } }),
+    [{ usage: 150, limit: 100, ratio: 1.5 }],
+    "the kernel's own account",
+  );
 
   const again = new Bench();
   again.step(50, oom);
@@ -521,6 +532,25 @@ t.test('withdrawn: the stage falls back, windows are empty', (t) => {
   t.equal(bench.stage, 'warning');
   t.same(bench.run([110, 110]), ['-', 'warning→cleanup'], 'the hold is needed again');
   t.same(bench.memory.resources.sockets, initialMemory(100_000).resources.sockets, 'other resources are not touched');
+  t.end();
+});
+
+t.test('the window: the last samples in order, and what was is never written over', (t) => {
+  const bench = new Bench();
+  const seen = (memory = bench.memory): readonly number[] => memory.resources.memory.recent.map(({ value }) => value);
+  bench.run([1, 2, 3]);
+  t.same(seen(), [1, 2, 3]);
+  bench.run([4, 5]);
+  const full = bench.memory;
+  bench.run([6, 7]);
+  t.same(seen(), [3, 4, 5, 6, 7]);
+  t.same(seen(full), [1, 2, 3, 4, 5], 'of an earlier step');
+  bench.settings = { ...bench.settings, warning: { needed: 2, of: 3 }, throttled: { needed: 2, of: 3 } };
+  bench.run([8]);
+  t.same(seen(), [6, 7, 8], 'settings that look at fewer');
+  bench.settings = SETTINGS;
+  bench.run([9, 10, 11]);
+  t.same(seen(), [7, 8, 9, 10, 11]);
   t.end();
 });
 

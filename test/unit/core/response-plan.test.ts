@@ -7,7 +7,7 @@ import type { Stage, ThresholdStage } from '../../../lib/core/ladder.ts';
 import { DEFAULT_ACTIONS } from '../../../lib/core/response.ts';
 import { limitOf } from './policy-fixture.ts';
 
-const MANAGED = { dryRun: false, mode: 'managed' } as const;
+const MANAGED = { dryRun: false, mode: 'managed', callsPass: true } as const;
 
 function entering(to: ThresholdStage, cause: 'samples' | 'starvation' = 'samples'): Decision {
   return { kind: 'enter', resource: 'memory', from: 'normal', to, cause, usage: 1, limit: 1, ratio: 1 };
@@ -73,12 +73,17 @@ t.test('the actions of the stage that was entered', (t) => {
   t.end();
 });
 
-t.test('usage that jumps gets the brakes of the stages that it passed over', (t) => {
+t.test('usage that jumps gets the notice and the brakes of the stages that it passed over', (t) => {
   const limit = limitOf('cpu', 100, { actions: DEFAULT_ACTIONS.cpu });
   const planned = (from: Stage, to: ThresholdStage): readonly string[] =>
     planResponse({ ...entering(to), from } as Decision, limit, cannot(), MANAGED).steps.map(shorten);
-  t.same(planned('normal', 'emergency'), ['cpu_quota do'], 'a busy tool is not let off because it is very busy');
-  t.same(planned('warning', 'cleanup'), ['cpu_quota do']);
+  t.same(
+    planned('normal', 'emergency'),
+    ['notify do', 'cpu_quota do'],
+    'a busy tool is not let off because it is very busy, and told once',
+  );
+  t.same(planned('warning', 'cleanup'), ['notify do', 'cpu_quota do']);
+  t.same(planned('normal', 'throttled'), ['notify do', 'cpu_quota do'], 'told once where the stage itself tells');
   t.same(planned('throttled', 'cleanup'), [], 'it is held back already');
   const ending = limitOf('memory', 100);
   t.same(
@@ -88,7 +93,7 @@ t.test('usage that jumps gets the brakes of the stages that it passed over', (t)
   );
   t.same(
     planResponse(entering('cleanup'), ending, cannot('recycle'), MANAGED).steps.map(shorten),
-    ['memory_high do', 'recycle unsupported: no recycle here'],
+    ['notify do', 'memory_high do', 'recycle unsupported: no recycle here'],
     'unless it cannot be ended',
   );
   t.end();
@@ -98,6 +103,7 @@ t.test('dry run: the same plan, nothing done; what is impossible stays so', (t) 
   const steps = planResponse(entering('cleanup'), limitWith(['notify', 'memory_high', 'kill']), cannot('memory_high'), {
     dryRun: true,
     mode: 'managed',
+    callsPass: true,
   }).steps;
   t.same(steps.map(shorten), ['notify dry_run', 'memory_high unsupported: no memory_high here', 'kill dry_run']);
   t.end();
@@ -105,9 +111,11 @@ t.test('dry run: the same plan, nothing done; what is impossible stays so', (t) 
 
 t.test('direct: the client owns the process, so a recycle is a stop', (t) => {
   const plan = (actions: readonly Action[]): readonly string[] =>
-    planResponse(entering('cleanup'), limitWith(actions), cannot(), { dryRun: false, mode: 'direct' }).steps.map(
-      shorten,
-    );
+    planResponse(entering('cleanup'), limitWith(actions), cannot(), {
+      dryRun: false,
+      mode: 'direct',
+      callsPass: false,
+    }).steps.map(shorten);
   t.same(plan(['recycle']), ['stop do']);
   t.same(plan(['recycle', 'stop']), ['stop do']);
   t.same(plan(['kill']), ['kill do']);

@@ -52,7 +52,9 @@ t.test('what the daemon says', async (t) => {
   for (const message of [
     { type: 'welcome', version: 1 },
     { type: 'pressure', notice },
+    { type: 'pressure', notice: { ...notice, shared: 'context' } },
     { type: 'cleanup', id: 1, reason: 'limit', deadlineMs: 2_500 },
+    { type: 'cleanup', id: 1, reason: 'context_changed', deadlineMs: 2_500, keepShared: true },
   ])
     t.same(parseDaemonMessage(JSON.stringify(message)), message);
   for (const bad of [
@@ -64,6 +66,7 @@ t.test('what the daemon says', async (t) => {
   ])
     t.equal(parseDaemonMessage(bad), null, bad);
   t.equal(parseNotice({ ...notice, ratio: Number.NaN }), null);
+  t.same(parseNotice({ ...notice, shared: 'of a newer daemon' }), notice);
 });
 
 t.test('in words', async (t) => {

@@ -201,6 +201,29 @@ t.test('refusals: one line, the exit code of the contract, nothing made', async 
   t.same(d.registry.tools(), []);
 });
 
+t.test('with --json a refusal is the document of the API, and the exit code', async (t) => {
+  const d = door(t);
+  const cases: readonly (readonly [words: readonly string[], exit: number, code: string, title: string])[] = [
+    [['--json', '--memory', '5M', '--', 'true'], 125, 'invalid_request', 'The request is not valid'],
+    [['--memori=5M', '--json', 'true'], 125, 'invalid_request', 'The request is not valid'],
+    [['--name', 'a', '--json', '--', 'governor-test-nothing'], 127, 'command_not_found', 'The command was not found'],
+    [['--json', d.directory], 126, 'command_not_executable', 'The command cannot be run'],
+  ];
+  for (const [words, exit, code, title] of cases) {
+    const [line = '', ...more] = await d.come(words);
+    t.same(more, []);
+    t.ok(line.startsWith(`problem ${exit} {`), words.join(' '));
+    t.match(JSON.parse(line.slice(12)), { type: `/docs/errors#${code}`, code, title, detail: String, problems: [] });
+  }
+  const [limit = ''] = await d.come(['--json', '--memory', '5M', '--', 'true']);
+  t.match(JSON.parse(limit.slice(12)), { problems: [{ pointer: '--memory', hint: 'write 5MiB or 5MB' }] });
+  t.match(
+    await d.come(['governor-test-nothing', '--json']),
+    [/^die 127 /],
+    'what follows the command belongs to the tool',
+  );
+});
+
 t.test('a failure on the way is a refusal too', async (t) => {
   const d = door(t);
   d.points.fail('backend.create', new Error('ENOSPC'), 1);

@@ -19,6 +19,8 @@ function heap(usedBytes: number) {
       own.bytes = own.leftBytes;
     },
     trim: () => void own.done.push('trim'),
+    quiet: true,
+    isQuiet: () => own.quiet,
   };
   return own;
 }
@@ -29,7 +31,7 @@ t.test('after the start, and after each burst, once it is calm', async (t) => {
   own.leftBytes = 20 * MB;
   t.teardown(settleMemory(own));
   t.same(own.done, []);
-  await time.pass(10_000);
+  await time.pass(5_000);
   t.same(own.done.splice(0), ['collect', 'trim'], 'what the start left');
   await time.pass(600_000);
   t.same(own.done, [], 'nothing has grown');
@@ -38,17 +40,29 @@ t.test('after the start, and after each burst, once it is calm', async (t) => {
   t.same(own.done, [], 'not worth it');
   for (let step = 0; step < 10; step += 1) {
     own.bytes += MB;
-    await time.pass(10_000);
+    await time.pass(5_000);
   }
   t.same(own.done, [], 'not while it grows');
   own.leftBytes = 30 * MB;
-  await time.pass(10_000);
+  own.quiet = false;
+  await time.pass(60_000);
+  t.same(own.done, [], 'not while a tool is at a stage');
+  own.quiet = true;
+  await time.pass(5_000);
+  t.same(own.done.splice(0), ['collect', 'trim']);
+  own.bytes = 45 * MB;
+  own.leftBytes = 30 * MB;
+  own.quiet = false;
+  await time.pass(65_000);
+  t.same(own.done, [], 'put off once it is calm');
+  await time.pass(5_000);
+  own.quiet = true;
   t.same(own.done.splice(0), ['collect', 'trim']);
   own.bytes += 1.4 * MB;
   await time.pass(600_000);
   t.same(own.done, [], 'less than 5 % of a larger heap');
   own.bytes += 0.2 * MB;
-  await time.pass(20_000);
+  await time.pass(10_000);
   t.same(own.done, ['collect', 'trim']);
 });
 

@@ -38,6 +38,17 @@ t.test('ids rise by one, and events carry daemon and time', (t) => {
   t.end();
 });
 
+t.test('events are of one shape, whoever publishes them', (t) => {
+  const { hub: target } = hub();
+  const one = target.publish(event('x'));
+  const reversed = { secret: 1, data: { a: 1 }, run: 'r', tool: 'a', type: 'stage' };
+  const other = target.publish(reversed);
+  t.strictSame(other.data, { a: 1 });
+  t.strictSame(Object.keys(other), Object.keys(one));
+  t.notOk('secret' in other);
+  t.end();
+});
+
 t.test('a listener gets what it asked for: live only, all, or the rest', (t) => {
   const { hub: target } = hub();
   publish(target, 5);

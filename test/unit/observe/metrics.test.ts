@@ -3,6 +3,8 @@ import { Registry } from 'prom-client';
 import t from 'tap';
 import type { AuditRecord, CleanupReport } from '../../../lib/core/audit-record.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
+import type { Stage } from '../../../lib/core/ladder.ts';
+import type { BudgetSnapshot } from '../../../lib/observe/metrics-budgets.ts';
 import { createMetrics, type Metrics, type ToolSnapshot } from '../../../lib/observe/metrics.ts';
 import { stageRecord } from './audit-fixture.ts';
 
@@ -24,12 +26,52 @@ function snapshotOf(tool: string, change: Partial<ToolSnapshot> = {}): ToolSnaps
   };
 }
 
-function metricsOf(tools: readonly ToolSnapshot[]): Metrics {
-  return createMetrics({ registry: new Registry(), version: '0.1.0', snapshot: () => tools });
+const redis = { up: true, failures: 1, timeouts: 2, skipped: 3, pendingInvalidations: 4 };
+
+function metricsOf(
+  tools: readonly ToolSnapshot[],
+  {
+    budgets = [],
+    hasCache = false,
+  }: { readonly budgets?: readonly BudgetSnapshot[]; readonly hasCache?: boolean } = {},
+): Metrics {
+  return createMetrics({
+    registry: new Registry(),
+    version: '0.1.0',
+    snapshot: () => tools,
+    budgets: () => budgets,
+    cache: () =>
+      hasCache ? { tools: new Map(tools.map(({ tool }) => [tool, { entries: 3, bytes: 700 }])), redis } : null,
+  });
+}
+
+function budgetOf(scope: 'host' | 'context', ratio: number | null, stage: Stage = 'normal'): BudgetSnapshot {
+  return {
+    scope,
+    stage,
+    resources: [
+      { resource: 'cpu', limit: 300, ratio, stage },
+      { resource: 'tasks', limit: null, ratio: null, stage: 'normal' },
+    ],
+  };
 }
 
 function actionRecord(tool: string): AuditRecord {
   return { kind: 'action', tool, run: 'r', resource: 'cpu', stage: 'throttled', action: 'cpu_quota', outcome: 'done' };
+}
+
+function budgetStop(budget: string): AuditRecord {
+  return {
+    kind: 'budget',
+    event: 'action',
+    budget,
+    resource: 'cpu',
+    stage: 'cleanup',
+    action: 'recycle',
+    outcome: 'done',
+    tool: 'a',
+    run: 'r',
+  };
 }
 
 const REPORT: CleanupReport = {
@@ -51,6 +93,8 @@ function countSomething(metrics: Metrics, tool: string): void {
   metrics.observeOomKills(tool, 2);
   metrics.observeCall(tool, 'ok', 0.02);
   metrics.observeSampleDuration(0.0004);
+  for (const event of ['memory_hit', 'redis_hit', 'joined', 'miss', 'invalidated', 'expired', 'evicted'] as const)
+    metrics.observeCache(tool, event);
 }
 
 interface Sample {
@@ -76,8 +120,12 @@ function valueOf(text: string, name: string, labels = ''): string | undefined {
 
 t.test('names, types and labels (pin: a change here breaks dashboards and alerts)', async (t) => {
   const connections = { initializing: 1, ready: 2, shutdown: 3 };
-  const metrics = metricsOf([snapshotOf('a', { connections })]);
+  const metrics = metricsOf([snapshotOf('a', { connections })], {
+    budgets: [budgetOf('host', 0.5), budgetOf('context', 0.25)],
+    hasCache: true,
+  });
   countSomething(metrics, 'a');
+  metrics.write(budgetStop('context secret id'));
   const text = await metrics.render();
   const found = [...text.matchAll(/^# TYPE (governor_\S+) (\S+)$/gm)].map(([, name = '', type = '']) => {
     const labels = new Set<string>();
@@ -89,11 +137,26 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
   });
   t.strictSame(found.sort(), [
     'governor_actions_total counter {tool,resource,action,outcome}',
+    'governor_budget_limit gauge {resource}',
+    'governor_budget_stage gauge {resource,stage}',
+    'governor_budget_stops_total counter {budget,resource,stage}',
+    'governor_budget_usage_ratio gauge {resource}',
     'governor_build_info gauge {version,node}',
+    'governor_cache_bytes gauge {tool}',
+    'governor_cache_entries gauge {tool}',
+    'governor_cache_hits_total counter {tool,level}',
+    'governor_cache_joined_total counter {tool}',
+    'governor_cache_misses_total counter {tool}',
+    'governor_cache_redis_failures_total counter {reason}',
+    'governor_cache_redis_pending_invalidations gauge {}',
+    'governor_cache_redis_up gauge {}',
+    'governor_cache_removed_total counter {tool,reason}',
     'governor_cleanup_duration_seconds histogram {}',
     'governor_cleanup_held_total counter {kind}',
     'governor_cleanup_reclaimed_total counter {kind}',
     'governor_config_last_reload_successful gauge {}',
+    'governor_context_usage_ratio gauge {resource}',
+    'governor_contexts gauge {stage}',
     'governor_oom_kills_total counter {tool}',
     'governor_pool_connections gauge {tool,state}',
     'governor_recoveries_total counter {tool,strategy,outcome}',
@@ -117,6 +180,30 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
   ]);
   for (const [state, count] of Object.entries(connections))
     t.equal(valueOf(text, 'governor_pool_connections', `{tool="a",state="${state}"}`), String(count), state);
+});
+
+t.test('limits that runs share: the host as it is, of contexts the highest and how many', async (t) => {
+  const contexts = [budgetOf('context', 0.25), budgetOf('context', 0.95, 'throttled'), budgetOf('context', null)];
+  const metrics = metricsOf([], { budgets: [budgetOf('host', 0.5, 'warning'), ...contexts] });
+  for (const budget of ['host', 'context a', 'context b']) metrics.write(budgetStop(budget));
+  metrics.write({ ...budgetStop('host'), outcome: 'dry_run' } as AuditRecord);
+  metrics.write({ ...budgetStop('host'), run: undefined } as unknown as AuditRecord);
+  const text = await metrics.render();
+  t.equal(valueOf(text, 'governor_budget_limit', '{resource="cpu"}'), '3', 'cores, from percent');
+  t.equal(valueOf(text, 'governor_budget_usage_ratio', '{resource="cpu"}'), '0.5');
+  t.equal(valueOf(text, 'governor_budget_stage', '{resource="cpu",stage="warning"}'), '1');
+  t.equal(valueOf(text, 'governor_budget_stage', '{resource="cpu",stage="normal"}'), '0');
+  t.equal(valueOf(text, 'governor_context_usage_ratio', '{resource="cpu"}'), '0.95');
+  t.equal(valueOf(text, 'governor_contexts', '{stage="normal"}'), '2');
+  t.equal(valueOf(text, 'governor_contexts', '{stage="throttled"}'), '1');
+  t.equal(valueOf(text, 'governor_budget_stops_total', '{budget="context",resource="cpu",stage="cleanup"}'), '2');
+  t.equal(valueOf(text, 'governor_budget_stops_total', '{budget="host",resource="cpu",stage="cleanup"}'), '1');
+  t.notMatch(text, /resource="tasks"|secret/);
+  t.notMatch(
+    await metricsOf([]).render(),
+    /governor_(budget_(limit|usage|stage)|context)/,
+    'nothing where there is none',
+  );
 });
 
 t.test("the daemon's own process is in it, without what costs it CPU", async (t) => {
@@ -310,3 +397,32 @@ t.test(
     }
   },
 );
+
+t.test('the cache: by level and reason; nothing of a Redis where there is none', async (t) => {
+  const metrics = metricsOf([snapshotOf('a')], { hasCache: true });
+  for (const event of ['memory_hit', 'memory_hit', 'redis_hit', 'evicted'] as const) metrics.observeCache('a', event);
+  const text = await metrics.render();
+  for (const [name, labels, value] of [
+    ['governor_cache_hits_total', '{tool="a",level="memory"}', '2'],
+    ['governor_cache_hits_total', '{tool="a",level="redis"}', '1'],
+    ['governor_cache_removed_total', '{tool="a",reason="evicted"}', '1'],
+    ['governor_cache_entries', '{tool="a"}', '3'],
+    ['governor_cache_bytes', '{tool="a"}', '700'],
+    ['governor_cache_redis_up', '', '1'],
+    ['governor_cache_redis_pending_invalidations', '', '4'],
+    ['governor_cache_redis_failures_total', '{reason="timeout"}', '2'],
+  ] as const)
+    t.equal(valueOf(text, name, labels), value, `${name}${labels}`);
+  t.equal(
+    valueOf(await metrics.render(), 'governor_cache_redis_failures_total', '{reason="error"}'),
+    '1',
+    'not added up',
+  );
+  metrics.removeTool('a');
+  t.notMatch(
+    (await metrics.render()).replaceAll(/governor_cache_(entries|bytes).*/g, ''),
+    /governor_cache_\w+\{tool="a"/,
+  );
+  const without = createMetrics({ registry: new Registry(), version: '0', snapshot: () => [] });
+  t.notMatch(await without.render(), /^governor_cache_/m);
+});

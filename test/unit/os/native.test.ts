@@ -53,6 +53,12 @@ t.test('prlimit', { skip }, async (t) => {
   t.equal(errnoName(calls.setNofile(pid, { soft: 1, hard: 1 })), 'ESRCH');
 });
 
+t.test('pages that are not ours to give back', { skip }, async (t) => {
+  if (!calls.available) return;
+  t.equal(errnoName(calls.forgetPages(4097n, 4096)), 'EINVAL', 'not the start of a page');
+  t.equal(errnoName(calls.forgetPages(4096n, 4096)), 'ENOMEM', 'nothing is mapped there');
+});
+
 t.test('pidfd', { skip }, async (t) => {
   if (!calls.available) return;
   const child = spawn('sleep', ['60']);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import {
   answerDie,
+  answerProblem,
   answerGo,
   environmentText,
   needsEnvironmentFile,
@@ -32,6 +33,7 @@ t.test('instructions come in the order in which they must be carried out', async
     ],
   );
   t.same(answerDie(127, 'x: command not found'), ['die 127 x: command not found']);
+  t.same(answerProblem(125, '{"code":"internal"}'), ['problem 125 {"code":"internal"}']);
 });
 
 t.test('open files are lowered only, and soft only where it would lie above hard', async (t) => {

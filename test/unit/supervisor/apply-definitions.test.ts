@@ -82,36 +82,61 @@ t.test("tools of the API and of clients are not the file's to change", async (t)
   t.same((await scene.registry.reload()).removed, []);
 });
 
-t.test(
-  'what a client gave as a flag, or someone set by hand, is stronger than the file, also after a reload',
-  async (t) => {
-    const scene = stand(t);
-    scene.tool('tool', entry('tool', { limits: limited({ memory: 1_000, tasks: 100, sockets: 10 }) }));
-    await scene.launch('tool', {
-      limits: {
-        ...limited({ memory: 5_000 }, { source: { from: 'flag', detail: '--memory' } }),
-        tasks: limited({ tasks: 100 }).tasks,
-      },
-    });
-    await scene.registry.setLimits('tool', { sockets: 20 }, 'me');
-    scene.records.length = 0;
-    scene.define([entry('tool', { limits: limited({ memory: 10, tasks: 50, sockets: 5 }) })]);
-    t.same((await scene.registry.reload()).changed, ['tool']);
-    t.match(scene.tree.applied, { memory: { limit: 5_000 }, tasks: { limit: 50 }, sockets: { limit: 20 } });
-    t.match(scene.recordsOf('limits'), [{ resource: 'tasks', before: 100, after: 50, by: 'config reload' }]);
-    t.match(
-      scene.registry
-        .tool('tool')
-        .limits.filter(({ limit }) => limit !== null)
-        .map(({ resource, limit }) => [resource, limit]),
-      [
-        ['memory', 10],
-        ['sockets', 20],
-        ['tasks', 50],
-      ],
-    );
-  },
-);
+t.test('what a client gave as a flag is stronger than the file, also after a reload', async (t) => {
+  const scene = stand(t);
+  scene.tool('tool', entry('tool', { limits: limited({ memory: 1_000, tasks: 100 }) }));
+  await scene.launch('tool', {
+    limits: {
+      ...limited({ memory: 5_000 }, { source: { from: 'flag', detail: '--memory' } }),
+      tasks: limited({ tasks: 100 }).tasks,
+    },
+  });
+  scene.define([entry('tool', { limits: limited({ memory: 10, tasks: 50 }) })]);
+  t.same(await scene.registry.reload(), { changed: ['tool'], added: [], removed: [], notes: [] });
+  t.match(scene.tree.applied, { memory: { limit: 5_000 }, tasks: { limit: 50 } });
+  t.match(scene.recordsOf('limits'), [{ resource: 'tasks', before: 100, after: 50, by: 'config reload' }]);
+  t.match(scene.registry.tool('tool').limits[0], { resource: 'memory', limit: 10 }, "the tool's own is the file's");
+});
+
+t.test('a limit that was set by hand stays until the file says something else, and then that is said', async (t) => {
+  const scene = stand(t);
+  const written = (limits: Parameters<typeof limited>[0]) =>
+    scene.define([entry('tool', { limits: limited(limits, { source: { from: 'file', detail: 'limits.yaml:7:9' } }) })]);
+  scene.tool('tool', entry('tool', { limits: limited({ memory: 1_000, sockets: 10 }) }));
+  await scene.registry.activate('tool', { context: null });
+  await scene.registry.setLimits('tool', { memory: 5_000, sockets: 20 }, 'me');
+  scene.records.length = 0;
+  written({ memory: 1_000, sockets: 5, tasks: 50 });
+  const first = await scene.registry.reload();
+  t.same(first.changed, ['tool']);
+  t.same(first.notes, ['tool: sockets is 5 from now on (limits.yaml:7:9); it was set to 20 by hand']);
+  t.match(scene.recordsOf('daemon'), [{ event: 'config_reload', detail: { notes: first.notes } }], 'in the audit, too');
+  t.match(scene.tree.applied, { memory: { limit: 5_000 }, sockets: { limit: 5 }, tasks: { limit: 50 } });
+  t.match(
+    scene.recordsOf('limits'),
+    [
+      { resource: 'sockets', before: 20, after: 5, by: 'config reload' },
+      { resource: 'tasks', before: null, after: 50 },
+    ],
+    'what the file says as before leaves the set one alone',
+  );
+  written({ memory: 900, sockets: 5, tasks: 50 });
+  t.match((await scene.registry.reload()).notes, [/^tool: memory is 900 B from now on .*set to 4\.9 KiB by hand$/]);
+  t.match(scene.tree.applied, { memory: { limit: 900 } });
+  written({ memory: 10, sockets: 5, tasks: 50 });
+  t.same((await scene.registry.reload()).notes, [], 'from then on it is the file that counts');
+  t.match(scene.registry.tool('tool').limits[0], { limit: 10, source: { from: 'file' } });
+});
+
+t.test('a limit set by hand has the stages that the file gives it anew', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', entry('tool'));
+  await scene.registry.setLimits('tool', { memory: 5_000 }, 'me');
+  const thresholds = { warning: 0.1, throttled: 0.2, cleanup: 0.3, emergency: 0.4 };
+  scene.define([entry('tool', { limits: limited({ memory: 1_000 }, { thresholds }) })]);
+  t.same((await scene.registry.reload()).notes, []);
+  t.match(tool.definition.limits.memory, { limit: 5_000, thresholds, source: { from: 'api' } });
+});
 
 t.test('a limit that was lifted by hand stays lifted while the file says the same', async (t) => {
   const scene = stand(t);
@@ -121,7 +146,7 @@ t.test('a limit that was lifted by hand stays lifted while the file says the sam
   await scene.registry.reload();
   t.match(tool.definition.limits, { memory: null, tasks: { limit: 50 } });
   scene.define([entry('tool', { limits: limited({ memory: 900, tasks: 50 }) })]);
-  await scene.registry.reload();
+  t.match((await scene.registry.reload()).notes, [/^tool: memory is 900 B .* set to none by hand$/]);
   t.match(tool.definition.limits, { memory: { limit: 900 } }, 'what the file says anew holds');
 });
 

@@ -5,7 +5,7 @@ import { TEMP_ROOT } from '../../helpers/fake-ports.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
 import { manualClock } from '../../helpers/manual-clock.ts';
 import { settled } from '../../helpers/manual-time.ts';
-import type { Run } from '../../../lib/supervisor/run.ts';
+import type { EndRequest, Run } from '../../../lib/supervisor/run.ts';
 import type { CleanupReport } from '../../../lib/core/audit-record.ts';
 
 const ORDER = [
@@ -141,6 +141,34 @@ t.test('a later request can only take the grace away', async (t) => {
   await ended;
   t.match(run.end, { reason: 'requested', message: 'stopped on request', exit: { signal: 'SIGKILL' } });
   t.match(scene.recordsOf('outcome')[0], { detail: { how: 'killed' } });
+});
+
+t.test('a higher stage that kills it in its grace is the reason; one that comes too late is not', async (t) => {
+  const breach = (stage: 'cleanup' | 'emergency'): EndRequest => ({
+    reason: 'limit',
+    message: `stopped: stage ${stage}`,
+    resource: 'memory',
+    graceMs: stage === 'cleanup' ? 600_000 : 0,
+    breach: { usage: 150, limit: 100, ratio: 1.5, stage, action: stage === 'cleanup' ? 'recycle' : 'kill' },
+  });
+  for (const [endsOn, stage] of [
+    ['kill', 'emergency'],
+    ['end_of_input', 'cleanup'],
+  ] as const) {
+    const scene = stand(t, {
+      terminate: (target, options) => terminate(target, { ...options, monotonicMs: () => performance.now() }),
+    });
+    scene.processes.endsOn = endsOn;
+    const run = await managed(scene);
+    const assembled = scene.registry.live.get('tool')?.runs.get(run.id);
+    if (assembled === undefined) throw new Error('no run');
+    const ended = assembled.ending.begin(breach('cleanup'));
+    await settled();
+    await assembled.ending.begin(breach('emergency'));
+    t.match(await ended, { reason: 'limit', resource: 'memory', message: `stopped: stage ${stage}` });
+    t.match(run.endRequest, { breach: { stage } }, 'what an open call is told');
+    t.same(scene.lastWords, [`governor: tool: stopped: stage ${stage}`]);
+  }
 });
 
 t.test('what the tool registered is closed first, within its grace, and is in the report', async (t) => {

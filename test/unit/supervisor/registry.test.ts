@@ -53,9 +53,10 @@ t.test('contexts gather runs over tools, and end together', async (t) => {
   const other = await scene.registry.activate('one', { context: 'other' });
   const second = await scene.launch('two', {}, { context: 'chat' });
   await scene.launch('three');
-  t.same(scene.registry.contexts(), [
+  t.match(scene.registry.contexts(), [
     {
       id: 'chat',
+      budget: { scope: 'context', context: 'chat', runs: 2, stage: 'normal' },
       runs: [
         { tool: 'one', run: first.id },
         { tool: 'two', run: second.id },
@@ -230,8 +231,21 @@ t.test('usage: the sum over the runs, the highest ratio, and what is not read is
     usage: null,
     limit: 100,
     quality: 'gone',
+    unsupported: 'asleep',
+    enforcement: 'kernel',
     at: null,
   });
+  t.match(
+    scene.registry
+      .tool('tool')
+      .limits.map(({ resource, enforcement }) => [resource, enforcement])
+      .slice(0, 2),
+    [
+      ['memory', 'kernel'],
+      ['cpu', 'observed'],
+    ],
+    'of a tool that sleeps it is what the host can do; without a limit nothing is enforced',
+  );
   await tool.activate(null);
   t.same(scene.registry.usageOf('tool').runs, [], 'not sampled yet');
   await tool.activate(null);
@@ -256,6 +270,25 @@ t.test('usage: the sum over the runs, the highest ratio, and what is not read is
     scene.registry.usage().map(({ tool: name }) => name),
     ['tool'],
   );
+});
+
+t.test('without a run a limit is shown with what this host would do for one', async (t) => {
+  const scene = stand(t);
+  const limits = limited({ memory: 100, cpu: 50, runtime: 1_000 });
+  const enforcement = (name: string): readonly string[] =>
+    scene.registry
+      .tool(name)
+      .limits.filter(({ limit }) => limit !== null)
+      .map(({ resource, enforcement: by }) => `${resource} ${by}`);
+  scene.tool('asleep', { limits });
+  t.same(enforcement('asleep'), ['memory kernel', 'cpu polled', 'runtime polled']);
+  await scene.registry.setLimits('asleep', { cpu: null }, 'a test');
+  t.same(enforcement('asleep'), ['memory kernel', 'runtime polled']);
+  scene.tool('dry', { limits, dryRun: true });
+  t.same(enforcement('dry'), ['memory observed', 'cpu observed', 'runtime polled'], 'a dry run enforces nothing');
+  scene.tool('elsewhere', { limits, command: 'docker', args: ['run', 'image'] });
+  t.same(enforcement('elsewhere'), ['memory none', 'cpu none', 'runtime none'], 'nor can it be done here');
+  t.match(scene.registry.usageOf('elsewhere').resources[0], { enforcement: 'none' });
 });
 
 t.test('ten thousand registrations come and go, one too many is refused', async (t) => {

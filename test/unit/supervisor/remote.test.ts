@@ -1,16 +1,22 @@
 /** Tools that are servers elsewhere: a life like any, and nothing here. */
 
 import t from 'tap';
+import { GovernorError } from '../../../lib/core/errors.ts';
 import { NO_LIMITS } from '../../../lib/core/limits.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
+import type { WorldOptions } from '../../helpers/fake-ports.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import type { TestScope } from '../../helpers/fixture.ts';
 import type { Tool } from '../../../lib/supervisor/tool.ts';
 
 const URL = 'https://example.org/mcp?token=sesame';
 
-function remote(t: TestScope): { readonly scene: Stand; readonly tool: Tool } {
+function remote(
+  t: TestScope,
+  ports: Pick<WorldOptions, 'signIn'> = {},
+): { readonly scene: Stand; readonly tool: Tool } {
   const scene = stand(t, {
+    ...ports,
     connect: {
       async connect(process, { definition }) {
         if (process !== null || definition.remote === undefined) throw new Error('this is no server elsewhere');
@@ -74,4 +80,34 @@ t.test('a server that cannot be reached is tried again with back-off, then held 
   await scene.time.pass(1_000);
   t.equal(tool.state, 'failed');
   await t.rejects(tool.start({ context: 'a', onDemand: true }), isGovernorError('breaker_open'));
+});
+
+t.test('somebody has to sign in: nothing is started, nothing is charged', async (t) => {
+  let problem: string | null = 'sign in: governor login docs';
+  const view = { how: 'browser', state: 'needed', message: problem, issuer: null, signedInAt: null } as const;
+  const signIn = { problem: () => problem, view: () => view };
+  const { scene, tool } = remote(t, { signIn });
+  const refused = { code: 'sign_in_needed', message: 'docs: sign in: governor login docs', data: { tool: 'docs' } };
+  for (let i = 0; i < 5; i++) {
+    await t.rejects(tool.start({ context: 'a', onDemand: true }), refused);
+    await t.rejects(tool.activate(null), refused);
+  }
+  t.match(scene.registry.tool('docs'), { state: 'registered', runs: [], lastEnd: null, signIn: view });
+  t.same([scene.recordsOf('lifecycle').length, scene.recordsOf('recovery').length], [1, 0]);
+
+  problem = null;
+  const lost = new GovernorError('sign_in_needed', 'sign in: governor login docs');
+  for (let i = 0; i < 5; i++) {
+    scene.points.fail('connect', lost, 1);
+    await t.rejects(tool.start({ context: 'a', onDemand: true }), { code: 'sign_in_needed' });
+    t.match(tool.lastEnd, { reason: 'sign_in', message: 'sign in: governor login docs' });
+    scene.points.fail('connect', lost, 1);
+    await t.rejects(tool.activate(null), { code: 'sign_in_needed' });
+  }
+  t.equal(tool.state, 'registered', 'and nothing is scheduled');
+  await tool.start({ context: 'a', onDemand: true });
+  await tool.stop('sign_in', 'somebody signed out');
+  t.equal(tool.state, 'registered');
+  t.same(scene.recordsOf('recovery'), []);
+  t.match(scene.registry.tool('docs').recovery, { attempts: 0, nextAttemptAt: null });
 });

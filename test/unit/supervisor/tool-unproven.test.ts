@@ -114,6 +114,12 @@ t.test('something that may hide makes a stop no less over, but never proven', as
   await tool.stop('requested', 'x');
   t.equal(run.state, 'ended');
   t.equal(run.end?.cleanup?.proven, false);
+  t.match(
+    scene.recordsOf('outcome').find(({ action }) => action === 'terminate'),
+    { ok: false, detail: { how: 'signal', proven: false } },
+    'nor is it a success on record',
+  );
+  t.equal((await tool.activate(null)).state, 'running', 'what can never be proven does not block the next one');
 });
 
 t.test('a kill that the system refuses is no success', async (t) => {

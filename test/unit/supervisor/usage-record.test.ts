@@ -21,7 +21,7 @@ function sample(atMs: number, overrides: Partial<RunSample> = {}): RunSample {
 }
 
 t.test('readings pass as they are; runtime is the age of the run', async (t) => {
-  const builder = new RecordBuilder('run', 1_000, 4);
+  const builder = new RecordBuilder('run', (atMs) => atMs - 1_000, 4);
   const record = builder.build(sample(3_500), false);
   t.match(record, { runId: 'run', atMs: 3_500, stalled: false });
   t.same(record.readings.memory, measured(100, 'cgroup', 3_500));
@@ -31,7 +31,7 @@ t.test('readings pass as they are; runtime is the age of the run', async (t) => 
 });
 
 t.test('the rate of CPU needs two samples, keeps their quality, and says what it cannot tell', async (t) => {
-  const builder = new RecordBuilder('run', 0, 4);
+  const builder = new RecordBuilder('run', (atMs) => atMs, 4);
   t.match(builder.build(sample(1_000, { cpuTimeMs: measured(500, 'rss-sum', 1_000) }), false).readings.cpu, {
     kind: 'unsupported',
     reason: 'a rate needs two samples',
@@ -53,7 +53,7 @@ t.test('the rate of CPU needs two samples, keeps their quality, and says what it
 });
 
 t.test('what the kernel counts for ever becomes what happened since the record before', async (t) => {
-  const builder = new RecordBuilder('run', 0, 4);
+  const builder = new RecordBuilder('run', (atMs) => atMs, 4);
   const kernel = (atMs: number, oomKills: number, cpuThrottledMs: number, memoryStallMs: number | null) =>
     builder.build(sample(atMs, { oomKills, cpuThrottledMs, memoryStallMs }), false).kernel;
   t.same(kernel(1_000, 1, 400, 50), { oomKills: 1, cpuThrottledMs: 100, memoryStall: null }, 'throttling is per CPU');
@@ -69,8 +69,9 @@ t.test('what the kernel counts for ever becomes what happened since the record b
 });
 
 t.test('a look in between leaves the events of the kernel for the next record', async (t) => {
-  const builder = new RecordBuilder('run', 0, 1);
+  const builder = new RecordBuilder('run', (atMs) => atMs, 1);
   builder.build(sample(1_000), false);
   builder.readings(sample(1_500, { oomKills: 2 }));
   t.equal(builder.build(sample(2_000, { oomKills: 2 }), false).kernel.oomKills, 2);
+  t.equal(builder.build(sample(3_000, { oomKills: 3, memoryPeakBytes: 7 }), false).kernel.memoryPeakBytes, 7);
 });

@@ -37,13 +37,13 @@ t.test('every route answers alike over TCP and over the unix socket', async (t) 
     ['/v1/tools/echo/files', ({ files }) => (files as { deleted: boolean }[])[0]?.deleted, true],
     ['/v1/tools/echo/logs?lines=2', ({ lines }) => lines, ['second line', 'third line']],
     [`/v1/runs/${run}`, ({ id }) => id, run],
-    ['/v1/usage', ({ usage }) => (usage as unknown[]).length, 2],
+    ['/v1/usage', ({ usage, budgets }) => [(usage as unknown[]).length, budgets], [2, []]],
     [
       '/v1/contexts',
       ({ contexts }) => contexts,
       [
-        { id: 'chat', runs: [{ tool: 'echo', run }], calls: CALLS },
-        { id: 'only calls', runs: [], calls: CALLS },
+        { id: 'chat', budget: null, runs: [{ tool: 'echo', run }], calls: CALLS },
+        { id: 'only calls', budget: null, runs: [], calls: CALLS },
       ],
     ],
     ['/v1/audit?limit=2', ({ entries, next }) => [(entries as unknown[]).length, next], [2, 2]],
@@ -92,6 +92,12 @@ t.test('every route answers alike over TCP and over the unix socket', async (t) 
       200,
       'setLimits echo {"memory":1048576,"cpu":null} by token default',
     ],
+    [
+      `/v1/runs/${run}/context`,
+      { method: 'POST', json: { context: 'chat' } },
+      200,
+      `moveRun ${run} to chat by token default`,
+    ],
     ['/v1/tools/echo/restart', { method: 'POST', json: { run } }, 200, `restart echo ${run}`],
     ['/v1/tools/echo/deactivate', { method: 'POST' }, 200, 'deactivate echo -'],
     ['/v1/tools/echo/cleanup', { method: 'POST', json: {} }, 200, 'cleanup echo'],
@@ -108,6 +114,27 @@ t.test('every route answers alike over TCP and over the unix socket', async (t) 
   await overTcp(served, '/v1/tools/echo/activate', { method: 'POST', json: { context: 'a/b' } });
   t.equal((await overTcp(served, '/v1/contexts/a%2Fb', { method: 'DELETE' })).status, 204);
   t.equal((await overTcp(served, '/v1/contexts/a%2Fb', { method: 'DELETE' })).json['code'], 'unknown_context');
+  t.equal((await overTcp(served, '/v1/contexts/only%20calls', { method: 'DELETE' })).status, 204, 'without a run');
+  t.equal((await overTcp(served, '/v1/contexts/only%20calls', { method: 'DELETE' })).json['code'], 'unknown_context');
+});
+
+t.test('a sign-in', async (t) => {
+  const served = await serve(t);
+  const post = (path: string, json: unknown) => overTcp(served, `/v1/tools/${path}`, { method: 'POST', json });
+  const redirectUri = 'http://127.0.0.1:9/callback';
+  t.strictSame((await post('echo/login', { redirectUri })).json, {
+    authorizationUrl: 'https://login.example.org/authorize',
+    expiresAt: '2026-01-31T12:05:00.000Z',
+  });
+  t.equal(served.signIns.at(-1), `login echo ${redirectUri}`);
+  t.match((await post('echo/login/answer', { answer: 'code=a&state=b' })).json, { name: 'echo' });
+  t.equal(served.signIns.at(-1), 'finish echo code=a&state=b by token default');
+  t.match((await post('echo/logout', {})).json, { tool: { name: 'echo' }, tokens: 'revoked' });
+  t.equal(served.signIns.at(-1), 'logout echo by token default');
+  t.match((await post('none/login', { redirectUri })).json, { code: 'unknown_tool' });
+  t.match((await post('echo/login', { redirect: 'x' })).json, { code: 'invalid_request', status: 400 });
+  t.match((await post('echo/login/answer', { answer: 'a'.repeat(16_385) })).json, { code: 'invalid_request' });
+  t.notOk(served.logged.some((line) => line.includes('code=a')));
 });
 
 t.test('the daemon is asked to stop only after it has answered', async (t) => {

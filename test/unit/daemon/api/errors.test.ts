@@ -124,6 +124,18 @@ t.test('refusals', async (t) => {
       'invalid_request',
       /\/context: expected string, received number/,
     ],
+    [
+      '/v1/tools/echo/activate',
+      { method: 'POST', json: { context: '' } },
+      'invalid_request',
+      /\/context: is empty: 1 to 256 characters, or null/,
+    ],
+    [
+      '/v1/tools/echo/activate',
+      { method: 'POST', json: { context: 'x'.repeat(257) } },
+      'invalid_request',
+      /\/context: is too long: 1 to 256 characters/,
+    ],
     ['/v1/tools/echo/deactivate', { method: 'POST', json: { run: 'none' } }, 'unknown_run', /no run "none"/],
     [
       '/v1/tools/echo/deactivate',

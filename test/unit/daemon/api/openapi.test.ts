@@ -90,6 +90,12 @@ t.test('bodies that may be left out are documented so, and it is true', async (t
       requestBody?.required === true ? [`${method} ${path}`] : [],
     ),
   );
-  t.strictSame(required, ['post /v1/tools', 'patch /v1/tools/{name}']);
+  t.strictSame(required, [
+    'post /v1/tools',
+    'patch /v1/tools/{name}',
+    'post /v1/tools/{name}/login',
+    'post /v1/tools/{name}/login/answer',
+    'post /v1/runs/{id}/context',
+  ]);
   t.equal((await overUnix(served, '/v1/tools/echo/cleanup', { method: 'POST' })).status, 200);
 });

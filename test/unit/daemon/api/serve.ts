@@ -28,6 +28,8 @@ export interface Served {
   readonly port: number;
   readonly socketPath: string;
   readonly stops: { readonly stopTools: boolean }[];
+  /** What was asked of the sign-ins. */
+  readonly signIns: readonly string[];
   readonly logged: string[];
 }
 
@@ -65,6 +67,7 @@ export async function serveUnloaded(
   const folder = await mkdtemp(join(tmpdir(), 'governor-test-'));
   const governor = createFakeGovernor([fakeDefinition('echo'), fakeDefinition('naïve tool')]);
   const stops: { readonly stopTools: boolean }[] = [];
+  const signIns: string[] = [];
   const logged: string[] = [];
   const log = (level: string) => (_fields: Readonly<Record<string, unknown>>, message: string) =>
     void logged.push(`${level} ${message}`);
@@ -78,12 +81,18 @@ export async function serveUnloaded(
     ...rest
   } = overrides;
 
+  const accounts = [
+    { context: 'chat', ...CALLS },
+    { context: 'only calls', ...CALLS },
+  ];
   const front = createFront({
     governor,
-    contextCalls: () => [
-      { context: 'chat', ...CALLS },
-      { context: 'only calls', ...CALLS },
-    ],
+    contextCalls: () => accounts,
+    endClients: async (id) => {
+      const at = accounts.findIndex(({ context }) => context === id);
+      if (at !== -1) accounts.splice(at, 1);
+      return at !== -1;
+    },
     settings: () => ({ auth, allowedHosts }),
     tokens: () => [{ token: TOKEN, label: 'default', scopes: ALL_SCOPES }, ...moreTokens],
     audit: {
@@ -99,6 +108,24 @@ export async function serveUnloaded(
         entries: 2,
         findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }],
       }),
+    },
+    signIns: {
+      async begin(tool, redirectUri) {
+        signIns.push(`login ${governor.tool(tool).name} ${redirectUri}`);
+        return { authorizationUrl: 'https://login.example.org/authorize', expiresAt: '2026-01-31T12:05:00.000Z' };
+      },
+      async finish(tool, answer, by) {
+        signIns.push(`finish ${tool} ${answer} by ${by}`);
+        return governor.tool(tool);
+      },
+      async logout(tool, by) {
+        signIns.push(`logout ${tool} by ${by}`);
+        return 'revoked';
+      },
+    },
+    cache: {
+      report: () => ({ enabled: false, statistics: null, entries: [] }),
+      clear: async () => ({ entries: 0, redis: 'none' }),
     },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),
@@ -121,7 +148,7 @@ export async function serveUnloaded(
   const socketPath = join(folder, 'governor.sock');
   await front.listenUnix(socketPath);
   const { port } = await front.listenTcp({ host: '127.0.0.1', port: 0 });
-  return { front, governor, port, socketPath, stops, logged };
+  return { front, governor, port, socketPath, stops, signIns, logged };
 }
 
 /** MCP over a fake gateway, whose one tool is `fake`. */

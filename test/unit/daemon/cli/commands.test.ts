@@ -3,9 +3,15 @@ import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import type { BudgetView } from '../../../../lib/supervisor/views.ts';
 import { governor, temporaryFolder, type Outcome, type TerminalChanges } from './harness.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
-import { fakeDefinition } from '../../../helpers/fake-views.ts';
+import type { EndReason } from '../../../../lib/core/audit-record.ts';
+import type { Stage } from '../../../../lib/core/ladder.ts';
+import type { Resource } from '../../../../lib/core/resource.ts';
+import { DEFAULT_ACTIONS } from '../../../../lib/core/response.ts';
+import type { EndView, ResourceUsageView, ToolView } from '../../../../lib/supervisor/views.ts';
+import { FAKE_HOST, fakeDefinition } from '../../../helpers/fake-views.ts';
 import { identityOf } from '../../../helpers/survivors.ts';
 import { pause, waitFor } from '../../../helpers/wait-for.ts';
 import { serve } from '../api/serve.ts';
@@ -39,6 +45,65 @@ t.test('ls', async (t) => {
   t.equal((await cli(['ps'])).out, out, 'ps is ls');
   t.notMatch(out, '\u001b', 'no colours without a terminal');
   t.match((await cli(['ls'], { tty: true })).out, '\u001b[1mNAME', 'colours on a terminal');
+});
+
+t.test('ls says why a tool ended, also when it comes again and when it is back', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const live = fake.tool('echo');
+  const lastEnd = (reason: EndReason): EndView => ({
+    reason,
+    message: 'stopped: memory',
+    exit: 'unknown',
+    cleanup: null,
+  });
+  const nextAttemptAt = '2026-01-31T13:00:05.000Z';
+  for (const [tool, note] of [
+    [{ ...live, runs: [], lastEnd: lastEnd('limit') }, 'ended: stopped: memory'],
+    [
+      {
+        ...live,
+        state: 'recovering',
+        runs: [],
+        lastEnd: lastEnd('limit'),
+        recovery: { ...live.recovery, nextAttemptAt },
+      },
+      `starts again at ${nextAttemptAt}; ended: stopped: memory`,
+    ],
+    [{ ...live, lastEnd: lastEnd('limit') }, 'before: stopped: memory'],
+    [{ ...live, lastEnd: lastEnd('requested') }, ''],
+    [{ ...live, lastEnd: lastEnd('exited') }, 'before: stopped: memory'],
+    [{ ...live, managed: false, lastEnd: lastEnd('exited') }, ''],
+  ] as const) {
+    fake.tools = () => [tool];
+    const [, line = ''] = (await cli(['ls'])).out.split('\n');
+    t.equal(line.replace(/^.* – */, ''), note);
+  }
+});
+
+t.test('ls says what a stage is about, and that CPU is only held back', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const live = fake.tool('echo');
+  const usage = fake.usageOf('echo');
+  const note = async (resource: Resource, stage: Stage, changes: Partial<ResourceUsageView> = {}): Promise<string> => {
+    const limits = live.limits.map((limit) =>
+      limit.resource === resource ? { ...limit, limit: 20, actions: DEFAULT_ACTIONS[resource] } : limit,
+    );
+    fake.tools = () => [{ ...live, stage, limits }];
+    const resources = usage.resources.map((view) =>
+      view.resource === resource ? { ...view, stage, ratio: 4.481, enforcement: 'kernel' as const, ...changes } : view,
+    );
+    fake.usage = () => [{ ...usage, resources }];
+    return ((await cli(['ls'])).out.split('\n')[1] ?? '').replace(/^.* – */, '');
+  };
+  const held = 'cpu at 448.1% of its limit: held back, not ended (throttled: cpu_quota + nice)';
+  t.equal(await note('cpu', 'emergency'), held);
+  t.equal(await note('cpu', 'emergency', { enforcement: 'polled' }), held);
+  t.equal(await note('cpu', 'emergency', { enforcement: 'none' }), 'cpu at 448.1% of its limit', 'a dry run');
+  t.equal(await note('cpu', 'warning'), 'cpu at 448.1% of its limit');
+  t.equal(await note('memory', 'throttled'), 'memory at 448.1% of its limit');
+  t.equal(await note('memory', 'normal'), '');
 });
 
 t.test('ls of one tool, and of tools that are gone', async (t) => {
@@ -120,6 +185,45 @@ t.test('usage', async (t) => {
   });
 });
 
+t.test('limits that runs share: in usage and in ls, where there are any', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  t.notMatch((await cli(['ls'])).out, 'SHARED BY');
+  fake.shareWith([
+    sharedView(null, 0.5),
+    sharedView('ci-7', 0.94, { note: 'run x of y was started outside of its group' }),
+  ]);
+  const all = (await cli(['usage'])).out;
+  t.match(all, /^all tools +memory +512 MiB +1 GiB +50% +█████····· +normal +cgroup +kernel$/m);
+  t.match(all, /^context ci-7 +memory +.* 94% .* throttled +cgroup +polled$/m);
+  t.notMatch(all, /^context ci-7 .*\n +sockets/m, 'what has no limit is left out');
+  t.notMatch((await cli(['usage', 'echo'])).out, 'all tools');
+  const listed = (await cli(['ls'])).out;
+  t.match(listed, /^SHARED BY +STAGE +RUNS +HIGHEST +NOTE$/m);
+  t.match(listed, /^all tools +normal +2 +memory 50%: 512 MiB of 1 GiB$/m);
+  t.match(
+    listed,
+    /^context ci-7 +throttled +2 +memory 94%: .* of 1 GiB +polled: run x of y was started outside of its group$/m,
+  );
+  t.notMatch((await cli(['ls', 'echo'])).out, 'SHARED BY');
+});
+
+function sharedView(context: string | null, ratio: number, more: { readonly note?: string } = {}): BudgetView {
+  const stage = ratio < 0.9 ? 'normal' : 'throttled';
+  const base = { stage, quality: 'cgroup', at: '2026-01-31T12:00:00.000Z', source: null } as const;
+  const enforcement = more.note === undefined ? 'kernel' : 'polled';
+  return {
+    scope: context === null ? 'host' : 'context',
+    context,
+    stage,
+    runs: 2,
+    resources: [
+      { ...base, resource: 'memory', unit: 'bytes', usage: ratio * 2 ** 30, limit: 2 ** 30, ratio, enforcement },
+      { ...base, resource: 'sockets', unit: 'count', usage: 3, limit: null, ratio: null, enforcement: 'observed' },
+    ],
+    ...more,
+  };
+}
+
 t.test('start, stop, restart reach the right tool and run', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   t.match(await cli(['start', 'naïve tool', '--context', 'c']), {
@@ -146,11 +250,35 @@ t.test('a stop that is not proven is no success', async (t) => {
   t.match(await cli(['stop', 'echo']), { code: 1, out: /^echo: not proven to be stopped: run run0000001/ });
 });
 
+t.test('nor is one whose containment cannot know, though nothing is seen any more', async (t) => {
+  const { cli, governor: fake } = await daemon(t);
+  await fake.activate('echo', { context: null });
+  const unproven = (tool: ToolView): ToolView => {
+    if (tool.lastEnd?.cleanup == null) throw new Error('no report');
+    return { ...tool, lastEnd: { ...tool.lastEnd, cleanup: { ...tool.lastEnd.cleanup, proven: false } } };
+  };
+  const { deactivate, restart, tools } = fake;
+  fake.deactivate = async (name, runId) => unproven(await deactivate(name, runId));
+  fake.restart = async (name, runId) => unproven(await restart(name, runId));
+  t.match(await cli(['stop', 'echo']), {
+    code: 1,
+    out: /^echo: not proven to be stopped: no process of it is seen any more and cleaned up in 2 ms, nothing known is left; /,
+  });
+  t.equal((await cli(['stop', 'echo', '--json'])).code, 1);
+  t.match(await cli(['restart', 'echo']), {
+    code: 0,
+    out: /^echo: restarted; run run0000002 is running; the run before is not proven to be stopped\n$/,
+  });
+  await cli(['stop', 'echo']);
+  fake.tools = () => tools().map((tool) => (tool.name === 'echo' ? unproven(tool) : tool));
+  t.match((await cli(['ls', '-v', 'echo'])).out, /last end .*stopped on request \(requested, .*, not proven to be all/);
+});
+
 t.test('set', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   const done = await cli(['set', 'echo', 'file-handles=64', 'runtime=none']);
   t.match(done, { code: 0, err: /^$/ });
-  t.match(done.out, /^echo: file_handles 64, enforced: /m);
+  t.match(done.out, /^echo: file_handles 64, enforced: polled, from its next start$/m);
   t.match(done.out, /^echo: runtime none, enforced: /m);
   t.match(fake.calls, ['setLimits echo {"file_handles":64,"runtime":null} by unix socket']);
   for (const [words, message] of [
@@ -227,6 +355,7 @@ t.test('events until the reader is gone', async (t) => {
 t.test('daemon stop', async (t) => {
   const served = await daemon(t, { stop: ({ stopTools }) => void (asked.push(stopTools), served.front.close()) });
   const asked: boolean[] = [];
+  served.governor.host = () => ({ ...FAKE_HOST, backend: 'cgroup2' });
   t.match(await served.cli(['daemon', 'stop', '--all']), {
     code: 0,
     out: /^The daemon for \S+ has stopped, and every tool with it\.\n$/,
@@ -235,24 +364,32 @@ t.test('daemon stop', async (t) => {
   t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
 });
 
+t.test('daemon stop --all promises nothing that its containment cannot prove', async (t) => {
+  const served = await daemon(t, { stop: () => void served.front.close() });
+  served.governor.host = () => ({ ...FAKE_HOST, backend: 'procfs' });
+  t.match(await served.cli(['daemon', 'stop', '--all']), {
+    code: 0,
+    out: /^The daemon for \S+ has stopped\. Its tools are stopped too, which is not proven: .* \(procfs\)\.\n$/,
+  });
+});
+
 t.test('daemon stop waits for the end of the process: with its socket closed it still cleans up', async (t) => {
   const served = await daemon(t, { stop: () => void served.front.close() });
   const process = spawn('sleep', ['60'], { stdio: 'ignore' });
   t.teardown(() => void process.kill('SIGKILL'));
-  const ended = once(process, 'exit').then(() => 'the daemon ended');
+  const ended = once(process, 'exit');
   const identity = identityOf(process.pid ?? 0);
   if (identity === null) throw new Error('it ended at once');
   writeFileSync(join(served.stateDir, 'daemon.pid'), `${identity.pid} ${identity.startTicks}\n`);
-  const order: string[] = [];
-  const stopped = served.cli(['daemon', 'stop']).then(({ code }) => order.push(`stop: ${code}`));
-  void ended.then((text) => order.push(text));
+  let code: number | null = null;
+  const stopped = served.cli(['daemon', 'stop']).then((outcome) => (code = outcome.code));
   await waitFor('its socket to be closed', () => !existsSync(served.socketPath));
   // Ten looks of the one that waits.
   await pause(250);
-  t.same(order, []);
+  t.equal(code, null, 'it has not returned');
   process.kill('SIGKILL');
-  await stopped;
-  t.same(order, ['the daemon ended', 'stop: 0']);
+  await Promise.all([ended, stopped]);
+  t.equal(code, 0);
 });
 
 t.test('completion of names is quiet', async (t) => {
@@ -311,4 +448,74 @@ t.test('a tool that ends while it is listed does not spoil the list', async (t) 
     throw new GovernorError('unknown_tool', 'There is no tool "echo"');
   };
   t.match(await cli(['ls', '-v']), { code: 0, out: /^echo {2}active/m });
+});
+
+t.test('cache', async (t) => {
+  const asked: unknown[] = [];
+  const counts = {
+    entries: 1,
+    bytes: 2048,
+    maxEntries: 100,
+    maxBytes: 1024 ** 2,
+    loading: 0,
+    hits: 5,
+    misses: 3,
+    joined: 1,
+    loads: 2,
+    failedLoads: 0,
+    stored: 2,
+    tooLarge: 0,
+    notJson: 0,
+    overtaken: 0,
+    invalidated: 0,
+    expired: 0,
+    evicted: 0,
+    redis: null,
+  };
+  const entry = {
+    tool: 'docs',
+    method: 'resources/read',
+    uri: 'file:///a\u001b',
+    scope: 'caller' as const,
+    context: 'chat',
+    bytes: 2048,
+    createdAt: '2026-01-31T12:59:00.000Z',
+    lastAccessAt: '2026-01-31T12:59:30.000Z',
+    accessCount: 5,
+    expiresAt: '2026-01-31T13:14:00.000Z',
+    pattern: { template: 'file:///{name}', parameters: { name: 'a' } },
+  };
+  let redis: 'none' | 'done' | 'pending' = 'none';
+  const { cli } = await daemon(t, {
+    cache: {
+      report(filter) {
+        asked.push(filter);
+        return { enabled: true, statistics: counts, entries: [entry, { ...entry, uri: null, context: null }] };
+      },
+      async clear(filter) {
+        asked.push(filter);
+        return { entries: asked.length, redis };
+      },
+    },
+  });
+  t.match(await cli(['cache', 'ls', '--tool', 'docs', '--uri', 'file:///a']), {
+    code: 0,
+    out: /^TOOL +WHAT +FOR +SIZE +AGE +LEFT +USED\ndocs +file:\/\/\/a\\x1b +chat +2 KiB +1m +14m +5\ndocs +resources\/read +all .*\n\n1 of 100 entries, 2 KiB of 1 MiB; 6 of 8 requests answered \(75 %\)\n$/,
+  });
+  t.equal((await cli(['cache'])).code, 0);
+  t.match(JSON.parse((await cli(['cache', '--json'])).out), {
+    enabled: true,
+    entries: [{ tool: 'docs' }, { uri: null }],
+  });
+  t.match(
+    (await cli(['cache', '--tool', 'docs', 'clear', '--pattern', 'file:///{x}'])).out,
+    '4 entries have left the memory.\n',
+  );
+  redis = 'pending';
+  t.match((await cli(['cache', 'clear'])).out, /5 entries .*; Redis does not answer/);
+  redis = 'done';
+  t.match((await cli(['cache', 'clear', '--json'])).out, '{"entries":6,"redis":"done"}\n');
+  t.same(asked, [{ tool: 'docs', uri: 'file:///a' }, {}, {}, { tool: 'docs', pattern: 'file:///{x}' }, {}, {}]);
+  const off = await daemon(t);
+  t.match(await off.cli(['cache']), { code: 0, out: /The cache is off/ });
 });

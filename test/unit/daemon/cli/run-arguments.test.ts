@@ -135,8 +135,13 @@ t.test('amounts are judged as in limits.yaml, all at once', async (t) => {
   const wrong = (flag: string, result: ReturnType<typeof parseSize>): string =>
     result.ok ? 'right' : formatProblem({ where: { pointer: flag }, ...result.error });
   t.match(refusal('--memory', '512M', 'x'), /^--memory: .*write 512MiB or 512MB/);
-  t.equal(refusal('--memory', '0MiB', 'x'), wrong('--memory', parseSize('0MiB')));
-  t.equal(refusal('--temp-storage', '1', 'x'), wrong('--temp-storage', parseSize('1')));
+  t.equal(refusal('--memory', '0MiB', 'x'), '--memory: "0MiB" is not above zero (write at least 1MiB)');
+  t.equal(refusal('--memory', '0', 'x'), '--memory: "0" has no unit (write at least 1MiB)');
+  t.equal(refusal('--memory', '5', 'x'), '--memory: "5" has no unit (write 5MiB)');
+  t.equal(refusal('--memory', '5K', 'x'), '--memory: "5K" could mean two sizes (write at least 1MiB)');
+  t.equal(refusal('--temp-storage', '1', 'x'), '--temp-storage: "1" has no unit (write 1MiB)');
+  t.equal(refusal('--temp-storage', '1B', 'x'), '--temp-storage: "1B" is too small (write at least 4KiB)');
+  t.equal(refusal('--cpu', '0.5', 'x'), '--cpu: "0.5" is not a percentage (for 0.5 cores write 50%)');
   t.equal(refusal('--cpu', '2', 'x'), wrong('--cpu', parsePercent('2')));
   for (const flag of ['--tasks', '--sockets', '--file-handles'])
     t.equal(refusal(flag, '-3', 'x'), wrong(flag, parseCount('-3')));

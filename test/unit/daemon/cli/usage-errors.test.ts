@@ -85,7 +85,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['audit lost', "governor: unknown command 'lost'"],
   [
     'audit show --kind none',
-    "governor: option '--kind <kind>' argument 'none' is invalid. Allowed choices are daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, retention, lost.",
+    "governor: option '--kind <kind>' argument 'none' is invalid. Allowed choices are daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, sign_in, retention, lost.",
   ],
   [
     'audit show -n many',
@@ -93,24 +93,25 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ],
   [
     'audit show --since yesterday',
-    'governor: --since "yesterday" is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m',
+    'governor audit show: --since "yesterday" is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m',
   ],
   [
     'audit show --until 2026-13-01',
-    'governor: --until "2026-13-01" is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m',
+    'governor audit show: --until "2026-13-01" is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m',
   ],
   [
     'audit export --format xml',
     "governor: option '--format <format>' argument 'xml' is invalid. Allowed choices are jsonl, csv.",
   ],
-  ['audit export --format csv --json', 'governor: --json and --format csv exclude each other'],
   [
     'audit export --since soon',
-    'governor: --since "soon" is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m',
+    'governor audit export: --since "soon" is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m',
   ],
   ['config', 'Usage: governor config [options] [command]'],
   ['config check', "governor: missing required argument 'file'"],
   ['completion', "governor: missing required argument 'shell'"],
+  ['top', "governor: unknown command 'top'"],
+  ['help bogus', "governor: unknown command 'bogus'"],
   ['completion tcsh', 'governor completion: there is none for "tcsh"; shells: bash, zsh, fish'],
   ['audit', 'Usage: governor audit [options] [command]'],
   ['', 'Usage: governor [options] [command]'],
@@ -127,6 +128,29 @@ t.test('every mistake in the words ends with 2 and says what is wrong', async (t
     t.match({ code, out }, { code: 2, out: /^$/ }, `governor ${typed}`);
     t.equal(err.split('\n')[0], first);
   }
+});
+
+t.test('with --json a mistake in the words is one document, and nothing else', async (t) => {
+  const env = { GOVERNOR_STATE_DIR: temporaryFolder(t) };
+  const cases: readonly (readonly [string, RegExp])[] = [
+    ['lz', /^unknown command 'lz'$/],
+    ['ls --nonsense', /^unknown option '--nonsense'$/],
+    ['start', /^missing required argument 'name'$/],
+    ['help bogus', /^unknown command 'bogus'$/],
+    ['config', /^a command is missing$/],
+    ['set a b', /^"b" is not key=value, such as memory=512MiB$/],
+    ['audit show --since yesterday', /^--since "yesterday" is neither a time/],
+    ['audit export --format csv', /^--json and --format csv exclude each other$/],
+    ['completion tcsh', /^there is none for "tcsh"/],
+  ];
+  for (const [typed, detail] of cases) {
+    const { code, out, err } = await governor([...typed.split(' '), '--json'], { env });
+    t.match({ code, out }, { code: 2, out: /^$/ }, typed);
+    t.match(JSON.parse(err), { type: '/docs/errors#invalid_request', code: 'invalid_request', title: String, detail });
+  }
+  t.match((await governor(['top'])).err, /^\(Did you mean usage\?\)$/m);
+  t.match(await governor(['help', 'ls']), { code: 0, err: /^$/ });
+  t.match(await governor(['help', 'ps']), { code: 0, out: /^Usage: governor ls/ });
 });
 
 t.test('no daemon: one line, exit code 1', async (t) => {

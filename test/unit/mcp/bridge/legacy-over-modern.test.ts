@@ -1,10 +1,10 @@
 import t from 'tap';
 import { openBridged } from '../../../../lib/mcp/bridge/bridge.ts';
 import type { BridgeOptions } from '../../../../lib/mcp/bridge/bridge.ts';
-import { metaOf } from '../../../../lib/mcp/bridge/fields.ts';
 import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import type { Answer, Fields, RequestBody } from '../../../../lib/mcp/wire/message.ts';
 import type { Exchange } from '../../../../lib/mcp/wire/session.ts';
+import { metaOf } from '../../../../lib/mcp/wire/shape.ts';
 import {
   errorOf,
   fakeClient,
@@ -76,7 +76,7 @@ t.test('the log level goes with each request', async (t) => {
   await resultOf(ask('tools/list'));
   await resultOf(ask('logging/setLevel', { level: 'error' }));
   await resultOf(ask('tools/list'));
-  const levels = server.requests.map(({ params }) => metaOf(params)['io.modelcontextprotocol/logLevel']);
+  const levels = server.requests.map(({ params }) => metaOf(params)?.['io.modelcontextprotocol/logLevel']);
   t.strictSame(levels, [undefined, 'error']);
   server.description = { ...server.description, capabilities: {} };
   server.client.notify({ method: 'notifications/tools/list_changed' });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { missingFor } from '../../../../lib/mcp/bridge/client-needs.ts';
+import { missingFor } from '../../../../lib/mcp/wire/client-needs.ts';
 import { asLegacy, asModern, clientAsModern } from '../../../../lib/mcp/bridge/describe.ts';
 import { LOG_LEVELS, admits } from '../../../../lib/mcp/bridge/levels.ts';
 import { admittedBy, covers, honoured, readFilter } from '../../../../lib/mcp/bridge/listen-filter.ts';

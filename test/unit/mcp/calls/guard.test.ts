@@ -1,37 +1,46 @@
 import t from 'tap';
-import type { Stage } from '../../../../lib/core/ladder.ts';
 import type { Resource } from '../../../../lib/core/resource.ts';
 import type { CallRecord } from '../../../../lib/mcp/calls/account.ts';
 import { createCallGuard } from '../../../../lib/mcp/calls/guard.ts';
 import type { Answer, RequestBody } from '../../../../lib/mcp/wire/message.ts';
 import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import type { Client, Exchange } from '../../../../lib/mcp/wire/session.ts';
+import type { HeldBack } from '../../../../lib/supervisor/held-back.ts';
 import type { RunListener } from '../../../../lib/supervisor/run-events.ts';
 import type { EndRequest } from '../../../../lib/supervisor/run.ts';
 import type { ServedRun } from '../../../../lib/supervisor/served.ts';
-import { settled } from '../../../helpers/manual-time.ts';
+import { manualTime, settled } from '../../../helpers/manual-time.ts';
 
 const OK: Answer = { kind: 'result', result: { content: [] } };
+const DATA = {
+  tool: 'echo',
+  run: 'run1',
+  resource: 'memory',
+  usage: 95,
+  limit: 100,
+  ratio: 0.95,
+  stage: 'throttled',
+  action: 'refuse_calls',
+  retryAfterMs: 5_000,
+};
 const REQUEST: RequestBody = { method: 'tools/call', params: { name: 'say' } };
 
-/** A run whose stages and CPU time are set by hand. */
-function stand({ dryRun = false } = {}) {
-  const stages = new Map<Resource, Stage>();
+/** A run whose stages, queue and CPU time are set by hand. */
+function stand({ queue = 100 } = {}) {
   const listeners = new Set<RunListener>();
+  let held: HeldBack | null = null;
   let ending: EndRequest | null = null;
   let cpuTimeMs = 0;
   let nowMs = 0;
   const run = {
     id: 'run1',
     tool: 'echo',
-    definition: { dryRun },
-    get stage(): Stage {
-      return [...stages.values()].find((stage) => stage !== 'normal') ?? 'normal';
-    },
-    stageOf: (resource: Resource): Stage => stages.get(resource) ?? 'normal',
     get ending() {
       return ending;
     },
+    heldBack: () => held,
+    queue: { queue, waitMs: 30_000 },
+    beginCall: () => ({ progressed() {}, asked: () => () => undefined, checked() {}, end() {} }),
     readCpuTimeMs: () => (cpuTimeMs += 3),
     listen(listener: RunListener) {
       listeners.add(listener);
@@ -40,10 +49,10 @@ function stand({ dryRun = false } = {}) {
   } as unknown as ServedRun;
   const records: CallRecord[] = [];
   const guard = createCallGuard({ monotonicMs: () => (nowMs += 10), onCall: (record) => void records.push(record) });
-  const enter = (resource: Resource, to: Stage): void => {
-    const from = stages.get(resource) ?? 'normal';
-    stages.set(resource, to);
-    for (const { onStage } of listeners) onStage?.({ resource, from, to, usage: 95, limit: 100, ratio: 0.95 });
+  const enter = (how: HeldBack['how'] | null, resource: Resource = 'memory'): void => {
+    const figures = { resource, usage: 95, limit: 100, ratio: 0.95 };
+    held = how === null ? null : { how, stage: 'throttled', ...figures };
+    for (const { onStage } of listeners) onStage?.({ ...figures, from: 'normal', to: 'throttled' });
   };
   const end = (): void => {
     ending = { reason: 'limit', message: 'stopped', graceMs: 0 };
@@ -54,7 +63,7 @@ function stand({ dryRun = false } = {}) {
   const call = (request = REQUEST, answer: Answer = OK, signal: AbortSignal = abort.signal): Promise<Answer> => {
     const exchange = { signal } as Exchange;
     const client = { context: 'chat' } as Client;
-    return guard.around({ tool: 'echo', client, request, run }, exchange, () => {
+    return guard.around({ tool: 'echo', client, request, run, check: async () => true }, exchange, () => {
       sent++;
       return Promise.resolve(answer);
     });
@@ -83,7 +92,7 @@ t.test('a call that nothing holds back is sent and charged', async (t) => {
 t.test('lists, pings and the like are neither held nor charged', async (t) => {
   const { call, records, enter, sent } = stand();
   await call();
-  enter('memory', 'throttled');
+  enter('queue_calls');
   for (const method of ['tools/list', 'ping', 'resources/subscribe']) t.equal(await call({ method }), OK, method);
   t.equal(records.length, 1);
   t.equal(sent(), 4);
@@ -96,6 +105,7 @@ t.test('every outcome has its name', async (t) => {
     [error(RPC_CODE.invalidParams), 'error'],
     [error(RPC_CODE.refused), 'refused'],
     [error(RPC_CODE.stopped), 'stopped'],
+    [error(RPC_CODE.deadline), 'expired'],
   ];
   for (const [answer, outcome] of cases) {
     const { call, records } = stand();
@@ -108,36 +118,66 @@ t.test('every outcome has its name', async (t) => {
   t.equal(records[0]?.outcome, 'cancelled');
 });
 
-t.test('throttled: a call waits until the tool has recovered', async (t) => {
-  for (const resource of ['memory', 'file_handles', 'sockets', 'temp_storage', 'tasks'] as const) {
-    const { call, enter, sent } = stand();
-    await call();
-    enter(resource, 'throttled');
-    const waiting = call();
-    await settled();
-    t.equal(sent(), 1, resource);
-    enter(resource, 'warning');
-    t.equal(await waiting, OK, resource);
-    t.equal(sent(), 2);
-  }
+t.test('held back: a call waits until the tool has recovered', async (t) => {
+  const { call, enter, sent } = stand();
+  await call();
+  enter('queue_calls');
+  const waiting = call();
+  await settled();
+  t.equal(sent(), 1);
+  enter('queue_calls', 'tasks');
+  await settled();
+  t.equal(sent(), 1, 'something else still holds it');
+  enter(null);
+  t.equal(await waiting, OK);
+  t.equal(sent(), 2);
 });
 
-t.test('CPU and runtime hold no call back, and a dry run holds nothing', async (t) => {
-  for (const resource of ['cpu', 'runtime'] as const) {
-    const { call, enter } = stand();
-    enter(resource, 'throttled');
-    t.equal(await call(), OK, resource);
-  }
-  const { call, enter } = stand({ dryRun: true });
-  enter('memory', 'throttled');
-  t.equal(await call(), OK);
+t.test('refuse_calls: at once, and what waits already hears it too', async (t) => {
+  const { call, enter, sent, records, listeners } = stand();
+  enter('refuse_calls');
+  const refused = await call();
+  t.match(refused, {
+    error: {
+      code: RPC_CODE.refused,
+      message:
+        'echo: held back (memory 95 B is 95 % of its limit of 100 B, stage throttled): new calls are refused; try again later',
+      data: DATA,
+    },
+  });
+  t.same(Object.keys((refused as { error: { data: object } }).error.data).toSorted(), Object.keys(DATA).toSorted());
+  enter('queue_calls');
+  const waiting = call();
+  await settled();
+  enter('refuse_calls');
+  t.match(await waiting, { error: { code: RPC_CODE.refused, message: /: new calls are refused; / } });
+  t.equal(sent(), 0);
+  t.same(
+    records.map(({ outcome }) => outcome),
+    ['refused', 'refused'],
+  );
+  t.equal(listeners.size, 0);
+});
+
+t.test('a call waits so long at most', async (t) => {
+  const time = manualTime(t);
+  const { call, enter, sent } = stand();
+  enter('queue_calls');
+  const waiting = call();
+  await time.pass(29_999);
+  t.equal(await Promise.race([waiting, Promise.resolve('waits')]), 'waits');
+  await time.pass(1);
+  t.match(await waiting, {
+    error: { code: RPC_CODE.refused, message: /: it did not recover in time; try again later$/, data: DATA },
+  });
+  t.equal(sent(), 0);
 });
 
 t.test('a client that gives up is not kept, and its call is never sent', async (t) => {
   const { call, enter, abort, sent, records, listeners } = stand();
   await call();
   const kept = listeners.size;
-  enter('memory', 'throttled');
+  enter('queue_calls');
   const waiting = call();
   await settled();
   abort.abort(new Error('the user has gone'));
@@ -147,49 +187,39 @@ t.test('a client that gives up is not kept, and its call is never sent', async (
   t.equal(listeners.size, kept, 'nothing listens on');
 });
 
-t.test('the end of the run lets what waits go to hear the reason', async (t) => {
-  const { call, enter, end, sent } = stand();
+t.test('at the end of the run what waits is answered, and not sent to what goes', async (t) => {
+  const { call, enter, end, sent, records } = stand();
   await call();
-  enter('memory', 'throttled');
+  enter('queue_calls');
   const waiting = call();
   await settled();
   end();
-  await waiting;
-  t.equal(sent(), 2);
+  t.match(await waiting, { error: { code: RPC_CODE.stopped } });
+  t.equal(sent(), 1);
+  t.equal(records[1]?.outcome, 'stopped');
 });
 
 t.test('so many wait at most; the next is refused with everything that a program and a person need', async (t) => {
-  const { call, enter, sent } = stand();
+  const { call, enter, sent } = stand({ queue: 3 });
   await call();
-  enter('memory', 'throttled');
-  const waiting = Array.from({ length: 100 }, () => call());
+  enter('queue_calls');
+  const waiting = Array.from({ length: 3 }, () => call());
   await settled();
-  const refused = await call();
-  t.match(refused, {
+  t.match(await call(), {
     kind: 'error',
     error: {
       code: RPC_CODE.refused,
       message:
         /^echo: held back \(memory .* is 95 % of its limit .*\): too many calls wait for it already; try again later$/,
-      data: {
-        tool: 'echo',
-        run: 'run1',
-        resource: 'memory',
-        usage: 95,
-        limit: 100,
-        ratio: 0.95,
-        stage: 'throttled',
-        action: 'refuse_calls',
-        retryAfterMs: Number,
-      },
+      data: DATA,
     },
   });
-  enter('memory', 'normal');
+  enter(null);
   await Promise.all(waiting);
-  t.equal(sent(), 101);
-  enter('memory', 'throttled');
+  t.equal(sent(), 4);
+  enter('queue_calls');
   const again = call();
   await settled();
-  enter('memory', 'normal');
+  enter(null);
   t.equal(await again, OK, 'places are given back');
 });

@@ -224,3 +224,33 @@ t.test('a tool that is not there; too many clients; the front closes', async (t)
   late.send(INITIALIZE);
   t.match(await late.answer(0), { error: { code: -31_050, message: 'The daemon is shutting down' } });
 });
+
+t.test('a context that is ended: open requests hear why, the stream stays, the next request begins anew', async (t) => {
+  const server = await serveFront(t);
+  const line = await dial(t, server, '/fake', 'Governor-Context: desk\r\n');
+  const neighbour = await dial(t, server, '/fake', 'Governor-Context: other\r\n');
+  for (const each of [line, neighbour]) {
+    each.send(INITIALIZE, INITIALIZED, call(1, 'wait'), call('m', 'wait', {}, MODERN_META));
+    await each.answer(0);
+  }
+  await waitFor('the calls to be open', () => server.gateway.sessions.reduce((sum, { open }) => sum + open, 0) === 4);
+  t.equal(await server.front.endContext('nobody', 'enough'), false);
+  t.equal(await server.front.endContext('desk', 'stopped: its context desk ended'), true);
+  for (const id of [1, 'm'])
+    t.match(await line.answer(id), { error: { code: -31_051, message: 'stopped: its context desk ended' } });
+  const own = server.gateway.sessions.filter(({ client }) => client.context === 'desk');
+  t.strictSame(
+    own.map(({ closed, open }) => [closed, open]),
+    [
+      ['stopped: its context desk ended', 0],
+      ['stopped: its context desk ended', 0],
+    ],
+  );
+  t.notOk(
+    neighbour.received().some(({ id }) => id === 1 || id === 'm'),
+    'others notice nothing',
+  );
+  line.send(call(2, 'echo', { again: true }));
+  t.match(await line.answer(2), { result: { content: [{ text: '{"again":true}' }] } });
+  t.equal(server.gateway.sessions.length, 5);
+});

@@ -1,12 +1,12 @@
 import t from 'tap';
 import { GovernorError } from '../../../../lib/core/errors.ts';
-import { metaOf } from '../../../../lib/mcp/bridge/fields.ts';
 import { createGateway } from '../../../../lib/mcp/router/gateway.ts';
 import type { RouterSettings } from '../../../../lib/mcp/router/settings.ts';
 import type { Fields, RequestBody } from '../../../../lib/mcp/wire/message.ts';
 import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import type { Era } from '../../../../lib/mcp/wire/protocol.ts';
 import type { Servers } from '../../../../lib/mcp/wire/session.ts';
+import { metaOf } from '../../../../lib/mcp/wire/shape.ts';
 import {
   errorOf,
   fakeClient,
@@ -248,7 +248,7 @@ t.test('a list of a modern client', async (t) => {
     t.match(list, { ttlMs: 0, cacheScope: 'private', _meta: { 'governor/unavailable': [{ tool: 'broken' }] } });
     t.equal(exchange.heard.length, lines, `${level}`);
   }
-  t.notOk(Object.hasOwn(metaOf(modern.requests.at(-1)?.params), 'progressToken'), 'it would be that of several');
+  t.notOk(Object.hasOwn(metaOf(modern.requests.at(-1)?.params) ?? {}, 'progressToken'), 'it would be that of several');
 });
 
 t.test('a list that nobody waits for any more', async (t) => {
@@ -499,7 +499,7 @@ t.test('a stream of a modern client before servers of both eras', async (t) => {
   ]);
   const listen = modern.of('subscriptions/listen')[0]?.params;
   t.match(listen, { notifications: { resourceSubscriptions: ['y:one'] } }, 'no list: that would keep it awake');
-  t.equal(metaOf(listen)['io.modelcontextprotocol/protocolVersion'], '2026-07-28');
+  t.equal(metaOf(listen)?.['io.modelcontextprotocol/protocolVersion'], '2026-07-28');
   t.match(modern.of('resources/list')[0]?.params, { _meta: {} }, 'requests of Governor itself are whole too');
   legacy.client.notify(updated('x:one'));
   modern.exchanges

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { FakeChannel, modernServer } from '../../../helpers/fake-channel.ts';
 import type { Fields } from '../../../../lib/mcp/wire/message.ts';
-import { errorOf, resultOf } from '../../../helpers/fake-mcp-session.ts';
+import { errorOf, resultOf, soon } from '../../../helpers/fake-mcp-session.ts';
 import { manualTime, settled } from '../../../helpers/manual-time.ts';
 
 const LISTEN = 'subscriptions/listen';
@@ -88,6 +88,31 @@ t.test('Governor’s own stream: lists that change are told to all, and it holds
   t.same(lists, ['tools', 'tools']);
   const told = { method: 'notifications/tools/list_changed' };
   for (const { client } of [one, two]) t.same(client.heard, [told, told], 'without our number in it');
+});
+
+t.test('a stream that the server ends is over for its client, and for no other', async (t) => {
+  const { channel, join, upstream } = await modernServer();
+  const [one, two] = [join('one'), join('two')];
+  const [a, b, c] = [one.begin(LISTEN), two.begin(LISTEN), two.begin()];
+  await settled(1);
+  const ends = (requestId: unknown) => ({ method: 'notifications/cancelled', params: { requestId } });
+  channel.say(ends('no-such-stream'), ends(undefined), ends(c.request.id));
+  t.equal(await soon(Promise.race([a.answer, b.answer, c.answer])), null, 'nothing but streams is ended so');
+  channel.say(ends(a.request.id));
+  t.same(await resultOf(a.answer), { resultType: 'complete' });
+  t.equal(await soon(b.answer), null);
+  t.match(upstream.holds, { subscriptions: 1 });
+  channel.say(ends(String(b.request.id)), ends(b.request.id));
+  t.same(await resultOf(b.answer), { resultType: 'complete' });
+  t.same(channel.notifications('notifications/cancelled'), [], 'what has ended is not cancelled again');
+});
+
+t.test('a stream of ours that the server ends is opened again', async (t) => {
+  const time = manualTime(t);
+  const { channel } = await modernServer({ tools: { listChanged: true } });
+  channel.say({ method: 'notifications/cancelled', params: { requestId: channel.last(LISTEN).id } });
+  await time.pass(1_100);
+  t.equal(channel.requests(LISTEN).length, 2);
 });
 
 t.test('no lists that change, no stream', async (t) => {

@@ -151,3 +151,59 @@ t.test('Governor reading lists is nobody who could be told, and makes no two of 
   await reader.close('read');
   t.match(upstream.holds, { sessions: 1 });
 });
+
+t.test('a listener that throws keeps nothing from the others', async (t) => {
+  const { channel, join, upstream, problems } = await legacyServer({
+    'resources/subscribe': () => ({}),
+    [SET]: () => ({}),
+  });
+  const [one, two] = [join('one'), join('two')];
+  for (const { begin } of [one, two]) {
+    await resultOf(begin('resources/subscribe', { uri: 'a:b' }).answer);
+    await resultOf(begin(SET, { level: 'info' }).answer);
+  }
+  Object.assign(one.client, {
+    notify: () => {
+      throw new Error('one is broken');
+    },
+  });
+  const told: string[] = [];
+  for (const name of ['first', 'second']) {
+    upstream.onListChanged((list) => {
+      told.push(`${name}: ${list}`);
+      throw new Error(`${name} is broken`);
+    });
+    upstream.onEnd(() => {
+      told.push(`${name}: end`);
+      throw new Error(`${name} is broken`);
+    });
+  }
+  const news = [
+    { method: 'notifications/tools/list_changed' },
+    { method: 'notifications/resources/updated', params: { uri: 'a:b' } },
+    log('info', 'to both'),
+  ];
+  channel.say(...news);
+  t.same(two.client.heard, news);
+  channel.end();
+  t.same(told, ['first: tools', 'second: tools', 'first: end', 'second: end']);
+  t.match(problems.join('\n'), /one is broken[^]*second is broken/, 'and what they throw is told');
+});
+
+t.test('what is stale is told before any client hears of it, whoever it is for', async (t) => {
+  const { channel, upstream, join } = await legacyServer();
+  const order: unknown[] = [];
+  const dispose = upstream.onStale((what) => order.push(what));
+  const one = join();
+  one.client.notify = ({ method }) => void order.push(method);
+  const updated = { method: 'notifications/resources/updated', params: { uri: 'file:///a' } };
+  channel.say({ method: 'notifications/resources/list_changed' }, updated, { ...updated, params: { uri: 7 } });
+  t.same(order, [
+    { kind: 'list', list: 'resources' },
+    'notifications/resources/list_changed',
+    { kind: 'resource', uri: 'file:///a' },
+  ]);
+  dispose();
+  channel.say(updated);
+  t.equal(order.length, 3);
+});

@@ -114,6 +114,75 @@ t.test('what a client throws is an answer too, that tells nothing of it', async 
   t.notMatch(JSON.stringify(answer), /secret/);
 });
 
+t.test('a call that its client cancels: what the server asked for it is taken back, and the server told', async (t) => {
+  const { channel, join } = await legacyServer();
+  const one = join('one', ALL);
+  const reasons: string[] = [];
+  const never = (_request: unknown, signal: AbortSignal): Promise<Answer> => {
+    signal.addEventListener('abort', () => reasons.push((signal.reason as Error).message));
+    return new Promise(() => undefined);
+  };
+  const [older, newer] = [one.begin(), one.begin()];
+  for (const { exchange } of [older, newer]) exchange.answer = never;
+  await settled(1);
+  channel.say(sampling(1));
+  await settled(2);
+  newer.exchange.cancel();
+  await errorOf(newer.answer);
+  t.same(reasons, [], 'it may be of the other call');
+  older.exchange.cancel();
+  await errorOf(older.answer);
+  t.same(reasons, ['the call was cancelled']);
+  t.match(channel.answersTo(1), [{ kind: 'error', error: { message: /taken back: the call was cancelled/ } }]);
+  channel.say(sampling(2));
+  const later = one.begin();
+  await settled(2);
+  later.exchange.cancel();
+  await settled(2);
+  t.same(reasons.length, 1, 'one that came between calls is of none');
+});
+
+t.test('a task goes on when a call is cancelled, and so does what is asked for it', async (t) => {
+  const { channel, join } = await legacyServer();
+  const one = join('one', ALL);
+  const begun = one.begin('tools/call', { task: {} });
+  await settled(1);
+  channel.say({ id: begun.request.id, result: { task: { taskId: 'task-1', status: 'working' } } });
+  const waits = one.begin('tasks/result', { taskId: 'task-1' });
+  await settled(1);
+  let answer!: (answer: Answer) => void;
+  waits.exchange.answer = () => new Promise((resolve) => (answer = resolve));
+  channel.say(sampling(1, { _meta: { 'io.modelcontextprotocol/related-task': { taskId: 'task-1' } } }));
+  await settled(2);
+  waits.exchange.cancel();
+  await settled(2);
+  t.same(channel.answersTo(1), []);
+  answer(said('all the same'));
+  await settled(2);
+  t.same(channel.answersTo(1), [said('all the same')]);
+});
+
+t.test('a client that goes is asked no more, and the server told', async (t) => {
+  const { channel, join } = await legacyServer();
+  const [one, two] = [join('one', ALL), join('two', ALL)];
+  let reason: unknown = null;
+  const call = one.begin();
+  call.exchange.answer = (_request, signal) => {
+    signal.addEventListener('abort', () => (reason = (signal.reason as Error).message));
+    return new Promise(() => undefined);
+  };
+  await settled(1);
+  channel.say(sampling(1));
+  await settled(2);
+  await two.session.close('another goes');
+  t.same(channel.answersTo(1), []);
+  await one.session.close('closed by hand');
+  await settled(2);
+  t.equal(reason, 'closed by hand');
+  t.match(channel.answersTo(1), [{ kind: 'error' }]);
+  await errorOf(call.answer);
+});
+
 t.test('the end of the server aborts what its clients are asked', async (t) => {
   const { channel, join, upstream } = await legacyServer();
   const one = join('one', ALL);

@@ -141,6 +141,39 @@ t.test('a client without the capability is not asked', async (t) => {
   t.same(one.client.asked, []);
 });
 
+t.test('a client is asked only what it has declared, down to the mode and the tools', async (t) => {
+  const elicit = (mode?: string) => ({ method: 'elicitation/create', params: mode === undefined ? {} : { mode } });
+  const sample = (params: Fields) => ({ method: 'sampling/createMessage', params });
+  const cases: readonly (readonly [
+    capabilities: Fields,
+    request: { method: string; params: Fields },
+    missing: string,
+  ])[] = [
+    [{ elicitation: {} }, elicit(), ''],
+    [{ elicitation: {} }, elicit('form'), ''],
+    [{ elicitation: {} }, elicit('url'), 'elicitation.url'],
+    [{ elicitation: { form: {} } }, elicit('url'), 'elicitation.url'],
+    [{ elicitation: { url: {} } }, elicit('url'), ''],
+    [{ elicitation: { url: {} } }, elicit(), 'elicitation.form'],
+    [{ elicitation: { url: {} } }, elicit('form'), 'elicitation.form'],
+    [{ elicitation: { url: {}, form: {} } }, elicit('form'), ''],
+    [{ sampling: {} }, sample({}), ''],
+    [{ sampling: {} }, sample({ tools: [] }), 'sampling.tools'],
+    [{ sampling: {} }, sample({ toolChoice: { mode: 'auto' } }), 'sampling.tools'],
+    [{ sampling: { tools: {} } }, sample({ tools: [] }), ''],
+  ];
+  for (const [capabilities, request, missing] of cases) {
+    const { channel, join } = await legacyServer();
+    const one = answering(join('one', capabilities), 'asked');
+    channel.say({ id: 1, ...request });
+    await settled(2);
+    const name = JSON.stringify([capabilities, request]);
+    t.equal(one.client.asked.length, missing === '' ? 1 : 0, name);
+    const refused = { kind: 'error', error: { code: -32_602, message: `the client has no capability ${missing}` } };
+    t.same(channel.answersTo(1), [missing === '' ? said('asked') : refused], name);
+  }
+});
+
 t.test('what no revision knows is passed on, and ping is Governor’s', async (t) => {
   const { channel, join } = await legacyServer();
   const one = answering(join('one', {}), 'known to me');

@@ -2,6 +2,7 @@ import t from 'tap';
 import { PassThrough } from 'node:stream';
 import { StdioChannel } from '../../../../lib/mcp/upstream/stdio-channel.ts';
 import type { Received } from '../../../../lib/mcp/upstream/upstream.ts';
+import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import { manualTime, settled } from '../../../helpers/manual-time.ts';
 import { waitFor } from '../../../helpers/wait-for.ts';
 
@@ -70,6 +71,38 @@ t.test('what looks like a message and is none is told', async (t) => {
   await say('{"jsonrpc":"1.0","id":1}\n', ping(1));
   t.equal(problems.length, 1);
   t.equal(heard.length, 1);
+});
+
+t.test('an answer that cannot be read ends its request all the same', async (t) => {
+  const broken: readonly string[] = [
+    '{"jsonrpc":"2.0","id":5,"result":"a text"}',
+    '{"jsonrpc":"2.0","id":5,"result":[]}',
+    '{"jsonrpc":"2.0","id":5,"result":null}',
+    '{"jsonrpc":"2.0","id":5}',
+    '{"jsonrpc":"2.0","id":5,"error":"a text"}',
+    '{"jsonrpc":"2.0","id":5,"error":{"message":"without a code"}}',
+    '{"id":5,"result":{}}',
+  ];
+  for (const line of broken) {
+    const { heard, problems, say } = await opened();
+    await say(`${line}\n`);
+    const error = { code: RPC_CODE.internalError, message: /^the server's answer cannot be read: / };
+    t.match(heard, [{ kind: 'answer', id: 5, answer: { kind: 'error', error } }], line);
+    t.equal(problems.length, 1, 'and it is told');
+  }
+  const nobodys = [
+    '{"jsonrpc":"2.0","id":5,"method":7}',
+    '{"jsonrpc":"2.0","id":5,"method":"ping","params":[],"result":1}',
+    '{"jsonrpc":"2.0","id":"5","result":1}',
+    '{"jsonrpc":"2.0","result":1}',
+    '{"type":"log","id":5}',
+  ];
+  for (const line of nobodys) {
+    const { heard, problems, say } = await opened();
+    await say(`${line}\n`);
+    t.same(heard, [], line);
+    t.equal(problems.length, 1);
+  }
 });
 
 t.test('a line that is too long is dropped and told; what follows is heard', async (t) => {

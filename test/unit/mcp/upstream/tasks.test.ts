@@ -65,6 +65,62 @@ t.test('news of a task go to its client, and keep the server awake until it is o
   t.match(upstream.holds, { tasks: 0 });
 });
 
+t.test('a result that was not fetched keeps the server awake while it keeps it', async (t) => {
+  let nowMs = 0;
+  const { channel, join, upstream } = await legacyServer({}, { monotonicMs: () => nowMs });
+  const [one, two] = [join('one'), join('two')];
+  const ids = ['short', 'fetched', 'failed', 'cancelled', 'for-ever', 'untold'];
+  const ttls: Readonly<Record<string, unknown>> = { 'for-ever': null, untold: undefined };
+  for (const id of ids) {
+    const call = one.begin('tools/call', { task: {} });
+    await settled(1);
+    channel.answer(call.request, { task: { ...task(id), ttl: id in ttls ? ttls[id] : 60_000 } });
+    await resultOf(call.answer);
+  }
+  t.equal(upstream.holds.tasks, 6);
+  nowMs = 10_000;
+  for (const id of ids) channel.say(status(id, ['failed', 'cancelled'].includes(id) ? id : 'completed'));
+  t.equal(upstream.holds.tasks, 4, 'what was cancelled has no result, and nothing is known of the last');
+
+  const given = one.begin('tasks/result', { taskId: 'fetched' });
+  await settled(1);
+  t.equal(upstream.holds.tasks, 4);
+  given.exchange.cancel();
+  await errorOf(given.answer);
+  t.equal(upstream.holds.tasks, 4, 'cancelled is not fetched');
+  const again = one.begin('tasks/result', { taskId: 'fetched' });
+  await settled(1);
+  channel.answer(again.request, { content: [] });
+  await resultOf(again.answer);
+  t.equal(upstream.holds.tasks, 3);
+  channel.say(status('fetched', 'completed'), status('fetched', 'working'));
+  t.equal(upstream.holds.tasks, 3, 'late news change nothing');
+
+  const failed = one.begin('tasks/result', { taskId: 'failed' });
+  await settled(1);
+  channel.refuse(failed.request, -32_000, 'it failed');
+  await errorOf(failed.answer);
+  t.equal(upstream.holds.tasks, 2, 'an error of the server’s is its result');
+  nowMs = 59_999;
+  t.equal(upstream.holds.tasks, 2);
+  nowMs = 60_000;
+  t.equal(upstream.holds.tasks, 1, 'what is kept for ever stays');
+  nowMs = 1e9;
+  await two.session.close('gone');
+  t.equal(upstream.holds.tasks, 1);
+  await one.session.close('gone');
+  t.equal(upstream.holds.tasks, 0, 'until its client goes');
+});
+
+t.test('a result that is waited for says that the task is over', async (t) => {
+  const { channel, one, upstream } = await withTask();
+  const given = one.begin('tasks/result', { taskId: 't1' });
+  await settled(1);
+  channel.answer(given.request, { content: [] });
+  await resultOf(given.answer);
+  t.match(upstream.holds, { tasks: 0 });
+});
+
 t.test('news right behind the answer that begins the task', async (t) => {
   const { channel, join } = await legacyServer();
   const [one] = [join('one'), join('two')];

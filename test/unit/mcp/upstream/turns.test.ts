@@ -4,7 +4,7 @@ import { legacyServer } from '../../../helpers/fake-channel.ts';
 import { errorOf, resultOf, soon } from '../../../helpers/fake-mcp-session.ts';
 import { settled } from '../../../helpers/manual-time.ts';
 
-/** `+a1` wants to begin request 1 of client a; `-a` one of its is over; `xa1` gives up waiting. */
+/** `+a1` wants to begin request 1 of client a; `-a` one of its is over; `xa1` gives up waiting; `?a` it is asked, `=a` it has answered. */
 function play(steps: readonly string[], isOn = true): readonly string[] {
   const turns = new Turns<string>(isOn);
   const begun: string[] = [];
@@ -14,6 +14,8 @@ function play(steps: readonly string[], isOn = true): readonly string[] {
     if (kind === '-') turns.leave(owner);
     else if (kind === 'x') waiting.get(name)?.();
     else if (kind === '!') turns.isOn = true;
+    else if (kind === '?') turns.asked(owner);
+    else if (kind === '=') turns.answered(owner);
     else if (turns.tryEnter(owner)) begun.push(name);
     else
       waiting.set(
@@ -42,6 +44,13 @@ t.test('whose turn it is', async (t) => {
     ['giving up the last place frees nothing too early', '+a1 +b1 xb1 +a2', 'a1 a2'],
     ['those behind one of the same client go on when the other gives up', '+a1 +b1 +a2 xb1', 'a1 a2'],
     ['giving up twice', '+a1 +b1 xb1 xb1 -a +c1', 'a1 c1'],
+    ['who is asked something may call, though others wait', '+a1 +b1 ?a +a2', 'a1 a2'],
+    ['and what it waits for already goes', '+a1 +b1 +a2 ?a', 'a1 a2'],
+    ['the others wait for that too', '+a1 +b1 ?a +a2 =a -a', 'a1 a2'],
+    ['until it is over', '+a1 +b1 ?a +a2 =a -a -a', 'a1 a2 b1'],
+    ['not when it has answered', '+a1 +b1 ?a =a +a2', 'a1'],
+    ['not before its last answer', '+a1 +b1 ?a ?a =a +a2', 'a1 a2'],
+    ['not whoever is asked without a turn', '+a1 ?b +b1', 'a1'],
     ['all over, free again', '+a1 -a +b1 -b +a2', 'a1 b1 a2'],
   ];
   for (const [name, steps, begun] of table) t.same(play(steps.split(' ')).join(' '), begun, `${name}: ${steps}`);
@@ -76,6 +85,28 @@ t.test('an upstream that takes turns from the start', async (t) => {
   await resultOf(read.answer);
   t.equal(await soon(one.begin().answer), null);
   t.equal(channel.requests('tools/call').length, 3, 'an error ends a turn as an answer does');
+});
+
+t.test('a client that is asked something and needs another call for its answer', async (t) => {
+  const { channel, join } = await legacyServer({}, { takesTurns: true });
+  const [one, two] = [join('one', { elicitation: {} }), join('two')];
+  const [a, b] = [one.begin(), two.begin()];
+  await settled(1);
+  a.exchange.answer = async () => {
+    const needed = one.begin('resources/read', { uri: 'a:b' });
+    await settled(2);
+    channel.answer(needed.request, { contents: [] });
+    return { kind: 'result', result: { content: await resultOf(needed.answer) } };
+  };
+  channel.say({ id: 'q', method: 'elicitation/create', params: { message: 'which?' } });
+  await settled(40);
+  t.same(channel.answersTo('q'), [{ kind: 'result', result: { content: { contents: [] } } }]);
+  t.equal(channel.requests('tools/call').length, 1, 'the other client still waits');
+  channel.answer(a.request);
+  await resultOf(a.answer);
+  await settled(2);
+  channel.answer(b.request);
+  await resultOf(b.answer);
 });
 
 t.test('cancelled before its turn: the server never hears of it', async (t) => {

@@ -40,6 +40,8 @@ t.test('memory', async (t) => {
   const memory = new Memory1(directory, false);
   t.equal(memory.unreclaimableBytes(0, false, 0), 24780800 + 8998912 + 300000, 'sub-groups included, page cache not');
   t.equal(memory.oomKills(), 3);
+  write('memory.max_usage_in_bytes', '200000000\n');
+  t.equal(memory.peakBytes(), 200_000_000);
   t.match(memory.highSupport, { reason: /memory\.high/ });
   t.equal((await memory.apply(limitsOf({ memory: 50_000_000 }))).enforcement, 'kernel');
   t.equal(read('memory.limit_in_bytes'), '75000000');
@@ -58,7 +60,7 @@ t.test('cpu from cpuacct, with a quota beside it', async (t) => {
   write('cpu.cfs_period_us', '50000\n');
   const cpu = new Cpu1({ unified: null, cpuacct: directory, cpu: directory });
   t.equal(cpu.quotaSupport, true);
-  t.equal(cpu.usageMs(), 2500);
+  t.equal(cpu.usageMs(0), 2500);
   t.equal(cpu.throttledMs(), 1500);
   write('cpu.stat', 'nr_periods 10\nnr_throttled 5\nthrottled_time 1600000000\n');
   t.equal(cpu.throttledMs(), 1500, 'without a quota the counter stands still: not read');
@@ -71,10 +73,51 @@ t.test('cpu from cpuacct, with a quota beside it', async (t) => {
   cpu.close();
 });
 
+t.test('two groups that are read in turns', async (t) => {
+  const other = mkdtempSync(join(tmpdir(), 'governor-test-'));
+  t.teardown(() => rmSync(other, { recursive: true }));
+  const numbers = { rss: 1_000, kills: 2, throttledNs: 3_000_000 };
+  const opened = [directory, other].map((at, index) => {
+    const put = (name: string, text: string): void => writeFileSync(join(at, name), text);
+    put('memory.usage_in_bytes', '9000\n');
+    put('memory.stat', `total_rss ${numbers.rss + index}\n`);
+    put('memory.oom_control', `oom_kill ${numbers.kills + index}\n`);
+    put('cpuacct.usage', `${1_000_000 * (index + 1)}\n`);
+    put('cpu.stat', `throttled_time ${numbers.throttledNs + index * 1_000_000}\n`);
+    return { memory: new Memory1(at, false), cpu: new Cpu1({ unified: null, cpuacct: at, cpu: at }) };
+  });
+  const readings = (read: (group: (typeof opened)[number]) => number): readonly number[] => opened.map(read);
+  t.same(
+    readings(({ memory }) => memory.unreclaimableBytes(0, false, 0)),
+    [1_000, 1_001],
+  );
+  t.same(
+    readings(({ memory }) => memory.unreclaimableBytes(1, false, 0)),
+    [1_000, 1_001],
+    'kept',
+  );
+  t.same(
+    readings(({ memory }) => memory.oomKills()),
+    [2, 3],
+  );
+  t.same(
+    readings(({ cpu }) => cpu.usageMs(0)),
+    [1, 2],
+  );
+  t.same(
+    readings(({ cpu }) => cpu.throttledMs()),
+    [3, 4],
+  );
+  for (const { memory, cpu } of opened) {
+    memory.close();
+    cpu.close();
+  }
+});
+
 t.test('cpu from the v2 group, without the cpu controller', async (t) => {
   write('cpu.stat', 'usage_usec 5000\nuser_usec 1\nsystem_usec 1\n');
   const cpu = new Cpu1({ unified: directory, cpuacct: null, cpu: null });
-  t.equal(cpu.usageMs(), 5);
+  t.equal(cpu.usageMs(0), 5);
   t.equal(cpu.throttledMs(), 0);
   t.match(cpu.quotaSupport, { reason: /cpu controller/ });
   cpu.close();

@@ -56,7 +56,11 @@ t.test('page cache and reclaimable slab are no usage', async (t) => {
   const memory = new Memory2(group(t), false);
   t.equal(memory.unreclaimableBytes(0, false, 0), UNRECLAIMABLE);
   t.equal(memory.oomKills(), 1);
+  t.ok(Number.isNaN(memory.peakBytes()), 'before 5.19 there is no peak');
   memory.close();
+  const later = new Memory2(group(t, { 'memory.peak': '300000000\n' }), false);
+  t.equal(later.peakBytes(), 300_000_000);
+  later.close();
 });
 
 t.test('swap counts once, what is in the swap cache is counted already', async (t) => {
@@ -103,6 +107,28 @@ t.test('memory.stat is read again only when it could matter', async (t) => {
   writeFileSync(join(directory, 'memory.stat'), 'anon 780\n');
   t.equal(memory.unreclaimableBytes(5005, false, 0), 780, 'above 75 % of the limit cache may turn into usage unseen');
   memory.close();
+});
+
+t.test('near a stage: by the total or by the value, whichever is more', async (t) => {
+  const directory = group(t, {
+    'memory.swap.current': '0\n',
+    'memory.current': '1000000\n',
+    'memory.stat': 'anon 777\n',
+  });
+  const memory = new Memory2(directory, false);
+  t.teardown(() => memory.close());
+  await memory.apply(limitsOf({ memory: 100_000_000 }));
+  t.notOk(memory.isNearLimit);
+  writeFileSync(join(directory, 'memory.swap.current'), '80000000\n');
+  memory.unreclaimableBytes(1, true, 0);
+  t.ok(memory.isNearLimit, 'swapped out: not among what the total counts');
+  t.notOk(memory.stands());
+  writeFileSync(join(directory, 'memory.swap.current'), '0\n');
+  memory.unreclaimableBytes(2, false, 0);
+  t.notOk(memory.isNearLimit, 'and no longer than that');
+  writeFileSync(join(directory, 'memory.current'), '80000000\n');
+  memory.unreclaimableBytes(3, false, 0);
+  t.ok(memory.isNearLimit, 'page cache');
 });
 
 t.test('whether the total still stands', async (t) => {

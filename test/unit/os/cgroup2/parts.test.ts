@@ -34,7 +34,7 @@ t.test('caps', async (t) => {
 t.test('cpu without the controller', async (t) => {
   write('cpu.stat', 'usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n');
   const cpu = new Cpu2(directory);
-  t.equal(cpu.usageMs(), 2500);
+  t.equal(cpu.usageMs(0), 2500);
   t.equal(cpu.throttledMs(), 0);
   t.match(cpu.quotaSupport, { reason: /cpu controller/ });
   cpu.close();
@@ -48,13 +48,34 @@ t.test('cpu with the controller', async (t) => {
   write('cpu.max', 'max 100000\n');
   const cpu = new Cpu2(directory);
   t.equal(cpu.quotaSupport, true);
-  t.equal(cpu.usageMs(), 0.001);
+  t.equal(cpu.usageMs(0), 0.001);
   t.equal(cpu.throttledMs(), 123.456);
   await cpu.setQuota(25);
   t.match(read('cpu.max'), /^25000 100000/);
   await cpu.setQuota(null);
   t.match(read('cpu.max'), /^max 100000/);
   cpu.close();
+});
+
+t.test('two groups that are read in turns', async (t) => {
+  const other = mkdtempSync(join(tmpdir(), 'governor-test-'));
+  t.teardown(() => rmSync(other, { recursive: true }));
+  for (const [at, throttledUs] of [
+    [directory, 5_000],
+    [other, 7_000],
+  ] as const) {
+    writeFileSync(join(at, 'cpu.stat'), `usage_usec ${throttledUs / 5}\nthrottled_usec ${throttledUs}\n`);
+    writeFileSync(join(at, 'cpu.max'), 'max 100000\n');
+  }
+  const [first, second] = [new Cpu2(directory), new Cpu2(other)];
+  t.same([first.usageMs(0), second.usageMs(0)], [1, 1.4]);
+  t.same([first.throttledMs(), second.throttledMs()], [5, 7]);
+  rmSync(join(other, 'cpu.max'));
+  writeFileSync(join(other, 'cpu.stat'), 'usage_usec 3000\n');
+  const third = new Cpu2(other);
+  t.same([first.usageMs(1), third.usageMs(1)], [1, 3]);
+  t.same([first.throttledMs(), third.throttledMs()], [5, 0], 'one with the controller and one without');
+  for (const cpu of [first, second, third]) cpu.close();
 });
 
 t.test('pids', async (t) => {

@@ -15,11 +15,15 @@ class FakeGroup {
   tempStands = true;
   temp: Reading = measured(0, 'exact', 0);
   kills = 0;
+  peakBytes = Number.NaN;
   tmpfsStands = true;
+  /** The group above says that nobody has run, as of a millisecond ago. */
+  allIdle = false;
   readonly read: string[] = [];
   readonly usage: GroupUsage;
   #listed: readonly number[] = [];
   #memoryRead = Number.NaN;
+  #nearRead = false;
 
   constructor() {
     const { read } = this;
@@ -61,6 +65,7 @@ class FakeGroup {
       unreclaimableBytes: () => {
         read.push('memory');
         this.#memoryRead = this.memoryBytes;
+        this.#nearRead = this.near;
         return this.memoryBytes;
       },
       stands: () => {
@@ -71,9 +76,13 @@ class FakeGroup {
         read.push('kills');
         return this.kills;
       },
+      peakBytes: () => {
+        read.push('peak');
+        return this.peakBytes;
+      },
       close: () => undefined,
     };
-    Object.defineProperty(memory, 'isNearLimit', { get: () => this.near });
+    Object.defineProperty(memory, 'isNearLimit', { get: () => this.#nearRead });
     const sources: UsageSources = {
       members: members as unknown as GroupMembers,
       tree: tree as unknown as TreeReader,
@@ -83,6 +92,7 @@ class FakeGroup {
           read.push('cpu');
           return this.cpuMs;
         },
+        idleUntilMs: (nowMs: number) => (this.allIdle ? nowMs - 1 : Number.NaN),
         throttledMs: () => 0,
         quotaSupport: true,
         setQuota: () => Promise.resolve(),
@@ -119,6 +129,23 @@ function idle(): FakeGroup {
   return group;
 }
 
+t.test('what was held at an OOM kill is asked of the kernel once, with the kill', async (t) => {
+  const group = idle();
+  group.near = true;
+  group.cpuMs += 1;
+  group.peakBytes = 150;
+  t.same(group.at(1_000), ['cpu members handles memory kills tasks', false]);
+  t.equal(group.usage.sample(1_000).memoryPeakBytes, undefined);
+  group.cpuMs += 1;
+  group.kills = 1;
+  t.same(group.at(2_000), ['cpu members handles memory kills peak tasks', false]);
+  t.equal(group.usage.sample(2_000).memoryPeakBytes, 150);
+  group.cpuMs += 1;
+  group.kills = 2;
+  group.peakBytes = Number.NaN;
+  t.equal(group.usage.sample(3_000).memoryPeakBytes, 150, 'the group may be gone by then');
+});
+
 t.test('of who has not run only the CPU time is read', async (t) => {
   const group = new FakeGroup();
   t.same(group.at(0), ['cpu members handles memory kills tasks', false]);
@@ -129,6 +156,21 @@ t.test('of who has not run only the CPU time is read', async (t) => {
   group.cpuMs += 0.001;
   t.same(group.at(2_600), [FULL, false], 'a microsecond is enough');
   t.same(group.at(2_700, true)[0], FULL, 'asked for a fresh look');
+});
+
+t.test('while nobody in any group has run, nothing of its own is read', async (t) => {
+  const group = idle();
+  group.allIdle = true;
+  t.same(group.at(1_000), ['', true]);
+  t.match(group.usage.sample(1_000), { atMs: 1_000, memory: { value: 100, atMs: 999 }, cpuTimeMs: { atMs: 999 } });
+  t.same(group.at(3_000), ['members total temp dir', true], 'others may have done something to it');
+  group.allIdle = false;
+  t.same(group.at(4_000), ['cpu', true]);
+  group.allIdle = true;
+  t.same(group.at(5_000, true)[0], FULL, 'asked for a fresh look');
+  group.pids = [7, 8];
+  const all = 'members cpu members handles memory kills tasks';
+  t.same(group.at(9_000), [all, false], 'a process was put into it');
 });
 
 t.test('what others may do to it is looked at every three seconds', async (t) => {
@@ -156,6 +198,21 @@ t.test('whatever they did, everything is read', async (t) => {
   const group = idle();
   group.tmpfsStands = false;
   t.same(group.at(1_000), [FULL, false], 'a tmpfs, which is looked at each time');
+});
+
+t.test('near a limit on memory everything is read each time, whoever runs', async (t) => {
+  const group = idle();
+  group.allIdle = true;
+  group.near = true;
+  const near = 'cpu members handles memory kills tasks';
+  t.same(group.at(3_000), ['members total cpu members handles memory kills tasks', false], 'others have charged to it');
+  t.same(group.at(3_100), [near, false]);
+  group.memoryBytes = 900;
+  group.at(3_200);
+  t.match(group.usage.sample(3_300), { memory: { value: 900, atMs: 3_300 } }, 'growth while nobody runs');
+  group.near = false;
+  t.same(group.at(3_400), [FULL, false]);
+  t.same(group.at(3_500), ['', true], 'and not once it is over');
 });
 
 t.test('everything is read once a minute all the same', async (t) => {

@@ -1,7 +1,7 @@
 /** Which capability of the client a question of the server needs, and whether the client has it. Pure. */
 
-import type { Fields, RequestBody } from '../wire/message.ts';
-import { isFields } from './fields.ts';
+import type { Fields, RequestBody } from './message.ts';
+import { isFields } from './shape.ts';
 
 /**
  * What the client would have to declare, as `ClientCapabilities`; null where it has declared it.

@@ -1,0 +1,77 @@
+/** The SDK's transports of one session with a server elsewhere: one for the session itself, and one for each request. */
+
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import type { StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
+import { addressOf } from './http-address.ts';
+import { RECONNECTION } from './standing-stream.ts';
+import type { StandingStream } from './standing-stream.ts';
+
+export interface HttpTarget {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Interactive sign-in; its tokens are dropped when the channel closes. */
+  readonly authProvider?: StreamableHTTPClientTransportOptions['authProvider'];
+  readonly fetch?: StreamableHTTPClientTransportOptions['fetch'];
+}
+
+export type Transport = StreamableHTTPClientTransport;
+
+export class HttpTransports {
+  /** Its handshake, what is no request, and the stream of what belongs to none. */
+  readonly main: Transport;
+  readonly #target: HttpTarget;
+  readonly #address: URL;
+  /** Whose streams may still be open. */
+  readonly #own = new Set<Transport>();
+
+  /** @throws GovernorError invalid_config for an address that is none of Streamable HTTP */
+  constructor(target: HttpTarget, schedule: StandingStream['schedule']) {
+    this.#target = target;
+    this.#address = addressOf(target.url);
+    this.main = new StreamableHTTPClientTransport(this.#address, {
+      ...this.#options(),
+      reconnectionOptions: RECONNECTION,
+      reconnectionScheduler: schedule,
+    });
+  }
+
+  /** Of one request, in the same session. */
+  open(onMessage: (value: unknown) => void, onError: (error: Error) => void): Transport {
+    const { sessionId, protocolVersion } = this.main;
+    const transport = new StreamableHTTPClientTransport(this.#address, {
+      ...this.#options(),
+      ...(sessionId === undefined ? {} : { sessionId }),
+      ...(protocolVersion === undefined ? {} : { protocolVersion }),
+    });
+    transport.onmessage = onMessage;
+    transport.onerror = onError;
+    // Nothing is opened by it.
+    void transport.start();
+    this.#own.add(transport);
+    return transport;
+  }
+
+  /** Its stream has ended. */
+  ended(transport: Transport): void {
+    this.#own.delete(transport);
+  }
+
+  /** Ends its stream. */
+  drop(transport: Transport): void {
+    this.#own.delete(transport);
+    if (transport !== this.main) transport.close().catch(() => undefined);
+  }
+
+  dropAll(): void {
+    for (const transport of this.#own) this.drop(transport);
+  }
+
+  #options(): StreamableHTTPClientTransportOptions {
+    const { headers, authProvider, fetch } = this.#target;
+    return {
+      requestInit: { headers: { ...headers } },
+      ...(authProvider === undefined ? {} : { authProvider }),
+      ...(fetch === undefined ? {} : { fetch }),
+    };
+  }
+}

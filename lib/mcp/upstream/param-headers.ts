@@ -1,0 +1,78 @@
+/** `Mcp-Param-…`: what a modern server elsewhere wants mirrored of a call's arguments, learnt from the lists of tools that go by. */
+
+import type { Fields, RequestMessage } from '../wire/message.ts';
+import { META } from '../wire/protocol.ts';
+import { argumentAt, paramDeclarations } from '../wire/param-declarations.ts';
+import type { ParamDeclaration } from '../wire/param-declarations.ts';
+import { metaOf } from '../wire/shape.ts';
+
+/** RFC 9110, 5.1: another name is none that a header may have. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** 5.5: what passes as it is; the rest goes as base64, and so does what looks like that. */
+const PLAIN = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
+/** Of one server; more declare nothing that is known. */
+const TOOLS_MAX = 10_000;
+/** A list that goes on for ever is none. */
+const PAGES_MAX = 100;
+
+export class ParamHeaders {
+  readonly #declared = new Map<string, readonly ParamDeclaration[]>();
+
+  /** A page of `tools/list`. */
+  learn({ tools }: Fields): void {
+    for (const [tool, declarations] of paramDeclarations(tools)) {
+      const fit = declarations.filter(({ header }) => TOKEN.test(header));
+      if (fit.length === 0) this.#declared.delete(tool);
+      else if (this.#declared.size < TOOLS_MAX || this.#declared.has(tool)) this.#declared.set(tool, fit);
+    }
+  }
+
+  /** @param ask for one page; null: it failed */
+  async learnAll(
+    call: RequestMessage,
+    ask: (request: Pick<RequestMessage, 'method' | 'params'>) => Promise<Fields | null>,
+  ): Promise<void> {
+    const meta = metaOf(call.params) ?? {};
+    const kept = [META.protocolVersion, META.clientInfo, META.clientCapabilities].filter(
+      (key) => meta[key] !== undefined,
+    );
+    const _meta = Object.fromEntries(kept.map((key) => [key, meta[key]]));
+    let cursor: unknown;
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const params = cursor === undefined ? { _meta } : { _meta, cursor };
+      const result = await ask({ method: 'tools/list', params });
+      if (result === null) return;
+      this.learn(result);
+      cursor = result['nextCursor'];
+      if (cursor === undefined) return;
+    }
+  }
+
+  /** Of a call: nothing for an argument that it does not have, or that is no single value. */
+  of({ method, params }: RequestMessage): Readonly<Record<string, string>> {
+    const headers: Record<string, string> = {};
+    const { name } = params ?? {};
+    if (method !== 'tools/call' || typeof name !== 'string') return headers;
+    for (const { header, path } of this.#declared.get(name) ?? []) {
+      const text = textOf(argumentAt(params?.['arguments'], path));
+      if (text !== null) headers[header] = isPlain(text) ? text : coded(text);
+    }
+    return headers;
+  }
+}
+
+function textOf(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'boolean') return String(value);
+  // Beyond that two numbers may be written alike.
+  if (typeof value !== 'number' || (Number.isInteger(value) && !Number.isSafeInteger(value))) return null;
+  return Number.isFinite(value) ? String(value) : null;
+}
+
+function isPlain(text: string): boolean {
+  return PLAIN.test(text) && !(text.startsWith('=?base64?') && text.endsWith('?='));
+}
+
+function coded(text: string): string {
+  return `=?base64?${Buffer.from(text, 'utf8').toString('base64')}?=`;
+}
