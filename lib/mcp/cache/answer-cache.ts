@@ -154,7 +154,7 @@ export class AnswerCache implements StaleListener {
       isSubscribed: request.isRead && session.isSubscribed(request.uri),
     };
     if (!canLive(grounds)) return null;
-    const caller = { server: rules.server, client, distinction: session.distinction };
+    const caller = { server: rules.identity, client, distinction: session.distinction };
     const id = { uri: request.uri, group: tool };
     const own = { ...id, key: ownKey(request, caller) };
     if (livesByNotice(grounds)) session.hold(request.uri, own.key);

@@ -27,6 +27,9 @@ const META_KEYS: ReadonlySet<string> = new Set([
   META.logLevel,
 ]);
 
+/** Of a URI or cursor: what is kept is counted by its contents, and must not be all name. */
+const NAME_MAX_CHARACTERS = 8_192;
+
 export interface Cacheable {
   readonly method: string;
   /** Of what is read; of a list its method. */
@@ -43,15 +46,19 @@ export function cacheable({ method, params = {} }: RequestBody): Cacheable | nul
   if (meta !== undefined && !(isFields(meta) && Object.keys(meta).every((key) => META_KEYS.has(key)))) return null;
   const wanted = isRead ? 'uri' : 'cursor';
   const names = Object.keys(rest);
-  if (names.some((name) => name !== wanted) || names.some((name) => typeof rest[name] !== 'string')) return null;
+  if (names.some((name) => name !== wanted) || names.some((name) => !isShortText(rest[name]))) return null;
   const uri = rest['uri'];
   if (!isRead) return { method, uri: method, isRead, params: rest };
   return typeof uri === 'string' ? { method, uri, isRead, params: rest } : null;
 }
 
+function isShortText(value: unknown): boolean {
+  return typeof value === 'string' && value.length <= NAME_MAX_CHARACTERS;
+}
+
 /** What two callers must have in common beside the request. */
 export interface Asked {
-  /** `serverHash` of the definition. */
+  /** The same for the same server and the same rules. */
   readonly server: string;
   readonly client: Pick<Client, 'era' | 'protocolVersion' | 'context' | 'info' | 'capabilities'>;
   /** Between clients of one context; empty where they are alike. */
