@@ -4,6 +4,7 @@ import t from 'tap';
 import { fakeFront, serve } from '../unit/daemon/api/serve.ts';
 
 const ROUTES = `
+DELETE /v1/cache
 DELETE /v1/contexts/:id
 DELETE /v1/tools/:name
 GET /
@@ -16,6 +17,7 @@ GET /openapi.json
 GET /readyz
 GET /v1/audit
 GET /v1/audit/verify
+GET /v1/cache
 GET /v1/contexts
 GET /v1/events
 GET /v1/host

@@ -41,8 +41,8 @@ t.test('what it lets in', async (t) => {
     'sharing',
     'idle_timeout',
     'health_check',
-    'calls',
     'cache',
+    'calls',
     'dry_run',
   ];
   t.same(keys(ToolSchema), [...tool, 'autostart']);
