@@ -13,10 +13,10 @@ if [ "${1-}" = -m ] && [ $# -ge 2 ]; then
   MODES=$2
   shift 2
 fi
-[ $# -gt 0 ] || set -- integration/launch.test.js integration/ladder.test.js integration/ladder-cpu.test.js \
-  integration/tmpfs.test.js fault/stops-cgroup.test.js fault/restart.test.js integration/os-cgroup-kill.test.js \
+[ $# -gt 0 ] || set -- integration/launch.test.js integration/ladder.test.js long/ladder-cpu.test.js \
+  long/tmpfs.test.js fault/stops-cgroup.test.js fault/restart.test.js integration/os-cgroup-kill.test.js \
   integration/os-cgroup-measure.test.js integration/os-cgroup-limits.test.js integration/os-cgroup-adopt.test.js \
-  integration/os-cgroup-shared.test.js integration/budgets.test.js \
+  integration/os-cgroup-shared.test.js long/budgets.test.js \
   integration/os-cgroup-idle.test.js
 
 skip() {

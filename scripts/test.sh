@@ -11,8 +11,5 @@ if [ ! node_modules/.tap-built -nt .taprc ]; then
   node_modules/.bin/tap build
   touch node_modules/.tap-built
 fi
-if [ $# -eq 0 ]; then
-  set -- unit pins integration
-  node_modules/.bin/oxlint --type-aware
-fi
+[ $# -gt 0 ] || set -- unit pins integration
 exec node dist/scripts/run-tests.js "$@"
