@@ -10,6 +10,7 @@ import type { Ending } from './ending.ts';
 import type { SupervisorPorts } from './ports.ts';
 
 const STEP_DEADLINE_MS = 10_000;
+const MOST_ATTEMPTS = 3;
 
 export interface ReleaseOptions {
   readonly scope: Scope;
@@ -50,7 +51,7 @@ export class Release {
   }
 
   addContainment(containment: Containment): void {
-    this.#add('3 memory, 4 CPU: containment', () => removeContainment(containment), STEP_DEADLINE_MS);
+    this.#add('3 memory, 4 CPU: containment', () => this.#removeContainment(containment), STEP_DEADLINE_MS);
   }
 
   #add(label: string, work: () => Promise<string | void>, deadlineMs: number): void {
@@ -76,10 +77,38 @@ export class Release {
     if (left.length > 0) throw new Error(`could not delete ${left.length} entries, the first is ${left[0] ?? ''}`);
     return `${files} files, ${bytes} bytes${note === null ? '' : `; ${note}`}`;
   }
-}
 
-async function removeContainment(containment: Containment): Promise<void> {
-  await containment.remove(STEP_DEADLINE_MS / 2);
-  // Only now: what could not be removed is looked at again later.
-  containment.close();
+  async #removeContainment(containment: Containment): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await containment.remove(STEP_DEADLINE_MS / 2);
+        break;
+      } catch (error) {
+        if (containment.membership.exact || attempt === MOST_ATTEMPTS) throw error;
+        await this.#killLate(containment);
+      }
+    }
+    // Only now: what could not be removed is looked at again later.
+    containment.close();
+  }
+
+  /** Where a process can hide from a scan, somebody may be seen only after the tree was found empty. */
+  async #killLate({ membership, killer }: Containment): Promise<void> {
+    const { tool, run, ending, ports } = this.#options;
+    const pids = membership.members().map(({ pid }) => pid);
+    if (pids.length === 0) return;
+    const reason = ending()?.request?.reason ?? 'launch_failed';
+    const target = { pids: pids.slice(0, 100), processes: pids.length };
+    ports.recorder.record({ kind: 'intent', tool, run, action: 'kill', reason, target });
+    await killer.kill();
+    const left = membership.members().length;
+    ports.recorder.record({
+      kind: 'outcome',
+      tool,
+      run,
+      action: 'kill',
+      ok: false,
+      detail: { how: left === 0 ? 'killed' : 'survived', proven: false },
+    });
+  }
 }

@@ -293,6 +293,47 @@ t.test('a failed step never stops the later ones, and what is left is said', asy
   }
 });
 
+t.test('who hid from the stop and is seen when the rest is given back is killed, on record', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  const { tree } = scene;
+  tree.isExact = false;
+  const remove = tree.remove.bind(tree);
+  const late: number[] = [];
+  tree.remove = async () => {
+    if (late.length === 0) late.push(tree.fork().pid);
+    await remove();
+  };
+  await scene.registry.deactivate('tool');
+  t.same(report(run).left, {});
+  t.equal(report(run).proven, false);
+  t.equal(scene.ledger.size, 0);
+  t.ok(tree.removed);
+  const kills = scene.records.flatMap((record) =>
+    (record.kind === 'intent' || record.kind === 'outcome') && record.action === 'kill' ? [record] : [],
+  );
+  t.match(kills, [
+    { kind: 'intent', target: { pids: late, processes: 1 } },
+    { kind: 'outcome', ok: false, detail: { how: 'killed', proven: false } },
+  ]);
+  t.equal(kills.length, 2);
+});
+
+t.test('who cannot hide is not killed again there', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  scene.tree.remove = async () => {
+    throw new Error('EBUSY');
+  };
+  await scene.registry.deactivate('tool');
+  t.same(report(run).left, { cgroups: 1 });
+  t.equal(scene.points.log.filter((line) => line === 'kill').length, 0);
+  t.same(
+    [...scene.ledger.values()].map(({ step }) => step),
+    ['stopping'],
+  );
+});
+
 t.test('a step that hangs is cut off at its deadline', async (t) => {
   const scene = stand(t);
   const run = await managed(scene);
