@@ -37,7 +37,6 @@ const LIST_TIMEOUT_MS = 10_000;
 
 export class HttpChannel implements Channel {
   readonly kind = 'http';
-  readonly #target: HttpTarget;
   readonly #transports: HttpTransports;
   readonly #main: Transport;
   readonly #standing = new StandingStream({
@@ -56,7 +55,6 @@ export class HttpChannel implements Channel {
 
   /** @throws GovernorError invalid_config for an address that is none of Streamable HTTP */
   constructor(target: HttpTarget) {
-    this.#target = target;
     this.#transports = new HttpTransports(target, this.#standing.schedule);
     this.#main = this.#transports.main;
   }
@@ -123,9 +121,6 @@ export class HttpChannel implements Channel {
     const goodbye = this.#main.terminateSession().catch(() => undefined);
     await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, GOODBYE_MS).unref())]);
     await this.#main.close().catch(() => undefined);
-    const { authProvider } = this.#target;
-    if (authProvider !== undefined && 'invalidateCredentials' in authProvider)
-      await Promise.resolve(authProvider.invalidateCredentials?.('tokens')).catch(() => undefined);
   }
 
   #ask(posted: Posted): void {

@@ -9,7 +9,7 @@ import type { StandingStream } from './standing-stream.ts';
 export interface HttpTarget {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Interactive sign-in; its tokens are dropped when the channel closes. */
+  /** Sign-in; whose tokens they are, and how long they are kept, is for the provider. */
   readonly authProvider?: StreamableHTTPClientTransportOptions['authProvider'];
   readonly fetch?: StreamableHTTPClientTransportOptions['fetch'];
 }
