@@ -2,8 +2,6 @@
 
 import { BUDGET_RESOURCES, hasLimits, sumReadings } from '../core/budget.ts';
 import type { BudgetResource } from '../core/budget.ts';
-import { wallOf } from '../core/clock.ts';
-import { ratioOf } from '../core/limits.ts';
 import { UNIT } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
 import { unsupported } from '../core/usage.ts';
@@ -11,7 +9,7 @@ import { Budget } from './budget.ts';
 import type { Budgets } from './budgets.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Run } from './run.ts';
-import { iso } from './run-view.ts';
+import { readingView } from './run-view.ts';
 import type { BudgetResourceView, BudgetView } from './views.ts';
 
 export function budgetView(budget: Budget, ports: SupervisorPorts): BudgetView {
@@ -67,15 +65,5 @@ function resourceView(
     source: limit?.source ?? null,
     ...(limit?.reason === undefined ? {} : { reason: limit.reason }),
   } as const;
-  if (reading.kind !== 'measured') {
-    const why = reading.kind === 'unsupported' ? { unsupported: reading.reason } : {};
-    return { ...base, usage: null, ratio: null, quality: reading.kind, at: null, ...why };
-  }
-  return {
-    ...base,
-    usage: reading.value,
-    ratio: limit === null ? null : ratioOf(reading, limit),
-    quality: reading.quality,
-    at: iso(wallOf(clock, reading.atMs)),
-  };
+  return { ...base, ...readingView(reading, limit, clock) };
 }

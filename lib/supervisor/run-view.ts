@@ -2,7 +2,7 @@
 
 import type { Clock } from '../core/clock.ts';
 import { wallOf } from '../core/clock.ts';
-import type { ResolvedLimits } from '../core/limits.ts';
+import type { ResolvedLimit, ResolvedLimits } from '../core/limits.ts';
 import { ratioOf } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES, UNIT } from '../core/resource.ts';
@@ -93,17 +93,28 @@ export function runResource(resource: Resource, run: Run, clock: Clock): Resourc
     stage: run.stage(resource),
     enforcement: enforcementOf(resource, run.limits, run.outcomes, run.init.notGoverned),
   };
-  if (reading.kind !== 'measured') {
-    const why = reading.kind === 'unsupported' ? { unsupported: reading.reason } : {};
-    return { ...base, usage: null, ratio: null, quality: reading.kind, at: null, ...why };
-  }
   return {
     ...base,
+    ...readingView(reading, limit, clock),
+    ...(reading.kind !== 'measured' || reading.inodes === undefined ? {} : { inodes: reading.inodes }),
+  };
+}
+
+/** A reading against its limit; what could not be read is null, with the reason. */
+export function readingView(
+  reading: Reading,
+  limit: ResolvedLimit | null,
+  clock: Clock,
+): Pick<ResourceUsageView, 'usage' | 'ratio' | 'quality' | 'at' | 'unsupported'> {
+  if (reading.kind !== 'measured') {
+    const why = reading.kind === 'unsupported' ? { unsupported: reading.reason } : {};
+    return { usage: null, ratio: null, quality: reading.kind, at: null, ...why };
+  }
+  return {
     usage: reading.value,
     ratio: limit === null ? null : ratioOf(reading, limit),
     quality: reading.quality,
     at: iso(wallOf(clock, reading.atMs)),
-    ...(reading.inodes === undefined ? {} : { inodes: reading.inodes }),
   };
 }
 
