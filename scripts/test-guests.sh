@@ -1,7 +1,7 @@
 #!/bin/sh
 # `npm run test:guests`: launch, ladder, stops and cgroup suites in guest kernels, where cgroup v2 has its controllers: as
 # root, and as a user whose systemd gives each run a scope. Ends with `N passed, N failed, N skipped`.
-# Builds the guests when they are missing (Debian: root, apt; a few minutes, once). Takes 15 to 25 minutes on two cores. What
+# Builds the guests when they are missing (Debian: root, apt; a few minutes, once). Half an hour and more on two cores. What
 # this machine cannot have is skipped with its reason.
 #
 # usage: test-guests.sh [-m MODES] [FILE…]   MODES as in test/vm/suite.sh, default root,scope; FILE: below dist/test,
