@@ -73,5 +73,5 @@ export function endRequest(
 
 /** The kernel has killed a process of it at a shared cap, and nothing that is its own will end the others. */
 export function isCrippled(run: Run): boolean {
-  return run.oomKilled && run.limits.memory === null && run.state !== 'stopping';
+  return run.judge.oomKilled && run.limits.memory === null && run.state !== 'stopping';
 }

@@ -97,7 +97,7 @@ export class Budget {
   /** One that cannot be read must not keep all others where they are. */
   #readRun(run: Run): Readings | null {
     try {
-      return run.readNow();
+      return run.judge.readNow();
     } catch (error) {
       this.#ports.log.warn({ tool: run.tool, run: run.id, err: error }, 'could not be read for a shared limit');
       return null;

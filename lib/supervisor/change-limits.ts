@@ -2,6 +2,7 @@
 
 import { GovernorError } from '../core/errors.ts';
 import type { ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
+import { ratioOf } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import { defaultActions } from '../core/response.ts';
@@ -48,7 +49,7 @@ export async function setRunLimits(
     });
   }
   run.limits = limits;
-  run.capsPending = !run.capsFit();
+  run.capsPending = !capsFit(run);
   if (run.capsPending) {
     ports.log.info(
       { tool: run.tool, run: run.id },
@@ -57,6 +58,15 @@ export async function setRunLimits(
     return;
   }
   run.outcomes = await run.init.containment.limits.apply(run.enforced);
+}
+
+/** False while usage is at or above where a kernel cap would come to lie: setting it would kill at once. */
+export function capsFit({ limits, last }: Run): boolean {
+  return (['memory', 'tasks', 'temp_storage'] as const).every((resource) => {
+    const limit = limits[resource];
+    const reading = last?.readings[resource];
+    return limit === null || reading?.kind !== 'measured' || ratioOf(reading, limit) < limit.thresholds.emergency;
+  });
 }
 
 /** True where a live run has to be started again before TMPDIR lies where the new limit wants it. */

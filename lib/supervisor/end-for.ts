@@ -41,10 +41,10 @@ export function endFor(
 ): EndRequest {
   switch (finding.kind) {
     case 'empty':
-      return run.oomKilled ? oomEnd(run) : { reason: 'exited', message: 'ended by itself', graceMs: 0 };
+      return run.judge.oomKilled ? oomEnd(run) : { reason: 'exited', message: 'ended by itself', graceMs: 0 };
     case 'leader_gone':
       // What the kernel killed may still be on its way out when the first process is gone.
-      if (run.oomKilled) return oomEnd(run);
+      if (run.judge.oomKilled) return oomEnd(run);
       // Where nobody is told of the last one, they are counted.
       if (run.init.containment.membership.members().length === 0)
         return { reason: 'exited', message: 'ended by itself', graceMs: 0 };

@@ -10,6 +10,7 @@ import { rank } from '../core/ladder.ts';
 import { describeHandles } from '../core/tool-protocol.ts';
 import type { ScopeReport } from '../scope/scope.ts';
 import type { Termination } from '../process/terminate.ts';
+import { inventoryOf } from './inventory.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
 import type { EndView } from './views.ts';
@@ -31,6 +32,7 @@ export class Ending {
   #promise: Promise<EndView> | null = null;
   termination: Termination | null = null;
   #stopBegun = false;
+  #seenLate = false;
   /** Of the grace, for the handles. */
   #handlesMs = 0;
   #handlesLeft = 0;
@@ -46,6 +48,7 @@ export class Ending {
 
   /** Something of it may still live: every kill was in vain, or the stop failed on its way. */
   get survived(): boolean {
+    if (this.#seenLate) return true;
     return this.termination === null ? this.#stopBegun : this.termination.how === 'survived';
   }
 
@@ -79,6 +82,11 @@ export class Ending {
     this.#handlesLeft = outcome.held - outcome.closed;
     if (this.#handlesLeft > 0) throw new Error(describeHandles(outcome));
     return describeHandles(outcome);
+  }
+
+  /** Somebody was seen alive after the tree was found empty, and could not be killed. */
+  foundAlive(): void {
+    this.#seenLate = true;
   }
 
   /** The scope's process finalizer. */
@@ -144,7 +152,7 @@ export class Ending {
     const run = this.#run;
     const startedMs = this.#ports.clock.monotonicMs();
     // Who is to be killed at once is not counted first.
-    const held = this.#attempt('what it holds could not be read', () => run.inventory(request.graceMs > 0), {});
+    const held = this.#attempt('what it holds could not be read', () => inventoryOf(run, request.graceMs > 0), {});
     const { leader } = run;
     if (leader !== null && request.reason !== 'exited') {
       run.lastWord ??= this.#attempt(
@@ -207,7 +215,7 @@ export class Ending {
     for (const [kind, amount] of Object.entries(held)) reclaimed[kind] = Math.max(0, amount - (left[kind] ?? 0));
     const graceMs = this.#handlesMs + (this.termination?.graceMs ?? 0);
     return {
-      proven: this.termination?.proven ?? !survived,
+      proven: !survived && this.termination?.proven !== false,
       held,
       reclaimed,
       left,

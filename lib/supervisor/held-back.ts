@@ -21,7 +21,7 @@ export interface HeldBack {
 /** Null: they may go. A refusal counts more than a queue. */
 export function heldBack(run: Run): HeldBack | null {
   const { dryRun } = run.init.definition;
-  if (run.sampledStage === 'normal' || dryRun || run.init.notGoverned !== null) return null;
+  if (run.judge.sampledStage === 'normal' || dryRun || run.init.notGoverned !== null) return null;
   let found: HeldBack | null = null;
   for (const resource of RESOURCES) {
     const limit = run.limits[resource];

@@ -144,7 +144,7 @@ export class Monitor {
   #look(watched: Watched, stalled: boolean): void {
     const { run } = watched;
     try {
-      const { populated, still, steady, decisions } = run.observe(stalled);
+      const { populated, still, steady, decisions } = run.judge.observe(stalled);
       this.#options.onSample(run);
       if (decisions.length > 0) this.#tell(run, populated, decisions);
       if (still) watched.stillAtMs = run.last?.atMs ?? watched.stillAtMs;
@@ -184,7 +184,7 @@ export class Monitor {
     if (populated && run.init.detached) return;
     watched.endSeen = true;
     // Once more: the kernel may have killed it between the sample and this look at its leader.
-    if (!run.oomKilled) run.observe(false);
+    if (!run.judge.oomKilled) run.judge.observe(false);
     this.#options.onFinding(run, { kind: populated ? 'leader_gone' : 'empty' });
   }
 
@@ -200,7 +200,7 @@ export class Monitor {
     return nextSampleInMs({
       baseMs: this.#options.baseMs,
       ageMs: this.#now() - run.init.startedMs,
-      stage: run.sampledStage,
+      stage: run.judge.sampledStage,
       approaches: run.last?.atMs === watched.stillAtMs ? NO_APPROACHES : approaches(watched),
       uncappedMemory: uncappedMemory(run),
       untilRuntimeStageMs: untilRuntimeStage(run, this.#now()),

@@ -7,7 +7,7 @@ import type { LoadedDefinitions } from './apply-definitions.ts';
 import { Budgets } from './budgets.ts';
 import { budgetView, limitedBudgets } from './budget-view.ts';
 import type { Governor, LimitPatch, ReloadOutcome, ToolDefinition } from './governor.ts';
-import { changeLimits } from './change-limits.ts';
+import { capsFit, changeLimits } from './change-limits.ts';
 import { Monitor } from './monitor.ts';
 import { moveRun, refuseToMove } from './move-run.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -257,7 +257,7 @@ export class Registry extends ToolTable implements Governor {
 
   /** A lowered limit went through the ladder first; its kernel cap follows when usage has come below it. */
   #setPendingCaps(run: Run): void {
-    if (!run.capsPending || !run.capsFit()) return;
+    if (!run.capsPending || !capsFit(run)) return;
     run.capsPending = false;
     run.init.containment.limits.apply(run.enforced).then(
       (outcomes) => (run.outcomes = outcomes),

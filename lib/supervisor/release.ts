@@ -10,7 +10,7 @@ import type { Ending } from './ending.ts';
 import type { SupervisorPorts } from './ports.ts';
 
 const STEP_DEADLINE_MS = 10_000;
-const MOST_ATTEMPTS = 3;
+const MOST_LATE_KILLS = 3;
 
 export interface ReleaseOptions {
   readonly scope: Scope;
@@ -79,12 +79,18 @@ export class Release {
   }
 
   async #removeContainment(containment: Containment): Promise<void> {
-    for (let attempt = 1; ; attempt += 1) {
+    const { membership } = containment;
+    for (let kills = 0; ; kills += 1) {
       try {
         await containment.remove(STEP_DEADLINE_MS / 2);
         break;
       } catch (error) {
-        if (containment.membership.exact || attempt === MOST_ATTEMPTS) throw error;
+        if (membership.exact) throw error;
+        if (kills === MOST_LATE_KILLS) {
+          // From now on it is watched like every run that survived its stop.
+          if (membership.members().length > 0) this.#options.ending()?.foundAlive();
+          throw error;
+        }
         await this.#killLate(containment);
       }
     }

@@ -40,7 +40,7 @@ export function createResponder(ports: SupervisorPorts): Responder {
         acted ||= outcome === 'done' || outcome === 'wait';
         if (outcome === 'enough' || outcome === 'wait') break;
       }
-      if (acted) run.markActed(decision.resource, decision.to);
+      if (acted) run.judge.markActed(decision.resource, decision.to);
     },
   };
 }
@@ -159,7 +159,7 @@ function confirm(run: Run, decision: Entering): Confirmation {
   // The kernel has already killed; there is nothing to confirm.
   const { usage, limit, ratio, call } = decision;
   if (decision.cause === 'kernel') return { confirmed: true, usage, limit, ratio, detail: 'the kernel reported it' };
-  const fresh = run.reread(decision.resource, call);
+  const fresh = run.judge.reread(decision.resource, call);
   if (fresh === null) {
     const detail = call === undefined ? 'could not be read again' : 'the call is over';
     return { confirmed: false, usage, limit, ratio, detail };
@@ -167,7 +167,7 @@ function confirm(run: Run, decision: Entering): Confirmation {
   if (decision.cause === 'unanswered') return { confirmed: true, ...fresh, detail: 'it did not answer its ping' };
   const needed = decision.cause === 'samples' ? rank(decision.to) : rank('throttled');
   if (rank(fresh.stage) >= needed) return { confirmed: true, ...fresh, detail: `read again: ${fresh.usage}` };
-  run.markWithdrawn(decision.resource, fresh.stage, call);
+  run.judge.markWithdrawn(decision.resource, fresh.stage, call);
   return { confirmed: false, ...fresh, detail: `read again: ${fresh.usage}, stage ${fresh.stage}` };
 }
 

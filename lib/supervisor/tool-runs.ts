@@ -31,7 +31,9 @@ export class ToolRuns {
 
   /** CPU time of all runs in this daemon, milliseconds, never falling; null while nothing was measured. */
   get cpuTimeMs(): number | null {
-    const live = [...this.live.values()].flatMap(({ run }) => (run.cpuTimeMs === null ? [] : [run.cpuTimeMs]));
+    const live = [...this.live.values()].flatMap(({ run }) =>
+      run.judge.cpuTimeMs === null ? [] : [run.judge.cpuTimeMs],
+    );
     return live.length === 0 && this.#endedCpuMs === 0 ? null : live.reduce((sum, ms) => sum + ms, this.#endedCpuMs);
   }
 
@@ -71,7 +73,7 @@ export class ToolRuns {
 
   /** It is proven ended: from now on only its view is kept. */
   forget(run: Run): void {
-    this.#endedCpuMs += run.cpuTimeMs ?? 0;
+    this.#endedCpuMs += run.judge.cpuTimeMs ?? 0;
     this.live.delete(run.id);
     this.#endings.delete(run.id);
     this.ended.unshift(runView(run, this.#options.ports));

@@ -5,10 +5,10 @@
 
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
-import type { ErrorCode } from '../core/errors.ts';
-import { formatDuration } from '../core/format.ts';
 import type { Decision } from '../core/policy.ts';
 import type { ToolEffect, ToolState } from '../core/tool-state.ts';
+import { admitBeside, admitDirect, admitManaged } from './admission.ts';
+import { AfterRun } from './after-run.ts';
 import type { Assembled } from './assembly.ts';
 import type { ToolDefinition } from './governor.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -56,8 +56,8 @@ export class Tool {
   readonly #runs: ToolRuns;
   readonly #unproven: UnprovenWatch;
   readonly #starter: Starter;
-  /** An ad-hoc tool whose breaker is open goes when it closes. */
-  #breakerTimer: NodeJS.Timeout | undefined;
+  readonly #afterRun: AfterRun;
+
   constructor(definition: ToolDefinition, context: ToolContext) {
     this.definition = definition;
     this.written = definition;
@@ -86,15 +86,25 @@ export class Tool {
       onProven: ({ run }) => {
         this.#lifecycle.dispatch('stop_proven', run.id);
         this.#forgetRun(run);
-        this.#unregisterIfAdHoc();
+        this.#afterRun.unregisterIfAdHoc();
       },
     });
     this.recovery = new Recovery(
       () => this.definition,
       context.ports,
       context.failuresOf(definition.name),
-      () => this.#recover(),
+      () => this.#afterRun.recover(),
     );
+    this.#afterRun = new AfterRun({
+      ports: context.ports,
+      lifecycle: this.#lifecycle,
+      recovery: this.recovery,
+      definition: () => this.definition,
+      isIdle: () => this.#isIdle,
+      isFinal: () => this.#starter.isFinal,
+      startAgain: () => this.#start({ context: null, onDemand: false }),
+      closeBreaker: () => this.cleanup(),
+    });
   }
 
   get state(): ToolState {
@@ -130,15 +140,7 @@ export class Tool {
    * @throws GovernorError breaker_open with `retryAfterMs` in its data, where it does not stay stopped
    */
   async start(request: ManagedStart): Promise<Run> {
-    const signIn = this.#context.ports.signIn.problem(this.definition);
-    if (signIn !== null)
-      throw new GovernorError('sign_in_needed', `${this.name}: ${signIn}`, { data: { tool: this.name } });
-    const held = this.recovery.heldBack(request.onDemand);
-    if (held !== null) {
-      const data = held.retryAfterMs === null ? {} : { retryAfterMs: Math.ceil(held.retryAfterMs) };
-      throw new GovernorError('breaker_open', held.message, { data });
-    }
-    if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
+    admitManaged(this.definition, this.recovery, this.#context.ports.signIn, request.onDemand);
     this.#admit();
     this.recovery.letThrough();
     return this.#start(request);
@@ -146,18 +148,9 @@ export class Tool {
 
   /** Puts a launcher under supervision; resolves when it was told to go on. */
   async adoptLauncher(request: DirectStart, definition = this.definition): Promise<Run> {
-    if (!this.recovery.breakerMayClose()) throw this.#brokenOff();
-    if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
+    admitDirect(this.definition, this.recovery);
     this.#admit();
     return this.#starter.direct(request, definition);
-  }
-
-  #brokenOff(): GovernorError {
-    const { budget, windowMs } = this.definition.recovery;
-    return new GovernorError(
-      'breaker_open',
-      `${this.name} had more than ${budget} emergency stops in ${formatDuration(windowMs)}; wait until they are past, or write: governor restart ${this.name}`,
-    );
   }
 
   /** A run of an earlier daemon. */
@@ -202,7 +195,7 @@ export class Tool {
     this.recovery.reset();
     if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
     await this.#unproven.recheck();
-    this.#unregisterIfAdHoc();
+    this.#afterRun.unregisterIfAdHoc();
   }
 
   handle(run: Run, finding: Finding): void {
@@ -238,8 +231,7 @@ export class Tool {
 
   /** The daemon goes and leaves its direct runs alive: nothing is ended, nothing is written any more. */
   abandon(): void {
-    this.recovery.cancel();
-    clearTimeout(this.#breakerTimer);
+    this.#afterRun.cancel();
     this.#unproven.cancel();
     this.#runs.abandon();
   }
@@ -255,13 +247,8 @@ export class Tool {
   }
 
   #admit(): void {
-    for (const { run } of this.runs.values()) {
-      if (run.state === 'unproven')
-        throw new GovernorError(
-          'tool_unproven',
-          `${this.name}: run ${run.id} is not proven to be stopped; see governor ls ${this.name}`,
-        );
-    }
+    if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
+    admitBeside(this.name, this.runs.values());
     this.#lifecycle.dispatch('activate_requested');
   }
 
@@ -280,20 +267,14 @@ export class Tool {
     return run;
   }
 
-  #startFailed({ mode, onDemand, reason, error }: FailedStart): void {
+  #startFailed(failure: FailedStart): void {
+    const { mode, reason, error } = failure;
     if (mode === 'managed' && reason === 'launch_failed') this.lastEnd = neverBegan(error);
-    const stopped = this.state === 'deactivating' || this.state === 'unregistering' || this.#starter.isFinal;
-    if (this.#idle()) this.#lifecycle.dispatch(this.state === 'active' ? 'last_run_ended' : 'launch_failed');
-    // What somebody stopped is not started again; what is missing is not there the next time either.
-    if (mode === 'managed') {
-      if (stopped || isLasting(error)) this.recovery.undecided();
-      else this.#considerRecovery(reason, onDemand ? 0 : null);
-    }
-    this.#unregisterIfAdHoc();
+    this.#afterRun.startFailed(failure);
   }
 
   /** No run, and none under way. */
-  #idle(): boolean {
+  get #isIdle(): boolean {
     return this.runs.size === 0 && this.#starter.idle;
   }
 
@@ -308,54 +289,14 @@ export class Tool {
       return;
     }
     this.#forgetRun(run);
-    // A run that never became ready is reported by its start.
-    if (wasReady && run.init.mode === 'managed') this.#considerRecovery(end.reason, run.onDemand ? run.livedMs : null);
-    run.isCounted = true;
-    this.#unregisterIfAdHoc();
+    this.#afterRun.ended(run, end.reason, wasReady);
   }
 
   #forgetRun(run: Run): void {
     this.#runs.forget(run);
     // What sleeps is still known.
     if (this.runs.size === 0 && run.end?.reason !== 'idle') this.server = null;
-    this.#lifecycle.dispatch(this.#idle() ? 'last_run_ended' : 'run_ended', run.id);
-  }
-
-  /** @param demandedMs how long a run that somebody demanded has lived; null for one that nobody did */
-  #considerRecovery(reason: EndReason, demandedMs: number | null): void {
-    if (demandedMs !== null) {
-      this.recovery.considerOnDemand(reason, demandedMs);
-      // Also when the last of several ends well: none is to be started.
-      if (this.state === 'registered' && this.recovery.isOpen) this.#lifecycle.dispatch('recovery_gave_up');
-      return;
-    }
-    if (this.state !== 'registered') return this.recovery.undecided();
-    const verdict = this.recovery.consider(reason);
-    if (verdict === 'scheduled') this.#lifecycle.dispatch('recovery_scheduled');
-    if (verdict === 'gave_up') this.#lifecycle.dispatch('recovery_gave_up');
-  }
-
-  #recover(): void {
-    if (this.state !== 'recovering') return;
-    this.#lifecycle.dispatch('recovery_due');
-    this.#start({ context: null, onDemand: false }).catch((error: unknown) => {
-      this.#context.ports.log.warn({ tool: this.name, err: error }, 'a restart failed');
-    });
-  }
-
-  /** `run` without an entry in the file: the tool goes with its last run, unless its next one is to be refused for a while. */
-  #unregisterIfAdHoc(): void {
-    if (this.definition.origin !== 'run' || !this.#idle() || this.state !== 'registered') return;
-    if (this.recovery.breakerMayClose()) return this.#lifecycle.dispatch('unregister_requested');
-    this.#lifecycle.dispatch('recovery_gave_up');
-    this.#breakerTimer = setTimeout(() => this.#closeBreaker(), this.definition.recovery.windowMs);
-    this.#breakerTimer.unref();
-  }
-
-  #closeBreaker(): void {
-    this.cleanup().catch((error: unknown) =>
-      this.#context.ports.log.error({ tool: this.name, err: error }, 'the breaker could not be closed'),
-    );
+    this.#lifecycle.dispatch(this.#isIdle ? 'last_run_ended' : 'run_ended', run.id);
   }
 
   #perform(effect: ToolEffect): void {
@@ -380,15 +321,4 @@ export class Tool {
 function neverBegan(error: unknown): EndView {
   const message = `could not be started: ${error instanceof Error ? error.message : String(error)}`;
   return { reason: 'launch_failed', message, exit: 'unknown', cleanup: null };
-}
-
-/** Another start would come to the same. */
-const LASTING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'command_not_found',
-  'command_not_executable',
-  'sign_in_needed',
-]);
-
-function isLasting(error: unknown): boolean {
-  return error instanceof GovernorError && LASTING.has(error.code);
 }

@@ -8,13 +8,14 @@ import type { Stale } from '../upstream/upstream.ts';
 import type { Era } from '../wire/protocol.ts';
 import type { Client, Exchange, ServerDescription } from '../wire/session.ts';
 import type { CallGuard } from './call-guard.ts';
-import { changedLists, collect, isList, listed } from './catalogue.ts';
+import { isList, listed } from './catalogue.ts';
 import type { Catalogue, ChangedList } from './catalogue.ts';
 import type { CatalogueStore } from './catalogue-store.ts';
+import { CatalogueWatch } from './catalogue-watch.ts';
 import type { Connector } from './connector.ts';
 import { fingerprint, identityOf, processKey, serverHash } from './identity.ts';
 import type { Identity } from './identity.ts';
-import { internalClient, internalExchange } from './internal-client.ts';
+import { internalClient } from './internal-client.ts';
 import { ToolMemory } from './memory.ts';
 import type { ServerProcess } from './process.ts';
 import { Processes } from './processes.ts';
@@ -63,10 +64,6 @@ export interface Want {
 /** Processes of one tool that are started for a call each. */
 const CALLS_AT_ONCE = 16;
 const CALLS_WAITING_MAX = 1_000;
-/** Lists may be long, and a server of tens of them slow; nobody waits for it. */
-const COLLECT_TIMEOUT_MS = 60_000;
-/** After a `list_changed` more of them tend to follow. */
-const RECOLLECT_MS = 200;
 
 export class ToolPool {
   readonly name: string;
@@ -77,6 +74,7 @@ export class ToolPool {
   readonly #members = new Set<Member>();
   readonly #processes: Processes;
   readonly #starts = new SingleFlight<ServerProcess>();
+  readonly #catalogues: CatalogueWatch;
   #memory: ToolMemory | null = null;
   /** What the members were told last, before the definition changed. */
   #former: ToolMemory | null = null;
@@ -91,11 +89,18 @@ export class ToolPool {
         options.stale?.onProcessEnding(name);
       },
     });
+    this.#catalogues = new CatalogueWatch({
+      ...options,
+      tool: name,
+      members: this.#members,
+      memory: () => this.#memory,
+      identityFor: (client) => this.identityFor(this.current().definition, client),
+    });
     this.starter = new ProcessStarter({
       ...options,
       processes: this.#processes,
       current: () => this.current(),
-      onEntered: (process) => this.#onEntered(process),
+      onEntered: (process) => this.#catalogues.entered(process),
     });
   }
 
@@ -223,11 +228,7 @@ export class ToolPool {
     }
     const former = this.#former;
     this.#former = null;
-    if (former === null) return;
-    for (const member of this.#members) {
-      const before = former.catalogue(fingerprint(this.identityFor(definition, member.client)));
-      if (before !== null) member.listsChanged(changedLists(before, { server: before.server, lists: {} }));
-    }
+    if (former !== null) this.#catalogues.replaced(former);
   }
 
   /** From when on another may be demanded in place of this one that ends; null: nothing starts it by itself. */
@@ -265,50 +266,9 @@ export class ToolPool {
     return process;
   }
 
-  #onEntered(process: ServerProcess): void {
-    const read = (): Promise<void> =>
-      this.#collect(process).catch((error: unknown) =>
-        this.options.log.warn({ tool: this.name, run: process.run.id, err: error }, 'its lists could not be read'),
-      );
-    process.upstream.onStale((what) => this.options.stale?.onStale(this.name, process.description.era, what));
-    process.upstream.onListChanged(() => process.soon(RECOLLECT_MS, read));
-    const known = this.#memory?.isFresh(fingerprint(process.identity)) === true;
-    // A process that lives for one call is not asked each time.
-    if (process.run.definition.sharing !== 'call' || !known) void read();
-  }
-
   #remember(process: ServerProcess): void {
     const memory = this.#memory;
     if (memory?.server === process.server) memory.takesTurns ||= process.upstream.takesTurns;
-  }
-
-  /** Keeps what it offers, and tells whoever was told something else. */
-  async #collect(process: ServerProcess): Promise<void> {
-    const session = process.upstream.attach(internalClient(process.description, this.options.governor));
-    try {
-      const exchange = internalExchange(AbortSignal.timeout(COLLECT_TIMEOUT_MS));
-      const catalogue = await collect(session, process.description, exchange);
-      const memory = this.#memory;
-      if (!process.alive || memory?.server !== process.server) return;
-      const print = fingerprint(process.identity);
-      const changed = memory.learn(print, catalogue);
-      if (changed.length > 0 && process.isNew)
-        this.options.stale?.onCatalogueChanged(this.name, process.description.era);
-      if (changed.length > 0) this.#tell(process, print, changed);
-      process.isNew = false;
-    } finally {
-      await session.close('its lists are read');
-    }
-  }
-
-  /** Members of other processes hear of their own; those of this one, from itself, unless it is new. */
-  #tell(process: ServerProcess, print: string, changed: readonly ChangedList[]): void {
-    const { definition } = this.current();
-    for (const member of this.#members) {
-      const isConcerned = member.process === null || (member.process === process && process.isNew);
-      if (isConcerned && fingerprint(this.identityFor(definition, member.client)) === print)
-        member.listsChanged(changed);
-    }
   }
 }
 

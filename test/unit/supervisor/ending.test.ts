@@ -319,6 +319,33 @@ t.test('who hid from the stop and is seen when the rest is given back is killed,
   t.equal(kills.length, 2);
 });
 
+t.test('who hid from the stop and cannot be killed when seen makes the run unproven: it is watched', async (t) => {
+  const scene = stand(t);
+  const run = await managed(scene);
+  const { tree } = scene;
+  tree.isExact = false;
+  const remove = tree.remove.bind(tree);
+  tree.remove = async () => {
+    if (tree.membership.members().length === 0) {
+      scene.processes.endsOn = 'nothing';
+      tree.fork();
+    }
+    await remove();
+  };
+  await scene.registry.deactivate('tool');
+  t.equal(run.state, 'unproven');
+  t.match(report(run), { proven: false, left: { processes: 1, cgroups: 1 } });
+  t.equal(scene.points.log.filter((line) => line === 'kill').length, 3);
+  t.equal(scene.ledger.get(run.id)?.step, 'unproven', 'the next daemon would find it');
+  t.notOk(tree.closed);
+
+  tree.remove = remove;
+  for (const { pid } of tree.membership.members()) scene.processes.get(pid).end();
+  await scene.time.pass(5_000);
+  t.equal(run.state, 'ended');
+  t.equal(scene.ledger.size, 0);
+});
+
 t.test('who cannot hide is not killed again there', async (t) => {
   const scene = stand(t);
   const run = await managed(scene);

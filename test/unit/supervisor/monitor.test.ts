@@ -121,7 +121,7 @@ t.test('a look in between is no verdict: what it found is judged at the next sam
   tree.still = true;
   await s.time.pass(60_000);
   tree.holds.memory = 1_600;
-  run.reread('memory');
+  run.judge.reread('memory');
   await s.time.pass(1_000);
   t.equal(run.stage('memory'), 'emergency');
 });

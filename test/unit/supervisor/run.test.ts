@@ -28,7 +28,7 @@ t.test('a throttle escalates by time only where a brake holds, by the ladder of 
   for (let second = 1; second <= 60; second += 1) {
     world.clock.advance(1_000);
     for (const run of runs)
-      if (run.observe(false).decisions.some(isCleanup) && !escalatedAt.has(run))
+      if (run.judge.observe(false).decisions.some(isCleanup) && !escalatedAt.has(run))
         escalatedAt.set(run, world.clock.monotonicMs() - startedMs);
   }
   t.notOk(escalatedAt.has(free) || escalatedAt.has(ownFree));
