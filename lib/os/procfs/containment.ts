@@ -8,6 +8,7 @@ import type {
   Brakes,
   Containment,
   ContainmentRecord,
+  Fresh,
   Inspector,
   Killer,
   LimitEnforcer,
@@ -163,9 +164,9 @@ export class ProcfsContainment implements Containment {
     return sent;
   }
 
-  #read(nowMs: number, fresh: boolean): RunSample {
+  #read(nowMs: number, fresh: Fresh): RunSample {
     this.beforeScan();
-    this.scanner.scan(nowMs, fresh);
+    this.scanner.scan(nowMs, fresh !== false);
     const tree = this.#tree.sample(this.run.pids, nowMs, fresh);
     const sample = this.#sample;
     sample.atMs = nowMs;
