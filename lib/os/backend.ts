@@ -124,6 +124,8 @@ export interface UsageReader {
    * @param fresh re-read what is otherwise cached (before an irreversible act)
    */
   sample(nowMs: number, fresh?: Fresh): RunSample;
+  /** CPU time alone, as in a sample: for whoever asks at each call. @param nowMs monotonic milliseconds */
+  cpuTimeMs(nowMs: number): Reading;
   close(): void;
 }
 

@@ -210,7 +210,7 @@ export class RunJudge {
 
   /** CPU time until now, milliseconds, of all that it ever was: read from the kernel. Null where that cannot be read. */
   readCpuTimeMs(): number | null {
-    const { cpuTimeMs } = this.look(false);
+    const cpuTimeMs = this.#run.init.containment.usage.cpuTimeMs(this.#run.nowMs);
     if (cpuTimeMs.kind === 'measured') this.cpuTimeMs = Math.max(this.cpuTimeMs ?? 0, cpuTimeMs.value);
     return this.cpuTimeMs;
   }

@@ -1,6 +1,6 @@
 /** One sample of a group: totals from the controllers that are there, everything else summed over its processes. */
 
-import { GONE, type Measured, type Quality, type Reading, unsupported } from '../../core/usage.ts';
+import { GONE, type Measured, measured, type Quality, type Reading, unsupported } from '../../core/usage.ts';
 import type { Fresh, RunSample, UsageReader } from '../backend.ts';
 import type { TreeReader, TreeSample } from '../procfs/tree-reader.ts';
 import type { GroupMembers } from './members.ts';
@@ -82,6 +82,13 @@ export class GroupUsage implements UsageReader {
     if (isIdle) this.#readCpu(nowMs);
     this.#read(this.#cpuMs, nowMs, fresh);
     return sample;
+  }
+
+  cpuTimeMs(nowMs: number): Reading {
+    const { cpu } = this.#sources;
+    if (cpu === null) return this.sample(nowMs).cpuTimeMs;
+    const usageMs = cpu.usageBesideMs();
+    return Number.isNaN(usageMs) ? GONE : measured(usageMs, 'cgroup', nowMs);
   }
 
   /** @returns true when somebody in the tree has run since the last time, or where that is not known */

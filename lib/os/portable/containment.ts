@@ -55,7 +55,11 @@ export class PortableContainment implements Containment {
     this.#temp = new TempUsage(tempDir);
     this.#tmpfs = TmpfsUsage.tryOpen(tempDir);
     this.record = { backend: 'portable', directories: [], cookie };
-    this.usage = { sample: (nowMs, fresh) => this.#sample(nowMs, fresh ?? false), close: () => this.#temp.close() };
+    this.usage = {
+      sample: (nowMs, fresh) => this.#sample(nowMs, fresh ?? false),
+      cpuTimeMs: (nowMs) => this.#sample(nowMs, false).cpuTimeMs,
+      close: () => this.#temp.close(),
+    };
     this.inspect = { processes: () => this.#listMembers().map(viewOf), sockets: () => [], files: () => [] };
     this.membership = { members: () => this.#listMembers(), exact: false };
     this.killer = { kill: () => this.#kill(), signal: async (signal) => this.#signal(signal) };

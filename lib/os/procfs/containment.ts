@@ -68,7 +68,11 @@ export class ProcfsContainment implements Containment {
       cpuThrottledMs: 0,
       memoryStallMs: null,
     };
-    this.usage = { sample: (nowMs, fresh) => this.#read(nowMs, fresh ?? false), close: () => this.#tree.close() };
+    this.usage = {
+      sample: (nowMs, fresh) => this.#read(nowMs, fresh ?? false),
+      cpuTimeMs: (nowMs) => this.#read(nowMs, false).cpuTimeMs,
+      close: () => this.#tree.close(),
+    };
     this.inspect = this.#tree.inspector(() => members().map((member) => member.pid));
     this.membership = exactness(members, () => this.exact);
     this.killer = { kill: () => this.kill(), signal: (signal) => this.#signal(signal) };
