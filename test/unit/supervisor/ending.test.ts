@@ -111,7 +111,13 @@ t.test('what cannot be read is left out of what was held, never zero', async (t)
   scene.tree.holds.sockets = { kind: 'unsupported', reason: 'EACCES' };
   scene.tree.holds.memory = { kind: 'gone' };
   await scene.registry.deactivate('tool');
-  t.same(Object.keys(report(run).held).toSorted(), ['cgroups', 'file_handles', 'processes', 'temp_bytes', 'temp_files']);
+  t.same(Object.keys(report(run).held).toSorted(), [
+    'cgroups',
+    'file_handles',
+    'processes',
+    'temp_bytes',
+    'temp_files',
+  ]);
 });
 
 t.test('the first reason wins', async (t) => {
