@@ -192,11 +192,9 @@ for (const bench of await cgroupBenches()) {
     );
     const next = await bench.reopen();
     const adopted = (await next.adopt(run.record, limitsOf({}), run.tempDir)) as Containment;
-    t.same(
-      next.shared?.groupOf(adopted.record),
-      { name: shared.nameOf(lived) },
-      'the next daemon finds it where it is',
-    );
+    // Each daemon has a scope of its own: what lives on in another one is not in its groups.
+    const place = bench.id === 'cgroup2-scope' ? null : { name: shared.nameOf(lived) };
+    t.same(next.shared?.groupOf(adopted.record), place, 'the next daemon knows whether it is in a group of its own');
     await adopted.killer.kill();
     await emptied(adopted);
     await adopted.remove(5_000);
