@@ -4,12 +4,14 @@ import type { CacheConfig } from '../config/cache-schema.ts';
 import { redisLevel } from '../lib/client/redis-level.ts';
 import { ResourceCache } from '../lib/client/resource-cache.ts';
 import type { Clock } from '../lib/core/clock.ts';
+import { maskText } from '../lib/core/mask.ts';
 import { AnswerCache } from '../lib/mcp/cache/answer-cache.ts';
 import { DISABLED, report, selectorOf } from '../lib/mcp/cache/report.ts';
 import type { CacheCleared, CacheFilter, CacheReport } from '../lib/mcp/cache/report.ts';
 import type { CallRecord } from '../lib/mcp/calls/account.ts';
 import type { Fields } from '../lib/mcp/wire/message.ts';
 import type { CacheEvent, CacheSnapshot } from '../lib/observe/cache-metrics.ts';
+import type { Recorder } from '../lib/observe/recorder.ts';
 import type { Log } from '../lib/supervisor/ports.ts';
 import type { ServedTools } from '../lib/supervisor/served.ts';
 
@@ -18,6 +20,7 @@ export interface CacheInput {
   readonly tools: ServedTools;
   readonly clock: Clock;
   readonly log: Log;
+  readonly recorder: Recorder;
   onCall(record: CallRecord): void;
   onEvent(tool: string, event: CacheEvent): void;
 }
@@ -27,13 +30,13 @@ export interface DaemonCache {
   readonly answers: AnswerCache | null;
   /** @throws GovernorError invalid_request */
   report(filter: CacheFilter): CacheReport;
-  /** @throws GovernorError invalid_request */
-  clear(filter: CacheFilter): Promise<CacheCleared>;
+  /** @param by who asked, for the audit @throws GovernorError invalid_request */
+  clear(filter: CacheFilter, by: string): Promise<CacheCleared>;
   snapshot(): CacheSnapshot | null;
   close(): Promise<void>;
 }
 
-export function createCache({ config, tools, clock, log, onCall, onEvent }: CacheInput): DaemonCache {
+export function createCache({ config, tools, clock, log, recorder, onCall, onEvent }: CacheInput): DaemonCache {
   if (config === null) return OFF;
   const { redis } = config;
   const entries = new ResourceCache<Fields>({
@@ -71,8 +74,13 @@ export function createCache({ config, tools, clock, log, onCall, onEvent }: Cach
       onJoined: (tool) => onEvent(tool, 'joined'),
     }),
     report: (filter) => report(entries.statistics(), entries.entries(), filter),
-    async clear(filter) {
+    async clear(filter, by) {
       const { entries: gone, secondLevel } = await entries.invalidate(selectorOf(filter));
+      const { tool, uri, pattern } = filter;
+      // What stands in a URI may be a secret.
+      const only = [tool && { tool }, uri && { uri: maskText(uri) }, pattern && { pattern: maskText(pattern) }];
+      const detail = Object.assign({ by, entries: gone, redis: secondLevel }, ...only) as Record<string, unknown>;
+      recorder.record({ kind: 'daemon', event: 'cache_clear', detail });
       return { entries: gone, redis: secondLevel };
     },
     snapshot: () => snapshotOf(entries),

@@ -188,6 +188,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     clock: CLOCK,
     log,
     separator,
+    recorder,
     signIns,
     cache: config.daemon.cache,
     onCache: (tool, event) => metrics.observeCache(tool, event),

@@ -17,6 +17,7 @@ import { createGateway } from '../lib/mcp/router/gateway.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { GovernorError } from '../lib/core/errors.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
+import type { Recorder } from '../lib/observe/recorder.ts';
 import type { Log } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { serveRegistry } from '../lib/supervisor/served.ts';
@@ -30,6 +31,7 @@ export interface McpInput {
   readonly stateDir: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly recorder: Recorder;
   /** Between the names of a server and its tool. */
   readonly separator: string;
   readonly signIns: SignIns;
@@ -52,7 +54,7 @@ export interface Mcp {
 }
 
 export function createMcp(input: McpInput): Mcp {
-  const { registry, stateDir, clock, log, separator, signIns } = input;
+  const { registry, stateDir, clock, log, recorder, separator, signIns } = input;
   const info = { name: 'governor', version: governorVersion() };
   const now = (): number => clock.monotonicMs();
   const accounts = new Accounts();
@@ -66,6 +68,7 @@ export function createMcp(input: McpInput): Mcp {
     tools,
     clock,
     log,
+    recorder,
     onCall,
     onEvent: (tool, event) => input.onCache(tool, event),
   });

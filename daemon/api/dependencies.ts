@@ -75,7 +75,7 @@ export interface CacheControl {
   /** @throws GovernorError invalid_request */
   report(filter: CacheFilter): CacheReport;
   /** @throws GovernorError invalid_request */
-  clear(filter: CacheFilter): Promise<CacheCleared>;
+  clear(filter: CacheFilter, by: string): Promise<CacheCleared>;
 }
 
 export interface ApiLogger {

@@ -55,7 +55,7 @@ export interface CleanupReport {
 export type AuditRecord =
   | {
       readonly kind: 'daemon';
-      readonly event: 'start' | 'stop' | 'reconcile' | 'config_reload' | 'audit_repair';
+      readonly event: 'start' | 'stop' | 'reconcile' | 'config_reload' | 'audit_repair' | 'cache_clear';
       readonly detail: Readonly<Record<string, unknown>>;
     }
   | {

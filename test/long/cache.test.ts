@@ -139,6 +139,15 @@ t.test(
       t.match(await daemon.call('GET', '/v1/cache?pattern={'), { status: 400, json: { detail: /URI template/ } });
       t.match(await daemon.cli(['cache', 'clear', '--json']), { code: 0, stdout: /"redis":"none"/ });
       t.equal((await cache(daemon)).entries.length, 0);
+      const { entries } = (await daemon.call('GET', '/v1/audit?kind=daemon&limit=1000')).json;
+      t.match(
+        entries.filter(({ event }: Document) => event === 'cache_clear').slice(-2),
+        [
+          { detail: { by: 'socket', entries: 1, redis: 'none', tool: 'files', uri: PUBLIC } },
+          { detail: { by: 'socket', redis: 'none', tool: undefined, uri: undefined } },
+        ],
+        'on record',
+      );
     });
 
     t.ok((await metric(daemon, 'governor_cache_hits_total{tool="files",level="memory"}')) >= 4);
