@@ -1,15 +1,18 @@
 /** `governor daemon` and `governor daemon stop`. */
 
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { BackendId, HostReport } from '../../../lib/os/backend.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { holderOf } from '../../../lib/process/instance-lock.ts';
+import { unprovenRuns } from '../../../lib/process/ledger.ts';
 import { BEST_EFFORT } from '../best-effort.ts';
 import { createClient, type Client } from '../client.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
+import { printable } from '../text.ts';
 
 /** Stopping every tool may take each one's grace and the cleanup after it. */
 const STOP_DEADLINE_MS = 60_000;
@@ -42,9 +45,15 @@ export async function stopDaemon(session: Session, stopTools: boolean): Promise<
     }
     await sleep(POLL_MS);
   }
-  if (session.json) session.print(reply.text === '' ? '{}' : reply.text);
-  else session.print(`The daemon for ${locations.stateDir} has stopped${tools}.`);
-  return EXIT.ok;
+  const left = stopTools ? unprovenRuns(join(locations.stateDir, 'ledger')) : [];
+  const unproven = left.map(({ tool, runId }) => `${printable(tool)}/${runId}`);
+  if (session.json) session.print(unproven.length > 0 ? JSON.stringify({ unproven }) : reply.text || '{}');
+  else if (unproven.length === 0) session.print(`The daemon for ${locations.stateDir} has stopped${tools}.`);
+  else
+    session.print(
+      `The daemon for ${locations.stateDir} has stopped. Not proven to be stopped: ${unproven.join(', ')}; the next daemon goes on with it.`,
+    );
+  return unproven.length === 0 ? EXIT.ok : EXIT.refused;
 }
 
 function withTools(backend: BackendId): string {

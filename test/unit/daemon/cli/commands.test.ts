@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { BudgetView } from '../../../../lib/supervisor/views.ts';
@@ -362,6 +362,35 @@ t.test('daemon stop', async (t) => {
   });
   t.same(asked, [true]);
   t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
+});
+
+t.test('daemon stop --all ends with 1 and names what is not proven to be stopped', async (t) => {
+  const served = await daemon(t, { stop: () => void served.front.close() });
+  served.governor.host = () => ({ ...FAKE_HOST, backend: 'cgroup2' });
+  const ledger = join(served.stateDir, 'ledger');
+  mkdirSync(ledger);
+  const entry = (runId: string, step: string): void =>
+    writeFileSync(
+      join(ledger, `${runId}.json`),
+      JSON.stringify({
+        version: 1,
+        runId,
+        tool: 'echo',
+        step,
+        bootId: 'b',
+        tempDir: '/t',
+        tempRoot: '/',
+        cwd: '/',
+        clients: [],
+      }),
+    );
+  entry('0000000001', 'unproven');
+  entry('0000000002', 'stopping');
+  writeFileSync(join(ledger, '0000000003.json'), 'damaged');
+  t.match(await served.cli(['daemon', 'stop', '--all']), {
+    code: 1,
+    out: /^The daemon for \S+ has stopped\. Not proven to be stopped: echo\/0000000001; the next daemon goes on with it\.\n$/,
+  });
 });
 
 t.test('daemon stop --all promises nothing that its containment cannot prove', async (t) => {
