@@ -13,8 +13,11 @@ import type { Run } from './run.ts';
 import type { Tool } from './tool.ts';
 
 export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, ports: SupervisorPorts): Promise<void> {
-  if (tool.definition.remote !== undefined)
-    throw new GovernorError('unsupported', `${tool.name} runs on another host: it is held to nothing here`);
+  if (tool.definition.remote !== undefined && Object.keys(patch).some((resource) => resource !== 'runtime'))
+    throw new GovernorError(
+      'unsupported',
+      `${tool.name} runs on another host: only the runtime of its calls can be limited here`,
+    );
   refuseUnlimitedTmpfs(tool, patch);
   const source: Source = { from: 'api', detail: by };
   const { definition } = tool;
