@@ -178,9 +178,8 @@ t.test('what a killed daemon has left goes with the next daemon of whichever sta
   const groups = (): readonly string[] => leftovers(STAND, stateDir, []).filter((path) => !path.startsWith(stateDir));
   await killDaemon(first);
   const made = groups();
-  // Scopes are named by systemd's rules, and not by the run.
   t.equal(
-    made.some((path) => path.endsWith(run) || path.endsWith('.scope')),
+    made.some((path) => path.endsWith(run)),
     made.length > 0,
     'the groups of this backend, if it makes any',
   );
