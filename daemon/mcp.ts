@@ -4,6 +4,7 @@ import { createMcpFront } from '../lib/mcp/front/front.ts';
 import type { McpFront } from '../lib/mcp/front/front.ts';
 import { openCatalogueStore } from '../lib/mcp/pool/catalogue-store.ts';
 import { cachedServers } from '../lib/mcp/cache/cached-servers.ts';
+import type { Recorder } from '../lib/observe/recorder.ts';
 import type { CacheEvent } from '../lib/observe/cache-metrics.ts';
 import { Accounts } from '../lib/mcp/calls/account.ts';
 import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
@@ -35,6 +36,7 @@ export interface McpInput {
   readonly signIns: SignIns;
   /** Null: off. */
   readonly cache: CacheConfig | null;
+  readonly recorder: Recorder;
   onCall(record: CallRecord): void;
   onCache(tool: string, event: CacheEvent): void;
 }
@@ -66,6 +68,7 @@ export function createMcp(input: McpInput): Mcp {
     tools,
     clock,
     log,
+    recorder: input.recorder,
     onCall,
     onEvent: (tool, event) => input.onCache(tool, event),
   });
@@ -89,9 +92,9 @@ export function createMcp(input: McpInput): Mcp {
       capabilities: { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } },
     },
     monotonicMs: now,
-    ...(answers === null ? {} : { stale: answers }),
+    stale: answers,
   });
-  const servers = answers === null ? pool : cachedServers(pool, answers);
+  const servers = cachedServers(pool, answers);
   const gateway = createGateway({ servers, info, separator, now });
   const front = createMcpFront({ gateway, logger: log, now });
   return {
@@ -100,12 +103,13 @@ export function createMcp(input: McpInput): Mcp {
     calls: () => accounts.all(),
     async endContext(context) {
       const hadClients = await front.endContext(context, `stopped: its context ${context} ended`);
+      answers.endContext(context);
       // After the calls that have just ended were charged.
       return accounts.forget(context) || hadClients;
     },
     cache,
     refresh(tool) {
-      answers?.refresh(tool);
+      answers.refresh(tool);
       pool.refresh(tool);
     },
   };

@@ -74,8 +74,8 @@ export interface AuditReader {
 export interface CacheControl {
   /** @throws GovernorError invalid_request */
   report(filter: CacheFilter): CacheReport;
-  /** @throws GovernorError invalid_request */
-  clear(filter: CacheFilter): Promise<CacheCleared>;
+  /** @param by who asked, for the audit @throws GovernorError invalid_request */
+  clear(filter: CacheFilter, by: string): Promise<CacheCleared>;
 }
 
 export interface ApiLogger {

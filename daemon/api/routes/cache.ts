@@ -26,7 +26,7 @@ export function cacheRoutes({ cache }: ApiDependencies): readonly Route[] {
       query: cacheQuery,
       answer: schemas.cacheCleared,
       errors: ['invalid_request'],
-      handle: ({ query }) => cache.clear(query),
+      handle: ({ query, by }) => cache.clear(query, by),
     }),
   ];
 }

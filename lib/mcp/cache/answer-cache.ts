@@ -14,7 +14,7 @@ import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import type { Era } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
 import type { ServedTools } from '../../supervisor/served.ts';
-import { cacheable, ownKey, sharedKey } from './cacheable.ts';
+import { cacheable, isOwnOf, ownKey, sharedKey } from './cacheable.ts';
 import type { CachedSession } from './cached-session.ts';
 import { canLive, lifeOf, livesByNotice, mayBePublic } from './life.ts';
 import type { Grounds, Life } from './life.ts';
@@ -26,7 +26,8 @@ import { BoundedMap } from './bounded-map.ts';
 export interface AnswerCacheOptions {
   readonly entries: ResourceCache<Fields>;
   readonly tools: Pick<ServedTools, 'find' | 'has'>;
-  readonly defaultTtlMs: number;
+  /** Where something is to be kept, and nobody says for how long. Null: nothing is kept at all. */
+  readonly defaultTtlMs: number | null;
   monotonicMs(): number;
   /** A request of a client was answered without its server. */
   onServed(record: CallRecord): void;
@@ -57,13 +58,43 @@ export class AnswerCache implements StaleListener {
   readonly #options: AnswerCacheOptions;
   readonly #tools = new Map<string, ToolState>();
   readonly #sessions = new Map<string, Set<CachedSession>>();
+  /** By tool, questions of its servers that clients have not answered yet. */
+  readonly #questions = new Map<string, number>();
   /** By shared key, what the last answer was good for where that was less than it might be: one caller, or nobody. */
   readonly #lesser = new BoundedMap<string, 'own' | 'none'>(REMEMBERED_MAX);
   /** Of results that were just given to whoever asked. */
   readonly #lives = new WeakMap<Fields, Life>();
 
+  #defaultTtlMs: number | null;
+
   constructor(options: AnswerCacheOptions) {
     this.#options = options;
+    this.#defaultTtlMs = options.defaultTtlMs;
+  }
+
+  /** As of the option; what was kept for the former time, or at all, goes. */
+  setDefaultTtl(ttlMs: number | null): void {
+    if (ttlMs === this.#defaultTtlMs) return;
+    this.#defaultTtlMs = ttlMs;
+    // What others have kept in common is still theirs.
+    if (ttlMs === null) void this.#options.entries.invalidate({ all: true }, { firstLevelOnly: true });
+    else
+      for (const [tool, state] of this.#tools) {
+        const sessions = [...(this.#sessions.get(tool) ?? [])];
+        const usesIt = state.rules.usesDefaultTtl || sessions.some((session) => session.hasSubscriptions);
+        if (usesIt) this.#dropFrom(state, { group: tool });
+      }
+  }
+
+  /** A context was ended: who has its name from now on need not be who had it. */
+  endContext(context: string): void {
+    this.#options.entries.invalidateWhere((id) => isOwnOf(context, id.key));
+  }
+
+  /** What its server answers may be for somebody else from now on. */
+  forget(tool: string): void {
+    const state = this.#tools.get(tool);
+    if (state !== undefined) this.#dropFrom(state, { group: tool });
   }
 
   enter(session: CachedSession): void {
@@ -106,6 +137,18 @@ export class AnswerCache implements StaleListener {
     this.#drop(tool, era, { group: tool });
   }
 
+  /** What that client reads while it answers must not wait for a read that waits for its answer, be it through others. */
+  onQuestion(tool: string, context: string): void {
+    this.#questions.set(tool, (this.#questions.get(tool) ?? 0) + 1);
+    this.#options.entries.setApart({ group: tool }, context);
+  }
+
+  onQuestionOver(tool: string): void {
+    const open = (this.#questions.get(tool) ?? 0) - 1;
+    if (open > 0) this.#questions.set(tool, open);
+    else this.#questions.delete(tool);
+  }
+
   onProcessEnding(tool: string): void {
     for (const session of this.#sessions.get(tool) ?? []) session.releaseAll();
   }
@@ -141,16 +184,17 @@ export class AnswerCache implements StaleListener {
 
   #plan(session: CachedSession, asked: RequestBody): Plan | null {
     const { tool, client } = session;
-    const request = cacheable(asked);
+    const defaultTtlMs = this.#defaultTtlMs;
+    const request = defaultTtlMs === null ? null : cacheable(asked);
     const state = request === null ? null : this.#rulesOf(tool);
-    if (request === null || state === null || state.rules.isOff) return null;
+    if (defaultTtlMs === null || request === null || state === null || state.rules.isOff) return null;
     const { rules } = state;
     state.isShared ||= client.era === 'modern';
     const grounds: Grounds = {
       era: client.era,
       pattern: request.isRead ? rules.match(request.uri) : null,
       toolTtlMs: rules.ttlMs,
-      defaultTtlMs: this.#options.defaultTtlMs,
+      defaultTtlMs,
       isSubscribed: request.isRead && session.isSubscribed(request.uri),
     };
     if (!canLive(grounds)) return null;
@@ -208,6 +252,8 @@ export class AnswerCache implements StaleListener {
         },
         {
           signal: exchange.signal,
+          party: plan.session.client.context,
+          isAlone: () => this.#questions.has(tool),
           firstLevelOnly: !isShared,
           pattern: plan.grounds.pattern,
           keep: (result) => keepOf(plan, isShared, this.#lives.get(result)),

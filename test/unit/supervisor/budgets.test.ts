@@ -315,6 +315,10 @@ class FakeGroup implements SharedGroup {
   sample(nowMs: number) {
     return { memory: measured(this.memory, 'cgroup', nowMs), tasks: { kind: 'unsupported' as const, reason: 'none' } };
   }
+  stallMs: number | null = null;
+  memoryStallMs() {
+    return this.stallMs;
+  }
   async apply(limits: ResolvedLimits) {
     this.applied.push(limits);
     return [
