@@ -24,25 +24,27 @@ export class Flights<V> {
 
   /** None of these is kept, and who comes now begins another. */
   overtake(matches: Matcher): void {
-    for (const flight of [...this.#joinable.values(), ...this.#apart]) {
-      if (!matches(flight.id)) continue;
-      flight.overtaken = true;
-      this.land(flight);
-    }
+    this.#part(matches);
+    for (const flight of this.#apart) if (matches(flight.id)) flight.overtaken = true;
   }
 
   /** Nobody joins these any more, and of those who have, the ones of this party load for themselves. */
   setApart(matches: Matcher, party: string): void {
+    this.#part(matches);
+    for (const flight of [...this.#apart]) if (matches(flight.id)) flight.release(party);
+  }
+
+  /** It is over, or nobody waits for it any more. */
+  land(flight: Flight<V>): void {
+    this.#apart.delete(flight);
+    if (this.#joinable.get(flight.id.key) === flight) this.#joinable.delete(flight.id.key);
+  }
+
+  #part(matches: Matcher): void {
     for (const flight of [...this.#joinable.values()]) {
       if (!matches(flight.id)) continue;
       this.#joinable.delete(flight.id.key);
       this.#apart.add(flight);
     }
-    for (const flight of [...this.#apart]) if (matches(flight.id)) flight.release(party);
-  }
-
-  land(flight: Flight<V>): void {
-    this.#apart.delete(flight);
-    if (this.#joinable.get(flight.id.key) === flight) this.#joinable.delete(flight.id.key);
   }
 }

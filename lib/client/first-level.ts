@@ -70,7 +70,7 @@ export class FirstLevel {
     });
   }
 
-  /** What no longer fits goes, as it would have gone: too old first, then too large, then what was used longest ago. */
+  /** What is too old or too large for them goes, and for lack of room what was used longest ago. */
   resize(bounds: Bounds): void {
     this.sweep();
     this.#bounds = bounds;

@@ -228,7 +228,10 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     const flight: Flight<Loaded<V>> = new Flight<Loaded<V>>(
       id,
       (own, signal) => this.#fly(own, loader, options, signal),
-      () => this.#flights.overtake((other) => other === id),
+      () => {
+        flight.overtaken = true;
+        this.#flights.land(flight);
+      },
     );
     this.#flights.begin(flight);
     return flight;

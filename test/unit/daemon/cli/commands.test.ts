@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { BudgetView } from '../../../../lib/supervisor/views.ts';
@@ -16,6 +16,17 @@ import { identityOf } from '../../../helpers/survivors.ts';
 import { pause, waitFor } from '../../../helpers/wait-for.ts';
 import { serve } from '../api/serve.ts';
 import type { Overrides, Served } from '../api/serve.ts';
+
+/** What a run on record has at least. */
+const LEDGER_ENTRY = {
+  version: 1,
+  bootId: 'x',
+  step: 'unproven',
+  tempDir: '/tmp/x',
+  tempRoot: '/tmp',
+  cwd: '/',
+  clients: [],
+};
 
 interface Daemon extends Served {
   readonly stateDir: string;
@@ -362,6 +373,30 @@ t.test('daemon stop', async (t) => {
   });
   t.same(asked, [true]);
   t.match(await served.cli(['daemon', 'stop']), { code: 1, err: /no daemon is running/ });
+});
+
+t.test('daemon stop --all names what is not proven to be stopped', async (t) => {
+  for (const isJson of [false, true]) {
+    const served = await daemon(t, { stop: () => void served.front.close() });
+    served.governor.host = () => ({ ...FAKE_HOST, backend: 'cgroup2' });
+    const { id } = await served.governor.activate('echo', { context: null });
+    const ledger = join(served.stateDir, 'ledger');
+    mkdirSync(ledger);
+    const entry = (runId: string): void =>
+      writeFileSync(join(ledger, `${runId}.json`), JSON.stringify({ ...LEDGER_ENTRY, runId, tool: 'echo' }));
+    entry(id);
+    entry('ofanother0');
+    const { code, out } = await served.cli(['daemon', 'stop', '--all', ...(isJson ? ['--json'] : [])]);
+    t.equal(code, 1);
+    if (isJson) t.same(JSON.parse(out).unproven, [{ tool: 'echo', run: id }]);
+    else
+      t.match(
+        out,
+        new RegExp(
+          `^The daemon for \\S+ has stopped, but not every tool with it: run ${id} of echo is not proven to be stopped; the next daemon looks after it\\.\n$`,
+        ),
+      );
+  }
 });
 
 t.test('daemon stop --all promises nothing that its containment cannot prove', async (t) => {
