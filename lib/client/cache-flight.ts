@@ -39,17 +39,17 @@ export class Flight<V> {
     this.#waiting++;
     const isFirst = this.#joined++ === 0;
     return new Promise((resolve, reject) => {
-      const done = (): void => {
+      const leaveAlone = (): void => {
         signal?.removeEventListener('abort', onAbort);
         this.#others.delete(waiter);
       };
       const onAbort = (): void => {
-        done();
+        leaveAlone();
         reject(signal?.reason as Error);
         this.#leave(signal?.reason);
       };
       const release = (): void => {
-        done();
+        leaveAlone();
         resolve(RELEASED);
         this.#leave(RELEASED);
       };
@@ -57,12 +57,12 @@ export class Flight<V> {
       if (!isFirst) this.#others.add(waiter);
       this.#outcome.then(
         (value) => {
-          done();
+          leaveAlone();
           resolve(value);
         },
         (error: unknown) => {
-          done();
-          reject(error as Error);
+          leaveAlone();
+          reject(error);
         },
       );
       if (signal?.aborted === true) onAbort();

@@ -16,8 +16,8 @@ import type * as types from './cache-types.ts';
 import type { CacheEvent, CacheEvents, EntryId, EntryInfo, FullId, Loaded, LoadOptions } from './cache-types.ts';
 import { FirstLevel } from './first-level.ts';
 import { GuardedLevel } from './guarded-level.ts';
-import { jsonOf, NOT_KEPT } from './kept.ts';
-import type { Kept } from './kept.ts';
+import { keep, NOT_KEPT } from './kept.ts';
+import type { Kept, ToKeep } from './kept.ts';
 import { Listeners } from './listeners.ts';
 
 /** Ten years: Redis takes no endless number. */
@@ -265,10 +265,10 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
       }
       this.#count.loads++;
       const value = await loader(signal);
-      const keep = options.keep?.(value) ?? {};
-      const given = keep === 'skip' ? 0 : (keep.ttlMs ?? options.ttlMs ?? matched?.value ?? this.#settings.ttlMs);
+      const kind = options.keep?.(value) ?? {};
+      const given = kind === 'skip' ? 0 : (kind.ttlMs ?? options.ttlMs ?? matched?.value ?? this.#settings.ttlMs);
       const ttlMs = milliseconds(given);
-      const as = keep === 'skip' ? undefined : keep.as;
+      const as = kind === 'skip' ? undefined : kind.as;
       const inSecond = level !== null && as === undefined;
       if (flight.overtaken) this.#count.overtaken++;
       const own = as === undefined ? id : { ...id, key: as };
@@ -284,30 +284,10 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   }
 
   /** In the first level. */
-  #keep(
-    id: FullId,
-    value: V,
-    how: { readonly pattern: EntryInfo['pattern']; readonly ttlMs: number; readonly inSecond: boolean },
-  ): Kept {
-    const { pattern, ttlMs, inSecond } = how;
-    // What was there is older, whatever becomes of this.
-    this.#first.remove(id.key);
-    if (ttlMs <= 0 || this.#closed) return NOT_KEPT;
-    const text = jsonOf(value);
-    if (text === null) {
-      this.#count.notJson++;
-      return NOT_KEPT;
-    }
-    const bytes = Buffer.byteLength(text);
-    if (bytes > this.#settings.maxBytes) {
-      this.#count.tooLarge++;
-      return { text, bytes, stored: false };
-    }
-    const matched = pattern === null ? null : { template: pattern.template, parameters: pattern.parameters };
-    const ownMs = inSecond ? Math.min(ttlMs, this.#settings.firstLevelTtlMs) : ttlMs;
-    this.#first.store(value, id, { pattern: matched, bytes, ttlMs: ownMs, freshMs: ttlMs, inSecond });
-    this.#count.stored++;
-    return { text, bytes, stored: true };
+  #keep(id: FullId, value: V, how: Pick<ToKeep, 'pattern' | 'ttlMs' | 'inSecond'>): Kept {
+    if (this.#closed) return NOT_KEPT;
+    const { maxBytes, firstLevelTtlMs } = this.#settings;
+    return keep({ ...how, id, value, maxBytes, firstLevelTtlMs }, this.#first, this.#count);
   }
 
   #drop(selector: Selector, from: 'here' | 'elsewhere'): number {

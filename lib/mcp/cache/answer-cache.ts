@@ -20,7 +20,8 @@ import { canLive, lifeOf, livesByNotice, mayBePublic } from './life.ts';
 import type { Grounds, Life } from './life.ts';
 import { keepOf, shownResult } from './plan.ts';
 import type { Plan } from './plan.ts';
-import { ToolRules } from './tool-rules.ts';
+import { ToolStates } from './tool-states.ts';
+import type { ToolState } from './tool-states.ts';
 import { BoundedMap } from './bounded-map.ts';
 
 export interface AnswerCacheOptions {
@@ -33,12 +34,6 @@ export interface AnswerCacheOptions {
   onServed(record: CallRecord): void;
   onAsked(tool: string): void;
   onJoined(tool: string): void;
-}
-
-interface ToolState {
-  rules: ToolRules;
-  /** Its server may let all callers have something, which is in the second level then. */
-  isShared: boolean;
 }
 
 /** The server's answer was none that anybody else could have. */
@@ -56,7 +51,7 @@ const REMEMBERED_MAX = 1_000;
 
 export class AnswerCache implements StaleListener {
   readonly #options: AnswerCacheOptions;
-  readonly #tools = new Map<string, ToolState>();
+  readonly #tools: ToolStates;
   readonly #sessions = new Map<string, Set<CachedSession>>();
   /** By tool, questions of its servers that clients have not answered yet. */
   readonly #questions = new Map<string, number>();
@@ -69,6 +64,10 @@ export class AnswerCache implements StaleListener {
 
   constructor(options: AnswerCacheOptions) {
     this.#options = options;
+    this.#tools = new ToolStates(options.tools, (tool, former) => {
+      this.#dropFrom(former, { group: tool });
+      for (const session of this.#sessions.get(tool) ?? []) session.releaseAll();
+    });
     this.#defaultTtlMs = options.defaultTtlMs;
   }
 
@@ -79,7 +78,7 @@ export class AnswerCache implements StaleListener {
     // What others have kept in common is still theirs.
     if (ttlMs === null) void this.#options.entries.invalidate({ all: true }, { firstLevelOnly: true });
     else
-      for (const [tool, state] of this.#tools) {
+      for (const [tool, state] of this.#tools.known()) {
         const sessions = [...(this.#sessions.get(tool) ?? [])];
         const usesIt = state.rules.usesDefaultTtl || sessions.some((session) => session.hasSubscriptions);
         if (usesIt) this.#dropFrom(state, { group: tool });
@@ -93,8 +92,8 @@ export class AnswerCache implements StaleListener {
 
   /** What its server answers may be for somebody else from now on. */
   forget(tool: string): void {
-    const state = this.#tools.get(tool);
-    if (state !== undefined) this.#dropFrom(state, { group: tool });
+    const state = this.#tools.of(tool);
+    if (state !== null) this.#dropFrom(state, { group: tool });
   }
 
   enter(session: CachedSession): void {
@@ -159,20 +158,12 @@ export class AnswerCache implements StaleListener {
 
   /** @param tool that came, went or is defined anew; null: any may be */
   refresh(tool: string | null): void {
-    for (const name of tool === null ? [...this.#tools.keys()] : [tool]) {
-      const state = this.#tools.get(name);
-      if (state === undefined) continue;
-      if (this.#options.tools.has(name)) this.#rulesOf(name);
-      else {
-        this.#tools.delete(name);
-        this.#dropFrom(state, { group: name });
-      }
-    }
+    this.#tools.refresh(tool);
   }
 
   /** @param era of the server that has changed */
   #drop(tool: string, era: Era, selector: Selector): void {
-    const state = this.#rulesOf(tool);
+    const state = this.#tools.of(tool);
     if (state === null) return;
     state.isShared ||= era === 'modern';
     this.#dropFrom(state, selector);
@@ -186,7 +177,7 @@ export class AnswerCache implements StaleListener {
     const { tool, client } = session;
     const defaultTtlMs = this.#defaultTtlMs;
     const request = defaultTtlMs === null ? null : cacheable(asked);
-    const state = request === null ? null : this.#rulesOf(tool);
+    const state = request === null ? null : this.#tools.of(tool);
     if (defaultTtlMs === null || request === null || state === null || state.rules.isOff) return null;
     const { rules } = state;
     state.isShared ||= client.era === 'modern';
@@ -203,31 +194,6 @@ export class AnswerCache implements StaleListener {
     const own = { ...id, key: ownKey(request, caller) };
     if (livesByNotice(grounds)) session.hold(request.uri, own.key);
     return { session, request, grounds, own, shared: { ...id, key: sharedKey(request, caller) } };
-  }
-
-  /** As it is defined now; what was kept under other rules goes. Null: it is not there any more. */
-  #rulesOf(tool: string): ToolState | null {
-    const state = this.#tools.get(tool);
-    let definition: ToolRules['definition'];
-    try {
-      ({ definition } = this.#options.tools.find(tool));
-    } catch {
-      return null;
-    }
-    if (state?.rules.definition === definition) return state;
-    const rules = new ToolRules(definition);
-    if (state === undefined) {
-      const made: ToolState = { rules, isShared: false };
-      this.#tools.set(tool, made);
-      return made;
-    }
-    const before = { ...state };
-    state.rules = rules;
-    if (!rules.sameAs(before.rules)) {
-      this.#dropFrom(before, { group: tool });
-      for (const session of this.#sessions.get(tool) ?? []) session.releaseAll();
-    }
-    return state;
   }
 
   /** Null: it is to be asked for itself. */
