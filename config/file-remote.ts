@@ -8,6 +8,7 @@ import { cacheProblems } from './cache-schema.ts';
 import { mapping } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
 import { replaced } from './file-variables.ts';
+import { fileLayer } from './layers.ts';
 import { buildRemote } from './remote.ts';
 import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
 import { texts } from './salvage.ts';
@@ -40,7 +41,13 @@ export function readRemote(
   if (auth !== undefined) problems.push(...conflicts(path, url, Object.keys(headers), scope));
   const signIn = auth === undefined ? null : readAuth([...path, 'auth'], auth, scope);
   return {
-    tool: buildRemote(name, parsed.data, sent.values, signIn?.settings ?? null),
+    tool: buildRemote(
+      name,
+      parsed.data,
+      sent.values,
+      signIn?.settings ?? null,
+      fileLayer(path, parsed.data.limits ?? {}, scope),
+    ),
     problems: [...problems, ...(signIn?.problems ?? [])],
   };
 }

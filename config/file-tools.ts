@@ -1,13 +1,12 @@
 /** `tools:` of the file. */
 
 import type { Problem } from '../lib/core/errors.ts';
-import type { Source } from '../lib/core/limits.ts';
 import { parseToolName } from '../lib/core/names.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { DEFAULT_CLASS } from './defaults.ts';
 import { mapping, nameProblem } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
-import { isBuiltIn, unknownClass, writtenLayer } from './layers.ts';
+import { fileLayer, isBuiltIn, unknownClass } from './layers.ts';
 import type { ClassDefinition } from './layers.ts';
 import { environmentProblems, programProblem } from './program.ts';
 import type { Layer } from './resolve.ts';
@@ -67,7 +66,7 @@ export function readTools(
       problems.push(...otherProblems(name, path, raw, scope, context));
       continue;
     }
-    const layer = fileLayer(path, parsed.data, scope);
+    const layer = fileLayer(path, parsed.data.limits ?? {}, scope);
     const built = readTool(name, path, parsed.data, layer, scope, context);
     problems.push(...built.problems);
     if (built.tool === null) continue;
@@ -87,7 +86,7 @@ function otherProblems(
 ): readonly Problem[] {
   const { fields, isWhole } = salvagedTool(raw);
   if (!isWhole) return writtenProblems(path, fields, scope).problems;
-  return readTool(name, path, fields, fileLayer(path, fields, scope), scope, context).problems;
+  return readTool(name, path, fields, fileLayer(path, fields.limits ?? {}, scope), scope, context).problems;
 }
 
 function readTool(
@@ -159,12 +158,4 @@ function classProblems(
 ): readonly Problem[] {
   if (typeof name !== 'string' || name.trim() === '' || isBuiltIn(name) || classNames.includes(name)) return [];
   return [{ where: scope.document.locate([...path, 'class'], 'value'), ...unknownClass('class', name, classNames) }];
-}
-
-function fileLayer(path: readonly string[], fields: ToolFields, { document, shortPlace }: FileScope): Layer {
-  const source = (resource: string): Source => ({
-    from: 'file',
-    detail: shortPlace(document.locate([...path, 'limits', resource], 'value')),
-  });
-  return writtenLayer(fields.limits ?? {}, source);
 }

@@ -6,6 +6,7 @@ import { RESOURCES, isResource } from '../lib/core/resource.ts';
 import type { Resource } from '../lib/core/resource.ts';
 import { BUILT_IN_CLASSES, DEFAULT_CLASS, builtInClasses } from './defaults.ts';
 import type { BuiltInClass, BuiltInClassName, HostFacts } from './defaults.ts';
+import type { FileScope } from './file-scope.ts';
 import type { Environment } from './interpolate.ts';
 import { quote, word } from './notation.ts';
 import { parseLimit } from './limit-schema.ts';
@@ -16,6 +17,13 @@ import type { CallsFields } from './serving-schema.ts';
 import { suggestion } from './suggest.ts';
 
 export type WrittenLimits = Readonly<Partial<Record<Resource, LimitValue | undefined>>>;
+
+export function fileLayer(path: readonly string[], limits: WrittenLimits, { document, shortPlace }: FileScope): Layer {
+  return writtenLayer(limits, (resource) => ({
+    from: 'file',
+    detail: shortPlace(document.locate([...path, 'limits', resource], 'value')),
+  }));
+}
 
 export function writtenLayer(limits: WrittenLimits, sourceOf: (resource: Resource) => Source): Layer {
   const layer: Partial<Record<Resource, LayerLimit>> = {};

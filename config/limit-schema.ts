@@ -74,6 +74,22 @@ export const LimitsSchema = closed(LIMITS_SHAPE, {
   adaptive: 'limits do not change by themselves',
 }).meta({ description: 'Limits that are this tool’s own; the others come from its class.' });
 
+const ELSEWHERE = 'what a server on another host uses cannot be held here';
+
+/** `limits:` of a server elsewhere: what its clients wait for is known here. */
+export const RemoteLimitsSchema = closed(
+  { runtime: limit('runtime') },
+  {
+    memory: ELSEWHERE,
+    cpu: ELSEWHERE,
+    file_handles: ELSEWHERE,
+    sockets: ELSEWHERE,
+    temp_storage: ELSEWHERE,
+    tasks: ELSEWHERE,
+    adaptive: 'limits do not change by themselves',
+  },
+).meta({ description: 'How long a call may take; nothing else of a server elsewhere can be held here.' });
+
 const SHARED_REFUSED = { runtime: 'runtime is a deadline of each run by itself: there is nothing in it to share' };
 const NO_BACKING = { backing: 'each tool has a directory of its own, with its own backing' };
 

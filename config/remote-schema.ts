@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { AuthSchema } from './auth-schema.ts';
 import { amount, closed, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
+import { RemoteLimitsSchema } from './limit-schema.ts';
 import { SERVING_SHAPE } from './serving-schema.ts';
 
 const NOT_HELD = 'a server on another host is held to nothing here';
@@ -14,7 +15,6 @@ const NOT_FOR_REMOTE: NotEnforced = {
   cwd: 'a tool with a url has no process here',
   env: 'a tool with a url has no process here',
   class: NOT_HELD,
-  limits: NOT_HELD,
   stages: NOT_HELD,
   actions: NOT_HELD,
   ladder: NOT_HELD,
@@ -58,6 +58,7 @@ export const RemoteToolSchema = closed(
         description: 'Sent with each request. ${NAME} and ${NAME:-default} as in env: secrets stay out of the file.',
       }),
     auth: AuthSchema.optional(),
+    limits: RemoteLimitsSchema.optional(),
     ...SERVING_SHAPE,
   },
   NOT_FOR_REMOTE,

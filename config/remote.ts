@@ -1,6 +1,5 @@
 /** From a validated entry with a `url` to the definition that the supervisor takes. */
 
-import { NO_LIMITS } from '../lib/core/limits.ts';
 import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.ts';
 import { cacheRules } from './cache-schema.ts';
 import {
@@ -14,13 +13,16 @@ import {
   DEFAULT_SHARING,
 } from './defaults.ts';
 import type { RemoteFields } from './remote-schema.ts';
+import { resolveLimits } from './resolve.ts';
+import type { Layer } from './resolve.ts';
 
-/** @param headers variables replaced */
+/** @param headers variables replaced @param layer of its limits */
 export function buildRemote(
   name: string,
   fields: RemoteFields,
   headers: Readonly<Record<string, string>>,
   signIn: SignInSettings | null,
+  layer: Layer,
 ): ToolDefinition {
   const { url, recovery } = fields;
   return {
@@ -31,7 +33,7 @@ export function buildRemote(
     env: {},
     cwd: null,
     class: 'remote',
-    limits: NO_LIMITS,
+    limits: resolveLimits([layer], { thresholds: {}, actions: {}, callsPass: true }),
     ladder: DEFAULT_LADDER,
     recovery: {
       strategy: recovery?.strategy ?? DEFAULT_RECOVERY.strategy,

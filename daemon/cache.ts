@@ -5,6 +5,7 @@ import { redisLevel } from '../lib/client/redis-level.ts';
 import { ResourceCache } from '../lib/client/resource-cache.ts';
 import type { CacheOptions, SecondLevel } from '../lib/client/cache-types.ts';
 import type { Clock } from '../lib/core/clock.ts';
+import { maskText } from '../lib/core/mask.ts';
 import { AnswerCache } from '../lib/mcp/cache/answer-cache.ts';
 import { DISABLED, report, selectorOf } from '../lib/mcp/cache/report.ts';
 import type { CacheCleared, CacheFilter, CacheReport } from '../lib/mcp/cache/report.ts';
@@ -78,9 +79,12 @@ export function createCache(input: CacheInput): DaemonCache {
     },
     report: (filter) => (config === null ? DISABLED : report(entries.statistics(), entries.entries(), filter)),
     async clear(filter, by) {
-      const selector = selectorOf(filter);
-      const { entries: gone, secondLevel } = await entries.invalidate(selector);
-      recorder.record({ kind: 'cache', event: 'cleared', ...filter, entries: gone, redis: secondLevel, by });
+      const { entries: gone, secondLevel } = await entries.invalidate(selectorOf(filter));
+      const { tool, uri, pattern } = filter;
+      // What stands in a URI may be a secret.
+      const only = [tool && { tool }, uri && { uri: maskText(uri) }, pattern && { pattern: maskText(pattern) }];
+      const detail = Object.assign({ by, entries: gone, redis: secondLevel }, ...only) as Record<string, unknown>;
+      recorder.record({ kind: 'daemon', event: 'cache_clear', detail });
       return { entries: gone, redis: secondLevel };
     },
     snapshot: () => (config === null ? null : snapshotOf(entries)),

@@ -74,6 +74,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 const CLOCK: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
 /** Finalizers of the daemon's own rooms; the tools are stopped before, under deadlines of their own. */
 const ROOM_DEADLINE_MS = 5_000;
+/** What starts with the daemon has started by then. */
+const API_LOAD_MS = 3_000;
 
 async function run(options: DaemonOptions, locations: Locations, root: Scope): Promise<number> {
   const { stateDir } = locations;
@@ -198,9 +200,9 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     clock: CLOCK,
     log,
     separator,
+    recorder,
     signIns,
     cache: config.daemon.cache,
-    recorder,
     onCache: (tool, event) => metrics.observeCache(tool, event),
     onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
   });
@@ -297,6 +299,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   onConfigChange = () => reload('file change');
   if (changed) onConfigChange();
   selftest(report, log);
+  api.loadAfter(API_LOAD_MS);
   const memory = ownMemory();
   if (memory !== null)
     root.add('memory', settleMemory({ ...memory, isQuiet: () => isEachNormal(registry) }), ROOM_DEADLINE_MS);

@@ -31,12 +31,12 @@ export interface McpInput {
   readonly stateDir: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly recorder: Recorder;
   /** Between the names of a server and its tool. */
   readonly separator: string;
   readonly signIns: SignIns;
   /** Null: off. */
   readonly cache: CacheConfig | null;
-  readonly recorder: Recorder;
   onCall(record: CallRecord): void;
   onCache(tool: string, event: CacheEvent): void;
 }
@@ -54,7 +54,7 @@ export interface Mcp {
 }
 
 export function createMcp(input: McpInput): Mcp {
-  const { registry, stateDir, clock, log, separator, signIns } = input;
+  const { registry, stateDir, clock, log, recorder, separator, signIns } = input;
   const info = { name: 'governor', version: governorVersion() };
   const now = (): number => clock.monotonicMs();
   const accounts = new Accounts();
@@ -68,7 +68,7 @@ export function createMcp(input: McpInput): Mcp {
     tools,
     clock,
     log,
-    recorder: input.recorder,
+    recorder,
     onCall,
     onEvent: (tool, event) => input.onCache(tool, event),
   });

@@ -1,7 +1,8 @@
 /**
- * What listens for requests. The router behind it is loaded with the first one: it and its schemas are 10 MB and a
- * quarter of a second that a daemon of `governor run` alone, which nobody may ever ask anything, need not carry. MCP
- * (`/mcp`) is taken before it. Until then it only tells over the unix socket that it is up, which is what those who start it ask.
+ * What listens for requests. The router behind it is loaded a while after the start, or with the first request: it and its
+ * schemas take a tenth of a second and more, which whoever starts a daemon to run a tool need not wait for, and nor need
+ * whoever wants one stopped. MCP (`/mcp`) is taken before it. Until then it only tells over the unix socket that it is up,
+ * which is what those who start it ask.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -18,6 +19,8 @@ import { SAFETY_HEADERS } from './safety-headers.ts';
 const CLOSE_DEADLINE_MS = 2000;
 
 export interface Front extends Pick<Listeners, 'listenUnix' | 'listenTcp'> {
+  /** Loads the router after this time, if nobody has asked by then; where that fails the first request says so. */
+  loadAfter(delayMs: number): void;
   /** The router, loaded now if it was not. */
   router(): Promise<Router>;
   /** Ends event streams, lets other requests end for at most 2 s, then breaks them off. */
@@ -28,6 +31,7 @@ export function createFront(dependencies: ApiDependencies): Front {
   let loading: Promise<Router> | null = null;
   let loaded: Router | null = null;
   let closing = false;
+  let timer: NodeJS.Timeout | undefined;
 
   const load = async (): Promise<Router> => {
     const { createRouter } = await import('./api.ts');
@@ -61,8 +65,14 @@ export function createFront(dependencies: ApiDependencies): Front {
     listenUnix: listeners.listenUnix,
     listenTcp: listeners.listenTcp,
     router,
+    loadAfter(delayMs) {
+      const ready = ({ served }: Router): void =>
+        dependencies.logger.debug({ routes: served.length }, 'the API is loaded');
+      timer = setTimeout(() => void router().then(ready, () => undefined), delayMs).unref();
+    },
     async close() {
       closing = true;
+      clearTimeout(timer);
       loaded?.refuse();
       // Servers behind may take long to end; whoever waits for them is not the API.
       await Promise.race([

@@ -42,7 +42,6 @@ export const AUDIT_KINDS = [
   'budget',
   'recovery',
   'sign_in',
-  'cache',
   'retention',
   'lost',
 ] as const satisfies readonly NonNullable<AuditQuery['kind']>[];

@@ -55,7 +55,7 @@ export interface CleanupReport {
 export type AuditRecord =
   | {
       readonly kind: 'daemon';
-      readonly event: 'start' | 'stop' | 'reconcile' | 'config_reload' | 'audit_repair';
+      readonly event: 'start' | 'stop' | 'reconcile' | 'config_reload' | 'audit_repair' | 'cache_clear';
       readonly detail: Readonly<Record<string, unknown>>;
     }
   | {
@@ -180,19 +180,6 @@ export type AuditRecord =
        */
       readonly event: 'login' | 'logout' | 'renewal_failed' | 'dropped';
       readonly detail: Readonly<Record<string, unknown>>;
-    }
-  | {
-      readonly kind: 'cache';
-      /** By hand. */
-      readonly event: 'cleared';
-      /** Which ones; without any of these three: all. */
-      readonly tool?: string;
-      readonly uri?: string;
-      readonly pattern?: string;
-      /** That left the memory. */
-      readonly entries: number;
-      readonly redis: 'none' | 'done' | 'pending';
-      readonly by: string;
     };
 
 export type AuditKind = AuditRecord['kind'];

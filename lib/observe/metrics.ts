@@ -237,7 +237,6 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
     case 'outcome':
     case 'limits':
     case 'sign_in':
-    case 'cache':
       return;
     case 'budget':
       if (record.event === 'action' && record.run !== undefined && record.outcome === 'done')

@@ -114,13 +114,18 @@ export interface RunSample {
   memoryStallMs: number | null;
 }
 
+/** `processes`: all but the files of the temp dir, which take 50 ms to count where they are 50,000. */
+export type Fresh = boolean | 'processes';
+
 export interface UsageReader {
   /**
    * Reads the kernel now, synchronously and cheaply: kept-open files, fd tables only when their size changed.
    * @param nowMs monotonic milliseconds
-   * @param fresh re-read everything that is otherwise cached (before an irreversible act)
+   * @param fresh re-read what is otherwise cached (before an irreversible act)
    */
-  sample(nowMs: number, fresh?: boolean): RunSample;
+  sample(nowMs: number, fresh?: Fresh): RunSample;
+  /** CPU time alone, as in a sample: for whoever asks at each call. @param nowMs monotonic milliseconds */
+  cpuTimeMs(nowMs: number): Reading;
   close(): void;
 }
 

@@ -93,6 +93,21 @@ export class Ledger {
   }
 }
 
+/** What a daemon that has ended could not prove to be stopped. Looks only: a successor may be writing. */
+export function unprovenRuns(directory: string): readonly LedgerEntry[] {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  return names.flatMap((name) => {
+    if (!name.endsWith('.json')) return [];
+    try {
+      const entry = parseEntry(readFileSync(join(directory, name), 'utf8'));
+      return entry.step === 'unproven' ? [entry] : [];
+    } catch {
+      // Gone meanwhile, or damaged: the next daemon sets it aside and says so.
+      return [];
+    }
+  });
+}
+
 function parseEntry(text: string): LedgerEntry {
   const value: unknown = JSON.parse(text);
   if (typeof value !== 'object' || value === null) throw new Error('not an object');

@@ -5,7 +5,7 @@ import type { Provenance, ResolvedLimit, ResolvedLimits, Source } from '../core/
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
-import { changesBacking, setRunLimits } from './change-limits.ts';
+import { changesBacking, forLiveRun, setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Tool } from './tool.ts';
 
@@ -62,7 +62,7 @@ async function change(
   tool.definition = { ...definition, limits: newLimits(tool.definition.limits) };
   if (same(before, definition)) {
     // At most the lines have moved.
-    for (const { run } of tool.runs.values()) run.limits = newLimits(run.limits);
+    for (const { run } of tool.runs.values()) run.limits = forLiveRun(run.limits, newLimits(run.limits));
     return false;
   }
   for (const { run } of tool.runs.values()) await setRunLimits(run, newLimits(run.limits), 'config reload', ports);

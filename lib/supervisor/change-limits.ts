@@ -13,8 +13,11 @@ import type { Run } from './run.ts';
 import type { Tool } from './tool.ts';
 
 export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, ports: SupervisorPorts): Promise<void> {
-  if (tool.definition.remote !== undefined)
-    throw new GovernorError('unsupported', `${tool.name} runs on another host: it is held to nothing here`);
+  if (tool.definition.remote !== undefined && Object.keys(patch).some((resource) => resource !== 'runtime'))
+    throw new GovernorError(
+      'unsupported',
+      `${tool.name} runs on another host: only the runtime of its calls can be limited here`,
+    );
   refuseUnlimitedTmpfs(tool, patch);
   const source: Source = { from: 'api', detail: by };
   const { definition } = tool;
@@ -31,7 +34,7 @@ export async function setRunLimits(
   by: string,
   ports: SupervisorPorts,
 ): Promise<void> {
-  const limits = { ...wanted, temp_storage: onItsBacking(run.limits.temp_storage, wanted.temp_storage) };
+  const limits = forLiveRun(run.limits, wanted);
   for (const resource of RESOURCES) {
     const before = run.limits[resource]?.limit ?? null;
     const after = limits[resource]?.limit ?? null;
@@ -69,12 +72,17 @@ export function capsFit({ limits, last }: Run): boolean {
   });
 }
 
+/** A live run stays on the file system that it has, whatever is wanted of its next start. */
+export function forLiveRun(before: ResolvedLimits, wanted: ResolvedLimits): ResolvedLimits {
+  return { ...wanted, temp_storage: onItsBacking(before.temp_storage, wanted.temp_storage) };
+}
+
 /** True where a live run has to be started again before TMPDIR lies where the new limit wants it. */
 export function changesBacking(before: ResolvedLimits, wanted: ResolvedLimits): boolean {
   return before.temp_storage?.backing !== wanted.temp_storage?.backing;
 }
 
-/** A live run stays on the file system that it has; a tmpfs always has a size. */
+/** A tmpfs always has a size. */
 function onItsBacking(before: ResolvedLimit | null, wanted: ResolvedLimit | null): ResolvedLimit | null {
   if (before?.backing === 'tmpfs') return wanted === null ? before : { ...wanted, backing: 'tmpfs' };
   if (wanted === null) return null;

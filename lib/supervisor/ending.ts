@@ -33,6 +33,7 @@ export class Ending {
   termination: Termination | null = null;
   #stopBegun = false;
   #seenLate = false;
+  #tempRemoved: Inventory = {};
   /** Of the grace, for the handles. */
   #handlesMs = 0;
   #handlesLeft = 0;
@@ -87,6 +88,11 @@ export class Ending {
   /** Somebody was seen alive after the tree was found empty, and could not be killed. */
   foundAlive(): void {
     this.#seenLate = true;
+  }
+
+  /** What its temp dir held to the last: files may have come after they were counted. */
+  tempRemoved(files: number, bytes: number): void {
+    this.#tempRemoved = { temp_files: files, temp_bytes: bytes };
   }
 
   /** The scope's process finalizer. */
@@ -209,8 +215,11 @@ export class Ending {
     }
   }
 
-  #report(closed: ScopeReport, held: Inventory, totalMs: number, survived: boolean): CleanupReport {
+  #report(closed: ScopeReport, counted: Inventory, totalMs: number, survived: boolean): CleanupReport {
     const left = this.#left(closed.steps, survived);
+    const held: Record<string, number> = { ...counted };
+    for (const [kind, amount] of Object.entries(this.#tempRemoved))
+      if (amount > 0) held[kind] = Math.max(held[kind] ?? 0, amount);
     const reclaimed: Record<string, number> = {};
     for (const [kind, amount] of Object.entries(held)) reclaimed[kind] = Math.max(0, amount - (left[kind] ?? 0));
     const graceMs = this.#handlesMs + (this.termination?.graceMs ?? 0);

@@ -3,10 +3,10 @@ import type { Run } from './run.ts';
 
 /**
  * What the run holds right now, by kind; kinds that cannot be read are left out.
- * @param fresh look at everything anew, which may take 50 ms for a temp dir of many files
+ * @param fresh look at its processes anew; files in its temp dir are as last counted: who deletes them counts them anyway
  */
 export function inventoryOf(run: Run, fresh: boolean): Inventory {
-  const sample = run.judge.look(fresh);
+  const sample = run.judge.look(fresh && 'processes');
   const processes = run.init.containment.membership.members().length;
   const inventory: Record<string, number> = { processes };
   const add = (kind: string, reading: { kind: string; value?: number; inodes?: number }): void => {

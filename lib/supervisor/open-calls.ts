@@ -49,8 +49,14 @@ export class OpenCalls {
     return stage;
   }
 
-  begin(label: string, nowMs: number, onCancel: OpenCall['onCancel']): OpenCall {
-    const ref = { number: ++this.#last, label };
+  /** @param label asked for only where a decision tells of the call, which of most calls none does */
+  begin(label: () => string, nowMs: number, onCancel: OpenCall['onCancel']): OpenCall {
+    const ref: OpenCallRef = {
+      number: ++this.#last,
+      get label() {
+        return label();
+      },
+    };
     const call: OpenCall = { ref, runtime: beganCall(nowMs), phase: 'open', onCancel };
     this.#open.set(ref.number, call);
     return call;

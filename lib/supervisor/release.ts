@@ -72,6 +72,7 @@ export class Release {
     const reason = ending()?.request?.reason ?? 'launch_failed';
     ports.recorder.record({ kind: 'intent', tool, run, action: 'delete_temp', reason, target: { directory: tempDir } });
     const { files, bytes, left, note } = await ports.tempDirs.remove(tempDir, tempRoot);
+    ending()?.tempRemoved(files, bytes);
     const detail = { files, bytes, left: left.slice(0, 20), ...(note === null ? {} : { note }) };
     ports.recorder.record({ kind: 'outcome', tool, run, action: 'delete_temp', ok: left.length === 0, detail });
     if (left.length > 0) throw new Error(`could not delete ${left.length} entries, the first is ${left[0] ?? ''}`);

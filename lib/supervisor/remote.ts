@@ -61,7 +61,7 @@ function nothingHere(cookie: string, ports: SupervisorPorts): Containment {
   return {
     record: { backend: ports.backend.id, directories: [], cookie },
     wrap: [],
-    usage: { sample, close: () => undefined },
+    usage: { sample, cpuTimeMs: () => ELSEWHERE, close: () => undefined },
     inspect: { processes: () => [], sockets: () => [], files: () => [] },
     // Nothing of it is here, so nothing of it can be left here.
     membership: { members: () => [], exact: true },

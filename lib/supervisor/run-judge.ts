@@ -13,7 +13,7 @@ import { acted, decide, initialMemory, overallStage, sameAgain, withdrawn } from
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Readings, UsageRecord } from '../core/usage.ts';
-import type { RunSample } from '../os/backend.ts';
+import type { Fresh, RunSample } from '../os/backend.ts';
 import { howHeld } from './held-back.ts';
 import type { Run } from './run.ts';
 import { RecordBuilder } from './usage-record.ts';
@@ -181,7 +181,7 @@ export class RunJudge {
   }
 
   /** A look that the policy does not get to judge: what comes after it is not the same again. */
-  look(fresh: boolean): RunSample {
+  look(fresh: Fresh): RunSample {
     this.#steadyLimits = null;
     return this.#run.init.containment.usage.sample(this.#run.nowMs, fresh);
   }
@@ -210,7 +210,7 @@ export class RunJudge {
 
   /** CPU time until now, milliseconds, of all that it ever was: read from the kernel. Null where that cannot be read. */
   readCpuTimeMs(): number | null {
-    const { cpuTimeMs } = this.look(false);
+    const cpuTimeMs = this.#run.init.containment.usage.cpuTimeMs(this.#run.nowMs);
     if (cpuTimeMs.kind === 'measured') this.cpuTimeMs = Math.max(this.cpuTimeMs ?? 0, cpuTimeMs.value);
     return this.cpuTimeMs;
   }

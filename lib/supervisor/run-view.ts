@@ -38,19 +38,22 @@ export function runView(run: Run, ports: SupervisorPorts): RunView {
     cwd: init.cwd,
     command: init.command,
     detached: init.detached,
-    limits: limitViews(run.limits, run.outcomes, init.notGoverned),
+    limits: limitViews(run.limits, run.outcomes, init.notGoverned, run.calls !== null),
   };
 }
 
+/** @param takesCalls the deadline of a call is kept here, also of what runs elsewhere */
 export function limitViews(
   limits: ResolvedLimits,
   outcomes: readonly LimitOutcome[],
   notGoverned: string | null,
+  takesCalls: boolean,
 ): LimitView[] {
   return RESOURCES.map((resource) => {
     const limit = limits[resource];
     const outcome = outcomes.find((candidate) => candidate.resource === resource);
-    const note = notGoverned ?? outcome?.note;
+    const isKeptHere = resource === 'runtime' && limit !== null && takesCalls;
+    const note = (isKeptHere ? null : notGoverned) ?? outcome?.note;
     return {
       resource,
       unit: UNIT[resource],
@@ -63,7 +66,7 @@ export function limitViews(
       actions: limit?.actions ?? null,
       source: limit?.source ?? limits.lifted?.[resource] ?? null,
       ...(limit?.reason === undefined ? {} : { reason: limit.reason }),
-      enforcement: enforcementOf(resource, limits, outcomes, notGoverned),
+      enforcement: isKeptHere ? 'polled' : enforcementOf(resource, limits, outcomes, notGoverned),
       ...(note === undefined ? {} : { note }),
     };
   });

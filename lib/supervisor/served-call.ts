@@ -27,7 +27,7 @@ type Ladder = Pick<Tool, 'handle' | 'look'>;
 export function beginCall(
   tool: Ladder,
   run: Run,
-  label: string,
+  label: () => string,
   onCancel: (why: CallCancellation) => void,
 ): ServedCall {
   const { calls } = run;

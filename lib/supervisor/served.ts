@@ -33,7 +33,7 @@ export interface ServedRun {
    * @param label for people: `tools/call search`
    * @param onCancel told once, when the call is to be cancelled; then `checked` is awaited
    */
-  beginCall(label: string, onCancel: (why: CallCancellation) => void): ServedCall;
+  beginCall(label: () => string, onCancel: (why: CallCancellation) => void): ServedCall;
   /** Why it ends, from the moment that its end has begun. */
   readonly ending: EndRequest | null;
   /** How its first process ended; `unknown` before, and where that is not known. */

@@ -36,6 +36,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
       definition.limits,
       firstLive?.outcomes ?? expected(definition, ports),
       firstLive === undefined ? notGoverned(definition) : firstLive.init.notGoverned,
+      definition.readiness === 'mcp' && definition.origin !== 'run',
     ),
     lastEnd: tool.lastEnd,
     server: tool.server,
@@ -106,7 +107,11 @@ function toolResource(resource: Resource, tool: Tool, runs: readonly Run[], port
             ),
             unsupported: WITHOUT_RUN[tool.state] ?? 'not running',
           }
-        : { quality: 'unsupported', enforcement: 'none', unsupported: RUNS_ELSEWHERE }),
+        : {
+            quality: 'unsupported',
+            enforcement: resource === 'runtime' && definition.limits.runtime !== null ? 'polled' : 'none',
+            unsupported: RUNS_ELSEWHERE,
+          }),
     };
   }
   if (views.length === 1) return first;

@@ -75,7 +75,7 @@ export async function lacksStand(stand: Stand): Promise<string | false> {
 export function leftovers(stand: Stand, stateDir: string, runs: readonly string[]): readonly string[] {
   const instance = instanceOf(stateDir, stand.uid);
   return [
-    ...groupsBelow('/sys/fs/cgroup', 0).filter((path) => path.includes(instance) && /[0-9a-z]{10}$/.test(path)),
+    ...groupsBelow('/sys/fs/cgroup', 0).filter((path) => path.includes(instance) && /\/[0-9a-z]{10}$/.test(path)),
     ...entries(join(stateDir, 'ledger')),
     ...entries(join(stateDir, 'launch/pending')),
     ...[tmpdir(), '/var/tmp']
@@ -94,7 +94,8 @@ export function runsOf(stateDir: string): readonly string[] {
 }
 
 function groupsBelow(directory: string, depth: number): readonly string[] {
-  if (depth > 6 || !existsSync(directory)) return [];
+  // Of a user's scope: seven above the group of a run.
+  if (depth > 9 || !existsSync(directory)) return [];
   return readdirSync(directory, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) => [join(directory, entry.name), ...groupsBelow(join(directory, entry.name), depth + 1)]);

@@ -26,6 +26,8 @@ export interface Bench {
   readonly backend: Backend;
   /** A second one of the same kind and instance, as a daemon that starts after a crash would open it. */
   reopen(): Promise<Backend>;
+  /** The same, of a daemon that has its groups in another place. */
+  openElsewhere(): Promise<Backend>;
   /** Contains nothing yet; at the end of the test the tree is killed and the groups are removed. */
   create(t: TestScope, limits?: ResolvedLimits, within?: CreateRequest['within']): Promise<Run>;
 }
@@ -38,7 +40,8 @@ export async function cgroupBenches(): Promise<readonly Bench[]> {
   const benches: Bench[] = [];
   for (const id of CGROUP_BACKENDS) {
     const instance = `test-${id}-${process.pid}`;
-    const open = async (): Promise<Backend> => (await selectBackend({ forced: id, instance, tempRoot })).backend;
+    const open = async (name = instance): Promise<Backend> =>
+      (await selectBackend({ forced: id, instance: name, tempRoot })).backend;
     const backend = await open().catch((error: Error) => error.message);
     if (typeof backend === 'string') {
       t.test(id, { skip: backend }, () => undefined);
@@ -46,7 +49,7 @@ export async function cgroupBenches(): Promise<readonly Bench[]> {
     }
     const make: Bench['create'] = async (scope, limits, within) =>
       create(scope, backend, tempRoot, limits ?? NO_LIMITS, within);
-    benches.push({ id, backend, reopen: open, create: make });
+    benches.push({ id, backend, reopen: () => open(), openElsewhere: () => open(`${instance}-other`), create: make });
   }
   t.teardown(async () => {
     for (const { backend } of benches) await backend.close();

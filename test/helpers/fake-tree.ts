@@ -106,6 +106,7 @@ export class FakeTree implements Containment {
         memoryStallMs: found.memoryStallMs,
       };
     },
+    cpuTimeMs: (nowMs) => this.usage.sample(nowMs).cpuTimeMs,
     close: () => undefined,
   };
 

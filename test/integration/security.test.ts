@@ -1,5 +1,7 @@
 /** Secrets that reach Governor: none may be found in anything it writes or answers. */
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -97,6 +99,28 @@ t.test('the state directory and what is in it are closed to others', async (t) =
   }
   for (const path of ['token', 'audit.head']) t.ok(files.includes(path), `${path} is among them`);
   t.equal(statSync(join(daemon.stateDir, 'governor.sock')).mode & 0o077, 0);
+});
+
+t.test('a launch that waits is closed to others, whatever the umask of its client, which the tool has', async (t) => {
+  const daemon = await startDaemon(t);
+  const pending = join(daemon.stateDir, 'launch/pending');
+  daemon.process.kill('SIGSTOP');
+  t.teardown(() => daemon.process.kill('SIGCONT'));
+  const child = spawn('sh', ['-c', 'umask 000; exec "$0" run -- sh -c umask', LAUNCHER], {
+    env: { ...daemon.env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let told = '';
+  child.stdout.setEncoding('utf8').on('data', (part: string) => (told += part));
+  const ended = once(child, 'close');
+  const [name] = await waitFor('its request', () => {
+    const names = readdirSync(pending);
+    return names.length > 0 && names;
+  });
+  t.equal(statSync(join(pending, name ?? '')).mode & 0o777, 0o600);
+  daemon.process.kill('SIGCONT');
+  await ended;
+  t.equal(told.trim(), '0000');
 });
 
 t.test('over TCP: token, Host and Origin', async (t) => {

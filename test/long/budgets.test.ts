@@ -268,12 +268,15 @@ for (const { id: backend, usable } of backends) {
 
     const { stateDir } = first;
     const second = await startDaemon(t, { config: config({ default: { tasks: 400 } }), backend, stateDir });
+    // Each daemon has a scope of its own: what lives in that of another one it watches.
+    const isElsewhere = backend === 'cgroup2-scope';
+    const enforcement = isElsewhere ? 'polled' : 'kernel';
     const view = await waitFor('it to be counted', async () => {
       const budget = await budgetOf(second, context);
-      return budget?.resources[5].usage > 0 && budget.resources[5].enforcement === 'kernel' ? budget : null;
+      return budget?.resources[5].usage > 0 && budget.resources[5].enforcement === enforcement ? budget : null;
     });
     t.match(view, { runs: 1, resources: [{}, {}, {}, {}, {}, { limit: 400, stage: 'normal' }] });
-    t.equal(capOf(context, 'pids.max'), '600');
+    t.equal(capOf(context, 'pids.max'), isElsewhere ? 'max' : '600');
     writeFileSync(String(second.configPath), formatConfig(config({})));
     await waitFor('no limit', () => capOf(context, 'pids.max') === 'max');
     t.equal((await second.call('DELETE', `/v1/contexts/${context}`)).status, 204);

@@ -250,7 +250,39 @@ t.test('a server elsewhere', { skip: skip || serversMissing('everything'), timeo
   const elsewhere = startProgram(t, ['node', server('everything'), 'streamableHttp'], { env, lifeMs: 100_000 });
   await waitFor('it to listen', () => isListening(port));
   const docs = { url: `http://127.0.0.1:${port}/mcp`, headers: { 'X-Key': 'secret' }, sharing: 'shared' };
-  const daemon = await startDaemon(t, { config: { tools: { docs } } });
+  const hurried = { ...docs, limits: { runtime: { limit: '500ms', reason: 'nobody waits longer' } } };
+  const daemon = await startDaemon(t, { config: { tools: { docs, hurried } } });
+  await t.test('the runtime of its calls is the only limit there is', async (t) => {
+    const client = await connected(t, daemon, '/mcp/hurried');
+    const late = await client
+      .callTool({ name: 'trigger-long-running-operation', arguments: { duration: 20, steps: 2 } })
+      .then(
+        () => null,
+        (reason: unknown) => reason,
+      );
+    t.match(late, {
+      code: RPC_CODE.deadline,
+      message:
+        /hurried: cancelled: runtime .* of its limit of 500ms, stage cleanup \(limit because: nobody waits longer\)$/,
+      data: { tool: 'hurried', resource: 'runtime', limit: 500, stage: 'cleanup', action: 'cancel_call' },
+    });
+    t.equal(said(await client.callTool({ name: 'echo', arguments: { message: 'on' } })), 'Echo: on', 'it goes on');
+    const { limits, runs } = (await daemon.call('GET', '/v1/tools/hurried')).json;
+    t.match(
+      limits.find(({ resource }: { resource: string }) => resource === 'runtime'),
+      { limit: 500, enforcement: 'polled', source: { from: 'file' }, note: undefined },
+    );
+    t.equal(runs.length, 1);
+    t.match(
+      (await daemon.call('GET', '/metrics')).text,
+      /governor_tool_calls_total\{tool="hurried",outcome="expired"\} 1/,
+    );
+    const patch = (limits: object): Promise<unknown> => daemon.call('PATCH', '/v1/tools/hurried', { limits });
+    t.match(await patch({ memory: '1GiB' }), {
+      json: { code: 'unsupported', detail: /only the runtime of its calls/ },
+    });
+    t.match(await patch({ runtime: '10s' }), { status: 200 });
+  });
   const client = await connected(t, daemon, '/mcp/docs');
   t.equal(said(await client.callTool({ name: 'echo', arguments: { message: 'far' } })), 'Echo: far');
   const view = (await daemon.call('GET', '/v1/tools/docs')).json;

@@ -1,13 +1,12 @@
 /** `governor daemon` and `governor daemon stop`. */
 
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GovernorError } from '../../../lib/core/errors.ts';
 import type { BackendId, HostReport } from '../../../lib/os/backend.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { holderOf } from '../../../lib/process/instance-lock.ts';
-import { Ledger } from '../../../lib/process/ledger.ts';
-import type { LedgerEntry } from '../../../lib/process/ledger.ts';
-import type { RunView } from '../../../lib/supervisor/views.ts';
+import { unprovenRuns } from '../../../lib/process/ledger.ts';
 import { BEST_EFFORT } from '../best-effort.ts';
 import { createClient, type Client } from '../client.ts';
 import type { ExitCode } from '../exit-codes.ts';
@@ -33,7 +32,7 @@ export async function stopDaemon(session: Session, stopTools: boolean): Promise<
   const locations = session.locations();
   const client = createClient(locations);
   const holder = holderOf(locations.stateDir);
-  const before = stopTools ? await lookAtTools(client) : null;
+  const tools = stopTools ? withTools(((await client.get('/v1/host')).body as HostReport).backend) : '';
   const reply = await client.send('POST', '/v1/daemon/stop', { stopTools });
   const deadline = performance.now() + STOP_DEADLINE_MS;
   // Once its socket is closed it still removes its groups and writes its audit to the end: it has stopped when it is gone.
@@ -46,43 +45,18 @@ export async function stopDaemon(session: Session, stopTools: boolean): Promise<
     }
     await sleep(POLL_MS);
   }
-  const left = before === null ? [] : leftOnRecord(locations.stateDir, before.runs);
-  if (session.json) session.print(withLeft(reply.body, left));
+  const left = stopTools ? unprovenRuns(join(locations.stateDir, 'ledger')) : [];
+  const unproven = left.map(({ tool, runId }) => `${printable(tool)}/${runId}`);
+  if (session.json) session.print(unproven.length > 0 ? JSON.stringify({ unproven }) : reply.text || '{}');
+  else if (unproven.length === 0) session.print(`The daemon for ${locations.stateDir} has stopped${tools}.`);
   else
     session.print(
-      `The daemon for ${locations.stateDir} has stopped${before === null ? '' : withTools(before.backend, left)}.`,
+      `The daemon for ${locations.stateDir} has stopped. Not proven to be stopped: ${unproven.join(', ')}; the next daemon goes on with it.`,
     );
-  return left.length === 0 ? EXIT.ok : EXIT.refused;
+  return unproven.length === 0 ? EXIT.ok : EXIT.refused;
 }
 
-interface Before {
-  readonly backend: BackendId;
-  readonly runs: ReadonlySet<string>;
-}
-
-type Left = Pick<LedgerEntry, 'tool' | 'runId'>;
-
-async function lookAtTools(client: Client): Promise<Before> {
-  const { backend } = (await client.get('/v1/host')).body as HostReport;
-  const { runs } = (await client.get('/v1/runs?state=live')).body as { readonly runs: readonly RunView[] };
-  return { backend, runs: new Set(runs.map(({ id }) => id)) };
-}
-
-/** A run leaves the record of the state directory when it is proven to be over and nothing of it is left. */
-function leftOnRecord(stateDir: string, runs: ReadonlySet<string>): readonly Left[] {
-  return new Ledger(`${stateDir}/ledger`).readAll().entries.filter(({ runId }) => runs.has(runId));
-}
-
-function withLeft(body: unknown, left: readonly Left[]): string {
-  const unproven = left.map(({ tool, runId }) => ({ tool, run: runId }));
-  return JSON.stringify({ ...(body as object | null), ...(left.length === 0 ? {} : { unproven }) });
-}
-
-function withTools(backend: BackendId, left: readonly Left[]): string {
-  if (left.length > 0) {
-    const which = left.map(({ tool, runId }) => `run ${runId} of ${printable(tool)}`).join(', ');
-    return `, but not every tool with it: ${which} ${left.length === 1 ? 'is' : 'are'} not proven to be stopped; the next daemon looks after ${left.length === 1 ? 'it' : 'them'}`;
-  }
+function withTools(backend: BackendId): string {
   return BEST_EFFORT.has(backend)
     ? `. Its tools are stopped too, which is not proven: here a process can leave its tree unseen (${backend})`
     : ', and every tool with it';

@@ -34,7 +34,7 @@ const FIRST_POLL_MS = 20;
 const SLOWEST_POLL_MS = 200;
 const LOG_NAME = 'daemon.log';
 /** As in daemon/bin/governor, which says why. */
-const NODE_OPTIONS = ['--max-semi-space-size=1', '--optimize-for-size', '--v8-pool-size=0', '--expose-gc'];
+const NODE_OPTIONS = ['--max-semi-space-size=1', '--v8-pool-size=0', '--expose-gc'];
 const START_NAME = 'daemon.start';
 /** A start takes at most as long as one waits for it, so a start file that is older by this was left by a crash. */
 const STALE_AFTER_MS = 2000;

@@ -22,10 +22,13 @@ export async function withinRuntime(
 ): Promise<Answer> {
   let why: CallCancellation | null = null;
   const abort = new AbortController();
-  const open = call.run.beginCall(labelOf(call.request), (cancellation) => {
-    why = cancellation;
-    abort.abort(new Error(cancellation.message));
-  });
+  const open = call.run.beginCall(
+    () => labelOf(call.request),
+    (cancellation) => {
+      why = cancellation;
+      abort.abort(new Error(cancellation.message));
+    },
+  );
   const { signal } = exchange;
   const onAbort = (): void => abort.abort(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });

@@ -123,7 +123,7 @@ export class ProcessStarter {
     settings: ConnectRequest['options'],
     identity: Identity,
   ): Promise<ServedConnection> {
-    const { memory } = this.#options.current();
+    const { definition, memory } = this.#options.current();
     const { era, takesTurns } = memory;
     this.#connecting++;
     try {
@@ -132,8 +132,10 @@ export class ProcessStarter {
       if (state.kind === 'ready') memory.era = state.description.era;
       return connection;
     } catch (error) {
-      // Some legacy servers exit when they are asked what they do not know. The next start does not ask.
-      if (error instanceof GovernorError && error.data['probe'] !== undefined) memory.era ??= 'legacy';
+      // Some legacy servers exit when they are asked what they do not know. The next start does not ask. One elsewhere that
+      // cannot be reached has said nothing of itself.
+      const isAsked = error instanceof GovernorError && error.data['probe'] !== undefined;
+      if (isAsked && definition.remote === undefined) memory.era ??= 'legacy';
       throw error;
     } finally {
       this.#connecting--;

@@ -1,6 +1,6 @@
 /** cgroup v1 controllers, with a v2 group beside them where that hierarchy is mounted too. */
 
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import type { ResolvedLimits } from '../../core/limits.ts';
 import { ok, type Result } from '../../core/result.ts';
@@ -11,20 +11,21 @@ import type {
   ContainmentRecord,
   CreateRequest,
   ResourceCapability,
+  SharedGroup,
   SharedGroups,
   SweepQuestions,
 } from '../backend.ts';
 import type { OpenedBackend } from '../cgroup2/backend.ts';
 import { GroupContainment } from '../cgroup2/containment.ts';
-import { contextGroupName } from '../cgroup2/context-groups.ts';
+import { contextGroupName, isContextGroup, topOf } from '../cgroup2/context-groups.ts';
 import { createGroupBelow, isSameGroup, removeGroups } from '../cgroup2/directory.ts';
 import { beginGracePeriod } from '../cgroup2/grace-period.ts';
-import { sharedGroups } from '../cgroup2/shared-group.ts';
+import { liftCaps, sharedGroups } from '../cgroup2/shared-group.ts';
 import { Tops } from '../cgroup2/tops.ts';
 import type { CgroupMounts } from '../mounts.ts';
 import { capabilities1 } from './capabilities.ts';
 import { openGroup1 } from './group.ts';
-import { ensureTop, openDirectories, type OwnDirectories } from './hierarchy.ts';
+import { ensureTop, type HierarchyName, openDirectories, type OwnDirectories } from './hierarchy.ts';
 import { openSharedGroup1 } from './shared-group.ts';
 
 export async function openCgroup1(mounts: CgroupMounts, instance: string): Promise<Result<OpenedBackend, string>> {
@@ -108,7 +109,9 @@ class Cgroup1Backend implements Backend {
     const directories = record.directories.filter(({ path, inode }) => isSameGroup(path, inode));
     this.#tops.remember(directories.map(({ path }) => path));
     const layout = openGroup1({ cookie: record.cookie, tempDir, directories });
-    return layout === null ? null : new GroupContainment(layout).resume(limits);
+    const resumed = layout === null ? null : await new GroupContainment(layout).resume(limits);
+    await liftCaps(sharedElsewhere(directories.filter(({ path }) => this.#tops.isElsewhere(path))));
+    return resumed;
   }
 
   async discard(runId: string, planned: readonly string[]): Promise<void> {
@@ -123,6 +126,15 @@ class Cgroup1Backend implements Backend {
     await this.#tops.close();
     await this.#own.release();
   }
+}
+
+function sharedElsewhere(groups: ContainmentRecord['directories']): readonly (SharedGroup | null)[] {
+  const [first] = groups;
+  if (first === undefined) return [];
+  const tops = new Map(groups.map(({ hierarchy, path }) => [hierarchy as HierarchyName, topOf(path)]));
+  const parent = dirname(first.path);
+  const around = isContextGroup(parent) ? [openSharedGroup1(tops, basename(parent))] : [];
+  return [...around, openSharedGroup1(tops, null)];
 }
 
 /** Somebody has removed what was empty; the group of a context among it gets its limits with the next look at it. */

@@ -40,6 +40,10 @@ export class Cpu1 implements CpuPart {
     return this.#usage.usageMs(nowMs);
   }
 
+  usageBesideMs(): number {
+    return this.#usage.usageBesideMs();
+  }
+
   idleUntilMs(nowMs: number): number {
     return this.#usage.idleUntilMs(nowMs);
   }
@@ -68,7 +72,7 @@ export class Cpu1 implements CpuPart {
   }
 }
 
-type UsageSource = Pick<CpuPart, 'usageMs' | 'idleUntilMs' | 'close'>;
+type UsageSource = Pick<CpuPart, 'usageMs' | 'usageBesideMs' | 'idleUntilMs' | 'close'>;
 
 function usageSource(directories: CpuDirectories): UsageSource {
   if (directories.cpuacct !== null) return new CpuAccounting(directories.cpuacct);
@@ -90,6 +94,10 @@ class CpuAccounting implements UsageSource {
     const nanoseconds = readNanoseconds(this.#file);
     this.#idle.compare(nanoseconds);
     return nanoseconds / 1e6;
+  }
+
+  usageBesideMs(): number {
+    return readNanoseconds(this.#file) / 1e6;
   }
 
   idleUntilMs(nowMs: number): number {

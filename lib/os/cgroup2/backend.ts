@@ -17,10 +17,11 @@ import type {
 import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';
+import { topOf } from './context-groups.ts';
 import { createGroupBelow, ensureGroup, isSameGroup } from './directory.ts';
 import { beginGracePeriod } from './grace-period.ts';
 import { openGroup2 } from './group.ts';
-import { openSharedGroup2, sharedGroups } from './shared-group.ts';
+import { liftCaps, openSharedGroup2, sharedGroups } from './shared-group.ts';
 import { CONTROLLERS, enableControllers, openFirstSubtree, type OwnSubtree, type SubtreeOptions } from './hierarchy.ts';
 import { Tops } from './tops.ts';
 
@@ -154,7 +155,10 @@ export class Cgroup2Backend implements Backend {
     const containment = new GroupContainment(
       openGroup2({ backend: this.id, directory, inode, cookie: record.cookie, tempDir, mover: this.#mover }),
     );
-    return containment.resume(limits);
+    const resumed = await containment.resume(limits);
+    if (this.#tops.isElsewhere(directory))
+      await liftCaps([...new Set([dirname(directory), topOf(directory)])].map(openSharedGroup2));
+    return resumed;
   }
 
   async discard(runId: string, planned: readonly string[]): Promise<void> {

@@ -40,6 +40,10 @@ export class Cpu2 implements CpuPart {
     return usageUs / 1000;
   }
 
+  usageBesideMs(): number {
+    return readUsage(this.#stat) / 1000;
+  }
+
   idleUntilMs(nowMs: number): number {
     return this.#idle.untilMs(nowMs);
   }

@@ -38,6 +38,8 @@ export interface MemoryPart {
 export interface CpuPart {
   /** Milliseconds since the run began, exited children included. @param nowMs monotonic milliseconds */
   usageMs(nowMs: number): number;
+  /** The same, beside the samples: what they compare is left alone. */
+  usageBesideMs(): number;
   /**
    * The time, at the latest `nowMs`, until which nobody in the group is known to have run since `usageMs` was read last:
    * by one read a turn for all groups of the daemon. NaN where that does not tell, and for whoever asks twice in a turn.

@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { ResolvedLimits } from '../../core/limits.ts';
+import { NO_LIMITS } from '../../core/limits.ts';
 import type { Resource } from '../../core/resource.ts';
 import { assertNever } from '../../core/result.ts';
 import { GONE, measured, type Reading, unsupported } from '../../core/usage.ts';
@@ -33,6 +34,20 @@ export function openSharedGroup2(directory: string): SharedGroup | null {
       setQuota: null,
     };
   });
+}
+
+/** Of groups that nobody keeps in step any more: what is in them would be held at limits of long ago. */
+export async function liftCaps(groups: readonly (SharedGroup | null)[]): Promise<void> {
+  for (const group of groups) {
+    if (group === null) continue;
+    try {
+      await group.apply(NO_LIMITS, 0);
+      for (const brake of ['cpu_quota', 'memory_high'] as const)
+        if (group.supports(brake) === true) await group.setBrake(brake, null);
+    } finally {
+      group.close();
+    }
+  }
 }
 
 export interface SharedParts {

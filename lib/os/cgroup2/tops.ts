@@ -40,12 +40,15 @@ export class Tops {
     return isContextGroup(parent) && this.#own.includes(dirname(parent)) ? { name: basename(parent) } : null;
   }
 
+  /** In a top directory, but that of a daemon that was started in other groups, or in a scope of its own. */
+  isElsewhere(group: string): boolean {
+    const top = topOf(group);
+    return !this.#own.includes(top) && instanceOfTop(top) !== null;
+  }
+
   /** Somebody else's top directory that holds groups of ours: it goes with this daemon. */
   remember(groups: Iterable<string>): void {
-    for (const group of groups) {
-      const top = topOf(group);
-      if (!this.#own.includes(top) && instanceOfTop(top) !== null) this.#elsewhere.add(top);
-    }
+    for (const group of groups) if (this.isElsewhere(group)) this.#elsewhere.add(topOf(group));
   }
 
   /** @throws the errno of rmdir(2) when somebody is in one of them */

@@ -1,7 +1,7 @@
 /** One sample of a group: totals from the controllers that are there, everything else summed over its processes. */
 
-import { GONE, type Measured, type Quality, type Reading, unsupported } from '../../core/usage.ts';
-import type { RunSample, UsageReader } from '../backend.ts';
+import { GONE, type Measured, measured, type Quality, type Reading, unsupported } from '../../core/usage.ts';
+import type { Fresh, RunSample, UsageReader } from '../backend.ts';
 import type { TreeReader, TreeSample } from '../procfs/tree-reader.ts';
 import type { GroupMembers } from './members.ts';
 import type { MemoryStall } from './memory.ts';
@@ -64,11 +64,11 @@ export class GroupUsage implements UsageReader {
    * CPU time comes first: as long as the kernel counts not a microsecond more, nobody in the tree has run, and what did
    * not run has opened, written, mapped and forked nothing since everything was read.
    */
-  sample(nowMs: number, fresh = false): RunSample {
+  sample(nowMs: number, fresh: Fresh = false): RunSample {
     const sample = this.#sample;
     sample.atMs = nowMs;
     const { cpu, memory } = this.#sources;
-    const isKnown = !fresh && this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
+    const isKnown = fresh === false && this.#settled && sample.populated && nowMs - this.#readAtMs < EVERYTHING_MS;
     const mayBeStill = isKnown && memory?.isNearLimit !== true;
     const idleUntilMs = mayBeStill ? (cpu?.idleUntilMs(nowMs) ?? Number.NaN) : Number.NaN;
     const isIdle = !Number.isNaN(idleUntilMs);
@@ -82,6 +82,13 @@ export class GroupUsage implements UsageReader {
     if (isIdle) this.#readCpu(nowMs);
     this.#read(this.#cpuMs, nowMs, fresh);
     return sample;
+  }
+
+  cpuTimeMs(nowMs: number): Reading {
+    const { cpu } = this.#sources;
+    if (cpu === null) return this.sample(nowMs).cpuTimeMs;
+    const usageMs = cpu.usageBesideMs();
+    return Number.isNaN(usageMs) ? GONE : measured(usageMs, 'cgroup', nowMs);
   }
 
   /** @returns true when somebody in the tree has run since the last time, or where that is not known */
@@ -111,17 +118,17 @@ export class GroupUsage implements UsageReader {
     return this.#sources.tree.keep(nowMs);
   }
 
-  #read(cpuMs: number, nowMs: number, fresh: boolean): void {
+  #read(cpuMs: number, nowMs: number, fresh: Fresh): void {
     const { members, tree } = this.#sources;
     const sample = this.#sample;
-    const pids = members.pids(nowMs, fresh);
+    const pids = members.pids(nowMs, fresh !== false);
     this.#membersChanged ||= members.changed;
     const perProcess = tree.sample(pids, nowMs, fresh);
     sample.populated = pids.length > 0;
     sample.fileHandles = perProcess.fileHandles;
     sample.sockets = perProcess.sockets;
     sample.tempStorage = perProcess.tempStorage;
-    this.#readGroup(perProcess, cpuMs, nowMs, fresh);
+    this.#readGroup(perProcess, cpuMs, nowMs, fresh !== false);
     const temp = perProcess.tempStorage;
     this.#settled = temp.kind !== 'measured' || (temp.atMs >= this.#activeAtMs && temp.quality !== 'estimate');
     this.#readAtMs = nowMs;

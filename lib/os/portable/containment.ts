@@ -10,6 +10,7 @@ import type {
   Brakes,
   Containment,
   ContainmentRecord,
+  Fresh,
   Inspector,
   Killer,
   LimitEnforcer,
@@ -54,7 +55,11 @@ export class PortableContainment implements Containment {
     this.#temp = new TempUsage(tempDir);
     this.#tmpfs = TmpfsUsage.tryOpen(tempDir);
     this.record = { backend: 'portable', directories: [], cookie };
-    this.usage = { sample: (nowMs, fresh) => this.#sample(nowMs, fresh ?? false), close: () => this.#temp.close() };
+    this.usage = {
+      sample: (nowMs, fresh) => this.#sample(nowMs, fresh ?? false),
+      cpuTimeMs: (nowMs) => this.#sample(nowMs, false).cpuTimeMs,
+      close: () => this.#temp.close(),
+    };
     this.inspect = { processes: () => this.#listMembers().map(viewOf), sockets: () => [], files: () => [] };
     this.membership = { members: () => this.#listMembers(), exact: false };
     this.killer = { kill: () => this.#kill(), signal: async (signal) => this.#signal(signal) };
@@ -91,8 +96,8 @@ export class PortableContainment implements Containment {
     return this.#run.tree.update(listProcessesNow());
   }
 
-  #sample(nowMs: number, fresh: boolean): RunSample {
-    if (fresh) this.#readNow(nowMs);
+  #sample(nowMs: number, fresh: Fresh): RunSample {
+    if (fresh !== false) this.#readNow(nowMs);
     const usage = this.#run.usage;
     const reading = (value: () => Reading): Reading => {
       if (this.#run.failure !== null) return unsupported(this.#run.failure);
@@ -106,7 +111,7 @@ export class PortableContainment implements Containment {
       cpuTimeMs: reading(() => measured(this.#cpuTotal(), 'estimate', usage?.atMs ?? nowMs)),
       fileHandles: unsupported(NO_FILE_HANDLES),
       sockets: unsupported(NO_SOCKETS),
-      tempStorage: this.#readTemp(nowMs, fresh),
+      tempStorage: this.#readTemp(nowMs, fresh === true),
       tasks: reading(() => measured(usage?.members.length ?? 0, 'estimate', usage?.atMs ?? nowMs)),
       oomKills: 0,
       cpuThrottledMs: 0,
@@ -137,9 +142,9 @@ export class PortableContainment implements Containment {
     return this.#totalMs;
   }
 
-  #readTemp(nowMs: number, fresh: boolean): Reading {
+  #readTemp(nowMs: number, recount: boolean): Reading {
     if (this.#tmpfs !== null) return this.#tmpfs.sample(nowMs);
-    const usage = this.#temp.sample(nowMs, fresh);
+    const usage = this.#temp.sample(nowMs, recount);
     if (usage.kind !== 'measured') return usage;
     // Files that were unlinked while open are not seen here: a lower bound.
     return { ...measured(usage.bytes, 'estimate', usage.atMs), inodes: usage.inodes };

@@ -8,6 +8,7 @@ import type {
   Brakes,
   Containment,
   ContainmentRecord,
+  Fresh,
   Inspector,
   Killer,
   LimitEnforcer,
@@ -67,7 +68,11 @@ export class ProcfsContainment implements Containment {
       cpuThrottledMs: 0,
       memoryStallMs: null,
     };
-    this.usage = { sample: (nowMs, fresh) => this.#read(nowMs, fresh ?? false), close: () => this.#tree.close() };
+    this.usage = {
+      sample: (nowMs, fresh) => this.#read(nowMs, fresh ?? false),
+      cpuTimeMs: (nowMs) => this.#read(nowMs, false).cpuTimeMs,
+      close: () => this.#tree.close(),
+    };
     this.inspect = this.#tree.inspector(() => members().map((member) => member.pid));
     this.membership = exactness(members, () => this.exact);
     this.killer = { kill: () => this.kill(), signal: (signal) => this.#signal(signal) };
@@ -163,9 +168,9 @@ export class ProcfsContainment implements Containment {
     return sent;
   }
 
-  #read(nowMs: number, fresh: boolean): RunSample {
+  #read(nowMs: number, fresh: Fresh): RunSample {
     this.beforeScan();
-    this.scanner.scan(nowMs, fresh);
+    this.scanner.scan(nowMs, fresh !== false);
     const tree = this.#tree.sample(this.run.pids, nowMs, fresh);
     const sample = this.#sample;
     sample.atMs = nowMs;

@@ -5,7 +5,7 @@
 
 import { realpathSync } from 'node:fs';
 import { GONE, type Reading, type Unsupported, unsupported } from '../../core/usage.ts';
-import type { Inspector } from '../backend.ts';
+import type { Fresh, Inspector } from '../backend.ts';
 import { isGone } from '../kernel-file.ts';
 import { TempUsage } from '../temp-usage.ts';
 import { TmpfsUsage } from '../tmpfs.ts';
@@ -100,7 +100,7 @@ export class TreeReader {
    * @param fresh re-read what is otherwise cached
    * @returns a reused object
    */
-  sample(pids: readonly number[], nowMs: number, fresh: boolean): TreeSample {
+  sample(pids: readonly number[], nowMs: number, fresh: Fresh): TreeSample {
     this.#round += 1;
     this.#statDenied = null;
     this.#handlesDenied = null;
@@ -108,7 +108,7 @@ export class TreeReader {
     let alive = 0;
     let fds = 0;
     let tasks = 0;
-    this.#memory.begin(nowMs, fresh);
+    this.#memory.begin(nowMs, fresh !== false);
     this.#cpu.begin();
     for (let index = 0; index < pids.length; index += 1) {
       const handle = this.#read(pids[index] as number);
@@ -124,10 +124,10 @@ export class TreeReader {
       }
       alive += 1;
       fds += handle.fdCount;
-      if (this.#handlesDenied === null) this.#sockets.read(handle, nowMs, fresh);
+      if (this.#handlesDenied === null) this.#sockets.read(handle, nowMs, fresh !== false);
     }
     this.#sweep();
-    this.#publish(alive, fds, tasks, nowMs, fresh);
+    this.#publish(alive, fds, tasks, nowMs, fresh === true);
     return this.#sample;
   }
 
@@ -209,7 +209,7 @@ export class TreeReader {
     for (const handle of this.#handles.values()) if (handle.seen !== this.#round) this.#drop(handle);
   }
 
-  #publish(alive: number, fds: number, tasks: number, nowMs: number, fresh: boolean): void {
+  #publish(alive: number, fds: number, tasks: number, nowMs: number, recount: boolean): void {
     const sample = this.#sample;
     const values = this.#values;
     sample.alive = alive;
@@ -226,11 +226,11 @@ export class TreeReader {
     }
     if (this.#tmpfs !== null) sample.tempStorage = this.#tmpfs.sample(nowMs);
     else if (this.#temp !== null && this.#unlinked !== null)
-      sample.tempStorage = this.#readTemp(this.#temp, this.#unlinked, nowMs, fresh);
+      sample.tempStorage = this.#readTemp(this.#temp, this.#unlinked, nowMs, recount);
   }
 
-  #readTemp(temp: TempUsage, unlinked: UnlinkedFiles, nowMs: number, fresh: boolean): Reading {
-    const usage = temp.sample(nowMs, fresh);
+  #readTemp(temp: TempUsage, unlinked: UnlinkedFiles, nowMs: number, recount: boolean): Reading {
+    const usage = temp.sample(nowMs, recount);
     if (usage.kind !== 'measured') return usage;
     unlinked.read(this.#handles);
     const value = this.#values.tempStorage;

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { cleanEnvironment } from '../../helpers/daemon.ts';
 import { fixtureEnvironment, fixturePath, newMarker } from '../../helpers/fixture.ts';
 import { type Heard, listen } from '../../helpers/heard.ts';
@@ -103,5 +103,7 @@ function nameOf({ pid, command }: Survivor, roles: ReadonlyMap<number, string>):
   if (role !== undefined) return role;
   if (/npm exec|npx/.test(command)) return 'npx';
   if (/^sh |^\/bin\/sh /.test(command)) return 'sh';
-  return /sleep/.test(command) ? 'sleep' : command.slice(0, 30);
+  if (/sleep/.test(command)) return 'sleep';
+  const [program = '', script = ''] = command.split(' ');
+  return `${basename(program)} ${basename(script)}`;
 }

@@ -201,7 +201,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '4:10: url: has credentials in it (put them into headers, such as Authorization: "Bearer ${TOKEN}")',
   'url-key-unknown': '5:5: "header" is not a known key (did you mean "headers"?)',
   'url-limits':
-    '5:5: "limits" is not enforced by this version of Governor (a server on another host is held to nothing here; take it out)',
+    '5:15: "memory" is not enforced by this version of Governor (what a server on another host uses cannot be held here; take it out)',
   'url-no-address': '4:10: url: is no address (write https://example.org/mcp)',
   'url-websocket':
     '4:10: url: WebSocket is no transport of MCP (write the http or https address of its Streamable HTTP endpoint)',

@@ -77,6 +77,16 @@ t.test('who lifted a limit is shown, over reloads', async (t) => {
   t.match(scene.registry.tool('tool').runs[0]?.limits, [{ limit: 2_000 }, { limit: 50 }]);
 });
 
+t.test('a live run stays on the backing that it has, however often the file is read', async (t) => {
+  const scene = stand(t);
+  scene.tool('tool', entry('tool', { limits: limited({ temp_storage: 1_000 }, { backing: 'tmpfs' }) }));
+  const { id } = await scene.registry.activate('tool', { context: null });
+  scene.define([entry('tool', { limits: limited({ temp_storage: 2_000 }) })]);
+  t.match((await scene.registry.reload()).notes, [/^tool: temp_storage moves to its new backing with its next start/]);
+  await scene.registry.reload();
+  t.match(scene.registry.live.get('tool')?.runs.get(id)?.run.limits.temp_storage, { limit: 2_000, backing: 'tmpfs' });
+});
+
 t.test('a change of the recovery holds at once and needs no note', async (t) => {
   const scene = stand(t);
   scene.tool('tool', entry('tool'));

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { overTcp, overUnix, serveUnloaded } from './serve.ts';
 import type { Answer } from './serve.ts';
+import { pause, waitFor } from '../../../helpers/wait-for.ts';
 
 /** But for the clock. */
 function without({ headers: { date: _date, ...headers }, status, text }: Answer): object {
@@ -50,6 +51,19 @@ t.test('many at once load it once', async (t) => {
     answers.map(() => 200),
   );
   t.equal(await served.front.router(), await served.front.router());
+});
+
+t.test('it is loaded after a while though nobody asks, or not at all where the daemon ends before', async (t) => {
+  const served = await serveUnloaded(t);
+  served.front.loadAfter(1);
+  await waitFor('the router', () => served.logged.some((line) => line.includes('the API is loaded')));
+  t.equal((await overUnix(served, '/v1/tools')).status, 200);
+  t.equal(served.logged.filter((line) => line.includes('the API is loaded')).length, 1);
+  const second = await serveUnloaded(t);
+  second.front.loadAfter(50);
+  await second.front.close();
+  await pause(100);
+  t.same(second.logged, []);
 });
 
 t.test('a front that closes before anybody asked, or while the router is being loaded', async (t) => {

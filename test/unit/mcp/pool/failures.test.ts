@@ -348,6 +348,24 @@ t.test('a server that goes when it is asked for its era is started again without
   t.same(eras, [null, 'legacy', 'legacy'], 'and is never asked again');
 });
 
+t.test('a server elsewhere that cannot be reached has said nothing of its era: it is asked again', async (t) => {
+  const scene = poolStand(t);
+  const eras: unknown[] = [];
+  scene.offer.refusal = ({ era }) => {
+    eras.push(era);
+    if (eras.length > 1) return null;
+    return new GovernorError('launch_failed', 'the MCP handshake failed: connect ECONNREFUSED', {
+      data: { probe: 'server/discover' },
+    });
+  };
+  scene.served('tool', { recovery: RESTART, remote: { url: 'http://127.0.0.1:1/mcp', headers: {} } });
+  const session = scene.open(scene.client('a'));
+  t.match(await scene.call(session), { kind: 'error' });
+  await scene.time.pass(5_000);
+  t.match(await scene.call(session), { kind: 'result' });
+  t.same(eras, [null, null]);
+});
+
 t.test('a server that fails otherwise is not started twice for one request', async (t) => {
   const scene = poolStand(t);
   let starts = 0;

@@ -92,6 +92,10 @@ class FakeGroup {
           read.push('cpu');
           return this.cpuMs;
         },
+        usageBesideMs: () => {
+          read.push('cpu beside');
+          return this.cpuMs;
+        },
         idleUntilMs: (nowMs: number) => (this.allIdle ? nowMs - 1 : Number.NaN),
         throttledMs: () => 0,
         quotaSupport: true,
@@ -156,6 +160,17 @@ t.test('of who has not run only the CPU time is read', async (t) => {
   group.cpuMs += 0.001;
   t.same(group.at(2_600), [FULL, false], 'a microsecond is enough');
   t.same(group.at(2_700, true)[0], FULL, 'asked for a fresh look');
+});
+
+t.test('CPU time asked for beside the samples is one read, and they still see that it ran', async (t) => {
+  const group = idle();
+  group.cpuMs += 5;
+  group.read.length = 0;
+  t.match(group.usage.cpuTimeMs(500), { kind: 'measured', value: group.cpuMs, atMs: 500 });
+  t.same(group.read, ['cpu beside']);
+  t.same(group.at(1_000), [FULL, false]);
+  group.cpuMs = Number.NaN;
+  t.same(group.usage.cpuTimeMs(1_500), { kind: 'gone' });
 });
 
 t.test('while nobody in any group has run, nothing of its own is read', async (t) => {
