@@ -2,7 +2,8 @@
 
 import { DEFAULT_THRESHOLDS } from '../lib/core/ladder.ts';
 import type { ThresholdStage } from '../lib/core/ladder.ts';
-import type { ResolvedLimit, ResolvedLimits, Source, Thresholds } from '../lib/core/limits.ts';
+import type { Lifted, ResolvedLimit, ResolvedLimits, Source, Thresholds } from '../lib/core/limits.ts';
+import { RESOURCES } from '../lib/core/resource.ts';
 import type { Resource } from '../lib/core/resource.ts';
 import { defaultActions, withoutCalls } from '../lib/core/response.ts';
 import type { Action } from '../lib/core/response.ts';
@@ -32,7 +33,9 @@ export interface StageSettings {
 
 export function resolveLimits(layers: readonly Layer[], settings: StageSettings): ResolvedLimits {
   const one = (resource: Resource): ResolvedLimit | null => resolveOne(resource, layers, settings);
+  const lifted = liftedBy(layers);
   return {
+    ...(lifted === null ? {} : { lifted }),
     memory: one('memory'),
     cpu: one('cpu'),
     file_handles: one('file_handles'),
@@ -41,6 +44,15 @@ export function resolveLimits(layers: readonly Layer[], settings: StageSettings)
     temp_storage: one('temp_storage'),
     tasks: one('tasks'),
   };
+}
+
+function liftedBy(layers: readonly Layer[]): Lifted | null {
+  const lifted: Partial<Record<Resource, Source>> = {};
+  for (const resource of RESOURCES) {
+    const winner = layers.find((layer) => layer[resource] !== undefined)?.[resource];
+    if (winner?.limit === null) lifted[resource] = winner.source;
+  }
+  return Object.keys(lifted).length === 0 ? null : lifted;
 }
 
 /** Who wants TMPDIR in memory, unless a stronger layer says otherwise; null where it lies on disk. */

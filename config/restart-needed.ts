@@ -2,11 +2,10 @@
 
 import type { Config, DaemonConfig } from './config.ts';
 
-/** `auth` holds with the next request, `calls` at once, and `dry_run` for tools that are defined anew; these are built in at the start. */
-const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'calls' | 'dryRun'>, string>> = {
+/** `auth` holds with the next request, `calls` and `cache` at once, and `dry_run` for tools that are defined anew; these are built in at the start. */
+const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'cache' | 'calls' | 'dryRun'>, string>> = {
   listen: 'listen',
   mcp: 'mcp',
-  cache: 'cache',
   backend: 'backend',
   sampleIntervalMs: 'sample_interval',
   audit: 'audit',
@@ -22,6 +21,11 @@ export function restartNeeded(before: DaemonConfig, after: DaemonConfig): readon
       return JSON.stringify(before[key]) !== JSON.stringify(after[key]);
     })
     .map(([, key]) => `daemon.${key}: the new value holds from the next start of the daemon`);
+}
+
+/** No tool is changed by it; what no longer fits has gone. */
+export function cacheNote({ cache: before }: DaemonConfig, { cache: after }: DaemonConfig): readonly string[] {
+  return JSON.stringify(before) === JSON.stringify(after) ? [] : ['daemon.cache: the new values hold from now on'];
 }
 
 /** No tool is changed by these, and they hold at once. */

@@ -3,6 +3,7 @@
 import type { CacheConfig } from '../config/cache-schema.ts';
 import { redisLevel } from '../lib/client/redis-level.ts';
 import { ResourceCache } from '../lib/client/resource-cache.ts';
+import type { CacheOptions, SecondLevel } from '../lib/client/cache-types.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { maskText } from '../lib/core/mask.ts';
 import { AnswerCache } from '../lib/mcp/cache/answer-cache.ts';
@@ -16,6 +17,7 @@ import type { Log } from '../lib/supervisor/ports.ts';
 import type { ServedTools } from '../lib/supervisor/served.ts';
 
 export interface CacheInput {
+  /** Null: off. */
   readonly config: CacheConfig | null;
   readonly tools: ServedTools;
   readonly clock: Clock;
@@ -26,8 +28,9 @@ export interface CacheInput {
 }
 
 export interface DaemonCache {
-  /** Null: it is off. */
-  readonly answers: AnswerCache | null;
+  readonly answers: AnswerCache;
+  /** Holds to this from now on. */
+  apply(config: CacheConfig | null): void;
   /** @throws GovernorError invalid_request */
   report(filter: CacheFilter): CacheReport;
   /** @param by who asked, for the audit @throws GovernorError invalid_request */
@@ -36,25 +39,11 @@ export interface DaemonCache {
   close(): Promise<void>;
 }
 
-export function createCache({ config, tools, clock, log, recorder, onCall, onEvent }: CacheInput): DaemonCache {
-  if (config === null) return OFF;
-  const { redis } = config;
-  const entries = new ResourceCache<Fields>({
-    ttlMs: config.ttlMs,
-    maxEntries: config.maxEntries,
-    maxBytes: config.maxBytes,
-    sweepIntervalMs: config.sweepIntervalMs,
-    ...(redis === null
-      ? {}
-      : {
-          secondLevel: redisLevel({ url: redis.url, prefix: redis.prefix }),
-          secondLevelTimeoutMs: redis.timeoutMs,
-          firstLevelTtlMs: redis.firstLevelTtlMs,
-        }),
-    log: { info: (message) => log.info({}, message), warn: (message) => log.warn({}, message) },
-    monotonicMs: () => clock.monotonicMs(),
-    wallMs: () => clock.wallMs(),
-  });
+export function createCache(input: CacheInput): DaemonCache {
+  const { tools, clock, recorder, onCall, onEvent } = input;
+  let { config } = input;
+  let level = levelOf(config, null);
+  const entries = new ResourceCache<Fields>(optionsOf(config, level, input));
   entries.on('accessed', ({ group }) => onEvent(group, 'memory_hit'));
   entries.on('loaded', ({ group, from }) => {
     if (from === 'second_level') onEvent(group, 'redis_hit');
@@ -62,18 +51,33 @@ export function createCache({ config, tools, clock, log, recorder, onCall, onEve
   for (const reason of ['invalidated', 'expired', 'evicted'] as const)
     entries.on(reason, ({ group }) => onEvent(group, reason));
   // Heard from now on: what others invalidate. Where it is not there, the log says so, and nobody waits for it.
-  entries.ready().catch(() => undefined);
+  const listen = (): void => void entries.ready().catch(() => undefined);
+  listen();
+  const answers = new AnswerCache({
+    entries,
+    tools,
+    defaultTtlMs: config?.ttlMs ?? null,
+    monotonicMs: () => clock.monotonicMs(),
+    onServed: onCall,
+    onAsked: (tool) => onEvent(tool, 'miss'),
+    onJoined: (tool) => onEvent(tool, 'joined'),
+  });
   return {
-    answers: new AnswerCache({
-      entries,
-      tools,
-      defaultTtlMs: config.ttlMs,
-      monotonicMs: () => clock.monotonicMs(),
-      onServed: onCall,
-      onAsked: (tool) => onEvent(tool, 'miss'),
-      onJoined: (tool) => onEvent(tool, 'joined'),
-    }),
-    report: (filter) => report(entries.statistics(), entries.entries(), filter),
+    answers,
+    apply(next) {
+      if (JSON.stringify(next) === JSON.stringify(config)) return;
+      config = next;
+      level = levelOf(next, level);
+      // In this order: what goes by it is told to the Redis that it was kept in.
+      answers.setDefaultTtl(next?.ttlMs ?? null);
+      entries
+        .reconfigure(optionsOf(next, level, input))
+        .catch((error: unknown) =>
+          input.log.warn({ err: error }, 'the former Redis of the cache could not be let go of'),
+        );
+      listen();
+    },
+    report: (filter) => (config === null ? DISABLED : report(entries.statistics(), entries.entries(), filter)),
     async clear(filter, by) {
       const { entries: gone, secondLevel } = await entries.invalidate(selectorOf(filter));
       const { tool, uri, pattern } = filter;
@@ -83,21 +87,47 @@ export function createCache({ config, tools, clock, log, recorder, onCall, onEve
       recorder.record({ kind: 'daemon', event: 'cache_clear', detail });
       return { entries: gone, redis: secondLevel };
     },
-    snapshot: () => snapshotOf(entries),
+    snapshot: () => (config === null ? null : snapshotOf(entries)),
     close: () => entries.close(),
   };
 }
 
-const OFF: DaemonCache = {
-  answers: null,
-  report: () => DISABLED,
-  clear: (filter) => {
-    selectorOf(filter);
-    return Promise.resolve({ entries: 0, redis: 'none' });
-  },
-  snapshot: () => null,
-  close: () => Promise.resolve(),
-};
+interface Level {
+  readonly url: string;
+  readonly prefix: string;
+  readonly level: SecondLevel;
+}
+
+/** The one there is, as long as it is at the same place. */
+function levelOf(config: CacheConfig | null, former: Level | null): Level | null {
+  if (config === null || config.redis === null) return null;
+  const { url, prefix } = config.redis;
+  if (former?.url === url && former.prefix === prefix) return former;
+  return { url, prefix, level: redisLevel({ url, prefix }) };
+}
+
+function optionsOf(config: CacheConfig | null, level: Level | null, { log, clock }: CacheInput): CacheOptions {
+  return {
+    ...(config === null
+      ? {}
+      : {
+          ttlMs: config.ttlMs,
+          maxEntries: config.maxEntries,
+          maxBytes: config.maxBytes,
+          sweepIntervalMs: config.sweepIntervalMs,
+        }),
+    ...(level === null || config === null || config.redis === null
+      ? {}
+      : {
+          secondLevel: level.level,
+          secondLevelTimeoutMs: config.redis.timeoutMs,
+          firstLevelTtlMs: config.redis.firstLevelTtlMs,
+        }),
+    log: { info: (message) => log.info({}, message), warn: (message) => log.warn({}, message) },
+    monotonicMs: () => clock.monotonicMs(),
+    wallMs: () => clock.wallMs(),
+  };
+}
 
 function snapshotOf(entries: ResourceCache<Fields>): CacheSnapshot {
   const tools = new Map<string, { entries: number; bytes: number }>();

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import MetricsRegistry from 'prom-client/lib/registry.js';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
-import { restartNeeded, sharedLimitsNote } from '../config/restart-needed.ts';
+import { cacheNote, restartNeeded, sharedLimitsNote } from '../config/restart-needed.ts';
 import { ALL_SCOPES } from './api/dependencies.ts';
 import { createFront } from './api/front.ts';
 import type { Clock } from '../lib/core/clock.ts';
@@ -131,7 +131,14 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   });
   root.add('backend', () => backend.close(), ROOM_DEADLINE_MS);
   const ledger = new Ledger(`${stateDir}/ledger`);
-  const signIns = createSignIns({ stateDir, clock: CLOCK, log, recorder, registry: () => registry });
+  const signIns = createSignIns({
+    stateDir,
+    clock: CLOCK,
+    log,
+    recorder,
+    registry: () => registry,
+    onChanged: (tool) => mcp.cache.answers.forget(tool),
+  });
   root.add('sign-ins', () => signIns.settled(), ROOM_DEADLINE_MS);
   const ports = createPorts({
     clock: CLOCK,
@@ -161,8 +168,13 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
           recorder.record({ kind: 'daemon', event: 'config_reload', detail: { refused } });
         },
       });
-      const notes = [...restartNeeded(config.daemon, next.daemon), ...sharedLimitsNote(config, next)];
+      const notes = [
+        ...restartNeeded(config.daemon, next.daemon),
+        ...cacheNote(config.daemon, next.daemon),
+        ...sharedLimitsNote(config, next),
+      ];
       config = next;
+      mcp.cache.apply(next.daemon.cache);
       return Promise.resolve({ definitions: next.tools, notes });
     },
     events: hub,

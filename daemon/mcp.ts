@@ -4,6 +4,7 @@ import { createMcpFront } from '../lib/mcp/front/front.ts';
 import type { McpFront } from '../lib/mcp/front/front.ts';
 import { openCatalogueStore } from '../lib/mcp/pool/catalogue-store.ts';
 import { cachedServers } from '../lib/mcp/cache/cached-servers.ts';
+import type { Recorder } from '../lib/observe/recorder.ts';
 import type { CacheEvent } from '../lib/observe/cache-metrics.ts';
 import { Accounts } from '../lib/mcp/calls/account.ts';
 import type { CallRecord, ContextAccount } from '../lib/mcp/calls/account.ts';
@@ -17,7 +18,6 @@ import { createGateway } from '../lib/mcp/router/gateway.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { GovernorError } from '../lib/core/errors.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
-import type { Recorder } from '../lib/observe/recorder.ts';
 import type { Log } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { serveRegistry } from '../lib/supervisor/served.ts';
@@ -92,9 +92,9 @@ export function createMcp(input: McpInput): Mcp {
       capabilities: { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } },
     },
     monotonicMs: now,
-    ...(answers === null ? {} : { stale: answers }),
+    stale: answers,
   });
-  const servers = answers === null ? pool : cachedServers(pool, answers);
+  const servers = cachedServers(pool, answers);
   const gateway = createGateway({ servers, info, separator, now });
   const front = createMcpFront({ gateway, logger: log, now });
   return {
@@ -103,12 +103,13 @@ export function createMcp(input: McpInput): Mcp {
     calls: () => accounts.all(),
     async endContext(context) {
       const hadClients = await front.endContext(context, `stopped: its context ${context} ended`);
+      answers.endContext(context);
       // After the calls that have just ended were charged.
       return accounts.forget(context) || hadClients;
     },
     cache,
     refresh(tool) {
-      answers?.refresh(tool);
+      answers.refresh(tool);
       pool.refresh(tool);
     },
   };

@@ -17,16 +17,23 @@ export interface SignInsInput {
   readonly recorder: Recorder;
   /** Asked only when something has happened. */
   registry(): Registry;
+  /** Who is signed in is somebody else from now on, or nobody. */
+  onChanged(tool: string): void;
 }
 
-export function createSignIns({ stateDir, clock, log, recorder, registry }: SignInsInput): SignIns {
+export function createSignIns({ stateDir, clock, log, recorder, registry, onChanged }: SignInsInput): SignIns {
   return new SignIns({
     store: openSignInStore(`${stateDir}/sign-ins`),
     log,
     monotonicMs: () => clock.monotonicMs(),
     wallMs: () => clock.wallMs(),
-    onEvent: (event) => recorder.record({ kind: 'sign_in', ...event }),
+    onEvent: (event) => {
+      recorder.record({ kind: 'sign_in', ...event });
+      // Again: calls that were open may have been answered meanwhile.
+      onChanged(event.tool);
+    },
     endRuns: async (name, message) => {
+      onChanged(name);
       const tool = registry().live.get(name);
       if (tool === undefined) return;
       await tool

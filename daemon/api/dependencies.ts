@@ -74,7 +74,7 @@ export interface AuditReader {
 export interface CacheControl {
   /** @throws GovernorError invalid_request */
   report(filter: CacheFilter): CacheReport;
-  /** @throws GovernorError invalid_request */
+  /** @param by who asked, for the audit @throws GovernorError invalid_request */
   clear(filter: CacheFilter, by: string): Promise<CacheCleared>;
 }
 

@@ -86,6 +86,10 @@ export interface LoadOptions<V> {
   readonly keep?: (value: V) => 'skip' | Keep;
   /** It is not looked for in the second level, nor stored there. */
   readonly firstLevelOnly?: boolean;
+  /** Who asks, for `setApart`. */
+  readonly party?: string;
+  /** Asked before each look at what is under way. True: it joins no other load, and its own takes the place of that. */
+  readonly isAlone?: () => boolean;
   /** Found by the caller, in place of the first of the cache's own patterns that matches. Null: none. */
   readonly pattern?: EntryInfo['pattern'];
 }
@@ -128,7 +132,7 @@ export interface CacheStatistics {
   readonly stored: number;
   readonly tooLarge: number;
   readonly notJson: number;
-  /** Loaded, and not stored because it was invalidated meanwhile. */
+  /** Loaded, and not stored because it was invalidated meanwhile, or loaded anew. */
   readonly overtaken: number;
   readonly invalidated: number;
   readonly expired: number;

@@ -4,10 +4,16 @@ import { LRUCache } from 'lru-cache';
 import type { Matcher } from './cache-selector.ts';
 import type { EntryInfo, FullId } from './cache-types.ts';
 
-export interface FirstLevelOptions {
+/** What it may hold, and for how long. */
+export interface Bounds {
   readonly maxEntries: number;
   readonly maxBytes: number;
   readonly sweepIntervalMs: number;
+  /** Of what a second level has too. */
+  readonly firstLevelTtlMs: number;
+}
+
+export interface FirstLevelOptions extends Bounds {
   readonly monotonicMs: () => number;
   readonly wallMs: () => number;
   readonly onGone: (info: EntryInfo, reason: 'expired' | 'evicted') => void;
@@ -16,6 +22,7 @@ export interface FirstLevelOptions {
 interface Times {
   readonly ttlMs: number;
   readonly freshMs: number;
+  readonly inSecond: boolean;
 }
 
 interface Entry {
@@ -25,6 +32,9 @@ interface Entry {
   readonly bytes: number;
   readonly createdMs: number;
   readonly expiresMs: number;
+  /** Monotonic. */
+  readonly storedMs: number;
+  readonly inSecond: boolean;
   /** Monotonic: when it is stale in the second level as well. */
   readonly staleMs: number;
   lastAccessMs: number;
@@ -32,25 +42,54 @@ interface Entry {
 }
 
 export class FirstLevel {
-  readonly #entries: LRUCache<string, Entry>;
   readonly #options: FirstLevelOptions;
+  #entries: LRUCache<string, Entry>;
+  #bounds: Bounds;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
   constructor(options: FirstLevelOptions) {
     this.#options = options;
-    this.#entries = new LRUCache<string, Entry>({
-      max: options.maxEntries,
-      maxSize: options.maxBytes,
+    this.#bounds = options;
+    this.#entries = this.#made();
+  }
+
+  #made(): LRUCache<string, Entry> {
+    const { monotonicMs, onGone } = this.#options;
+    return new LRUCache<string, Entry>({
+      max: this.#bounds.maxEntries,
+      maxSize: this.#bounds.maxBytes,
       ttl: 1,
       // No timer of its own, and no time that stands still in between.
       ttlResolution: 0,
-      perf: { now: options.monotonicMs },
+      perf: { now: monotonicMs },
       dispose: (entry, _key, reason) => {
-        if (reason === 'evict') options.onGone(infoOf(entry), 'evicted');
-        if (reason === 'expire') options.onGone(infoOf(entry), 'expired');
+        if (reason === 'evict') onGone(infoOf(entry), 'evicted');
+        if (reason === 'expire') onGone(infoOf(entry), 'expired');
       },
     });
+  }
+
+  /** What is too old or too large for them goes, and for lack of room what was used longest ago. */
+  resize(bounds: Bounds): void {
+    this.sweep();
+    this.#bounds = bounds;
+    const former = this.#entries;
+    // It reserves its places when it is made.
+    this.#entries = this.#made();
+    const nowMs = this.#options.monotonicMs();
+    for (const key of [...former.rkeys()]) {
+      const entry = former.peek(key);
+      if (entry === undefined) continue;
+      const leftMs = former.getRemainingTTL(key);
+      const ttlMs = entry.inSecond ? Math.min(leftMs, bounds.firstLevelTtlMs - (nowMs - entry.storedMs)) : leftMs;
+      const kept = { ...entry, expiresMs: this.#options.wallMs() + ttlMs };
+      if (ttlMs <= 0) this.#options.onGone(infoOf(entry), 'expired');
+      else if (entry.bytes > bounds.maxBytes) this.#options.onGone(infoOf(entry), 'evicted');
+      else this.#entries.set(key, kept, { ttl: ttlMs, size: Math.max(1, entry.bytes) });
+    }
+    this.#disarm();
+    if (this.size > 0) this.#arm();
   }
 
   get size(): number {
@@ -84,10 +123,10 @@ export class FirstLevel {
   /** @param kept `ttlMs`: above 0, in this level. `freshMs`: in all of them. `bytes`: at most maxBytes */
   store(value: unknown, id: FullId, kept: Pick<EntryInfo, 'pattern' | 'bytes'> & Times): void {
     const nowMs = this.#options.wallMs();
-    const { ttlMs, freshMs, pattern, bytes } = kept;
-    const staleMs = this.#options.monotonicMs() + freshMs;
-    const times = { createdMs: nowMs, expiresMs: nowMs + ttlMs, lastAccessMs: nowMs, staleMs };
-    const entry = { value, id, pattern, bytes, ...times };
+    const { ttlMs, freshMs, pattern, bytes, inSecond } = kept;
+    const storedMs = this.#options.monotonicMs();
+    const times = { createdMs: nowMs, expiresMs: nowMs + ttlMs, lastAccessMs: nowMs, storedMs };
+    const entry = { value, id, pattern, bytes, inSecond, ...times, staleMs: storedMs + freshMs };
     this.#entries.set(id.key, { ...entry, accessCount: 0 }, { ttl: ttlMs, size: Math.max(1, bytes) });
     this.#arm();
   }
@@ -110,8 +149,7 @@ export class FirstLevel {
 
   close(): void {
     this.#closed = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#disarm();
     this.#entries.clear();
   }
 
@@ -122,8 +160,13 @@ export class FirstLevel {
       this.#timer = null;
       this.sweep();
       if (this.size > 0) this.#arm();
-    }, this.#options.sweepIntervalMs);
+    }, this.#bounds.sweepIntervalMs);
     this.#timer.unref();
+  }
+
+  #disarm(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 }
 

@@ -27,8 +27,8 @@ interface Pending {
 }
 
 export class GuardedLevel {
-  readonly #level: SecondLevel;
-  readonly #timeoutMs: number;
+  readonly level: SecondLevel;
+  timeoutMs: number;
   readonly #log: CacheLog;
   readonly #pending = new Set<Pending>();
   #batch: Promise<boolean> | null = null;
@@ -41,14 +41,14 @@ export class GuardedLevel {
   #closed = false;
 
   constructor(level: SecondLevel, timeoutMs: number, log: CacheLog) {
-    this.#level = level;
-    this.#timeoutMs = timeoutMs;
+    this.level = level;
+    this.timeoutMs = timeoutMs;
     this.#log = log;
   }
 
   async ready(): Promise<void> {
     try {
-      await this.#level.ready?.();
+      await this.level.ready?.();
     } catch (error) {
       this.#failed(error);
       throw error;
@@ -66,7 +66,7 @@ export class GuardedLevel {
     }
     try {
       if (!(await this.#isReady())) return null;
-      const { found, stamp } = await withDeadline((signal) => this.#level.get(id, signal), this.#timeoutMs, 'reading');
+      const { found, stamp } = await withDeadline((signal) => this.level.get(id, signal), this.timeoutMs, 'reading');
       // It was invalidated while it was read.
       if (this.#mayBeStale(id)) return null;
       const read = found === null ? null : parse(found);
@@ -106,7 +106,7 @@ export class GuardedLevel {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    await this.#level.close();
+    await this.level.close();
   }
 
   async #set(id: FullId, stored: StoredText, stamp: string | null): Promise<void> {
@@ -115,11 +115,7 @@ export class GuardedLevel {
         if (stamp === null) void this.invalidate({ key: id.key });
         return;
       }
-      const done = await withDeadline(
-        (signal) => this.#level.set(id, stored, stamp, signal),
-        this.#timeoutMs,
-        'writing',
-      );
+      const done = await withDeadline((signal) => this.level.set(id, stored, stamp, signal), this.timeoutMs, 'writing');
       this.#count[done ? 'stored' : 'refused']++;
       this.#writes = true;
     } catch (error) {
@@ -134,14 +130,14 @@ export class GuardedLevel {
 
   /** A first connection takes its time: calls wait for it no longer than for an answer, and it is no failure yet. */
   async #isReady(): Promise<boolean> {
-    const ready = this.#level.ready?.();
-    if (ready === undefined || (await settledWithin(() => ready, this.#timeoutMs, true))) return true;
+    const ready = this.level.ready?.();
+    if (ready === undefined || (await settledWithin(() => ready, this.timeoutMs, true))) return true;
     this.#count.skipped++;
     return false;
   }
 
   #delete(id: FullId): void {
-    withDeadline((signal) => this.#level.delete(id, signal), this.#timeoutMs, 'deleting').catch((error: unknown) =>
+    withDeadline((signal) => this.level.delete(id, signal), this.timeoutMs, 'deleting').catch((error: unknown) =>
       this.#failed(error),
     );
   }
@@ -184,7 +180,7 @@ export class GuardedLevel {
     const selector: Selector =
       first !== undefined && batch.length === 1 ? first.selector : { any: batch.map((pending) => pending.selector) };
     try {
-      await withDeadline((signal) => this.#level.invalidate(selector, signal), INVALIDATE_TIMEOUT_MS, 'invalidating');
+      await withDeadline((signal) => this.level.invalidate(selector, signal), INVALIDATE_TIMEOUT_MS, 'invalidating');
       for (const pending of batch) {
         pending.state = 'done';
         this.#pending.delete(pending);
@@ -226,7 +222,7 @@ export class GuardedLevel {
   async #isBack(): Promise<boolean> {
     for (const pending of this.#pending) if (!(await this.#makeUp(pending))) return false;
     try {
-      await withDeadline((signal) => this.#level.get(PROBE, signal), this.#timeoutMs, 'reading');
+      await withDeadline((signal) => this.level.get(PROBE, signal), this.timeoutMs, 'reading');
       return this.#pending.size === 0 || this.#isBack();
     } catch (error) {
       this.#failed(error);

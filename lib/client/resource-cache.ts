@@ -5,9 +5,10 @@
  */
 
 import { UriPatterns } from '../core/uri-patterns.ts';
-import { Flight } from './cache-flight.ts';
+import { Flight, RELEASED } from './cache-flight.ts';
+import { Flights } from './cache-flights.ts';
 import { fullId, matcherOf } from './cache-selector.ts';
-import type { Selector } from './cache-selector.ts';
+import type { Matcher, Selector } from './cache-selector.ts';
 import { newCounts } from './cache-counts.ts';
 import { cacheSettings } from './cache-settings.ts';
 import type { CacheSettings } from './cache-settings.ts';
@@ -15,19 +16,19 @@ import type * as types from './cache-types.ts';
 import type { CacheEvent, CacheEvents, EntryId, EntryInfo, FullId, Loaded, LoadOptions } from './cache-types.ts';
 import { FirstLevel } from './first-level.ts';
 import { GuardedLevel } from './guarded-level.ts';
-import { jsonOf, NOT_KEPT } from './kept.ts';
-import type { Kept } from './kept.ts';
+import { keep, NOT_KEPT } from './kept.ts';
+import type { Kept, ToKeep } from './kept.ts';
 import { Listeners } from './listeners.ts';
 
 /** Ten years: Redis takes no endless number. */
 const MAX_TTL_MS = 10 * 365 * 24 * 3_600_000;
 
 export class ResourceCache<V = unknown> implements AsyncDisposable {
-  readonly #settings: CacheSettings;
-  readonly #patterns: UriPatterns<number>;
   readonly #first: FirstLevel;
-  readonly #second: GuardedLevel | null;
-  readonly #flights = new Map<string, Flight<Loaded<V>>>();
+  #settings: CacheSettings;
+  #patterns: UriPatterns<number>;
+  #second: GuardedLevel | null;
+  readonly #flights = new Flights<Loaded<V>>();
   readonly #listeners: Listeners<CacheEvents>;
   readonly #count = newCounts();
   #closed = false;
@@ -36,7 +37,7 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   constructor(options: types.CacheOptions = {}) {
     const settings = cacheSettings(options);
     this.#settings = settings;
-    this.#patterns = new UriPatterns(settings.patterns.map(({ template, ttlMs }) => [template, ttlMs]));
+    this.#patterns = patternsOf(settings);
     this.#listeners = new Listeners((error) => {
       this.#count.listenerErrors++;
       // Once: a listener that fails fails at every entry.
@@ -49,11 +50,37 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
         this.#listeners.tell(reason, () => info);
       },
     });
-    this.#second =
-      options.secondLevel === undefined
-        ? null
-        : new GuardedLevel(options.secondLevel, settings.secondLevelTimeoutMs, settings.log);
-    options.secondLevel?.listen?.((selector) => void this.#drop(selector, 'elsewhere'));
+    this.#second = this.#guarded(options.secondLevel);
+  }
+
+  /**
+   * Holds to other options from now on, as if it had been made with them; what is in memory stays as far as it fits, with
+   * the time that it was given. With another `secondLevel` (the same object is the same one) the memory is emptied, the
+   * former one is let go of, and keeps its entries.
+   * @throws GovernorError invalid_request as the constructor: then nothing has changed
+   */
+  async reconfigure(options: types.CacheOptions): Promise<void> {
+    const settings = cacheSettings(options);
+    const patterns = patternsOf(settings);
+    const former = this.#second;
+    const isSame = (former?.level ?? null) === (options.secondLevel ?? null);
+    this.#settings = settings;
+    this.#patterns = patterns;
+    this.#first.resize(settings);
+    if (isSame && former !== null) former.timeoutMs = settings.secondLevelTimeoutMs;
+    if (isSame) return;
+    this.#second = this.#guarded(options.secondLevel);
+    // Who else invalidates is heard of elsewhere from now on.
+    this.#drop({ all: true }, 'here');
+    await former?.close();
+  }
+
+  #guarded(level: types.SecondLevel | undefined): GuardedLevel | null {
+    if (level === undefined) return null;
+    const { secondLevelTimeoutMs, log } = this.#settings;
+    const guarded = new GuardedLevel(level, secondLevelTimeoutMs, log);
+    level.listen?.((selector) => void (this.#second === guarded && this.#drop(selector, 'elsewhere')));
+    return guarded;
   }
 
   /** What the first level has; counts as an access. */
@@ -86,30 +113,31 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     loader: (signal: AbortSignal) => Promise<V> | V,
     options: LoadOptions<V> = {},
   ): Promise<Loaded<V>> {
-    options.signal?.throwIfAborted();
     const full = fullId(id);
-    const hit = this.#read(full.key);
-    if (hit !== null) return hit;
-    this.#count.misses++;
-    const known = this.#flights.get(full.key);
-    if (known !== undefined) {
-      this.#count.joined++;
-      return known.join(options.signal);
+    for (let tries = 0; ; tries++) {
+      options.signal?.throwIfAborted();
+      const hit = this.#read(full.key);
+      if (hit !== null) return hit;
+      if (tries === 0) this.#count.misses++;
+      const known = options.isAlone?.() === true ? undefined : this.#flights.find(full.key);
+      if (known !== undefined) this.#count.joined++;
+      const loaded = await (known ?? this.#begin(full, loader, options)).join(options.signal, options.party);
+      if (loaded !== RELEASED) return loaded;
     }
-    const flight: Flight<Loaded<V>> = new Flight<Loaded<V>>(
-      full,
-      (own, signal) => this.#fly(own, loader, options, signal),
-      () => this.#overtake(flight),
-    );
-    this.#flights.set(full.key, flight);
-    return flight.join(options.signal);
+  }
+
+  /**
+   * Loads of these that are under way are joined by nobody any more, because what they wait for may be somebody who asks
+   * for the same now. Of those who have joined already, the ones of this party load for themselves.
+   */
+  setApart(selector: Selector, party: string): void {
+    this.#flights.setApart(matcherOf(selector), party);
   }
 
   /** Keeps a value that was got elsewhere, in both levels. @returns false when it is too large or no JSON */
   set(id: string | EntryId, value: V, options: { readonly ttlMs?: number } = {}): boolean {
     const full = fullId(id);
-    const flight = this.#flights.get(full.key);
-    if (flight !== undefined) this.#overtake(flight);
+    this.#flights.overtake(({ key }) => key === full.key);
     const pattern = this.#patterns.match(full.uri);
     const ttlMs = milliseconds(options.ttlMs ?? pattern?.value ?? this.#settings.ttlMs);
     const kept = this.#keep(full, value, { pattern, ttlMs, inSecond: this.#second !== null });
@@ -139,6 +167,11 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     return this.#second === null || options.firstLevelOnly === true
       ? Promise.resolve({ entries, secondLevel: 'none' })
       : this.#second.invalidate(selector).then((secondLevel) => ({ entries, secondLevel }));
+  }
+
+  /** As `invalidate`, by a rule of the caller's own, of what is in no second level. @returns how many have gone */
+  invalidateWhere(matches: Matcher): number {
+    return this.#dropWhere(matches, ({ key }) => ({ key }), 'here');
   }
 
   /**
@@ -174,7 +207,7 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   /** Empties the first level and lets go of the second, whose entries stay. From then on nothing is kept. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const flight of this.#flights.values()) this.#overtake(flight);
+    this.#flights.overtake(() => true);
     this.#first.close();
     await this.#second?.close();
   }
@@ -189,6 +222,19 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     this.#count.hits++;
     this.#listeners.tell('accessed', () => hit.info());
     return { value: hit.value as V, from: 'first_level', freshMs: hit.freshMs };
+  }
+
+  #begin(id: FullId, loader: (signal: AbortSignal) => Promise<V> | V, options: LoadOptions<V>): Flight<Loaded<V>> {
+    const flight: Flight<Loaded<V>> = new Flight<Loaded<V>>(
+      id,
+      (own, signal) => this.#fly(own, loader, options, signal),
+      () => {
+        flight.overtaken = true;
+        this.#flights.land(flight);
+      },
+    );
+    this.#flights.begin(flight);
+    return flight;
   }
 
   async #fly(
@@ -219,10 +265,10 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
       }
       this.#count.loads++;
       const value = await loader(signal);
-      const keep = options.keep?.(value) ?? {};
-      const given = keep === 'skip' ? 0 : (keep.ttlMs ?? options.ttlMs ?? matched?.value ?? this.#settings.ttlMs);
+      const kind = options.keep?.(value) ?? {};
+      const given = kind === 'skip' ? 0 : (kind.ttlMs ?? options.ttlMs ?? matched?.value ?? this.#settings.ttlMs);
       const ttlMs = milliseconds(given);
-      const as = keep === 'skip' ? undefined : keep.as;
+      const as = kind === 'skip' ? undefined : kind.as;
       const inSecond = level !== null && as === undefined;
       if (flight.overtaken) this.#count.overtaken++;
       const own = as === undefined ? id : { ...id, key: as };
@@ -233,55 +279,32 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
       this.#count.failedLoads++;
       throw error;
     } finally {
-      this.#land(flight);
+      this.#flights.land(flight);
     }
   }
 
   /** In the first level. */
-  #keep(
-    id: FullId,
-    value: V,
-    how: { readonly pattern: EntryInfo['pattern']; readonly ttlMs: number; readonly inSecond: boolean },
-  ): Kept {
-    const { pattern, ttlMs, inSecond } = how;
-    // What was there is older, whatever becomes of this.
-    this.#first.remove(id.key);
-    if (ttlMs <= 0 || this.#closed) return NOT_KEPT;
-    const text = jsonOf(value);
-    if (text === null) {
-      this.#count.notJson++;
-      return NOT_KEPT;
-    }
-    const bytes = Buffer.byteLength(text);
-    if (bytes > this.#settings.maxBytes) {
-      this.#count.tooLarge++;
-      return { text, bytes, stored: false };
-    }
-    const matched = pattern === null ? null : { template: pattern.template, parameters: pattern.parameters };
-    const ownMs = inSecond ? Math.min(ttlMs, this.#settings.firstLevelTtlMs) : ttlMs;
-    this.#first.store(value, id, { pattern: matched, bytes, ttlMs: ownMs, freshMs: ttlMs });
-    this.#count.stored++;
-    return { text, bytes, stored: true };
+  #keep(id: FullId, value: V, how: Pick<ToKeep, 'pattern' | 'ttlMs' | 'inSecond'>): Kept {
+    if (this.#closed) return NOT_KEPT;
+    const { maxBytes, firstLevelTtlMs } = this.#settings;
+    return keep({ ...how, id, value, maxBytes, firstLevelTtlMs }, this.#first, this.#count);
   }
 
   #drop(selector: Selector, from: 'here' | 'elsewhere'): number {
-    const matches = matcherOf(selector);
-    for (const flight of this.#flights.values()) if (matches(flight.id)) this.#overtake(flight);
+    return this.#dropWhere(matcherOf(selector), () => selector, from);
+  }
+
+  #dropWhere(matches: Matcher, by: (info: EntryInfo) => Selector, from: 'here' | 'elsewhere'): number {
+    this.#flights.overtake(matches);
     const gone = this.#first.removeAll(matches);
     this.#count.invalidated += gone.length;
-    for (const info of gone) this.#listeners.tell('invalidated', () => ({ ...info, by: selector, from }));
+    for (const info of gone) this.#listeners.tell('invalidated', () => ({ ...info, by: by(info), from }));
     return gone.length;
   }
+}
 
-  /** Who comes now starts another load. */
-  #overtake(flight: Flight<Loaded<V>>): void {
-    flight.overtaken = true;
-    this.#land(flight);
-  }
-
-  #land(flight: Flight<Loaded<V>>): void {
-    if (this.#flights.get(flight.id.key) === flight) this.#flights.delete(flight.id.key);
-  }
+function patternsOf({ patterns }: CacheSettings): UriPatterns<number> {
+  return new UriPatterns(patterns.map(({ template, ttlMs }) => [template, ttlMs]));
 }
 
 function milliseconds(ttlMs: number): number {

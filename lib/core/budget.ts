@@ -7,7 +7,8 @@ import type { ResolvedLimit, ResolvedLimits, LadderSettings } from './limits.ts'
 import { NO_LIMITS } from './limits.ts';
 import { RESOURCES } from './resource.ts';
 import type { Resource } from './resource.ts';
-import { DEFAULT_ACTIONS } from './response.ts';
+import { defaultActions } from './response.ts';
+import type { StageActions } from './response.ts';
 import type { Measured, Quality, Reading } from './usage.ts';
 import { unsupported } from './usage.ts';
 
@@ -16,10 +17,14 @@ export type BudgetResource = Exclude<Resource, 'runtime'>;
 
 export const BUDGET_RESOURCES: readonly BudgetResource[] = RESOURCES.filter((resource) => resource !== 'runtime');
 
-/** As for a run; whose stale sockets were to be closed is not known of a group. */
-export const BUDGET_ACTIONS: typeof DEFAULT_ACTIONS = {
-  ...DEFAULT_ACTIONS,
-  sockets: { ...DEFAULT_ACTIONS.sockets, cleanup: ['recycle'] },
+/** As for a run whose calls pass Governor; whose stale sockets were to be closed is not known of a group. */
+export const BUDGET_ACTIONS: Readonly<Record<BudgetResource, StageActions>> = {
+  memory: defaultActions('memory', true),
+  cpu: defaultActions('cpu', true),
+  file_handles: defaultActions('file_handles', true),
+  sockets: { ...defaultActions('sockets', true), cleanup: ['recycle'] },
+  temp_storage: defaultActions('temp_storage', true),
+  tasks: defaultActions('tasks', true),
 };
 
 /** How the budget of all tools is named in records. */

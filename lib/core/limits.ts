@@ -36,7 +36,12 @@ export interface ResolvedLimit {
 }
 
 /** `null`: no limit is set for the resource (the default for runtime). */
-export type ResolvedLimits = Readonly<Record<Resource, ResolvedLimit | null>>;
+export type ResolvedLimits = Readonly<Record<Resource, ResolvedLimit | null>> & {
+  /** Who said of a resource that it is to have no limit. Absent for those of which nobody says anything. */
+  readonly lifted?: Lifted;
+};
+
+export type Lifted = Readonly<Partial<Record<Resource, Source>>>;
 
 /** For trial runs, for what is only taken up to be ended, and for the client of something that runs elsewhere. */
 export const NO_LIMITS: ResolvedLimits = {

@@ -215,6 +215,8 @@ export interface SharedGroup {
   readonly exists: boolean;
   /** Totals of everything in it, in the unit of each resource; `unsupported` where there is no controller. */
   sample(nowMs: number, fresh: boolean): { readonly memory: Reading; readonly tasks: Reading };
+  /** Cumulative milliseconds in which everything in it stalled on memory (PSI full); null where not known. */
+  memoryStallMs(): number | null;
   /**
    * Kernel caps at the emergency stage. What a limit is not set for, or what is held by polling, is not among them.
    * @param tempRoomBytes what the runs may hold in a TMPDIR on a tmpfs: files in it are no memory of theirs

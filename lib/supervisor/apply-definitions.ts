@@ -90,8 +90,18 @@ async function change(
 /** What a run or tool is held to after a reload: a limit that the file changes is the newer word, except for a flag's. */
 function reloaded(held: ResolvedLimits, before: ResolvedLimits, next: ResolvedLimits): ResolvedLimits {
   const limits: Partial<Record<Resource, ResolvedLimit | null>> = {};
-  for (const resource of RESOURCES) limits[resource] = reloadedLimit(held[resource], before[resource], next[resource]);
-  return { ...held, ...limits };
+  const lifted: Partial<Record<Resource, Source>> = {};
+  for (const resource of RESOURCES) {
+    const limit = reloadedLimit(held[resource], before[resource], next[resource]);
+    limits[resource] = limit;
+    // Where the file lifts it too, that is who does.
+    const by =
+      limit !== null
+        ? undefined
+        : ((next[resource] === null ? next.lifted?.[resource] : undefined) ?? held.lifted?.[resource]);
+    if (by !== undefined) lifted[resource] = by;
+  }
+  return { ...held, ...limits, lifted };
 }
 
 /** Given with a launch, and not from where the file's own limit comes. */
@@ -136,7 +146,9 @@ function sameAmount(a: ResolvedLimit | null, b: ResolvedLimit | null): boolean {
 /** But for the place in the file. */
 function same(a: unknown, b: unknown): boolean {
   const text = (value: unknown): string =>
-    JSON.stringify(value, (key, part: unknown) => (key === 'source' ? (part as Source).from : part));
+    JSON.stringify(value, (key, part: unknown) =>
+      key === 'source' ? (part as Source).from : key === 'lifted' ? undefined : part,
+    );
   return text(a) === text(b);
 }
 

@@ -103,6 +103,12 @@ export class BudgetCaps {
     return this.#group.sample(nowMs, fresh);
   }
 
+  /** Of all members together, as of the shared group; null where not known, or not all of it is theirs. */
+  memoryStallMs(): number | null {
+    if (this.#applied === null || this.note !== null) return null;
+    return this.#group?.memoryStallMs() ?? null;
+  }
+
   supports(action: 'cpu_quota' | 'memory_high'): true | { readonly reason: string } {
     if (this.#group !== null && this.note === null) return this.#group.supports(action);
     return { reason: this.note ?? 'runs cannot be held together here' };

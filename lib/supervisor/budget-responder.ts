@@ -7,7 +7,7 @@ import type { BudgetRules } from '../core/budget.ts';
 import { rank } from '../core/ladder.ts';
 import type { Decision } from '../core/policy.ts';
 import type { Resource } from '../core/resource.ts';
-import { isEnding } from '../core/response.ts';
+import { isEnding, isOfCalls } from '../core/response.ts';
 import type { Action } from '../core/response.ts';
 import { planResponse } from '../core/response-plan.ts';
 import type { PlannedStep } from '../core/response-plan.ts';
@@ -43,7 +43,7 @@ export async function respondForBudget(
   const { steps } = planResponse(decision, limit, (action) => canBrake(budget, action), {
     dryRun: rules.dryRun,
     mode: 'managed',
-    callsPass: false,
+    callsPass: held(budget).some(({ calls }) => calls !== null),
   });
   for (const step of steps) {
     if (isEnding(step.action)) await endOne(budget, decision, step, rules, acts);
@@ -104,7 +104,8 @@ async function holdBack(budget: Budget, decision: Entering, step: PlannedStep, p
   try {
     if (action === 'notify')
       return recordAction(budget, decision, action, 'done', ports, { detail: `${tell(budget, decision)} listeners` });
-    await setBrake(budget, decision.resource, action);
+    // Calls ask by themselves, from the look on that showed the stage.
+    if (!isOfCalls(action)) await setBrake(budget, decision.resource, action);
     recordAction(budget, decision, action, 'done', ports);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);

@@ -18,6 +18,7 @@ import type { Action } from '../core/response.ts';
 import { NO_KERNEL_EVENTS, unsupported } from '../core/usage.ts';
 import type { Reading, Readings } from '../core/usage.ts';
 import type { Enforcement } from '../os/backend.ts';
+import { holdsCalls } from './budget-calls.ts';
 import { BudgetCaps } from './budget-caps.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Run } from './run.ts';
@@ -36,12 +37,15 @@ export class Budget {
   readonly brakes = new Map<Resource, Action[]>();
   /** That this budget has stopped, and that still end. */
   readonly victims = new Set<Run>();
+  /** Whose new calls it holds back. */
+  readonly holding = new Set<Run>();
   limits: ResolvedLimits;
   members: readonly Run[] = [];
   readings: Readings | null = null;
   readonly #ports: SupervisorPorts;
   readonly #lastRatios = new Map<Resource, { readonly ratio: number; readonly atMs: number }>();
   #memory: PolicyMemory;
+  #stall: { readonly totalMs: number; readonly atMs: number } | null = null;
 
   constructor(context: string | null, limits: ResolvedLimits, ports: SupervisorPorts) {
     this.context = context;
@@ -71,7 +75,8 @@ export class Budget {
     const nowMs = this.#ports.clock.monotonicMs();
     this.readings = this.#sum((run) => run.last?.readings ?? null, nowMs, ladder.staleAfterMs, false);
     const stalled = this.members.some(({ last }) => last?.stalled === true);
-    const record = { runId: this.name, atMs: nowMs, stalled, readings: this.readings, kernel: NO_KERNEL_EVENTS };
+    const kernel = { ...NO_KERNEL_EVENTS, memoryStall: this.#stallShare(nowMs) };
+    const record = { runId: this.name, atMs: nowMs, stalled, readings: this.readings, kernel };
     const verdict = decide(this.#memory, record, this.limits, this.#settings(ladder), nowMs);
     this.#memory = verdict.memory;
     return verdict.decisions;
@@ -137,10 +142,21 @@ export class Budget {
     return inMs < baseMs ? Math.max(LEAST_LOOK_MS, inMs) : null;
   }
 
+  /** Of the time since the look before; read only while memory is short. */
+  #stallShare(nowMs: number): number | null {
+    const before = this.#stall;
+    const totalMs = this.stage('memory') === 'normal' ? null : this.caps.memoryStallMs();
+    this.#stall = totalMs === null ? null : { totalMs, atMs: nowMs };
+    if (this.stage('memory') === 'normal') return 0;
+    if (totalMs === null || before === null || nowMs <= before.atMs) return null;
+    return Math.min(1, Math.max(0, (totalMs - before.totalMs) / (nowMs - before.atMs)));
+  }
+
   /** A throttle that holds nobody back is no reason to end anybody. */
   #settings(ladder: LadderSettings): LadderSettings {
     const escalateAfterMs = { ...ladder.escalateAfterMs };
-    for (const resource of RESOURCES) if (!this.brakes.has(resource)) escalateAfterMs[resource] = null;
+    for (const resource of RESOURCES)
+      if (!this.brakes.has(resource) && !holdsCalls(this, resource)) escalateAfterMs[resource] = null;
     return { ...ladder, escalateAfterMs };
   }
 

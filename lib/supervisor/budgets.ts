@@ -10,6 +10,7 @@ import { NO_LIMITS } from '../core/limits.ts';
 import { RESOURCES } from '../core/resource.ts';
 import { Budget } from './budget.ts';
 import { placeOf } from './budget-caps.ts';
+import { holdCalls, letCallsGo } from './budget-calls.ts';
 import { brakeNewcomers, refreshBrakes, releaseRun } from './budget-brakes.ts';
 import { endCrippled, respondForBudget } from './budget-responder.ts';
 import { isCrippled } from './budget-victim.ts';
@@ -88,6 +89,7 @@ export class Budgets {
     if (budget !== null) {
       budget.members = budget.members.filter((member) => member !== run);
       run.sharedCaps.delete(budget.name);
+      letCallsGo(budget, run);
       this.#mailbox.post(() => releaseRun(budget, run));
     }
     this.#options.monitor.poke(run.id);
@@ -156,6 +158,7 @@ export class Budgets {
     for (const run of budget.members)
       if (isCapped && isCrippled(run)) this.#mailbox.post(() => endCrippled(budget, run, { ports, end }));
     const decisions = budget.observe(rules.ladder);
+    holdCalls(budget, rules.dryRun);
     const onOver = (): void => {
       for (const run of budget.members) monitor.poke(run.id);
     };

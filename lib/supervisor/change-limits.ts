@@ -101,12 +101,15 @@ function refuseUnlimitedTmpfs(tool: Tool, patch: LimitPatch): void {
 
 function patched(limits: ResolvedLimits, patch: LimitPatch, source: Source, callsPass: boolean): ResolvedLimits {
   const changed: Partial<Record<Resource, ResolvedLimit | null>> = {};
+  const lifted: Partial<Record<Resource, Source>> = { ...limits.lifted };
   for (const resource of RESOURCES) {
     const value = patch[resource];
     if (value === undefined) continue;
     changed[resource] = value === null ? null : withLimit(resource, value, limits[resource], source, callsPass);
+    if (value === null) lifted[resource] = source;
+    else delete lifted[resource];
   }
-  return { ...limits, ...changed };
+  return { ...limits, ...changed, lifted };
 }
 
 function withLimit(

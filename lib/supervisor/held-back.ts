@@ -16,12 +16,21 @@ export interface HeldBack {
   readonly usage: number | null;
   readonly limit: number;
   readonly ratio: number | null;
+  /** Whose limit it is, where runs share it: `host`, or `context ID`. Absent: the run's own. */
+  readonly sharedBy?: string;
 }
 
-/** Null: they may go. A refusal counts more than a queue. */
+/** Null: they may go. A refusal counts more than a queue, and its own limits before shared ones. */
 export function heldBack(run: Run): HeldBack | null {
-  const { dryRun } = run.init.definition;
-  if (run.judge.sampledStage === 'normal' || dryRun || run.init.notGoverned !== null) return null;
+  if (run.init.definition.dryRun || run.init.notGoverned !== null) return null;
+  const own = heldByItsOwn(run);
+  if (own?.how === 'refuse_calls' || run.sharedHolds.size === 0) return own;
+  const shared = [...run.sharedHolds.values()];
+  return shared.find(({ how }) => how === 'refuse_calls') ?? own ?? shared[0] ?? null;
+}
+
+function heldByItsOwn(run: Run): HeldBack | null {
+  if (run.judge.sampledStage === 'normal') return null;
   let found: HeldBack | null = null;
   for (const resource of RESOURCES) {
     const limit = run.limits[resource];

@@ -127,6 +127,8 @@ export class Recovery {
 
   /** What a demand has to wait for after this end; null: it stays stopped. */
   retryAfterMs({ reason, isCounted, livedMs }: RunEnd): number | null {
+    // Until a person has signed in.
+    if (this.#ports.signIn.problem(this.#definition()) !== null) return null;
     if (!isCounted && FAULTS.has(reason)) return this.#afterFailureMs(livedMs);
     if (this.#staysStopped) return null;
     const nowMs = this.#now();

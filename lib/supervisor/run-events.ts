@@ -33,6 +33,8 @@ export interface Breach {
 
 export interface RunListener {
   onStage?(change: StageChange): void;
+  /** A limit that it shares holds its new calls back, or no more. */
+  onHeld?(): void;
   /** The action `notify`: it is told that a stage was entered. */
   onPressure?(pressure: Pressure): void;
   /** Its end begins; nothing of it was touched yet. */
@@ -57,6 +59,10 @@ export class RunEvents {
 
   stage(change: StageChange): void {
     this.#tell((listener) => listener.onStage?.(change));
+  }
+
+  held(): void {
+    this.#tell((listener) => listener.onHeld?.());
   }
 
   pressure(pressure: Pressure): void {

@@ -64,7 +64,7 @@ export function limitViews(
       ...(limit?.capMs === undefined ? {} : { cap: limit.capMs }),
       thresholds: limit?.thresholds ?? null,
       actions: limit?.actions ?? null,
-      source: limit?.source ?? null,
+      source: limit?.source ?? limits.lifted?.[resource] ?? null,
       ...(limit?.reason === undefined ? {} : { reason: limit.reason }),
       enforcement: isKeptHere ? 'polled' : enforcementOf(resource, limits, outcomes, notGoverned),
       ...(note === undefined ? {} : { note }),

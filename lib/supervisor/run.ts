@@ -18,6 +18,7 @@ import type { ManagedProcess } from '../process/managed-launch.ts';
 import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Scope } from '../scope/scope.ts';
 import type { ToolDefinition } from './governor.ts';
+import type { HeldBack } from './held-back.ts';
 import { OpenCalls } from './open-calls.ts';
 import type { Connection, SupervisorPorts } from './ports.ts';
 import { RunEvents } from './run-events.ts';
@@ -81,6 +82,8 @@ export class Run {
   readonly brakes = new Map<Resource, Action[]>();
   /** Brakes that budgets of several runs want on this one, each with the names of those that do. */
   readonly sharedBrakes = new Map<Action, Set<string>>();
+  /** What budgets of several runs hold its new calls back for, by their names. */
+  readonly sharedHolds = new Map<string, HeldBack>();
   /** Budgets whose cap on memory the kernel holds it to, with others, beside its own. */
   readonly sharedCaps = new Set<string>();
 

@@ -1,6 +1,6 @@
 /** A server that exists only in memory, as the pool sees it through its upstream. */
 
-import type { Holds, Stale, Upstream, UpstreamState } from '../../lib/mcp/upstream/upstream.ts';
+import type { Holds, QuestionListener, Stale, Upstream, UpstreamState } from '../../lib/mcp/upstream/upstream.ts';
 import type { ConnectRequest } from '../../lib/mcp/pool/connector.ts';
 import type { Identity } from '../../lib/mcp/pool/identity.ts';
 import type { Answer, Fields, NotificationBody, RequestBody } from '../../lib/mcp/wire/message.ts';
@@ -48,6 +48,7 @@ export class FakeUpstream implements Upstream {
   readonly #onEnd = new Set<(reason: string) => void>();
   readonly #onList = new Set<(list: 'tools' | 'resources' | 'prompts') => void>();
   readonly #onStale = new Set<(what: Stale) => void>();
+  readonly #onQuestions = new Set<QuestionListener>();
 
   constructor(request: ConnectRequest, given: FakeOffer) {
     this.connect = request;
@@ -104,6 +105,17 @@ export class FakeUpstream implements Upstream {
   onStale(listener: (what: Stale) => void): () => void {
     this.#onStale.add(listener);
     return () => void this.#onStale.delete(listener);
+  }
+
+  onQuestions(listener: QuestionListener): void {
+    this.#onQuestions.add(listener);
+  }
+
+  /** It asks a client of this context; resolves when that has answered. */
+  async asks(context: string, answered: () => Promise<unknown>): Promise<void> {
+    for (const listener of this.#onQuestions) listener.onQuestion(context);
+    await answered();
+    for (const listener of this.#onQuestions) listener.onQuestionOver();
   }
 
   /** It has said so. */

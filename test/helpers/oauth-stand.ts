@@ -64,6 +64,8 @@ export interface OAuthStand {
   gate: Promise<void> | null;
   /** Refusals of the MCP server, of requests that come while it is set. */
   refusalGate: Promise<void> | null;
+  /** Each call of a tool waits for it. */
+  callGate: Promise<void> | null;
   of(path: string): readonly Asked[];
 }
 
@@ -92,6 +94,7 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
     iss: login,
     gate: null,
     refusalGate: null,
+    callGate: null,
     of: (path) => self.asked.filter((asked) => asked.path === path),
   };
   return self;
@@ -125,7 +128,7 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
       return result(
         {
           protocolVersion: '2025-11-25',
-          capabilities: { tools: {} },
+          capabilities: { tools: {}, resources: {} },
           serverInfo: { name: 'protected', version: '1' },
         },
         { 'mcp-session-id': randomUUID() },
@@ -134,9 +137,12 @@ export async function oauthStand(t: TestScope): Promise<OAuthStand> {
     if (method === 'tools/call' && self.lacks !== null)
       return answer(403, {}, { 'www-authenticate': `Bearer error="insufficient_scope", scope="${self.lacks}"` });
     if (method === 'tools/call') {
+      if (self.callGate !== null) await self.callGate;
       const { message: said } = (params['arguments'] ?? {}) as { message?: string };
       return result({ content: [{ type: 'text', text: said ?? '' }] });
     }
+    // Says who asks, as far as it knows: by the token.
+    if (method === 'resources/read') return result({ contents: [{ uri: params['uri'], text: authorization }] });
     if (method === 'ping') return result({});
     answer(200, { jsonrpc: '2.0', id, error: { code: -32_601, message: 'unknown' } });
   }

@@ -237,6 +237,79 @@ t.test('a refused renewal in mid-session', { skip, timeout }, async (t) => {
   await noSecretIn(t, daemon, stand);
 });
 
+t.test('what is kept is of who was signed in', { skip, timeout }, async (t) => {
+  const stand = await oauthStand(t);
+  const cache = {
+    patterns: [
+      { uri: 'docs:///{name}', ttl: '1h', scope: 'public' },
+      { uri: 'own:///{name}', ttl: '1h' },
+    ],
+  };
+  const docs = { url: stand.url, auth: 'browser', sharing: 'shared', cache };
+  const daemon = await startDaemon(t, { config: { tools: { docs } } });
+  const kept = async (): Promise<number> => (await daemon.call('GET', '/v1/cache')).json.entries.length;
+  await signIn(daemon);
+  const client = await connected(t, daemon, '/mcp/docs');
+  const read = async (uri: string): Promise<unknown> => {
+    const { contents } = await client.readResource({ uri });
+    return (contents[0] as { readonly text: string }).text;
+  };
+  const both = async (): Promise<readonly unknown[]> => [await read('docs:///a'), await read('own:///a')];
+  const first = await both();
+  t.same(await both(), first);
+  t.equal(stand.called.filter(({ method }) => method === 'resources/read').length, 2);
+  t.equal(await kept(), 2);
+
+  await signIn(daemon);
+  t.equal(await kept(), 0, 'somebody else, for all that is known');
+  const second = await both();
+  t.notSame(second, first);
+  stand.expire();
+  t.same(await both(), second, 'a token that is to be renewed is the same person’s');
+
+  t.equal((await daemon.call('POST', '/v1/tools/docs/logout', {})).status, 200);
+  t.equal(await kept(), 0);
+  for (const uri of ['docs:///a', 'own:///a'])
+    t.match(await read(uri).catch((error: unknown) => error), {
+      code: RPC_CODE.refused,
+      message: /governor login docs/,
+    });
+  t.equal(await kept(), 0);
+});
+
+t.test('somebody signs out while calls are open', { skip, timeout }, async (t) => {
+  const stand = await oauthStand(t);
+  const docs = { url: stand.url, auth: 'browser', sharing: 'shared', cache: { ttl: '1h' } };
+  const daemon = await startDaemon(t, { config: { tools: { docs } } });
+  await signIn(daemon);
+  const clients = [await connected(t, daemon, '/mcp/docs'), await connected(t, daemon, '/mcp')];
+  t.equal(await echo(clients[0] as Client, 'hello'), 'hello');
+  stand.callGate = new Promise(() => undefined);
+  const before = stand.called.length;
+  const arrived = stand.arrived;
+  const open = [
+    refusedBy(clients[0] as Client),
+    (clients[1] as Client).callTool({ name: 'docs__echo', arguments: {} }).catch((error: unknown) => error),
+  ];
+  await waitFor('both to be there', () => stand.arrived >= arrived + 2);
+  t.match(await daemon.cli(['logout', 'docs']), { code: 0, stdout: 'docs: signed out; its tokens are revoked\n' });
+  for (const error of await Promise.all(open))
+    t.match(error, {
+      code: RPC_CODE.stopped,
+      message: /docs: somebody signed out; sign in: governor login docs$/,
+      data: { tool: 'docs', reason: 'sign_in', retryAfterMs: null },
+    });
+  t.same([...stand.good], [], 'its tokens are good no more');
+  t.ok(
+    stand.called.slice(before).some(({ verb }) => verb === 'DELETE'),
+    'and the server was told before',
+  );
+  t.match((await daemon.call('GET', '/v1/tools/docs')).json, { state: 'registered', runs: [] });
+  stand.callGate = null;
+  await signIn(daemon);
+  t.equal(await echo(clients[0] as Client, 'back'), 'back', 'the same clients go on');
+});
+
 t.test('the file names another address', { skip, timeout }, async (t) => {
   const [stand, evil] = [await oauthStand(t), await oauthStand(t)];
   const tools = (url: string) => ({ docs: { url, auth: 'browser', sharing: 'shared' } });

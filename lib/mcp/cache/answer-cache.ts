@@ -14,30 +14,26 @@ import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import type { Era } from '../wire/protocol.ts';
 import type { Exchange } from '../wire/session.ts';
 import type { ServedTools } from '../../supervisor/served.ts';
-import { cacheable, ownKey, sharedKey } from './cacheable.ts';
+import { cacheable, isOwnOf, ownKey, sharedKey } from './cacheable.ts';
 import type { CachedSession } from './cached-session.ts';
 import { canLive, lifeOf, livesByNotice, mayBePublic } from './life.ts';
 import type { Grounds, Life } from './life.ts';
 import { keepOf, shownResult } from './plan.ts';
 import type { Plan } from './plan.ts';
-import { ToolRules } from './tool-rules.ts';
+import { ToolStates } from './tool-states.ts';
+import type { ToolState } from './tool-states.ts';
 import { BoundedMap } from './bounded-map.ts';
 
 export interface AnswerCacheOptions {
   readonly entries: ResourceCache<Fields>;
   readonly tools: Pick<ServedTools, 'find' | 'has'>;
-  readonly defaultTtlMs: number;
+  /** Where something is to be kept, and nobody says for how long. Null: nothing is kept at all. */
+  readonly defaultTtlMs: number | null;
   monotonicMs(): number;
   /** A request of a client was answered without its server. */
   onServed(record: CallRecord): void;
   onAsked(tool: string): void;
   onJoined(tool: string): void;
-}
-
-interface ToolState {
-  rules: ToolRules;
-  /** Its server may let all callers have something, which is in the second level then. */
-  isShared: boolean;
 }
 
 /** The server's answer was none that anybody else could have. */
@@ -55,15 +51,49 @@ const REMEMBERED_MAX = 1_000;
 
 export class AnswerCache implements StaleListener {
   readonly #options: AnswerCacheOptions;
-  readonly #tools = new Map<string, ToolState>();
+  readonly #tools: ToolStates;
   readonly #sessions = new Map<string, Set<CachedSession>>();
+  /** By tool, questions of its servers that clients have not answered yet. */
+  readonly #questions = new Map<string, number>();
   /** By shared key, what the last answer was good for where that was less than it might be: one caller, or nobody. */
   readonly #lesser = new BoundedMap<string, 'own' | 'none'>(REMEMBERED_MAX);
   /** Of results that were just given to whoever asked. */
   readonly #lives = new WeakMap<Fields, Life>();
 
+  #defaultTtlMs: number | null;
+
   constructor(options: AnswerCacheOptions) {
     this.#options = options;
+    this.#tools = new ToolStates(options.tools, (tool, former) => {
+      this.#dropFrom(former, { group: tool });
+      for (const session of this.#sessions.get(tool) ?? []) session.releaseAll();
+    });
+    this.#defaultTtlMs = options.defaultTtlMs;
+  }
+
+  /** As of the option; what was kept for the former time, or at all, goes. */
+  setDefaultTtl(ttlMs: number | null): void {
+    if (ttlMs === this.#defaultTtlMs) return;
+    this.#defaultTtlMs = ttlMs;
+    // What others have kept in common is still theirs.
+    if (ttlMs === null) void this.#options.entries.invalidate({ all: true }, { firstLevelOnly: true });
+    else
+      for (const [tool, state] of this.#tools.known()) {
+        const sessions = [...(this.#sessions.get(tool) ?? [])];
+        const usesIt = state.rules.usesDefaultTtl || sessions.some((session) => session.hasSubscriptions);
+        if (usesIt) this.#dropFrom(state, { group: tool });
+      }
+  }
+
+  /** A context was ended: who has its name from now on need not be who had it. */
+  endContext(context: string): void {
+    this.#options.entries.invalidateWhere((id) => isOwnOf(context, id.key));
+  }
+
+  /** What its server answers may be for somebody else from now on. */
+  forget(tool: string): void {
+    const state = this.#tools.of(tool);
+    if (state !== null) this.#dropFrom(state, { group: tool });
   }
 
   enter(session: CachedSession): void {
@@ -106,6 +136,18 @@ export class AnswerCache implements StaleListener {
     this.#drop(tool, era, { group: tool });
   }
 
+  /** What that client reads while it answers must not wait for a read that waits for its answer, be it through others. */
+  onQuestion(tool: string, context: string): void {
+    this.#questions.set(tool, (this.#questions.get(tool) ?? 0) + 1);
+    this.#options.entries.setApart({ group: tool }, context);
+  }
+
+  onQuestionOver(tool: string): void {
+    const open = (this.#questions.get(tool) ?? 0) - 1;
+    if (open > 0) this.#questions.set(tool, open);
+    else this.#questions.delete(tool);
+  }
+
   onProcessEnding(tool: string): void {
     for (const session of this.#sessions.get(tool) ?? []) session.releaseAll();
   }
@@ -116,20 +158,12 @@ export class AnswerCache implements StaleListener {
 
   /** @param tool that came, went or is defined anew; null: any may be */
   refresh(tool: string | null): void {
-    for (const name of tool === null ? [...this.#tools.keys()] : [tool]) {
-      const state = this.#tools.get(name);
-      if (state === undefined) continue;
-      if (this.#options.tools.has(name)) this.#rulesOf(name);
-      else {
-        this.#tools.delete(name);
-        this.#dropFrom(state, { group: name });
-      }
-    }
+    this.#tools.refresh(tool);
   }
 
   /** @param era of the server that has changed */
   #drop(tool: string, era: Era, selector: Selector): void {
-    const state = this.#rulesOf(tool);
+    const state = this.#tools.of(tool);
     if (state === null) return;
     state.isShared ||= era === 'modern';
     this.#dropFrom(state, selector);
@@ -141,16 +175,17 @@ export class AnswerCache implements StaleListener {
 
   #plan(session: CachedSession, asked: RequestBody): Plan | null {
     const { tool, client } = session;
-    const request = cacheable(asked);
-    const state = request === null ? null : this.#rulesOf(tool);
-    if (request === null || state === null || state.rules.isOff) return null;
+    const defaultTtlMs = this.#defaultTtlMs;
+    const request = defaultTtlMs === null ? null : cacheable(asked);
+    const state = request === null ? null : this.#tools.of(tool);
+    if (defaultTtlMs === null || request === null || state === null || state.rules.isOff) return null;
     const { rules } = state;
     state.isShared ||= client.era === 'modern';
     const grounds: Grounds = {
       era: client.era,
       pattern: request.isRead ? rules.match(request.uri) : null,
       toolTtlMs: rules.ttlMs,
-      defaultTtlMs: this.#options.defaultTtlMs,
+      defaultTtlMs,
       isSubscribed: request.isRead && session.isSubscribed(request.uri),
     };
     if (!canLive(grounds)) return null;
@@ -159,31 +194,6 @@ export class AnswerCache implements StaleListener {
     const own = { ...id, key: ownKey(request, caller) };
     if (livesByNotice(grounds)) session.hold(request.uri, own.key);
     return { session, request, grounds, own, shared: { ...id, key: sharedKey(request, caller) } };
-  }
-
-  /** As it is defined now; what was kept under other rules goes. Null: it is not there any more. */
-  #rulesOf(tool: string): ToolState | null {
-    const state = this.#tools.get(tool);
-    let definition: ToolRules['definition'];
-    try {
-      ({ definition } = this.#options.tools.find(tool));
-    } catch {
-      return null;
-    }
-    if (state?.rules.definition === definition) return state;
-    const rules = new ToolRules(definition);
-    if (state === undefined) {
-      const made: ToolState = { rules, isShared: false };
-      this.#tools.set(tool, made);
-      return made;
-    }
-    const before = { ...state };
-    state.rules = rules;
-    if (!rules.sameAs(before.rules)) {
-      this.#dropFrom(before, { group: tool });
-      for (const session of this.#sessions.get(tool) ?? []) session.releaseAll();
-    }
-    return state;
   }
 
   /** Null: it is to be asked for itself. */
@@ -208,6 +218,8 @@ export class AnswerCache implements StaleListener {
         },
         {
           signal: exchange.signal,
+          party: plan.session.client.context,
+          isAlone: () => this.#questions.has(tool),
           firstLevelOnly: !isShared,
           pattern: plan.grounds.pattern,
           keep: (result) => keepOf(plan, isShared, this.#lives.get(result)),

@@ -86,6 +86,10 @@ function keyText(method: string, context: string | null, parts: unknown): string
   return JSON.stringify([method, context, digest(parts)]);
 }
 
+export function isOwnOf(context: string, key: string): boolean {
+  return readKey(key).context === context;
+}
+
 /** What a key says to people. */
 export function readKey(key: string): { readonly method: string; readonly context: string | null } {
   const [method, context] = JSON.parse(key) as [string, string | null, string];

@@ -27,6 +27,7 @@ export class CachedSession implements Session {
   readonly #held = new Map<string, Set<string>>();
   /** Counts its processes. */
   #life = 0;
+  #isClosed = false;
   /** Stands for the roots that its client has now. */
   #roots = randomUUID();
 
@@ -64,7 +65,13 @@ export class CachedSession implements Session {
     this.inner.notify(notification);
   }
 
+  /** Nobody is there any more for whom anything would be kept. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   close(reason: string): Promise<void> {
+    this.#isClosed = true;
     this.releaseAll();
     this.#onClosed();
     return this.inner.close(reason);
@@ -77,6 +84,10 @@ export class CachedSession implements Session {
 
   isSubscribed(uri: string): boolean {
     return this.#subscribed.has(uri);
+  }
+
+  get hasSubscriptions(): boolean {
+    return this.#subscribed.size > 0;
   }
 
   /** From now on this key ends with the subscription. */

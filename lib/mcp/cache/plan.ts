@@ -21,6 +21,8 @@ export interface Plan {
 export function keepOf(plan: Plan, isShared: boolean, life: Life | undefined): 'skip' | Keep {
   if (life === undefined) return 'skip';
   const { ttlMs, scope } = life;
+  // Its context may have ended, and what was kept of that be gone already.
+  if (scope === 'caller' && plan.session.isClosed) return 'skip';
   if (isShared) return scope === 'public' ? { ttlMs } : { ttlMs, as: plan.own.key };
   return scope === 'public' ? { ttlMs, as: plan.shared.key } : { ttlMs };
 }

@@ -13,6 +13,8 @@ export class ToolRules {
   readonly ttlMs: number | null;
   /** Some pattern lets all callers have what one has read. */
   readonly hasPublic: boolean;
+  /** Some pattern gives no time of its own. */
+  readonly usesDefaultTtl: boolean;
   readonly #patterns: UriPatterns<CachePattern>;
 
   /** @throws GovernorError invalid_request for a template that is none: a definition that was checked has none such */
@@ -24,6 +26,7 @@ export class ToolRules {
     this.isOff = cache === 'off';
     this.ttlMs = rules.ttlMs;
     this.hasPublic = rules.patterns.some(({ scope }) => scope === 'public');
+    this.usesDefaultTtl = rules.patterns.some(({ ttlMs }) => ttlMs === null);
     this.#patterns = new UriPatterns(rules.patterns.map((pattern) => [pattern.uri, pattern]));
   }
 

@@ -47,6 +47,7 @@ function wait(run: ServedRun, first: HeldBack, signal: AbortSignal): Promise<Adm
     };
     const stopListening = run.listen({
       onStage: look,
+      onHeld: look,
       onEnding: () => done({ kind: 'ended' }),
     });
     signal.addEventListener('abort', onAbort, { once: true });

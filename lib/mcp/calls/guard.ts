@@ -109,16 +109,23 @@ const HOW: Readonly<Record<'full' | 'late' | 'closed', string>> = {
 
 function refused(run: ServedRun, why: keyof typeof HOW, held: HeldBack): Answer {
   const { resource, usage, limit, ratio, stage } = held;
+  const { sharedBy } = held;
+  const whose = sharedBy === undefined ? '' : sharedBy === 'host' ? 'of all tools together: ' : `of ${sharedBy}: `;
   const what = usage === null || ratio === null ? resource : describeUsage(resource, usage, limit, ratio);
-  return failure(RPC_CODE.refused, `${run.tool}: held back (${what}, stage ${stage}): ${HOW[why]}; try again later`, {
-    tool: run.tool,
-    run: run.id,
-    resource,
-    usage,
-    limit,
-    ratio,
-    stage,
-    action: 'refuse_calls',
-    retryAfterMs: RETRY_MS,
-  });
+  return failure(
+    RPC_CODE.refused,
+    `${run.tool}: held back (${whose}${what}, stage ${stage}): ${HOW[why]}; try again later`,
+    {
+      tool: run.tool,
+      run: run.id,
+      resource,
+      usage,
+      limit,
+      ratio,
+      stage,
+      ...(sharedBy === undefined ? {} : { shared: sharedBy === 'host' ? 'host' : 'context' }),
+      action: 'refuse_calls',
+      retryAfterMs: RETRY_MS,
+    },
+  );
 }

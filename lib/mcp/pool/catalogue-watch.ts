@@ -43,6 +43,11 @@ export class CatalogueWatch {
         log.warn({ tool, run: process.run.id, err: error }, 'its lists could not be read'),
       );
     process.upstream.onStale((what) => stale?.onStale(tool, process.description.era, what));
+    if (stale !== undefined)
+      process.upstream.onQuestions({
+        onQuestion: (context) => stale.onQuestion(tool, context),
+        onQuestionOver: () => stale.onQuestionOver(tool),
+      });
     process.upstream.onListChanged(() => process.soon(RECOLLECT_MS, read));
     const known = memory()?.isFresh(fingerprint(process.identity)) === true;
     // A process that lives for one call is not asked each time.

@@ -37,11 +37,14 @@ export interface PoolOptions {
   readonly stale?: StaleListener;
 }
 
-/** Hears of what makes answers stale that were kept of a tool. */
+/** Hears of what makes answers stale that were kept of a tool, and of what they may wait for. */
 export interface StaleListener {
   onStale(tool: string, era: Era, what: Stale): void;
   /** A process that has just come offers something else than was known. */
   onCatalogueChanged(tool: string, era: Era): void;
+  /** A server waits for a client of this context to answer it. Once each is over: `onQuestionOver`. */
+  onQuestion(tool: string, context: string): void;
+  onQuestionOver(tool: string): void;
   /** A process ends, and tells of nothing any more. */
   onProcessEnding(tool: string): void;
 }

@@ -20,7 +20,7 @@ import { ServerRequests } from './server-requests.ts';
 import { TaskOwners } from './task-owners.ts';
 import { tellEach } from './tell-each.ts';
 import { Turns } from './turns.ts';
-import type { Channel, Holds, Received, Stale, Upstream, UpstreamState } from './upstream.ts';
+import type { Channel, Holds, QuestionListener, Received, Stale, Upstream, UpstreamState } from './upstream.ts';
 
 export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' | 'capabilities' | 'timeoutMs'> {
   /** Known from an earlier process of the same definition. */
@@ -60,6 +60,7 @@ class Multiplexer implements Upstream, Shared {
   readonly #endListeners = new Set<(reason: string) => void>();
   readonly #listListeners = new Set<(list: ChangedList) => void>();
   readonly #staleListeners = new Set<(what: Stale) => void>();
+  readonly #questionListeners = new Set<QuestionListener>();
   readonly #told = new Set<string>();
 
   constructor(channel: Channel, options: UpstreamOptions) {
@@ -79,8 +80,12 @@ class Multiplexer implements Upstream, Shared {
       onAsked: (owner, request) => {
         this.turns.asked(owner);
         this.elicitations.asked(owner, request);
+        for (const listener of this.#questionListeners) listener.onQuestion(owner.client.context);
       },
-      onAnswered: (owner) => this.turns.answered(owner),
+      onAnswered: (owner) => {
+        this.turns.answered(owner);
+        for (const listener of this.#questionListeners) listener.onQuestionOver();
+      },
       warn: (fields, message) => this.warn(fields, message),
     });
     this.#notices = {
@@ -170,6 +175,10 @@ class Multiplexer implements Upstream, Shared {
   onStale(listener: (what: Stale) => void): () => void {
     this.#staleListeners.add(listener);
     return () => void this.#staleListeners.delete(listener);
+  }
+
+  onQuestions(listener: QuestionListener): void {
+    this.#questionListeners.add(listener);
   }
 
   onListChanged(listener: (list: ChangedList) => void): () => void {

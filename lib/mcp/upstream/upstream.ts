@@ -61,6 +61,14 @@ export type Stale =
   | { readonly kind: 'list'; readonly list: 'tools' | 'resources' | 'prompts' }
   | { readonly kind: 'resource'; readonly uri: string };
 
+/** Hears of questions that the server asks its clients (legacy). */
+export interface QuestionListener {
+  /** One is open. @param context of the client that is asked */
+  onQuestion(context: string): void;
+  /** One of those is over. */
+  onQuestionOver(): void;
+}
+
 export interface Upstream {
   readonly state: UpstreamState;
   /** Resolves when it is ready. @throws GovernorError launch_failed with the reason, to every waiter */
@@ -78,6 +86,8 @@ export interface Upstream {
   onEnd(listener: (reason: string) => void): () => void;
   /** Told before any client is. Returns a disposer. */
   onStale(listener: (what: Stale) => void): () => void;
+  /** For as long as it lives. */
+  onQuestions(listener: QuestionListener): void;
   /** Lists changed, as the server said, or because it is another one now. Returns a disposer. */
   onListChanged(listener: (list: 'tools' | 'resources' | 'prompts') => void): () => void;
   /**

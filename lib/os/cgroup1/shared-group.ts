@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { SharedGroup } from '../backend.ts';
 import { childGroups, readOrNull } from '../cgroup2/directory.ts';
 import { quotaUs } from '../cgroup2/parts.ts';
+import { MemoryStall } from '../cgroup2/memory.ts';
 import { Pids } from '../cgroup2/pids.ts';
 import { openParts } from '../cgroup2/shared-group.ts';
 import { errnoOf, writeKernelFile } from '../kernel-file.ts';
@@ -32,6 +33,7 @@ export function openSharedGroup1(tops: Directories, name: string | null): Shared
       memory: memory === null ? null : new Memory1(memory, true),
       cpu: cpuPart,
       tasks: pids === null ? null : new Pids(pids),
+      stall: unified === null ? null : MemoryStall.tryOpen(unified),
       setQuota: cpuPart === null || cpu === null ? null : (percent) => setQuota(cpu, cpuPart, percent),
     };
   });

@@ -13,7 +13,7 @@ import { isGone } from '../kernel-file.ts';
 import { contextGroupName } from './context-groups.ts';
 import { Cpu2 } from './cpu.ts';
 import { isSameGroup } from './directory.ts';
-import { Memory2 } from './memory.ts';
+import { Memory2, MemoryStall } from './memory.ts';
 import { type CpuPart, type MemoryPart, memoryHighBytes, type TasksPart } from './parts.ts';
 import { Pids } from './pids.ts';
 import type { Tops } from './tops.ts';
@@ -30,6 +30,7 @@ export function openSharedGroup2(directory: string): SharedGroup | null {
       memory: has('memory.current') ? new Memory2(directory, true, false) : null,
       cpu: has('cpu.max') ? new Cpu2(directory) : null,
       tasks: has('pids.current') ? new Pids(directory) : null,
+      stall: MemoryStall.tryOpen(directory),
       setQuota: null,
     };
   });
@@ -54,6 +55,7 @@ export interface SharedParts {
   readonly memory: MemoryPart | null;
   readonly cpu: CpuPart | null;
   readonly tasks: TasksPart | null;
+  readonly stall: MemoryStall | null;
   /** Where setting a quota needs more than the part itself does. */
   readonly setQuota: ((percent: number | null) => Promise<void>) | null;
 }
@@ -92,6 +94,10 @@ class Shared implements SharedGroup {
     };
   }
 
+  memoryStallMs(): number | null {
+    return this.#parts.stall?.fullMs() ?? null;
+  }
+
   async apply(limits: ResolvedLimits, tempRoomBytes: number): Promise<readonly LimitOutcome[]> {
     const { memory, tasks, cpu } = this.#parts;
     this.#roomBytes = tempRoomBytes;
@@ -126,7 +132,8 @@ class Shared implements SharedGroup {
   }
 
   close(): void {
-    for (const part of [this.#parts.memory, this.#parts.cpu, this.#parts.tasks]) part?.close();
+    const { memory, cpu, tasks, stall } = this.#parts;
+    for (const part of [memory, cpu, tasks, stall]) part?.close();
   }
 }
 

@@ -476,3 +476,132 @@ t.test('a URI, and what it is a part of', async (t) => {
   );
   t.equal((await cache.invalidate({ any: [{ uri: 'db://a/b' }, { pattern: 'file:///a/{x}' }] })).entries, 2);
 });
+
+t.test('loads that are set apart: nobody joins, and one party loads for itself', async (t) => {
+  const { cache } = stand();
+  const answers = [gate<string>(), gate<string>(), gate<string>()];
+  let loads = 0;
+  const load = (party: string, more: { isAlone?: () => boolean; signal?: AbortSignal } = {}): Promise<unknown> =>
+    cache.load('a', () => answers[loads++]!.passed, { party, ...more });
+  const [first, same, other] = [load('x'), load('x'), load('y')];
+  await settled();
+  t.equal(loads, 1);
+  cache.setApart({ key: 'another' }, 'x');
+  cache.setApart({ key: 'a' }, 'x');
+  await settled();
+  t.equal(loads, 2, 'who had joined of x has begun another, and y still waits');
+  const late = load('y');
+  answers[1]!.open('new');
+  t.same([await same, await late], ['new', 'new']);
+  t.equal(cache.get('a'), 'new');
+  t.equal(cache.statistics().loading, 1);
+  answers[0]!.open('old');
+  t.same([await first, await other], ['old', 'old']);
+  t.equal(cache.get('a'), 'new', 'the older one is not kept');
+  t.match(cache.statistics(), { loading: 0, overtaken: 1 });
+
+  await cache.invalidate({ all: true });
+  const before = load('x');
+  await settled();
+  cache.setApart({ all: true }, 'x');
+  await cache.invalidate({ key: 'a' });
+  answers[2]!.open('stale');
+  t.equal(await before, 'stale');
+  t.equal(cache.get('a'), undefined, 'nor what was invalidated while it was apart');
+});
+
+t.test('who asks alone joins nobody, and takes the place of what is under way', async (t) => {
+  const { cache } = stand();
+  const answers = [gate<string>(), gate<string>()];
+  let loads = 0;
+  const gone = new AbortController();
+  let told = 0;
+  const first = cache.load('a', () => (loads++, answers[0]!.passed));
+  const alone = cache.load('a', () => (loads++, answers[1]!.passed), { isAlone: () => true });
+  const joined = cache.load('a', () => 'never');
+  await settled();
+  t.equal(loads, 2);
+  answers[1]!.open('second');
+  t.same([await alone, await joined], ['second', 'second']);
+  answers[0]!.open('first');
+  t.equal(await first, 'first');
+  t.equal(cache.get('a'), 'second');
+
+  const lonely = cache.load(
+    'b',
+    (signal) => {
+      signal.addEventListener('abort', () => told++);
+      return new Promise(() => undefined);
+    },
+    { signal: gone.signal, party: 'x' },
+  );
+  const waiter = cache.load('b', () => 'its own', { party: 'x' });
+  await settled();
+  const rejected = t.rejects(lonely, { message: 'left' });
+  gone.abort(new Error('left'));
+  await rejected;
+  t.equal(told, 0, 'somebody still waits');
+  cache.setApart({ all: true }, 'x');
+  t.equal(await waiter, 'its own');
+  t.equal(told, 1, 'and then nobody does');
+});
+
+t.test('other options for a cache that lives', async (t) => {
+  const { cache, clock, load, events } = stand({ maxEntries: 10, ttlMs: 1_000 });
+  for (const key of ['a', 'b', 'c', 'd']) await load(key);
+  cache.get('a');
+  await load('large', 'x'.repeat(500));
+  events.length = 0;
+  const options = { ...at(clock), ttlMs: 5_000, maxEntries: 2, maxBytes: 100 };
+  await cache.reconfigure(options);
+  t.same(events, ['evicted b', 'evicted c', 'evicted large'], 'what is too large, and what was used longest ago');
+  t.same(
+    cache.entries().map(({ key }) => key),
+    ['a', 'd'],
+  );
+  t.match(cache.statistics(), { maxEntries: 2, maxBytes: 100, entries: 2, evicted: 3 });
+  await load('e');
+  t.equal(cache.get('d'), undefined);
+  clock.advance(1_001);
+  t.equal(cache.get('a'), undefined, 'what is there keeps its time');
+  t.equal(cache.get('e'), 'value of e', 'what comes has the new one');
+  await t.rejects(cache.reconfigure({ ...options, maxEntries: 0 }), isGovernorError('invalid_request'));
+  await t.rejects(cache.reconfigure({ patterns: [{ template: '{', ttlMs: 1 }] }), isGovernorError('invalid_request'));
+  t.match(cache.statistics(), { maxEntries: 2 });
+});
+
+t.test('another second level, or none', async (t) => {
+  const [one, two] = [new FakeLevel(), new FakeLevel()];
+  const { cache, clock, load } = stand({ secondLevel: one, firstLevelTtlMs: 60_000 });
+  await load('a');
+  await settled();
+  clock.advance(2_000);
+  await cache.reconfigure({ ...at(clock), secondLevel: one, firstLevelTtlMs: 5_000 });
+  t.equal(cache.get('a'), 'value of a', 'the same level: what was learned stays');
+  t.equal(cache.info('a')?.expiresMs, clock.wallMs() + 3_000, 'for what is left of the new time');
+  const answer = gate<string>();
+  const slow = cache.load('slow', () => answer.passed);
+  await settled();
+  await cache.reconfigure({ ...at(clock), secondLevel: two });
+  t.equal(cache.get('a'), undefined);
+  answer.open('late');
+  t.equal(await slow, 'late');
+  t.equal(cache.get('slow'), undefined, 'a load of before is not kept');
+  t.equal(await load('a', 'anew'), 'anew');
+  await settled();
+  t.equal(cache.statistics().secondLevel?.stored, 1);
+  one.hear({ all: true });
+  t.equal(cache.get('a'), 'anew', 'the former one is not listened to');
+  two.hear({ key: 'a' });
+  t.equal(cache.get('a'), undefined);
+  await cache.reconfigure(at(clock));
+  t.equal(cache.statistics().secondLevel, null);
+});
+
+function at(clock: ManualClock): Pick<CacheOptions, 'monotonicMs' | 'wallMs' | 'log'> {
+  return {
+    monotonicMs: () => clock.monotonicMs(),
+    wallMs: () => clock.wallMs(),
+    log: { info: () => undefined, warn: () => undefined },
+  };
+}

@@ -331,7 +331,10 @@ t.test('a class named like a built-in one takes what it does not say from that o
 
 t.test('none in the environment lifts a limit; an unknown or wrong variable is refused', async (t) => {
   const text = 'version: 1\ntools: { w: { command: x } }\n';
-  t.equal(named(accepted(load(text, { env: { GOVERNOR_LIMIT_CPU: 'none' } })), 'w').limits.cpu, null);
+  const free = named(accepted(load(text, { env: { GOVERNOR_LIMIT_CPU: 'none' } })), 'w').limits;
+  t.equal(free.cpu, null);
+  t.match(free.lifted, { cpu: { from: 'environment', detail: /GOVERNOR_LIMIT_CPU/ } });
+  t.same(Object.keys(free.lifted ?? {}), ['cpu'], 'nobody has said that of another');
   t.same(refused(load(text, { env: { GOVERNOR_LIMIT_MEMROY: '1GiB', GOVERNOR_LIMIT_CPU: '2' } })), [
     'environment variable GOVERNOR_LIMIT_CPU: "2" is not a percentage (write 2%)',
     'environment variable GOVERNOR_LIMIT_MEMROY is not known (did you mean "GOVERNOR_LIMIT_MEMORY"?)',

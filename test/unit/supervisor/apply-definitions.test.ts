@@ -55,6 +55,28 @@ t.test('what holds only from the next start is said, where there is a run', asyn
   t.same(scene.registry.tool('running').command, ['node', '--other']);
 });
 
+t.test('who lifted a limit is shown, over reloads', async (t) => {
+  const scene = stand(t);
+  const lifted = (line: number): ToolDefinition['limits'] => ({
+    ...limited({ memory: 1_000 }),
+    lifted: { cpu: { from: 'file', detail: `limits.yaml:${line}:1` } },
+  });
+  const source = (resource: string): unknown =>
+    scene.registry.tool('tool').runs[0]?.limits.find((limit) => limit.resource === resource)?.source;
+  scene.tool('tool', entry('tool', { limits: lifted(3) }));
+  await scene.registry.activate('tool', { context: null });
+  t.same(source('cpu'), { from: 'file', detail: 'limits.yaml:3:1' });
+  await scene.registry.setLimits('tool', { memory: null }, 'me');
+  scene.define([entry('tool', { limits: lifted(9) })]);
+  t.same((await scene.registry.reload()).changed, [], 'only the lines moved');
+  t.same(source('cpu'), { from: 'file', detail: 'limits.yaml:9:1' });
+  t.same(source('memory'), { from: 'api', detail: 'me' }, 'what was lifted by hand stays, and says so');
+  scene.define([entry('tool', { limits: limited({ memory: 2_000, cpu: 50 }) })]);
+  await scene.registry.reload();
+  t.match([source('cpu'), source('memory')], [{ from: 'built-in' }, { from: 'built-in' }]);
+  t.match(scene.registry.tool('tool').runs[0]?.limits, [{ limit: 2_000 }, { limit: 50 }]);
+});
+
 t.test('a live run stays on the backing that it has, however often the file is read', async (t) => {
   const scene = stand(t);
   scene.tool('tool', entry('tool', { limits: limited({ temp_storage: 1_000 }, { backing: 'tmpfs' }) }));

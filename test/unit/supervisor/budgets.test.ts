@@ -2,10 +2,12 @@
 
 import t from 'tap';
 import { DEFAULT_LADDER } from '../../../config/defaults.ts';
-import type { BudgetRules, ContextRule } from '../../../lib/core/budget.ts';
+import type { BudgetResource, BudgetRules, ContextRule } from '../../../lib/core/budget.ts';
 import { BUDGET_ACTIONS } from '../../../lib/core/budget.ts';
 import type { ResolvedLimits } from '../../../lib/core/limits.ts';
 import { NO_LIMITS } from '../../../lib/core/limits.ts';
+import { heldBack } from '../../../lib/supervisor/held-back.ts';
+import type { Run } from '../../../lib/supervisor/run.ts';
 import type { Resource } from '../../../lib/core/resource.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
 import { measured } from '../../../lib/core/usage.ts';
@@ -40,7 +42,7 @@ function shared(limits: Partial<Record<Resource, number>>): ResolvedLimits {
   const made = limited(limits, { source: { from: 'file', detail: 'limits.yaml:1:1' } });
   const own = RESOURCES.map((resource) => [
     resource,
-    made[resource] === null ? null : { ...made[resource], actions: BUDGET_ACTIONS[resource] },
+    made[resource] === null ? null : { ...made[resource], actions: BUDGET_ACTIONS[resource as BudgetResource] },
   ]);
   return Object.fromEntries(own) as ResolvedLimits;
 }
@@ -315,6 +317,10 @@ class FakeGroup implements SharedGroup {
   sample(nowMs: number) {
     return { memory: measured(this.memory, 'cgroup', nowMs), tasks: { kind: 'unsupported' as const, reason: 'none' } };
   }
+  stallMs: number | null = null;
+  memoryStallMs() {
+    return this.stallMs;
+  }
   async apply(limits: ResolvedLimits) {
     this.applied.push(limits);
     return [
@@ -391,6 +397,107 @@ t.test('the kernel holds them together, as long as only they are in there', asyn
   inside.add((await s.member('dry', 'team', {}, { dryRun: true })).id);
   await s.time.pass(2_000);
   t.match(s.registry.contexts()[0]?.budget, { note: /of dry is held by no kernel cap/ });
+});
+
+t.test('a throttle that holds each of them back does not last for ever', async (t) => {
+  const s = scene(t, rulesOf({ team: { file_handles: 100, temp_storage: 100 } }));
+  const [a, b] = [await s.member('a', 'team'), await s.member('b', 'team')];
+  a.holds({ fileHandles: 50, tempStorage: 93 });
+  b.holds({ fileHandles: 44 });
+  await s.time.pass(25_000);
+  t.same([...a.tree.braked, ...b.tree.braked], ['soft_nofile', 'soft_nofile']);
+  t.same(
+    s.acts('context team').filter((act) => act.includes('recycle')),
+    [],
+  );
+  await s.time.pass(12_000);
+  t.same(
+    s.acts('context team').filter((act) => act.includes('recycle')),
+    ['cleanup recycle done a'],
+    'of file handles; what holds nobody back, temporary storage here, may stay where it is',
+  );
+  t.match(s.registry.run(a.id).end?.message, /of context team: open files .*, throttled for too long; this run goes/);
+});
+
+t.test('on a backend without a group for them: nice for each', async (t) => {
+  const s = scene(t, rulesOf({ team: { cpu: 100 } }));
+  const [a, b] = [await s.member('a', 'team'), await s.member('b', 'team')];
+  for (const { tree } of [a, b]) tree.unsupportedBrakes.set('cpu_quota', 'no cgroups');
+  for (let spentMs = 0; spentMs < 10_000; spentMs += 47) {
+    for (const each of [a, b]) each.holds({ cpuTimeMs: spentMs });
+    await s.time.pass(100);
+  }
+  t.equal(s.stage('team'), 'throttled');
+  t.same([...a.tree.braked, ...b.tree.braked], ['nice', 'nice']);
+  t.same(s.acts('context team').slice(-3), [
+    'throttled notify done',
+    'throttled cpu_quota unsupported',
+    'throttled nice done',
+  ]);
+});
+
+t.test('new calls to runs of a budget that is throttled wait, and that does not last for ever', async (t) => {
+  const s = scene(t, rulesOf({ team: { memory: 100 } }));
+  s.tool('served', { readiness: 'mcp', sharing: 'context' });
+  const served = await s.registry.activate('served', { context: 'team' });
+  const serves = (): Run => [...(s.registry.live.get('served')?.runs.values() ?? [])][0]!.run;
+  const plain = await s.member('plain', 'team');
+  let told = 0;
+  serves().events.add({ onHeld: () => told++ });
+  t.equal(heldBack(serves()), null);
+  plain.holds({ memory: 83 });
+  await s.time.pass(5_000);
+  t.match(heldBack(serves()), {
+    how: 'queue_calls',
+    resource: 'memory',
+    stage: 'throttled',
+    usage: 93,
+    limit: 100,
+    ratio: 0.93,
+    sharedBy: 'context team',
+  });
+  t.equal(told, 1);
+  t.ok(s.acts('context team').includes('throttled queue_calls done'), s.acts('context team').join());
+  plain.holds({ memory: 10 });
+  await s.time.pass(5_000);
+  t.equal(heldBack(serves()), null);
+  t.equal(told, 2);
+  plain.holds({ memory: 83 });
+  await s.time.pass(40_000);
+  t.ok(s.acts('context team').includes('cleanup recycle done plain'), s.acts('context team').join());
+  t.match(s.registry.run(served.id), { state: 'running' });
+  s.rules = { ...rulesOf({ team: { memory: 1 } }), dryRun: true };
+  await s.time.pass(5_000);
+  t.equal(heldBack(serves()), null, 'in a dry run nobody waits');
+});
+
+t.test('a context that stalls on memory is not left throttled until the deadline', async (t) => {
+  const group = new FakeGroup();
+  const inside = new Set<string>();
+  const s = scene(
+    t,
+    rulesOf({ team: { memory: 100 } }),
+    fakeGroups(group, () => inside),
+  );
+  const a = await s.member('a', 'team');
+  inside.add(a.id);
+  a.holds({ memory: 93 });
+  group.memory = 93;
+  group.stallMs = 0;
+  const pass = async (ms: number, stalled: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 50) {
+      group.stallMs = (group.stallMs ?? 0) + 50 * stalled;
+      await s.time.pass(50);
+    }
+  };
+  await pass(10_000, 0.1);
+  t.equal(s.stage('team'), 'throttled');
+  await pass(12_000, 0.6);
+  t.ok(s.acts('context team').includes('cleanup recycle done a'), s.acts('context team').join());
+  t.match(
+    s.recordsOf('budget').find((record) => record.event === 'stage' && record.to === 'cleanup'),
+    { cause: 'stall' },
+  );
 });
 
 t.test('killed by the kernel at a shared cap: the rest of it is ended, with that reason', async (t) => {

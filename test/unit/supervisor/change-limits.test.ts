@@ -21,7 +21,18 @@ t.test('a changed limit holds at once, in the ladder and in the kernel, and is o
   t.notOk('reason' in (memory ?? {}), 'the former reason was for the former limit');
   t.match(
     view.runs[0]?.limits.find(({ resource }) => resource === 'tasks'),
-    { limit: null, enforcement: 'observed' },
+    { limit: null, enforcement: 'observed', source: { from: 'api', detail: 'token default' } },
+    'who lifted it is shown',
+  );
+  const again = await scene.registry.setLimits('tool', { tasks: 50 }, 'me');
+  t.match(
+    again.limits.find(({ resource }) => resource === 'tasks'),
+    { limit: 50, source: { from: 'api', detail: 'me' } },
+  );
+  t.match(
+    again.limits.find(({ resource }) => resource === 'runtime'),
+    { limit: null, source: null },
+    'of which nobody has said anything',
   );
 });
 

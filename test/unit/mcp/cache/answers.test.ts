@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { ResourceCache } from '../../../../lib/client/resource-cache.ts';
 import type { CacheOptions } from '../../../../lib/client/cache-types.ts';
 import { AnswerCache } from '../../../../lib/mcp/cache/answer-cache.ts';
+import { readKey } from '../../../../lib/mcp/cache/cacheable.ts';
 import { cachedServers } from '../../../../lib/mcp/cache/cached-servers.ts';
 import { report, selectorOf } from '../../../../lib/mcp/cache/report.ts';
 import type { CallRecord } from '../../../../lib/mcp/calls/account.ts';
@@ -20,13 +21,14 @@ import { exchangeOf, poolStand, type FakeClient, type PoolStand } from '../../..
 
 interface CacheStand extends PoolStand {
   readonly entries: ResourceCache<Fields>;
+  readonly cache: AnswerCache;
   readonly answeredCalls: CallRecord[];
   readonly counted: string[];
   /** What the server says beside the contents of each read. */
   hints: (uri: string) => Fields;
   /** What the server answers to each read. */
   onRead: (asked: Asked) => Answer | Promise<Answer>;
-  enter(client: FakeClient): Session;
+  enter(client: FakeClient, tool?: string): Session;
   read(session: Session, uri?: string, signal?: AbortSignal): Promise<Answer>;
   /** Reads that a server was asked for. */
   asked(uri?: string): number;
@@ -59,12 +61,13 @@ function stand(t: Test, options: CacheOptions = {}, directory?: string): CacheSt
   const clients = new WeakMap<Session, FakeClient>();
   const self: CacheStand = Object.assign(pool, {
     entries,
+    cache,
     answeredCalls,
     counted,
     hints: (): Fields => ({}),
     onRead: () => result({}),
-    enter(client: FakeClient) {
-      const session = servers.open('tool', client);
+    enter(client: FakeClient, tool = 'tool') {
+      const session = servers.open(tool, client);
       clients.set(session, client);
       return session;
     },
@@ -214,6 +217,146 @@ t.test('a question of the server is for whom it was sent', async (t) => {
   const both = await Promise.all([s.read(one), s.read(two)]);
   t.not((both[0] as { result: Fields }).result['requestState'], (both[1] as { result: Fields }).result['requestState']);
   t.equal(s.entries.statistics().entries, 0);
+});
+
+t.test('what a client reads while it answers its server does not wait for what waits for the answer', async (t) => {
+  const s = modern(t);
+  s.hints = () => PUBLIC;
+  const clients = [client(s, 'one'), client(s, 'one'), client(s, 'two')];
+  const [one, again, two] = clients.map((each) => s.enter(each)) as [Session, Session, Session];
+  const plain = s.onRead;
+  let answered!: Promise<void>;
+  const open = gate<void>();
+  const nested: unknown[] = [];
+  s.onRead = async (asked) => {
+    s.onRead = plain;
+    // Its client reads the same, and so does another through whom it might find out.
+    answered = s.servers[0]!.asks('one', async () => {
+      await open.passed;
+      nested.push(text(await s.read(one)), text(await s.read(two)));
+    });
+    await answered;
+    return plain(asked);
+  };
+  const first = s.read(one);
+  await settled();
+  open.open();
+  await answered;
+  t.same(nested, ['read 1', 'read 1'], 'both got theirs before the first one had its own');
+  t.equal(text(await first), 'read 2');
+  t.equal(s.entries.statistics().loading, 0);
+  t.equal(text(await s.read(again)), 'read 1', 'what was asked for last is kept');
+
+  const asked = s.asked();
+  await s.entries.invalidate({ all: true });
+  const slow = gate<void>();
+  s.onRead = async (each) => {
+    await slow.passed;
+    return plain(each);
+  };
+  const both = [s.read(one), s.read(two)];
+  await settled();
+  slow.open();
+  await Promise.all(both);
+  t.equal(s.asked(), asked + 1, 'once it is answered, one request serves all again');
+});
+
+t.test('who waits already, of the client that is asked, asks for itself', async (t) => {
+  const s = modern(t);
+  s.hints = () => PUBLIC;
+  const [one, again, two] = [s.enter(client(s, 'one')), s.enter(client(s, 'one')), s.enter(client(s, 'two'))];
+  const plain = s.onRead;
+  const go = gate<void>();
+  s.onRead = async (asked) => {
+    s.onRead = plain;
+    await go.passed;
+    // It cannot answer before its other read has.
+    await s.servers[0]!.asks('one', () => waiting);
+    return plain(asked);
+  };
+  const first = s.read(one);
+  await settled();
+  const waiting = s.read(again);
+  const other = s.read(two);
+  await settled();
+  t.equal(s.asked(), 1);
+  go.open();
+  t.equal(text(await waiting), 'read 1');
+  t.same([text(await first), text(await other)], ['read 2', 'read 2'], 'of another context: it still waited');
+  t.equal(text(await s.read(two)), 'read 1', 'the later request is what is kept');
+});
+
+t.test('a context that has ended leaves nothing that is its own', async (t) => {
+  const s = modern(t);
+  const [one, two] = [s.enter(client(s, 'one')), s.enter(client(s, 'two'))];
+  s.hints = (uri) => (uri === 'public' ? PUBLIC : PRIVATE);
+  for (const uri of ['public', 'private']) for (const session of [one, two]) await s.read(session, uri);
+  const answer = gate<void>();
+  const plain = s.onRead;
+  s.onRead = async (asked) => {
+    await answer.passed;
+    return plain(asked);
+  };
+  // The other waits for what turns out to be private to the first, which goes meanwhile.
+  const both = [s.read(one, 'late'), s.read(two, 'late')];
+  await settled();
+  await one.close('ended');
+  s.cache.endContext('one');
+  answer.open();
+  await Promise.all(both);
+  t.same(
+    s.entries
+      .entries()
+      .map(({ key, uri }) => [uri, readKey(key).context])
+      .toSorted(),
+    [
+      ['late', 'two'],
+      ['private', 'two'],
+      ['public', null],
+    ],
+  );
+  const asked = s.asked('private');
+  await s.read(s.enter(client(s, 'one')), 'private');
+  t.equal(s.asked('private'), asked + 1, 'whoever has the name now has to ask');
+});
+
+t.test('somebody else is signed in: nothing of the tool is kept', async (t) => {
+  const s = modern(t);
+  const one = s.enter(client(s, 'one'));
+  s.hints = (uri) => (uri === 'public' ? PUBLIC : PRIVATE);
+  for (const uri of ['public', 'private']) await s.read(one, uri);
+  s.cache.forget('another');
+  t.equal(s.entries.statistics().entries, 2);
+  s.cache.forget('tool');
+  t.equal(s.entries.statistics().entries, 0);
+});
+
+t.test('another default time, none, and one again', async (t) => {
+  const s = stand(t);
+  s.served('tool', { sharing: 'shared', cache: { ttlMs: null, patterns: [{ uri: 'a', ttlMs: null, scope: null }] } });
+  s.served('fixed', { sharing: 'shared', ...RULES });
+  const one = s.enter(s.client('one'));
+  const fixed = s.enter(s.client('one'), 'fixed');
+  await s.read(one);
+  await s.read(fixed);
+  s.cache.setDefaultTtl(900_000);
+  t.equal(s.entries.statistics().entries, 2, 'the same');
+  s.cache.setDefaultTtl(1_000);
+  t.same(
+    s.entries.entries().map(({ group }) => group),
+    ['fixed'],
+    'only what had the former time is gone',
+  );
+  await s.read(one);
+  const [entry] = s.entries.entries().filter(({ group }) => group === 'tool');
+  t.equal((entry?.expiresMs ?? 0) - (entry?.createdMs ?? 0), 1_000);
+  s.cache.setDefaultTtl(null);
+  t.equal(s.entries.statistics().entries, 0);
+  await s.read(one);
+  await s.read(one);
+  t.equal(s.entries.statistics().entries, 0, 'off');
+  s.cache.setDefaultTtl(1_000);
+  t.equal(text(await s.read(one)), text(await s.read(one)), 'on again');
 });
 
 t.test('what the server says to be stale is not served, and a request under way is not kept', async (t) => {
