@@ -121,7 +121,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
     budgets: () => registry.budgets(),
     cache: () => mcp.cache.snapshot(),
-    history: () => history.status(),
+    ...(config.daemon.history === null ? {} : { history: () => history.status() }),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 

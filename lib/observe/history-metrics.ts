@@ -12,7 +12,6 @@ export interface HistorySnapshot {
   readonly bytes: number;
 }
 
-/** @param snapshot its state `off`: there is none, and no metric of it */
 export function registerHistoryMetrics(registry: Registry, snapshot: () => HistorySnapshot): void {
   const registers = [registry];
   const gauge = (name: string, help: string, of: (history: HistorySnapshot) => number): void =>
@@ -21,16 +20,13 @@ export function registerHistoryMetrics(registry: Registry, snapshot: () => Histo
       help,
       registers,
       collect() {
-        const history = snapshot();
-        this.reset();
-        if (history.state === 'off') this.remove();
-        else this.set(of(history));
+        this.set(of(snapshot()));
       },
     });
-  gauge('governor_history_paused', '1 while the history cannot be written; absent where it is off.', ({ state }) =>
+  gauge('governor_history_paused', '1 while the history cannot be written; absent, as all of it, where it is off.', ({ state }) =>
     state === 'paused' || state === 'failed' ? 1 : 0,
   );
-  gauge('governor_history_bytes', 'Of its file and the log of that; absent where it is off.', ({ bytes }) => bytes);
+  gauge('governor_history_bytes', 'Of its file and the log of that.', ({ bytes }) => bytes);
   // oxlint-disable-next-line no-new -- it registers itself
   new Counter({
     name: 'governor_history_rows_total',
@@ -38,9 +34,8 @@ export function registerHistoryMetrics(registry: Registry, snapshot: () => Histo
     labelNames: ['outcome'],
     registers,
     collect() {
-      const { state, written, dropped } = snapshot();
+      const { written, dropped } = snapshot();
       this.reset();
-      if (state === 'off') return;
       this.inc({ outcome: 'written' }, written);
       this.inc({ outcome: 'dropped' }, dropped);
     },

@@ -104,6 +104,8 @@ export class History {
     return new Promise((resolve) => {
       this.#asked.set(id, resolve);
       this.#tell({ kind: 'ask', id, question });
+      // Whoever waits for an answer keeps the process.
+      this.#worker?.ref();
     });
   }
 
@@ -115,6 +117,7 @@ export class History {
     this.#post();
     const closed = new Promise<void>((resolve) => (this.#closed = resolve));
     this.#tell({ kind: 'close' });
+    worker.ref();
     await closed;
     await worker.terminate();
   }
@@ -203,6 +206,7 @@ export class History {
       case 'answer':
         this.#asked.get(message.id)?.(message.answer);
         this.#asked.delete(message.id);
+        if (this.#asked.size === 0 && this.#closed === null) this.#worker?.unref();
         return;
       case 'closed':
         return this.#closed?.();

@@ -207,7 +207,6 @@ export class Keeper {
   }
 
   #tell(): void {
-    const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
     const { path } = this.#options;
     this.#options.onStatus({
       state: this.#pause === null ? 'on' : 'paused',
@@ -216,6 +215,14 @@ export class Keeper {
       dropped: this.#dropped,
       bytes: sizeOf(path) + sizeOf(`${path}-wal`),
     });
+  }
+}
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
   }
 }
 

@@ -10,6 +10,8 @@ import type { HistorySettings, Tier } from './tiers.ts';
 export const POINTS_MAX = 10_000;
 /** Without a step, one is chosen so that there are no more than these. */
 const POINTS_USUAL = 300;
+/** Who asks for all that is kept of a tier asks a moment later. */
+const LATE_S = 5;
 /** No tier is asked to reach back further than this. */
 const RANGE_MAX_S = 10 * 366 * 86_400;
 const ROUND_S = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400];
@@ -56,7 +58,7 @@ export function planRange(asked: AskedRange, settings: HistorySettings, nowS: nu
 /** The coarsest that is no coarser than the step, unless only a coarser one reaches back so far. */
 function tierFor(stepS: number, backS: number, { keepS }: HistorySettings): Tier {
   const fine = TIERS.findLastIndex((tier) => tier.stepS <= stepS);
-  return TIERS.slice(fine).find(({ name }) => keepS[name] >= backS) ?? TIERS[TIERS.length - 1] ?? TIERS[0];
+  return TIERS.slice(fine).find(({ name }) => keepS[name] + LATE_S >= backS) ?? TIERS[TIERS.length - 1] ?? TIERS[0];
 }
 
 function usualStep(lengthS: number): number {

@@ -197,7 +197,10 @@ export class Store {
       run.firstS = Number(known[1]);
       run.savedS = Number(known[2]);
       run.lastS = Math.max(run.lastS, run.savedS);
-      return (run.id = Number(known[0]));
+      run.id = Number(known[0]);
+      // It may have been away for longer than answers allow for.
+      this.saveRuns([run]);
+      return run.id;
     }
     const id = this.#free();
     if (id === null) return null;
