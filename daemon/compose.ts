@@ -171,7 +171,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
     onSample: (run) => {
       history.onSample(run);
-      if (run.last !== null && run.last.kernel.oomKills > 0) metrics.observeOomKills(run.tool, run.last.kernel.oomKills);
+      if (run.last !== null && run.last.kernel.oomKills > 0)
+        metrics.observeOomKills(run.tool, run.last.kernel.oomKills);
     },
     onForgotten: (tool) => {
       metrics.removeTool(tool);

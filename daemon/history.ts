@@ -54,7 +54,9 @@ const OFF: DaemonHistory = {
   onSample: () => undefined,
   onCall: () => undefined,
   read: () =>
-    Promise.reject(new GovernorError('no_history', 'the history is off (daemon.history in limits.yaml): nothing is kept')),
+    Promise.reject(
+      new GovernorError('no_history', 'the history is off (daemon.history in limits.yaml): nothing is kept'),
+    ),
   status: () => ({ state: 'off', reason: null, written: 0, dropped: 0, bytes: 0 }),
   close: () => Promise.resolve(),
 };

@@ -104,7 +104,10 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   act(usage, async (session, { positional, options }) =>
     (await import('./commands/usage.ts')).usage(session, optional(positional[0]), options['verbose'] === true),
   );
-  const history = add(program, 'history', 'what a tool has used over time, also one that is gone').argument('<name>', 'tool');
+  const history = add(program, 'history', 'what a tool has used over time, also one that is gone').argument(
+    '<name>',
+    'tool',
+  );
   history
     .addOption(new Option('--resource <resource>', 'only this one').choices([...RESOURCES]))
     .option('--run <id>', 'only this run')

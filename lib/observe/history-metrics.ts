@@ -23,8 +23,10 @@ export function registerHistoryMetrics(registry: Registry, snapshot: () => Histo
         this.set(of(snapshot()));
       },
     });
-  gauge('governor_history_paused', '1 while the history cannot be written; absent, as all of it, where it is off.', ({ state }) =>
-    state === 'paused' || state === 'failed' ? 1 : 0,
+  gauge(
+    'governor_history_paused',
+    '1 while the history cannot be written; absent, as all of it, where it is off.',
+    ({ state }) => (state === 'paused' || state === 'failed' ? 1 : 0),
   );
   gauge('governor_history_bytes', 'Of its file and the log of that.', ({ bytes }) => bytes);
   // oxlint-disable-next-line no-new -- it registers itself

@@ -14,7 +14,7 @@ const FAST = { sample_interval: '200ms' } as const;
 const IDLE = { idle: { ...commandOf('idle'), readiness: 'none', autostart: true } };
 
 function commandOf(name: string): { readonly command: string; readonly args: readonly string[] } {
-  const [command = '', ...args] = fixtureCommand(name);
+  const [command, ...args] = fixtureCommand(name);
   return { command, args };
 }
 
@@ -70,7 +70,11 @@ t.test('what is measured is kept, over a restart and a crash; a gap is a gap', a
 
   const third = await start(t, stateDir);
   t.ok((await measured(third)) >= 5, 'nothing but the last moments is lost');
-  t.same(readdirSync(stateDir).filter((name) => name.startsWith('history.db.')), [], 'nothing was set aside');
+  t.same(
+    readdirSync(stateDir).filter((name) => name.startsWith('history.db.')),
+    [],
+    'nothing was set aside',
+  );
 });
 
 t.test('of a tool that is gone the history stays; of one that never was there is none', async (t) => {
@@ -142,7 +146,10 @@ t.test('the command line', async (t) => {
   t.equal(head, 'at,runs,memory_mean_bytes,memory_min_bytes,memory_max_bytes');
   t.ok(lines.length >= 20 && lines.length <= 22, `${lines.length} lines`);
   t.ok(lines.some((line) => /^[^,]+,1,\d+,\d+,\d+$/.test(line)));
-  t.ok(lines.some((line) => /^[^,]+,0,,,$/.test(line)), 'a gap is empty, not zero');
+  t.ok(
+    lines.some((line) => /^[^,]+,0,,,$/.test(line)),
+    'a gap is empty, not zero',
+  );
   const json = await daemon.cli(['history', 'idle', '--json']);
   t.equal((JSON.parse(json.stdout) as { tool: string }).tool, 'idle');
   t.equal((await daemon.cli(['history', 'idle', '--csv', '--json'])).code, 2);

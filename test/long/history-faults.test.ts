@@ -14,14 +14,16 @@ const FAST = { sample_interval: '200ms' } as const;
 const IDLE = { idle: { ...commandOf('idle'), readiness: 'none', autostart: true } };
 
 function commandOf(name: string): { readonly command: string; readonly args: readonly string[] } {
-  const [command = '', ...args] = fixtureCommand(name);
+  const [command, ...args] = fixtureCommand(name);
   return { command, args };
 }
 
 /** Seconds in which something was measured. */
 async function measured(daemon: RunningDaemon): Promise<number> {
   const answer = await daemon.call('GET', '/v1/tools/idle/history?from=10m&step=1s');
-  return answer.status === 200 ? (answer.json as { readonly runs: readonly number[] }).runs.filter((runs) => runs > 0).length : 0;
+  return answer.status === 200
+    ? (answer.json as { readonly runs: readonly number[] }).runs.filter((runs) => runs > 0).length
+    : 0;
 }
 
 const untilMeasured = (daemon: RunningDaemon, seconds: number): Promise<unknown> =>
@@ -67,7 +69,8 @@ t.test('locked by another program: the daemon runs, says so once, and goes on wh
   const other = new Libsql(join(stateDir, 'history.db'));
   other.exec('BEGIN EXCLUSIVE; CREATE TABLE held (x)');
   const second = await start(t, stateDir);
-  const state = async (): Promise<unknown> => ((await second.call('GET', '/v1/host')).json as { history: unknown }).history;
+  const state = async (): Promise<unknown> =>
+    ((await second.call('GET', '/v1/host')).json as { history: unknown }).history;
   await waitFor('the history to be paused', async () => ((await state()) as { state: string }).state === 'paused');
   t.match(await state(), { state: 'paused', reason: /locked/ });
   t.match((await second.call('GET', '/metrics')).text, /governor_history_paused 1\n/);

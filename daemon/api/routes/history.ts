@@ -31,7 +31,9 @@ const when = (description: string) =>
 const historyQuery = z.strictObject({
   resource: z
     .string()
-    .refine((raw) => raw.split(',').every(isResource), { error: `expected one or more, with commas, of: ${RESOURCES.join(', ')}` })
+    .refine((raw) => raw.split(',').every(isResource), {
+      error: `expected one or more, with commas, of: ${RESOURCES.join(', ')}`,
+    })
     .describe('Only these, with commas between them; default: all')
     .exactOptional(),
   run: z.string().min(1).describe('Only this run; default: all together').exactOptional(),
@@ -70,7 +72,7 @@ export function historyRoutes({ governor, history }: ApiDependencies): readonly 
           stepS: query.step === undefined ? null : stepOf(query.step),
         };
         try {
-          return (await history.read(question)) as z.output<typeof historySchema>;
+          return await history.read(question);
         } catch (error) {
           if (!(error instanceof GovernorError) || error.code !== 'unknown_tool') throw error;
           return known(governor, name.value, (known) => withoutHistory(governor.tool(known).name, query.run, error));
@@ -82,7 +84,8 @@ export function historyRoutes({ governor, history }: ApiDependencies): readonly 
 
 /** A tool that has not been measured yet is no mistake of whoever asks; its runs that nobody knows are. */
 function withoutHistory(tool: string, run: string | undefined, error: GovernorError): HistoryDocument {
-  if (run !== undefined) throw new GovernorError('unknown_run', `nothing is kept of a run ${run} of ${tool}`, { cause: error });
+  if (run !== undefined)
+    throw new GovernorError('unknown_run', `nothing is kept of a run ${run} of ${tool}`, { cause: error });
   const now = new Date().toISOString();
   const none = { at: [], runs: [], resources: [], totals: { calls: [], contexts: [] } };
   return { tool, run: null, from: now, to: now, stepMs: 1000, ...none };

@@ -68,9 +68,21 @@ function forPeople(session: Session, document: HistoryDocument, nowMs: number): 
   const lines =
     seen === 0
       ? ['Nothing was measured in this time.']
-      : [title, '', ...renderTable(COLUMNS, resources.map((column) => row(column, wide)), session.style.bold)];
-  const calls = totals.calls.map((each) => totalRow(each.method === '' ? '(others)' : `${each.method} ${each.name}`.trim(), each, nowMs));
-  const contexts = totals.contexts.map((each) => totalRow(each.context === '' ? '(others)' : each.context, each, nowMs));
+      : [
+          title,
+          '',
+          ...renderTable(
+            COLUMNS,
+            resources.map((column) => row(column, wide)),
+            session.style.bold,
+          ),
+        ];
+  const calls = totals.calls.map((each) =>
+    totalRow(each.method === '' ? '(others)' : `${each.method} ${each.name}`.trim(), each, nowMs),
+  );
+  const contexts = totals.contexts.map((each) =>
+    totalRow(each.context === '' ? '(others)' : each.context, each, nowMs),
+  );
   return [...lines, ...totalLines(session, 'CALL', calls), ...totalLines(session, 'CONTEXT', contexts)];
 }
 
@@ -115,7 +127,8 @@ function csv({ at, runs, resources }: HistoryDocument): readonly string[] {
   const names = resources.flatMap(({ resource, unit }) =>
     ['mean', 'min', 'max'].map((what) => `${resource}_${what}_${unit}`),
   );
-  const cell = (value: number | null | undefined): string => (value === null || value === undefined ? '' : String(value));
+  const cell = (value: number | null | undefined): string =>
+    value === null || value === undefined ? '' : String(value);
   const rows = at.map((instant, step) => [
     instant,
     String(runs[step] ?? 0),

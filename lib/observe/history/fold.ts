@@ -37,7 +37,8 @@ export function fold(stints: readonly Stint[], isLongest: boolean): Point {
     const untilS = edges[index + 1];
     if (untilS === undefined) break;
     open = open.filter((stint) => stint.untilS > fromS);
-    for (let stint = waiting[next]; stint !== undefined && stint.fromS <= fromS; stint = waiting[++next]) open.push(stint);
+    for (let stint = waiting[next]; stint !== undefined && stint.fromS <= fromS; stint = waiting[++next])
+      open.push(stint);
     const together = add(open, isLongest);
     if (together === null) continue;
     secondsS += untilS - fromS;

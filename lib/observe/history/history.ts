@@ -28,7 +28,9 @@ export interface SampledRun {
 }
 
 /** `waiting`: it is opened with the first reading. `failed`: there is none for the rest of this daemon's life. */
-export type HistoryStatus = Omit<KeeperStatus, 'state'> & { readonly state: KeeperStatus['state'] | 'waiting' | 'failed' };
+export type HistoryStatus = Omit<KeeperStatus, 'state'> & {
+  readonly state: KeeperStatus['state'] | 'waiting' | 'failed';
+};
 
 const POST_EVERY_MS = 1_000;
 const BATCH_ROWS = 2_048;
@@ -91,7 +93,11 @@ export class History {
     const named = `${key.tool}\0${key.context}\0${key.method}\0${key.name}`;
     const isMore = this.#calls.size >= CALLS_MAX && !this.#calls.has(named);
     const of = isMore ? `${key.tool}\0` : named;
-    const before = this.#calls.get(of) ?? { ...key, ...(isMore ? { context: '', method: '', name: '' } : {}), ...NO_CALLS };
+    const before = this.#calls.get(of) ?? {
+      ...key,
+      ...(isMore ? { context: '', method: '', name: '' } : {}),
+      ...NO_CALLS,
+    };
     this.#calls.set(of, { ...before, ...addSums(before, sums) });
     this.#arm();
   }
@@ -219,7 +225,11 @@ export class History {
     this.#closed?.();
     if (!wasClosing && this.#status.state !== 'failed') {
       const fields = { reason };
-      this.#options.onNote({ level: 'error', fields, message: 'there is no history: tools are supervised all the same' });
+      this.#options.onNote({
+        level: 'error',
+        fields,
+        message: 'there is no history: tools are supervised all the same',
+      });
       this.#status = { ...this.#status, state: 'failed', reason };
     }
     for (const answer of this.#asked.values()) answer({ kind: 'unavailable', reason });

@@ -194,7 +194,11 @@ export class Keeper {
     this.#pause = { reason, attempts, untilMs: this.#clock.monotonicMs + waitMs };
     if (!isNew) return;
     const fields = { reason, file: this.#options.path };
-    this.#options.onNote({ level: 'error', fields, message: 'the history is paused: tools are supervised all the same' });
+    this.#options.onNote({
+      level: 'error',
+      fields,
+      message: 'the history is paused: tools are supervised all the same',
+    });
     this.#tell();
   }
 

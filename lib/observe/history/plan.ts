@@ -50,7 +50,9 @@ export function planRange(asked: AskedRange, settings: HistorySettings, nowS: nu
   const points = (range.toS - range.fromS) / stepS;
   if (points > POINTS_MAX) {
     const least = formatDuration(Math.ceil(lengthS / (POINTS_MAX - 1)) * 1000);
-    return err(`${points} steps are too many: at most ${POINTS_MAX}; ask for a shorter range, or a step of ${least} or more`);
+    return err(
+      `${points} steps are too many: at most ${POINTS_MAX}; ask for a shorter range, or a step of ${least} or more`,
+    );
   }
   return ok(range);
 }

@@ -78,9 +78,15 @@ export function answer(question: HistoryQuestion, context: QueryContext): Result
   const looks = known.flatMap((row) => lookups(row.map(Number), plan.value, context));
   const count = looks.reduce((sum, { piece }) => sum + piece.toBucket - piece.fromBucket, 0);
   if (count > LOOKS_MAX)
-    return err({ kind: 'invalid', reason: `${known.length} runs over so long a time: ask for a shorter range, a larger step, or one run` });
+    return err({
+      kind: 'invalid',
+      reason: `${known.length} runs over so long a time: ask for a shorter range, a larger step, or one run`,
+    });
   const iso = (second: number): string => new Date(second * 1000).toISOString();
-  const last = <T extends { readonly lastS: number }>({ lastS, ...sums }: T) => ({ ...sums, lastAt: iso(timeline.wallOf(lastS)) });
+  const last = <T extends { readonly lastS: number }>({ lastS, ...sums }: T) => ({
+    ...sums,
+    lastAt: iso(timeline.wallOf(lastS)),
+  });
   return ok({
     tool: question.tool,
     run: question.run,

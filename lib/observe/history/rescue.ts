@@ -71,7 +71,11 @@ export class Rescue {
     this.#connection = null;
     const fresh = begin((this.#connection = this.#connect()));
     if (old !== null && (why === 'corrupt' || why.startsWith('older')))
-      note({ level: 'warn', fields: { file, rows: carryOver(old, fresh) }, message: 'what could be read of it is kept' });
+      note({
+        level: 'warn',
+        fields: { file, rows: carryOver(old, fresh) },
+        message: 'what could be read of it is kept',
+      });
     old?.close();
     return fresh;
   }
@@ -92,7 +96,10 @@ export class Rescue {
     if (application !== APPLICATION_ID) return 'foreign';
     if (version > VERSION) return `newer-v${version}`;
     if (version < VERSION) return `older-v${version}`;
-    if (statSync(this.#options.path).size <= CHECKED_BYTES && rowsOf(connection, 'PRAGMA quick_check(1)')[0]?.[0] !== 'ok')
+    if (
+      statSync(this.#options.path).size <= CHECKED_BYTES &&
+      rowsOf(connection, 'PRAGMA quick_check(1)')[0]?.[0] !== 'ok'
+    )
       return 'corrupt';
     for (const [table, columns] of Object.entries(TABLES))
       if (missing(connection, table, columns).length > 0) return 'corrupt';
@@ -158,8 +165,15 @@ function carryOver(from: Connection, to: Connection): number {
 }
 
 /** From the newest down to where it is damaged, then from the oldest up to there. */
-function carryTable(from: Connection, to: Connection, table: string, columns: readonly string[], untilMs: number): number {
-  if (!columns.includes('id')) return keep(to, table, columns, rowsOf(from, `SELECT ${columns.join(',')} FROM ${table}`));
+function carryTable(
+  from: Connection,
+  to: Connection,
+  table: string,
+  columns: readonly string[],
+  untilMs: number,
+): number {
+  if (!columns.includes('id'))
+    return keep(to, table, columns, rowsOf(from, `SELECT ${columns.join(',')} FROM ${table}`));
   let carried = 0;
   let [least, most] = [-1, Number.MAX_SAFE_INTEGER];
   for (const order of ['DESC', 'ASC'] as const) {

@@ -24,15 +24,7 @@ export function idOf(bucket: number, run: number): number {
 export const MEANS = RESOURCES as readonly string[];
 export const VALUES = RESOURCES.flatMap((resource) => [resource, `${resource}_min`, `${resource}_max`]);
 
-export const TOTALS = [
-  'calls',
-  'failures',
-  'duration_ms',
-  'max_ms',
-  'cpu_ms',
-  'shared_cpu_ms',
-  'unmeasured',
-] as const;
+export const TOTALS = ['calls', 'failures', 'duration_ms', 'max_ms', 'cpu_ms', 'shared_cpu_ms', 'unmeasured'] as const;
 
 /** Tables with their columns, for whatever is saved from a file of another version. */
 export const TABLES: Readonly<Record<string, readonly string[]>> = {

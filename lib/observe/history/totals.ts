@@ -81,10 +81,16 @@ export interface KeptSums extends CallSums {
 export function readTotals(store: Store, tool: string) {
   const read = (table: string, key: readonly string[]) =>
     store
-      .rows(`SELECT ${[...key, ...TOTALS, 'last_s'].join(', ')} FROM ${table} WHERE tool = ? ORDER BY calls DESC`, [tool])
+      .rows(`SELECT ${[...key, ...TOTALS, 'last_s'].join(', ')} FROM ${table} WHERE tool = ? ORDER BY calls DESC`, [
+        tool,
+      ])
       .map((row) => ({ key: row.slice(0, key.length).map(String), sums: sumsOf(row.slice(key.length).map(Number)) }));
   return {
-    calls: read('calls', ['method', 'name']).map(({ key, sums }) => ({ method: key[0] ?? '', name: key[1] ?? '', ...sums })),
+    calls: read('calls', ['method', 'name']).map(({ key, sums }) => ({
+      method: key[0] ?? '',
+      name: key[1] ?? '',
+      ...sums,
+    })),
     contexts: read('contexts', ['context']).map(({ key, sums }) => ({ context: key[0] ?? '', ...sums })),
   };
 }
@@ -95,6 +101,15 @@ function numbers(sums: CallSums): readonly number[] {
 }
 
 function sumsOf(values: readonly number[]): KeptSums {
-  const [calls = 0, failures = 0, durationMs = 0, maxMs = 0, cpuTimeMs = 0, sharedCpuTimeMs = 0, unmeasured = 0, lastS = 0] = values;
+  const [
+    calls = 0,
+    failures = 0,
+    durationMs = 0,
+    maxMs = 0,
+    cpuTimeMs = 0,
+    sharedCpuTimeMs = 0,
+    unmeasured = 0,
+    lastS = 0,
+  ] = values;
   return { calls, failures, durationMs, maxMs, cpuTimeMs, sharedCpuTimeMs, unmeasured, lastS };
 }

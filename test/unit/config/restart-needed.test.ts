@@ -23,7 +23,9 @@ t.test('what a running daemon cannot take up is said by the key of the file', as
   });
   t.same(
     restartNeeded(before, after).map((note) => note.split(':')[0]),
-    ['listen', 'cache', 'backend', 'sample_interval', 'audit', 'history', 'log_level', 'temp_root'].map((key) => `daemon.${key}`),
+    ['listen', 'cache', 'backend', 'sample_interval', 'audit', 'history', 'log_level', 'temp_root'].map(
+      (key) => `daemon.${key}`,
+    ),
   );
 });
 

@@ -27,7 +27,13 @@ const DOCUMENT: HistoryDocument = {
   at: ['2026-01-31T12:59:57.000Z', '2026-01-31T12:59:58.000Z', '2026-01-31T12:59:59.000Z'],
   runs: [1, 0, 1],
   resources: [
-    { resource: 'memory', unit: 'bytes', mean: [1_048_576, null, 3_145_728], min: [1_048_576, null, 2_097_152], max: [1_048_576, null, 4_194_304] },
+    {
+      resource: 'memory',
+      unit: 'bytes',
+      mean: [1_048_576, null, 3_145_728],
+      min: [1_048_576, null, 2_097_152],
+      max: [1_048_576, null, 4_194_304],
+    },
     { resource: 'sockets', unit: 'count', mean: [null, null, null], min: [null, null, null], max: [null, null, null] },
   ],
   totals: {

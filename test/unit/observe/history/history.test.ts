@@ -40,7 +40,12 @@ function made(t: TestScope, path = join(temporaryDirectory(t), 'history.db')) {
       temp_storage: none,
       tasks: none,
     };
-    history.sample({ id, tool: 'docs', context: null, last: { runId: id, atMs, stalled: false, readings, kernel: KERNEL } });
+    history.sample({
+      id,
+      tool: 'docs',
+      context: null,
+      last: { runId: id, atMs, stalled: false, readings, kernel: KERNEL },
+    });
   };
   return { history, clock, notes, sample, path };
 }
@@ -106,8 +111,14 @@ t.test('calls are added up', async (t) => {
   const answer = await history.ask(QUESTION);
   if (answer.kind !== 'document') throw new Error(JSON.stringify(answer));
   const { calls, contexts } = answer.document.totals;
-  t.equal(calls.reduce((sum, { calls: count }) => sum + count, 0), 3_000);
-  t.equal(contexts.reduce((sum, { calls: count }) => sum + count, 0), 3_000);
+  t.equal(
+    calls.reduce((sum, { calls: count }) => sum + count, 0),
+    3_000,
+  );
+  t.equal(
+    contexts.reduce((sum, { calls: count }) => sum + count, 0),
+    3_000,
+  );
   t.equal(calls[0]?.method, '', 'more than can be told apart within a second are added up');
 });
 

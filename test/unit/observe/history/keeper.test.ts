@@ -31,7 +31,10 @@ t.test('each second as it was; what could not be taken is null, and a gap is a g
   t.same(document.runs.slice(0, 10), [1, 1, 1, 1, 1, 0, 0, 0, 1, 1]);
   t.same(memory(document).mean.slice(0, 10), [100, 101, 102, 103, 104, null, null, null, 0, 0]);
   const cpu = document.resources.find(({ resource }) => resource === 'cpu');
-  t.ok(cpu?.mean.every((value) => value === null), 'never read: never a zero');
+  t.ok(
+    cpu?.mean.every((value) => value === null),
+    'never read: never a zero',
+  );
   t.same(
     history.document({ tool: 'docs', fromS: START_S, stepS: 5, resources: ['tasks'] }).resources,
     [{ resource: 'tasks', unit: 'count', mean: [3, 3, null], min: [3, 3, null], max: [3, 3, null] }].map((column) => ({
@@ -60,9 +63,18 @@ t.test('coarser tiers have the lowest, the mean and the highest of the finer; th
   history.begin(0, 'docs', 'run1');
   // Each minute: 0, 1, … 59, in some seconds unread.
   history.live(0, 900, (second) => (second % 10 === 9 ? { tasks: 1 } : { memory: second % 60, tasks: 1 }));
-  const minutes = history.document({ tool: 'docs', fromS: START_S, toS: START_S + 600, stepS: 60, resources: ['memory'] });
+  const minutes = history.document({
+    tool: 'docs',
+    fromS: START_S,
+    toS: START_S + 600,
+    stepS: 60,
+    resources: ['memory'],
+  });
   t.same(minutes.at.length, 10);
-  t.ok(memory(minutes).mean.every((mean) => mean === 29), 'a mean over what was read');
+  t.ok(
+    memory(minutes).mean.every((mean) => mean === 29),
+    'a mean over what was read',
+  );
   t.ok(memory(minutes).min.every((min) => min === 0));
   t.ok(memory(minutes).max.every((max) => max === 58));
   const tens = history.document({ tool: 'docs', fromS: START_S + 660, toS: START_S + 720, stepS: 10 });
@@ -73,7 +85,8 @@ t.test('coarser tiers have the lowest, the mean and the highest of the finer; th
   t.equal(all.runs.filter((count) => count === 1).length, 15, 'the newest minute is there too, out of finer values');
   history.close();
   const file = new Libsql(history.path);
-  const count = (table: string): number => (file.prepare(`SELECT count(*) AS n FROM ${table}`).get([]) as { n: number }).n;
+  const count = (table: string): number =>
+    (file.prepare(`SELECT count(*) AS n FROM ${table}`).get([]) as { n: number }).n;
   t.ok(count('second') >= 60 && count('second') <= 71, `${count('second')} seconds are left`);
   t.ok(count('ten_seconds') >= 30 && count('ten_seconds') <= 37, `${count('ten_seconds')} tens are left`);
   t.equal(count('minute'), 15);
@@ -111,8 +124,18 @@ t.test('a restart goes on with the series; so does one after a crash, without wh
     history.advance(5_000);
     history.begin(0, 'docs', 'run1');
     history.live(0, 40, () => ({ memory: 2 }));
-    const document = history.document({ tool: 'docs', fromS: START_S, toS: START_S + 140, stepS: 1, resources: ['memory'] });
-    t.same(memory(document).mean, [...Array(95).fill(1), ...Array(5).fill(null), ...Array(40).fill(2)], `crash: ${crash}`);
+    const document = history.document({
+      tool: 'docs',
+      fromS: START_S,
+      toS: START_S + 140,
+      stepS: 1,
+      resources: ['memory'],
+    });
+    t.same(
+      memory(document).mean,
+      [...Array(95).fill(1), ...Array(5).fill(null), ...Array(40).fill(2)],
+      `crash: ${crash}`,
+    );
     const tens = history.document({ tool: 'docs', fromS: START_S, toS: START_S + 140, stepS: 10 });
     t.same(memory(tens).mean, [...Array(9).fill(1), 1, 2, 2, 2, 2], 'no coarse value is lost');
   }
@@ -127,7 +150,11 @@ t.test('the wall clock is set by a day, while it runs and between two daemons: o
     history.live(0, 30, (second) => ({ memory: 30 + second }));
     const nowS = Math.floor(history.clock.wallMs / 1000);
     const last = history.document({ tool: 'docs', fromS: nowS - 60, toS: nowS, stepS: 1, resources: ['memory'] });
-    t.same(memory(last).mean, Array.from({ length: 60 }, (_, second) => second), `${jumpMs}: the last minute is the last minute`);
+    t.same(
+      memory(last).mean,
+      Array.from({ length: 60 }, (_, second) => second),
+      `${jumpMs}: the last minute is the last minute`,
+    );
 
     history.restart({ boot: 'boot-2' });
     history.clock.wallMs -= jumpMs;
@@ -137,7 +164,11 @@ t.test('the wall clock is set by a day, while it runs and between two daemons: o
     const laterS = Math.floor(history.clock.wallMs / 1000);
     const long = history.document({ tool: 'docs', fromS: laterS - 2 * 86_400, toS: laterS, stepS: 60 });
     const seen = memory(long).max.filter((value) => value !== null);
-    t.same([...seen].sort((a, b) => Number(a) - Number(b)), seen, 'in the order in which it was');
+    t.same(
+      [...seen].sort((a, b) => Number(a) - Number(b)),
+      seen,
+      'in the order in which it was',
+    );
     t.equal(seen.at(-1), 1_000);
     t.ok(seen.includes(59));
     const recent = history.document({ tool: 'docs', fromS: laterS - 30, toS: laterS, stepS: 1 });
@@ -154,9 +185,29 @@ t.test('totals by call and by context, kept over a restart, bounded', async (t) 
   history.restart();
   history.call({ tool: 'docs', name: 'search' });
   const { totals } = history.document({ tool: 'docs' });
-  t.match(totals.calls[0], { method: 'tools/call', name: 'search', calls: 3, failures: 1, durationMs: 110, maxMs: 90, cpuTimeMs: 6 });
-  t.same(totals.calls.map(({ name, calls }) => [name, calls]), [['search', 3], ['echo', 1]]);
-  t.same(totals.contexts.map(({ context, calls }) => [context, calls]), [['chat', 3], ['other', 1]]);
+  t.match(totals.calls[0], {
+    method: 'tools/call',
+    name: 'search',
+    calls: 3,
+    failures: 1,
+    durationMs: 110,
+    maxMs: 90,
+    cpuTimeMs: 6,
+  });
+  t.same(
+    totals.calls.map(({ name, calls }) => [name, calls]),
+    [
+      ['search', 3],
+      ['echo', 1],
+    ],
+  );
+  t.same(
+    totals.contexts.map(({ context, calls }) => [context, calls]),
+    [
+      ['chat', 3],
+      ['other', 1],
+    ],
+  );
 
   for (let n = 0; n < CALLS_MAX + 100; n++) {
     history.call({ tool: 'docs', name: `made up ${n}` });
@@ -167,7 +218,11 @@ t.test('totals by call and by context, kept over a restart, bounded', async (t) 
   }
   const after = history.document({ tool: 'docs' }).totals;
   t.ok(after.calls.length <= CALLS_MAX + 1, `${after.calls.length} lines`);
-  t.equal(after.calls.reduce((sum, { calls }) => sum + calls, 0), 4 + CALLS_MAX + 100, 'none is lost');
+  t.equal(
+    after.calls.reduce((sum, { calls }) => sum + calls, 0),
+    4 + CALLS_MAX + 100,
+    'none is lost',
+  );
   t.ok((after.calls.find(({ method }) => method === '')?.calls ?? 0) > 0, 'the others are added up');
 });
 
@@ -184,7 +239,11 @@ t.test('the file stays within its size: the oldest goes', async (t) => {
   t.ok(statSync(history.path).size <= maxBytes * 1.5, `${statSync(history.path).size} bytes`);
   history.restart();
   const newest = history.document({ tool: 'docs', run: 'run1', fromS: START_S + 880, toS: START_S + 900, stepS: 1 });
-  t.same(memory(newest).mean.slice(0, 19), Array.from({ length: 19 }, (_, n) => 1e9 + 880 + n), 'the newest is there');
+  t.same(
+    memory(newest).mean.slice(0, 19),
+    Array.from({ length: 19 }, (_, n) => 1e9 + 880 + n),
+    'the newest is there',
+  );
 });
 
 t.test('what is older than anything kept is forgotten, runs and totals too', async (t) => {

@@ -28,7 +28,7 @@ function written(t: TestScope, folder = temporaryDirectory(t)): HistoryStand {
   return history;
 }
 
-function goesOn(t: Pick<typeof import("tap").default, "same">, history: HistoryStand): void {
+function goesOn(t: Pick<typeof import('tap').default, 'same'>, history: HistoryStand): void {
   history.begin(0, 'fresh', 'run-new');
   history.live(0, 3, () => ({ memory: 7 }));
   const nowS = Math.floor(history.clock.wallMs / 1000);
@@ -37,7 +37,9 @@ function goesOn(t: Pick<typeof import("tap").default, "same">, history: HistoryS
 }
 
 const aside = (history: HistoryStand): readonly string[] =>
-  readdirSync(dirname(history.path)).filter((name) => /^history\.db\.[a-z]/.test(name) && !/-(wal|shm|journal)$/.test(name));
+  readdirSync(dirname(history.path)).filter(
+    (name) => /^history\.db\.[a-z]/.test(name) && !/-(wal|shm|journal)$/.test(name),
+  );
 
 /** What of a tool is left, seconds with a reading. */
 function left(history: HistoryStand, tool: string): number {
@@ -54,8 +56,14 @@ t.test('damaged in the middle: what can be read is kept, the rest set aside unde
   goesOn(t, history);
   const [name] = aside(history);
   t.match(name, /^history\.db\.corrupt-\d{8}T\d{6}Z$/);
-  t.ok(history.notes.some(({ level, fields }) => level === 'error' && fields['file'] === name), 'the log has the name');
-  t.ok(Array.from({ length: RUNS }, (_, n) => left(history, `tool${n}`)).some((seconds) => seconds > 0), 'some of it is left');
+  t.ok(
+    history.notes.some(({ level, fields }) => level === 'error' && fields['file'] === name),
+    'the log has the name',
+  );
+  t.ok(
+    Array.from({ length: RUNS }, (_, n) => left(history, `tool${n}`)).some((seconds) => seconds > 0),
+    'some of it is left',
+  );
   history.close();
 });
 
@@ -153,31 +161,35 @@ t.test('locked by somebody: paused, told once, and healed', async (t) => {
   history.close();
 });
 
-t.test('the disk is full: paused, told once, and healed with what waited', { skip: lacks('root', 'mount') }, async (t) => {
-  const folder = join(temporaryDirectory(t), 'small');
-  mkdirSync(folder);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'governor-test', folder]);
-  t.teardown(() => void execFileSync('umount', ['-l', folder]));
-  const history = historyStand(join(folder, 'history.db'));
-  for (let slot = 0; slot < 100; slot++) history.begin(slot, 'docs', `run${slot}`);
-  const second = (): void => {
-    for (let slot = 0; slot < 100; slot++) history.read(slot, { memory: 1e9 + slot, cpu: 1 / 3, tasks: 2 });
-    history.advance(1_000);
-    history.post();
-  };
-  for (let n = 0; n < 2_000 && history.statuses.at(-1)?.state !== 'paused'; n++) second();
-  t.match(history.statuses.at(-1), { state: 'paused', reason: 'the disk is full' });
-  for (let n = 0; n < 100; n++) second();
-  t.equal(history.notes.filter(({ message }) => /paused/.test(message)).length, 1, 'told once');
-  t.equal(history.ask({ tool: 'docs' }).kind, 'document', 'what is there can be read');
-  execFileSync('mount', ['-o', 'remount,size=64m', folder]);
-  for (let n = 0; n < 70; n++) second();
-  t.equal(history.statuses.at(-1)?.state, 'on');
-  const nowS = Math.floor(history.clock.wallMs / 1000);
-  const document = history.document({ tool: 'docs', run: 'run5', fromS: nowS - 160, toS: nowS, stepS: 1 });
-  t.same(document.runs, Array(160).fill(1), 'also the seconds of the pause that there was room for in memory');
-  history.close();
-});
+t.test(
+  'the disk is full: paused, told once, and healed with what waited',
+  { skip: lacks('root', 'mount') },
+  async (t) => {
+    const folder = join(temporaryDirectory(t), 'small');
+    mkdirSync(folder);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'governor-test', folder]);
+    t.teardown(() => void execFileSync('umount', ['-l', folder]));
+    const history = historyStand(join(folder, 'history.db'));
+    for (let slot = 0; slot < 100; slot++) history.begin(slot, 'docs', `run${slot}`);
+    const second = (): void => {
+      for (let slot = 0; slot < 100; slot++) history.read(slot, { memory: 1e9 + slot, cpu: 1 / 3, tasks: 2 });
+      history.advance(1_000);
+      history.post();
+    };
+    for (let n = 0; n < 2_000 && history.statuses.at(-1)?.state !== 'paused'; n++) second();
+    t.match(history.statuses.at(-1), { state: 'paused', reason: 'the disk is full' });
+    for (let n = 0; n < 100; n++) second();
+    t.equal(history.notes.filter(({ message }) => /paused/.test(message)).length, 1, 'told once');
+    t.equal(history.ask({ tool: 'docs' }).kind, 'document', 'what is there can be read');
+    execFileSync('mount', ['-o', 'remount,size=64m', folder]);
+    for (let n = 0; n < 70; n++) second();
+    t.equal(history.statuses.at(-1)?.state, 'on');
+    const nowS = Math.floor(history.clock.wallMs / 1000);
+    const document = history.document({ tool: 'docs', run: 'run5', fromS: nowS - 160, toS: nowS, stepS: 1 });
+    t.same(document.runs, Array(160).fill(1), 'also the seconds of the pause that there was room for in memory');
+    history.close();
+  },
+);
 
 t.test('a disk that is full from the start', { skip: lacks('root', 'mount') }, async (t) => {
   const folder = join(temporaryDirectory(t), 'small');

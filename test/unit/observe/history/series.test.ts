@@ -54,7 +54,13 @@ t.test('a reading that could not be taken is none, not a zero', async (t) => {
   ]);
 });
 
-const stint = (fromS: number, untilS: number, min: number | null, mean = min, max = min) => ({ fromS, untilS, mean, min, max });
+const stint = (fromS: number, untilS: number, min: number | null, mean = min, max = min) => ({
+  fromS,
+  untilS,
+  mean,
+  min,
+  max,
+});
 
 t.test('runs at once are added up, one after the other is not', async (t) => {
   t.same(fold([], false), { mean: null, min: null, max: null });
@@ -62,7 +68,11 @@ t.test('runs at once are added up, one after the other is not', async (t) => {
   t.same(fold([stint(0, 20, 10), stint(20, 60, 40)], false), { mean: 30, min: 10, max: 40 });
   t.same(fold([stint(0, 60, 100), stint(0, 30, 10, 20, 50)], false), { mean: 110, min: 100, max: 150 });
   t.same(fold([stint(0, 60, 100), stint(0, 60, 10)], true), { mean: 100, min: 100, max: 100 }, 'the longest runtime');
-  t.same(fold([stint(0, 60, 100), stint(50, 60, 10), stint(0, 10, 60)], false), { mean: (160 * 10 + 100 * 40 + 110 * 10) / 60, min: 100, max: 160 });
+  t.same(fold([stint(0, 60, 100), stint(50, 60, 10), stint(0, 10, 60)], false), {
+    mean: (160 * 10 + 100 * 40 + 110 * 10) / 60,
+    min: 100,
+    max: 160,
+  });
 });
 
 t.test('one run that could not be read makes the sum unread for as long as it ran', async (t) => {
@@ -79,7 +89,10 @@ t.test('the tier that is fine enough and reaches back far enough', async (t) => 
     const range = plan(NOW_S - backS, null, stepS);
     if (!range.ok) throw new Error(range.error);
     const { fromS, toS, stepS: step, tier } = range.value;
-    t.ok(fromS <= NOW_S - backS && toS >= NOW_S && (toS - fromS) % step === 0, 'whole steps, around what was asked for');
+    t.ok(
+      fromS <= NOW_S - backS && toS >= NOW_S && (toS - fromS) % step === 0,
+      'whole steps, around what was asked for',
+    );
     t.ok((toS - fromS) / step <= POINTS_MAX);
     return [tier.name, step];
   };
@@ -113,14 +126,26 @@ t.test('absurd ranges and steps are refused with what would be right', async (t)
 t.test('what a tier has not got yet comes from the finer ones', async (t) => {
   const [second, ten, minute] = TIERS;
   const made = { '1s': Infinity, '10s': 630, '1m': 600 } as const;
-  t.same(pieces(minute, 90, 641, ({ name }) => made[name]), [
-    { tier: minute, fromBucket: 1, toBucket: 10 },
-    { tier: ten, fromBucket: 60, toBucket: 63 },
-    { tier: second, fromBucket: 630, toBucket: 641 },
-  ]);
-  t.same(pieces(second, 90, 95, ({ name }) => made[name]), [{ tier: second, fromBucket: 90, toBucket: 95 }]);
-  t.same(pieces(minute, 90, 300, ({ name }) => made[name]), [{ tier: minute, fromBucket: 1, toBucket: 5 }]);
-  t.same(pieces(minute, 300, 300, ({ name }) => made[name]), []);
+  t.same(
+    pieces(minute, 90, 641, ({ name }) => made[name]),
+    [
+      { tier: minute, fromBucket: 1, toBucket: 10 },
+      { tier: ten, fromBucket: 60, toBucket: 63 },
+      { tier: second, fromBucket: 630, toBucket: 641 },
+    ],
+  );
+  t.same(
+    pieces(second, 90, 95, ({ name }) => made[name]),
+    [{ tier: second, fromBucket: 90, toBucket: 95 }],
+  );
+  t.same(
+    pieces(minute, 90, 300, ({ name }) => made[name]),
+    [{ tier: minute, fromBucket: 1, toBucket: 5 }],
+  );
+  t.same(
+    pieces(minute, 300, 300, ({ name }) => made[name]),
+    [],
+  );
 });
 
 t.test('the room that it takes grows with the runs', async (t) => {

@@ -28,7 +28,11 @@ t.test('the clock is set forward by a day, and back: instants go on second by se
     const seconds = [100, 101].map((s) => timeline.secondOf(s * 1000));
     t.equal(timeline.note(at(102, jumpS)), true);
     seconds.push(...[102, 103].map((s) => timeline.secondOf(s * 1000)));
-    t.same(seconds, [100, 101, 102, 103].map((s) => WALL_S + s), `${jumpS}: ordered, a second apart`);
+    t.same(
+      seconds,
+      [100, 101, 102, 103].map((s) => WALL_S + s),
+      `${jumpS}: ordered, a second apart`,
+    );
     t.equal(timeline.wallOf(WALL_S + 100), WALL_S + 100 + jumpS, 'all of this boot is called by the newest clock');
     t.same(
       timeline.within(WALL_S + jumpS + 100, WALL_S + jumpS + 103),
@@ -73,6 +77,11 @@ t.test('another boot begins at its wall time, and never before the end of what i
   t.ok(all.every(({ fromS, toS }) => fromS < toS));
   t.equal(all[0]?.toS, all[1]?.fromS, 'no instant is in two stretches');
 
-  const restored = new Timeline([{ boot: 'a', firstS: WALL_S, baseMs: WALL_S * 1000, offsetS: 0 }], WALL_S + 900, 'a', at(100));
+  const restored = new Timeline(
+    [{ boot: 'a', firstS: WALL_S, baseMs: WALL_S * 1000, offsetS: 0 }],
+    WALL_S + 900,
+    'a',
+    at(100),
+  );
   t.ok(restored.secondOf(100_000) > WALL_S + 900, 'a machine that was set back to an earlier state of itself');
 });
