@@ -81,12 +81,18 @@ export class Intake {
     run.firstS = Math.min(run.firstS, second);
     run.lastS = Math.max(run.lastS, second);
     let isPlain = true;
-    const values = RESOURCES.flatMap((_, resource) => {
-      const [lowest, highest] = [min(resource), max(resource)];
-      if (lowest === highest) return [lowest, null, null];
-      isPlain = false;
-      return [mean(resource), lowest, highest];
-    });
+    const values: (number | null)[] = [];
+    // A loop without anything to collect: this runs once for each run and second.
+    for (let resource = 0; resource < RESOURCES.length; resource++) {
+      const lowest = min(resource);
+      const highest = max(resource);
+      if (lowest === highest) {
+        values.push(lowest, null, null);
+      } else {
+        isPlain = false;
+        values.push(mean(resource), lowest, highest);
+      }
+    }
     this.#rows.push({ run, second, values, isPlain });
   }
 

@@ -1,6 +1,5 @@
 /** What is written, and read back at the start. Everything inside one transaction of the keeper's. */
 
-import { RESOURCES } from '../../core/resource.ts';
 import type { Connection, Row } from './database.ts';
 import { numberOf, rowsOf } from './database.ts';
 import { FINER, idOf, insert, MEANS, rollUp, RUN_SPACE, TABLES, VALUES } from './sql.ts';
@@ -34,6 +33,12 @@ export interface SecondRow {
 const ROWS_AT_ONCE = 32;
 
 type Statement = ReturnType<Connection['prepare']>;
+
+function meansOf(id: number, values: SecondRow['values']): unknown[] {
+  const row: unknown[] = [id];
+  for (let n = 0; n < values.length; n += 3) row.push(values[n] ?? null);
+  return row;
+}
 
 export class Store {
   readonly connection: Connection;
@@ -91,7 +96,7 @@ export class Store {
       }
       run.lastS = Math.max(run.lastS, second);
       const id = idOf(second, runId);
-      if (isPlain) plain.push([id, ...RESOURCES.map((_, n) => values[n * 3] ?? null)]);
+      if (isPlain) plain.push(meansOf(id, values));
       else this.run(insert('second', ['id', ...VALUES], 1), [id, ...values]);
     }
     const columns = ['id', ...MEANS];
