@@ -7,6 +7,8 @@ import type { CacheConfig } from './cache-schema.ts';
 import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
 import type { Define } from './define.ts';
 import type { ClassDefinition } from './layers.ts';
+import { historyConfig } from './history-schema.ts';
+import type { HistoryConfig } from './history-schema.ts';
 import type { ListenAddress } from './listen.ts';
 import type { CallsFields } from './serving-schema.ts';
 
@@ -23,6 +25,8 @@ export interface DaemonConfig {
   readonly backend: 'auto' | BackendId;
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
+  /** Null: nothing is recorded. */
+  readonly history: HistoryConfig | null;
   readonly logLevel: LogLevel;
   /** Of tools that say nothing themselves. */
   readonly calls: CallsFields;
@@ -65,6 +69,7 @@ export function daemonConfig(
     backend: fields?.backend ?? 'auto',
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },
+    history: historyConfig(fields?.history),
     logLevel: fields?.log_level ?? 'info',
     calls: fields?.calls ?? {},
     dryRun: fields?.dry_run ?? false,

@@ -5,6 +5,7 @@ import type { Governor } from '../lib/supervisor/governor.ts';
 import { DaemonCacheSchema } from './cache-schema.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
+import { HistorySchema } from './history-schema.ts';
 import { SharedLimitsSchema } from './limit-schema.ts';
 import { parseListen } from './listen.ts';
 import { CALLS } from './serving-schema.ts';
@@ -79,6 +80,7 @@ export const DaemonSchema = closed(
       ).optional(),
       keep: count({ description: 'How many audit files are kept. Default 10.' }, { min: 1, max: 100_000 }).optional(),
     }).optional(),
+    history: HistorySchema.optional(),
     calls: CALLS.optional().meta({ description: 'For every tool that neither says it itself nor by its class.' }),
     log_level: z.enum(LOG_LEVELS).optional().meta({ description: 'Default info.' }),
     dry_run: z

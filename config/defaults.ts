@@ -78,6 +78,11 @@ export const DEFAULT_CACHE = {
   redisPrefix: 'governor:cache',
 } as const;
 
+export const DEFAULT_HISTORY = {
+  keepMs: { '1s': 600_000, '10s': 21_600_000, '1m': 14 * 86_400_000 },
+  maxBytes: 1024 ** 3,
+} as const;
+
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 

@@ -6,6 +6,7 @@ import { DaemonSchema } from './daemon-schema.ts';
 import type { DaemonFields } from './daemon-schema.ts';
 import type { FileScope } from './file-scope.ts';
 import { replaced } from './file-variables.ts';
+import { historyProblems } from './history-schema.ts';
 
 export interface FileDaemon {
   /** Undefined: the schema has reported why. */
@@ -18,11 +19,15 @@ export function readDaemon(raw: unknown, scope: FileScope): FileDaemon {
   if (!parsed.success) return { fields: undefined, problems: [] };
   const fields = parsed.data;
   const { cache } = fields;
-  if (cache === undefined || cache === 'off' || cache.redis === undefined) return { fields, problems: [] };
+  const ofHistory = historyProblems(fields.history).map(({ path, ...wrong }) => ({
+    where: scope.document.locate(['daemon', 'history', ...path], 'value'),
+    ...wrong,
+  }));
+  if (cache === undefined || cache === 'off' || cache.redis === undefined) return { fields, problems: ofHistory };
   const path = ['daemon', 'cache', 'redis'];
   const { values, problems } = replaced(path, { url: cache.redis.url }, scope);
   const url = values['url'] ?? '';
-  const found = [...problems];
+  const found = [...ofHistory, ...problems];
   const wrong = problems.length > 0 ? null : redisUrlProblem(url);
   if (wrong !== null) found.push({ where: scope.document.locate([...path, 'url'], 'value'), ...wrong });
   if (cache.entries !== undefined)

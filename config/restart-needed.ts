@@ -9,6 +9,7 @@ const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'cache' | '
   backend: 'backend',
   sampleIntervalMs: 'sample_interval',
   audit: 'audit',
+  history: 'history',
   logLevel: 'log_level',
   tempRoot: 'temp_root',
 };

@@ -33,6 +33,7 @@ import type { Locations } from './cli/locations.ts';
 import { governorVersion } from './cli/version.ts';
 import { createConfigSource } from './config-source.ts';
 import { createEventSink } from './event-sink.ts';
+import { createHistory } from './history.ts';
 import { createLaunchDoor } from './launch-door.ts';
 import { createPorts } from './ports.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
@@ -109,6 +110,8 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   });
   root.add('audit', async () => void (await audit.close()), ROOM_DEADLINE_MS);
 
+  const history = createHistory({ config: config.daemon.history, stateDir, clock: CLOCK, bootId: bootId(), log });
+  root.add('history', () => history.close(), ROOM_DEADLINE_MS);
   const hub = new EventHub({
     daemon: instance,
     wallMs: CLOCK.wallMs,
@@ -120,6 +123,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
     budgets: () => registry.budgets(),
     cache: () => mcp.cache.snapshot(),
+    ...(config.daemon.history === null ? {} : { history: () => history.status() }),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
 
@@ -179,8 +183,10 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     },
     events: hub,
     onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
-    onSample: ({ tool, last }) => {
-      if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
+    onSample: (run) => {
+      history.onSample(run);
+      if (run.last !== null && run.last.kernel.oomKills > 0)
+        metrics.observeOomKills(run.tool, run.last.kernel.oomKills);
     },
     onForgotten: (tool) => {
       metrics.removeTool(tool);
@@ -204,7 +210,10 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     signIns,
     cache: config.daemon.cache,
     onCache: (tool, event) => metrics.observeCache(tool, event),
-    onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
+    onCall: (record) => {
+      history.onCall(record);
+      metrics.observeCall(record.tool, record.outcome, record.durationMs / 1000);
+    },
   });
 
   root.add('cache', () => mcp.cache.close(), ROOM_DEADLINE_MS);
@@ -257,6 +266,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     logger: log,
     mcp: mcp.front,
     cache: mcp.cache,
+    history,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);

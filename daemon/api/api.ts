@@ -22,6 +22,7 @@ import type { Route } from './route.ts';
 import { routeSchema } from './route-schema.ts';
 import { cacheRoutes } from './routes/cache.ts';
 import { daemonRoutes } from './routes/daemon.ts';
+import { historyRoutes } from './routes/history.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
@@ -118,6 +119,7 @@ function allRoutes(
     ...toolRoutes(dependencies),
     ...signInRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
+    ...historyRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
     ...cacheRoutes(dependencies),
     ...(dependencies.mcp === undefined ? [] : mcpRoutes()),

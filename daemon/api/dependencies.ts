@@ -5,7 +5,9 @@ import type { Result } from '../../lib/core/result.ts';
 import type { CacheCleared, CacheFilter, CacheReport } from '../../lib/mcp/cache/report.ts';
 import type { ContextAccount } from '../../lib/mcp/calls/account.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
+import type { HistoryDocument, HistoryQuestion } from '../../lib/observe/history/query.ts';
 import type { McpFront } from '../../lib/mcp/front/front.ts';
+import type { HistoryView } from '../history.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
 import type { ToolView } from '../../lib/supervisor/views.ts';
 
@@ -78,6 +80,12 @@ export interface CacheControl {
   clear(filter: CacheFilter, by: string): Promise<CacheCleared>;
 }
 
+export interface HistoryReader {
+  /** @throws GovernorError unknown_tool, invalid_request, no_history */
+  read(question: HistoryQuestion): Promise<HistoryDocument>;
+  status(): HistoryView;
+}
+
 export interface ApiLogger {
   debug(fields: Readonly<Record<string, unknown>>, message: string): void;
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
@@ -109,6 +117,7 @@ export interface ApiDependencies {
   readonly tokens: () => readonly AccessToken[];
   readonly audit: AuditReader;
   readonly cache: CacheControl;
+  readonly history: HistoryReader;
   /** The Prometheus text exposition, version 0.0.4. */
   readonly metricsText: () => Promise<string>;
   readonly ready: () => { readonly ready: boolean; readonly detail: string };

@@ -4,6 +4,7 @@
  */
 
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { RESOURCES } from '../../lib/core/resource.ts';
 import type { CacheSelection } from './commands/cache.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { addRunHelp, CONNECT_HELP, EXAMPLES } from './program-help.ts';
@@ -102,6 +103,27 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   usage.option('-v, --verbose', 'every run by itself; why a reading is not there');
   act(usage, async (session, { positional, options }) =>
     (await import('./commands/usage.ts')).usage(session, optional(positional[0]), options['verbose'] === true),
+  );
+  const history = add(program, 'history', 'what a tool has used over time, also one that is gone').argument(
+    '<name>',
+    'tool',
+  );
+  history
+    .addOption(new Option('--resource <resource>', 'only this one').choices([...RESOURCES]))
+    .option('--run <id>', 'only this run')
+    .option('--since <time>', 'from this time on: ISO 8601, or a duration back from now (6h)')
+    .option('--until <time>', 'up to this time')
+    .option('--step <duration>', 'one value for so long (10s)')
+    .option('--csv', 'one line a step');
+  act(history, async (session, { positional, options }) =>
+    (await import('./commands/history.ts')).history(session, String(positional[0]), {
+      resource: optional(options['resource']),
+      run: optional(options['run']),
+      since: optional(options['since']),
+      until: optional(options['until']),
+      step: optional(options['step']),
+      csv: options['csv'] === true,
+    }),
   );
   const start = add(program, 'start', 'start a run of a tool').argument('<name>', 'tool');
   start.option('--context <id>', 'who the run is for');

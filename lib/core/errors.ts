@@ -20,6 +20,7 @@ export const ERRORS = {
   sign_in_failed: { status: 502, title: 'The sign-in failed' },
   breaker_open: { status: 409, title: 'The tool failed too often and is held back' },
   upgrade_required: { status: 426, title: 'The connection has to be upgraded' },
+  no_history: { status: 409, title: 'There is no history to read' },
   too_large: { status: 413, title: 'The request is too large' },
   unsupported_media_type: { status: 415, title: 'Send JSON' },
   too_many_tools: { status: 429, title: 'Too many tools are registered' },

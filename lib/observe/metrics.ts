@@ -14,6 +14,8 @@ import { assertNever } from '../core/result.ts';
 import { type BudgetSnapshot, budgetText } from './metrics-budgets.ts';
 import { createCacheMetrics } from './cache-metrics.ts';
 import type { CacheEvent, CacheSnapshot } from './cache-metrics.ts';
+import { registerHistoryMetrics } from './history-metrics.ts';
+import type { HistorySnapshot } from './history-metrics.ts';
 import { type ToolSnapshot, ToolText } from './metrics-text.ts';
 import { ToolCounter, ToolHistogram } from './metrics-counter.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
@@ -30,6 +32,8 @@ export interface MetricsOptions {
   readonly budgets?: () => readonly BudgetSnapshot[];
   /** The cache of answers as it is now; null: there is none. */
   readonly cache?: () => CacheSnapshot | null;
+  /** The history of usage as it is now. */
+  readonly history?: () => HistorySnapshot;
 }
 
 export interface Metrics extends Sink {
@@ -83,6 +87,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     reclaimed.inc({ kind }, 0);
   }
   registerProcessMetrics(registry);
+  if (options.history !== undefined) registerHistoryMetrics(registry, options.history);
 
   function removeTool(tool: string): void {
     toolText.forget(tool);

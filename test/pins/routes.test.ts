@@ -26,6 +26,7 @@ GET /v1/runs/:id
 GET /v1/tools
 GET /v1/tools/:name
 GET /v1/tools/:name/files
+GET /v1/tools/:name/history
 GET /v1/tools/:name/logs
 GET /v1/tools/:name/processes
 GET /v1/tools/:name/runs

@@ -109,7 +109,7 @@ export function daemonRoutes(dependencies: ApiDependencies, streams: EventStream
       summary: 'How each resource is measured and enforced on this host, and how to get more',
       query: noQuery,
       answer: schemas.host,
-      handle: () => ({ ...governor.host(), version }),
+      handle: () => ({ ...governor.host(), version, history: dependencies.history.status() }),
     }),
     route({
       method: 'POST',

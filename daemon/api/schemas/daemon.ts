@@ -7,6 +7,7 @@ import type { HostReport } from '../../../lib/os/backend.ts';
 import type { ContextAccount } from '../../../lib/mcp/calls/account.ts';
 import type { ReloadOutcome } from '../../../lib/supervisor/governor.ts';
 import type { BudgetView, ContextView } from '../../../lib/supervisor/views.ts';
+import type { HistoryView } from '../../history.ts';
 import type { AuditEntryView, AuditVerification } from '../dependencies.ts';
 import type { ProblemDocument } from '../problems.ts';
 import { component } from '../view-schema.ts';
@@ -67,7 +68,7 @@ export const context = component<ContextDocument>(
   }),
 );
 
-export const host = component<HostReport & { readonly version: string }>(
+export const host = component<HostReport & { readonly version: string; readonly history: HistoryView }>(
   'Host',
   'What this host can measure and enforce.',
 )(
@@ -106,6 +107,17 @@ export const host = component<HostReport & { readonly version: string }>(
       .object({ enforcement: z.enum(['kernel', 'polled']), detail: z.string() })
       .describe('limits that several runs share'),
     bootId: z.string(),
+    history: z
+      .object({
+        state: z
+          .enum(['off', 'waiting', 'on', 'paused', 'failed'])
+          .describe('waiting: opened with the first reading; failed: none until the daemon is started anew'),
+        reason: z.string().nullable().describe('why it is paused or failed'),
+        written: count.describe('rows of readings since the daemon started'),
+        dropped: count.describe('rows of readings that are lost'),
+        bytes: count.describe('of the file and its log'),
+      })
+      .describe('of the usage of tools'),
     native: z.object({ available: z.boolean(), detail: z.string() }),
   }),
 );

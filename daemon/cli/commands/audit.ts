@@ -3,16 +3,16 @@
  * and a check that asked the daemon would trust what it checks. With `--json` they print the documents of the REST API.
  */
 
-import { parseDuration } from '../../../config/units.ts';
 import type { AuditEntry, ChainKind } from '../../../lib/observe/audit-chain.ts';
 import { exportAudit as exportEntries, readAudit, type AuditQuery } from '../../../lib/observe/audit-read.ts';
 import { formatVerifyProblem, verifyAudit, type VerifyReport } from '../../../lib/observe/audit-verify.ts';
 import { GovernorError } from '../../../lib/core/errors.ts';
-import { err, ok, type Result } from '../../../lib/core/result.ts';
+import { ok, type Result } from '../../../lib/core/result.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
 import { printable } from '../text.ts';
+import { parseTime } from '../time-option.ts';
 import { usageError } from '../usage-error.ts';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -163,20 +163,6 @@ function parseFilter(options: Options, nowMs: number): Result<AuditQuery, string
     ...(since.value === null ? {} : { sinceMs: since.value }),
     ...(until.value === null ? {} : { untilMs: until.value }),
   });
-}
-
-const ISO = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?$/;
-
-/** A time without offset is local time, as people mean it; a date alone is its beginning in UTC (ECMA-262). */
-function parseTime(option: string, value: unknown, nowMs: number): Result<number | null, string> {
-  if (typeof value !== 'string') return ok(null);
-  const time = ISO.test(value) ? Date.parse(value) : Number.NaN;
-  if (!Number.isNaN(time)) return ok(time);
-  const back = parseDuration(value);
-  if (back.ok) return ok(nowMs - back.value);
-  return err(
-    `${option} ${JSON.stringify(value)} is neither a time such as 2026-01-31T12:00:00Z nor a duration such as 10m`,
-  );
 }
 
 async function reading<T>(stateDir: string, read: () => Promise<T>): Promise<T> {

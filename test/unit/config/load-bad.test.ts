@@ -63,6 +63,10 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'calls-without-mcp':
     '6:12: calls has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
   'cache-entries-with-redis': '4:14: entries has no effect with redis (write redis: { first_level: { entries: … } })',
+  'history-keep-order':
+    '4:18: keep: values of 10s are kept for a shorter time than those of 1s (write at least as long a time for 10s as for 1s; without one it is its default)',
+  'history-keep-short': '3:26: 1s: "10s" is too small (write at least 1m)',
+  'history-unknown-key': '3:22: "5s" is not a known key (did you mean "1s"?)',
   'cache-first-level-unknown': '4:55: "size" is not a known key (known keys: ttl, entries)',
   'cache-off-in-daemon': '6:12: cache has no effect: daemon.cache is off (take one of them out)',
   'cache-pattern-no-template':

@@ -20,12 +20,15 @@ t.test('what a running daemon cannot take up is said by the key of the file', as
     backend: 'procfs',
     sample_interval: 500,
     audit: { keep: 3 },
+    history: 'off',
     log_level: 'debug',
     temp_root: '/var/tmp/governor',
   });
   t.same(
     restartNeeded(before, after).map((note) => note.split(':')[0]),
-    ['listen', 'backend', 'sample_interval', 'audit', 'log_level', 'temp_root'].map((key) => `daemon.${key}`),
+    ['listen', 'backend', 'sample_interval', 'audit', 'history', 'log_level', 'temp_root'].map(
+      (key) => `daemon.${key}`,
+    ),
   );
 });
 

@@ -23,7 +23,7 @@ t.test('refusals', async (t) => {
     ['/v1', {}, 'not_found', /nothing at/],
     ['/v1/tools/', {}, 'invalid_name', /it is empty/],
     ['/v1/tools/echo/usage/x', {}, 'not_found', /nothing at/],
-    ['/v1/tools/echo/history', {}, 'not_found', /nothing at/],
+    ['/v1/tools/echo/pedigree', {}, 'not_found', /nothing at/],
     ['/v1/tools', { method: 'PUT' }, 'method_not_allowed', /possible: GET, HEAD, POST$/],
     ['/v1/tools/echo/activate', {}, 'method_not_allowed', /possible: POST$/],
     ['/v1/tools', { method: 'PROPFIND' }, 'method_not_allowed', /possible/],

@@ -11,9 +11,11 @@ import type { Front } from '../../../../daemon/api/front.ts';
 import type { AccessToken, ApiDependencies, ApiSettings } from '../../../../daemon/api/dependencies.ts';
 import { ALL_SCOPES } from '../../../../daemon/api/dependencies.ts';
 import { parseLimitPatch } from '../../../../config/define.ts';
+import { GovernorError } from '../../../../lib/core/errors.ts';
 import { ok } from '../../../../lib/core/result.ts';
 import { createMcpFront } from '../../../../lib/mcp/front/front.ts';
 import type { McpFront } from '../../../../lib/mcp/front/front.ts';
+import type { HistoryQuestion } from '../../../../lib/observe/history/query.ts';
 import type { Gateway } from '../../../../lib/mcp/wire/session.ts';
 import { createFakeGateway } from '../../../helpers/fake-gateway.ts';
 import { createFakeGovernor, fakeDefinition, FAKE_DAEMON } from '../../../helpers/fake-governor.ts';
@@ -31,6 +33,8 @@ export interface Served {
   /** What was asked of the sign-ins. */
   readonly signIns: readonly string[];
   readonly logged: string[];
+  /** What was asked of the history, which has nothing. */
+  readonly asked: readonly HistoryQuestion[];
 }
 
 export interface Answer {
@@ -66,6 +70,7 @@ export async function serveUnloaded(
 ): Promise<Omit<Served, 'api'>> {
   const folder = await mkdtemp(join(tmpdir(), 'governor-test-'));
   const governor = createFakeGovernor([fakeDefinition('echo'), fakeDefinition('naïve tool')]);
+  const asked: HistoryQuestion[] = [];
   const stops: { readonly stopTools: boolean }[] = [];
   const signIns: string[] = [];
   const logged: string[] = [];
@@ -127,6 +132,13 @@ export async function serveUnloaded(
       report: () => ({ enabled: false, statistics: null, entries: [] }),
       clear: async () => ({ entries: 0, redis: 'none' }),
     },
+    history: {
+      read: async (question) => {
+        asked.push(question);
+        throw new GovernorError('unknown_tool', `nothing is kept of a tool named ${question.tool}`);
+      },
+      status: () => ({ state: 'on', reason: null, written: 7, dropped: 1, bytes: 4096 }),
+    },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),
     stop: (options) => stops.push(options),
@@ -148,7 +160,7 @@ export async function serveUnloaded(
   const socketPath = join(folder, 'governor.sock');
   await front.listenUnix(socketPath);
   const { port } = await front.listenTcp({ host: '127.0.0.1', port: 0 });
-  return { front, governor, port, socketPath, stops, signIns, logged };
+  return { front, governor, port, socketPath, stops, signIns, logged, asked };
 }
 
 /** MCP over a fake gateway, whose one tool is `fake`. */

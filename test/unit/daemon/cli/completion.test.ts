@@ -35,7 +35,7 @@ const CASES: readonly {
 }[] = [
   {
     words: [''],
-    has: ['ls', 'ps', 'run', 'audit', 'daemon', 'doctor'],
+    has: ['ls', 'ps', 'run', 'history', 'audit', 'daemon', 'doctor'],
     hasNot: ['show', 'ensure-daemon', 'complete-names', 'help'],
   },
   { words: ['st'], has: ['start', 'stop'], hasNot: ['restart', 'ls'] },

@@ -15,7 +15,6 @@ t.test('help and version', async (t) => {
   t.match(out, /^Examples:$/m);
   t.match(out, /^Exit codes: /m);
   for (const absent of [
-    'history',
     'top',
     'recommend',
     'post-mortem',

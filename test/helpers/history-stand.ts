@@ -1,0 +1,130 @@
+/** A keeper of history without its thread, on clocks that stand still, and runs whose readings are given to it. */
+
+import Libsql from 'libsql';
+import { COLUMNS, ReadingBatch } from '../../lib/observe/history/readings.ts';
+import { Keeper } from '../../lib/observe/history/keeper.ts';
+import type { Answer, KeeperStatus, NewRun } from '../../lib/observe/history/messages.ts';
+import type { HistoryDocument, HistoryQuestion } from '../../lib/observe/history/query.ts';
+import type { Note } from '../../lib/observe/history/rescue.ts';
+import type { HistorySettings } from '../../lib/observe/history/tiers.ts';
+import type { CallTotal } from '../../lib/observe/history/totals.ts';
+import { RESOURCES } from '../../lib/core/resource.ts';
+import type { Resource } from '../../lib/core/resource.ts';
+
+export const USUAL: HistorySettings = {
+  keepS: { '1s': 600, '10s': 21_600, '1m': 14 * 86_400 },
+  maxBytes: 1024 ** 3,
+};
+
+/** Whole minutes, so that steps are easy to read. */
+export const START_S = 1_700_000_040;
+
+export interface HistoryStand {
+  readonly path: string;
+  readonly notes: readonly Note[];
+  readonly statuses: readonly KeeperStatus[];
+  readonly clock: { monotonicMs: number; uptimeMs: number; wallMs: number };
+  /** All clocks go on. */
+  advance(ms: number): void;
+  begin(slot: number, tool: string, run: string, context?: string | null): void;
+  end(slot: number): void;
+  /** A reading now: what is not named could not be taken. */
+  read(slot: number, values: Readonly<Partial<Record<Resource, number>>>): void;
+  call(call: Partial<CallTotal> & { readonly tool: string }): void;
+  /** Tells the keeper. */
+  post(): void;
+  /** `seconds` readings, one a second, told one by one. */
+  live(slot: number, seconds: number, values: (second: number) => Readonly<Partial<Record<Resource, number>>>): void;
+  ask(question: Partial<HistoryQuestion> & { readonly tool: string }): Answer;
+  /** @throws when it is refused */
+  document(question: Partial<HistoryQuestion> & { readonly tool: string }): HistoryDocument;
+  /** The daemon's end, and another one on the same file and clocks. */
+  restart(options?: { readonly crash?: boolean; readonly boot?: string }): void;
+  close(): void;
+}
+
+export function historyStand(
+  path: string,
+  { settings = USUAL, boot = 'boot-1' }: { readonly settings?: HistorySettings; readonly boot?: string } = {},
+): HistoryStand {
+  const notes: Note[] = [];
+  const statuses: KeeperStatus[] = [];
+  const clock = { monotonicMs: 1_000, uptimeMs: 501_000, wallMs: START_S * 1000 };
+  const made = (name: string): Keeper =>
+    new Keeper({
+      path,
+      boot: name,
+      settings,
+      open: (file) => new Libsql(file),
+      onNote: (note) => notes.push(note),
+      onStatus: (status) => statuses.push(status),
+    });
+  let keeper = made(boot);
+  let batch = new ReadingBatch(new ArrayBuffer(ReadingBatch.bytes(4096)));
+  let began: NewRun[] = [];
+  let ended: number[] = [];
+  let calls: CallTotal[] = [];
+  const stand: HistoryStand = {
+    path,
+    notes,
+    statuses,
+    clock,
+    advance(ms) {
+      clock.monotonicMs += ms;
+      clock.uptimeMs += ms;
+      clock.wallMs += ms;
+    },
+    begin: (slot, tool, run, context = null) => void began.push({ slot, tool, run, context }),
+    end: (slot) => void ended.push(slot),
+    read(slot, values) {
+      const reading = (resource: Resource) => {
+        const value = values[resource];
+        return value === undefined
+          ? ({ kind: 'unsupported', reason: 'not here' } as const)
+          : ({ kind: 'measured', value, quality: 'exact', atMs: clock.monotonicMs } as const);
+      };
+      const readings = Object.fromEntries(RESOURCES.map((resource) => [resource, reading(resource)]));
+      batch.add(slot, clock.monotonicMs, readings as Parameters<ReadingBatch['add']>[2]);
+    },
+    call: (call) => void calls.push({ ...NO_CALL, ...call }),
+    post() {
+      keeper.take({ buffer: batch.buffer, rows: batch.rows, began, ended, calls, clock: { ...clock } });
+      batch = new ReadingBatch(new ArrayBuffer(4096 * COLUMNS * 8));
+      [began, ended, calls] = [[], [], []];
+    },
+    live(slot, seconds, values) {
+      for (let second = 0; second < seconds; second++) {
+        stand.read(slot, values(second));
+        stand.advance(1_000);
+        stand.post();
+      }
+    },
+    ask: (question) =>
+      keeper.ask({ run: null, resources: RESOURCES, fromS: null, toS: null, stepS: null, ...question }),
+    document(question) {
+      stand.post();
+      const answer = stand.ask(question);
+      if (answer.kind === 'document') return answer.document;
+      throw new Error(JSON.stringify(answer));
+    },
+    restart({ crash = false, boot: next = boot } = {}) {
+      if (!crash) keeper.close();
+      keeper = made(next);
+    },
+    close: () => keeper.close(),
+  };
+  return stand;
+}
+
+const NO_CALL: Omit<CallTotal, 'tool'> = {
+  context: 'chat',
+  method: 'tools/call',
+  name: 'echo',
+  calls: 1,
+  failures: 0,
+  durationMs: 10,
+  maxMs: 10,
+  cpuTimeMs: 2,
+  sharedCpuTimeMs: 0,
+  unmeasured: 0,
+};
