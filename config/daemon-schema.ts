@@ -7,7 +7,7 @@ import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
 import { SharedLimitsSchema } from './limit-schema.ts';
 import { parseListen } from './listen.ts';
-import { CALLS } from './serving-schema.ts';
+import { CALLS, LEAKS } from './serving-schema.ts';
 
 export type BackendId = ReturnType<Governor['host']>['backend'];
 
@@ -80,6 +80,7 @@ export const DaemonSchema = closed(
       keep: count({ description: 'How many audit files are kept. Default 10.' }, { min: 1, max: 100_000 }).optional(),
     }).optional(),
     calls: CALLS.optional().meta({ description: 'For every tool that neither says it itself nor by its class.' }),
+    leaks: LEAKS.optional().meta({ description: 'For every tool that does not say it itself.' }),
     log_level: z.enum(LOG_LEVELS).optional().meta({ description: 'Default info.' }),
     dry_run: z
       .boolean()

@@ -2,8 +2,8 @@
 
 import type { Config, DaemonConfig } from './config.ts';
 
-/** `auth` holds with the next request, `calls` at once, and `dry_run` for tools that are defined anew; these are built in at the start. */
-const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'calls' | 'dryRun'>, string>> = {
+/** `auth` holds with the next request, `calls` at once, and `leaks` and `dry_run` for tools that are defined anew; these are built in at the start. */
+const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'calls' | 'leaks' | 'dryRun'>, string>> = {
   listen: 'listen',
   mcp: 'mcp',
   cache: 'cache',

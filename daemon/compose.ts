@@ -33,6 +33,7 @@ import type { Locations } from './cli/locations.ts';
 import { governorVersion } from './cli/version.ts';
 import { createConfigSource } from './config-source.ts';
 import { createEventSink } from './event-sink.ts';
+import { countForLeaks } from './leak-calls.ts';
 import { createLaunchDoor } from './launch-door.ts';
 import { createPorts } from './ports.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
@@ -189,7 +190,10 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     signIns,
     cache: config.daemon.cache,
     onCache: (tool, event) => metrics.observeCache(tool, event),
-    onCall: ({ tool, outcome, durationMs }) => metrics.observeCall(tool, outcome, durationMs / 1000),
+    onCall: (call) => {
+      metrics.observeCall(call.tool, call.outcome, call.durationMs / 1000);
+      countForLeaks(call, ports.leaks);
+    },
   });
 
   root.add('cache', () => mcp.cache.close(), ROOM_DEADLINE_MS);
