@@ -89,6 +89,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     healthCheckMs: 60_000,
     cache: 'off',
     calls: { queue: 5, waitMs: 1_000 },
+    leaks: { action: 'recycle_when_idle', warmUpMs: 300_000, windowMs: 28_800_000 },
     limits: { runtime: { limit: 300_000, renew: 'none', capMs: 600_000 } },
   });
   t.match(named(config, 'docs'), {
