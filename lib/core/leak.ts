@@ -1,5 +1,5 @@
 /**
- * Is one run leaking? Fed at its samples, judged once a bin, with memory that does not grow: two kilobytes a run.
+ * Is one run leaking? Fed at its samples, judged once a bin, with memory that does not grow: seven kilobytes a run.
  * The verdict is a suspicion, for people and for a restart at a quiet moment; nothing is ever ended for it in a hurry.
  */
 
@@ -38,11 +38,15 @@ interface Watched {
   evidence: number;
   /** The highest that any quarter's floor was since the warm-up, windows that have gone by included. */
   record: number;
+  /** Closed bins since it last looked like a leak. */
+  quiet: number;
   suspicion: Suspicion | null;
 }
 
 /** Cleared when so much of the rise was given back. */
 const GIVEN_BACK = 0.5;
+/** Or when it has not looked like a leak for so long. */
+const QUIET_BINS = (3 * BINS) / 4;
 
 /** One for all: it is written and read within one call. */
 const scratch = new Float64Array(KEPT_BINS);
@@ -65,6 +69,7 @@ export class LeakDetector {
       quality: null,
       evidence: 0,
       record: -Infinity,
+      quiet: 0,
       suspicion: null,
     }));
   }
@@ -133,13 +138,14 @@ function judge(watched: Watched, atMs: number): LeakChange | null {
   const oldest = lowestOfParts(last, LEAK_TEST.quarters)[0] as number;
   // NaN where nobody looked then.
   if (oldest > watched.record) watched.record = oldest;
+  watched.quiet = rise === null ? watched.quiet + 1 : 0;
   if (suspicion !== null) {
     if (rise !== null) {
       // It began where it was first seen to begin.
       watched.suspicion = { ...suspicion, to: rise.to, rise: rise.rise };
       return null;
     }
-    const cause = causeOfEnd(suspicion, last);
+    const cause = causeOfEnd(suspicion, last, watched.quiet);
     if (cause === null) return null;
     watched.suspicion = null;
     watched.evidence = 0;
@@ -157,11 +163,15 @@ function noteEvidence(watched: Watched, rise: Rise | null, isInTwo: boolean): vo
   else watched.evidence = Math.max(0, watched.evidence - counterweight);
 }
 
-/** Half of it was given back, or nearly a window has gone by in which little was added. */
-function causeOfEnd({ from, to }: Suspicion, floors: Float64Array): 'given back' | 'has stopped growing' | null {
+/** Half of it was given back, or it has not looked like a leak for most of a window, in which little was added. */
+function causeOfEnd(
+  { from, to }: Suspicion,
+  floors: Float64Array,
+  quietBins: number,
+): 'given back' | 'has stopped growing' | null {
   const quarters = lowestOfParts(floors, LEAK_TEST.quarters);
   const [first, last] = [quarters[0] as number, quarters.at(-1) as number];
   // A quarter that nobody looked at makes these NaN, which settles nothing.
   if (last - from <= (1 - GIVEN_BACK) * (to - from)) return 'given back';
-  return first >= to - 0.1 * (to - from) && last - first < 0.25 * (to - from) ? 'has stopped growing' : null;
+  return quietBins >= QUIET_BINS && last - first < 0.25 * (to - from) ? 'has stopped growing' : null;
 }

@@ -1,6 +1,6 @@
 /**
  * Which runs are suspected of leaking: fed with their samples and calls, it tells, and asks for a restart at a moment when
- * nothing is open with the process. Who serves the tool knows that moment. Costs a run two kilobytes and some comparisons a sample.
+ * nothing is open with the process. Who serves the tool knows that moment. Costs a run seven kilobytes and some comparisons a sample.
  */
 
 import type { Clock } from '../core/clock.ts';
