@@ -113,8 +113,8 @@ export class LeakDetector {
     for (const watched of this.#watched) {
       const reading = readings[watched.resource];
       if (reading.kind !== 'measured') continue;
-      if (watched.quality !== reading.quality) {
-        // Sums by different rules are no series.
+      // Sums of memory by different rules are no series. A directory that is still being walked is an estimate, and the same one.
+      if (watched.resource === 'memory' && watched.quality !== reading.quality) {
         if (watched.quality !== null) watched.window = new FloorWindow();
         watched.quality = reading.quality;
         watched.evidence = 0;

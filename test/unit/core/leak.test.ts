@@ -149,6 +149,17 @@ t.test('sums by another rule are another series', async (t) => {
   t.ok((changes[0]?.atSecond ?? 0) >= from + WINDOW, 'its window began anew');
 });
 
+t.test('a directory that is walked in slices is an estimate now and then, and the same series', async (t) => {
+  const detector = new LeakDetector(0, SETTINGS);
+  const changes: Change[] = [];
+  for (let second = 0; second < 60 + 2 * WINDOW; second += 1) {
+    const quality = second % 3 === 0 ? 'estimate' : 'exact';
+    const left = (at: number): number => Math.floor(at / 20) * MIB;
+    changes.push(...feed(detector, 1, left, { resource: 'temp_storage', from: second, quality }));
+  }
+  t.match(changes, [{ kind: 'suspected', suspicion: { resource: 'temp_storage' } }]);
+});
+
 t.test('the bin of a time, and the last one that is closed', async (t) => {
   const detector = new LeakDetector(1_000, SETTINGS);
   t.equal(detector.binOf(0), -7);
