@@ -10,7 +10,7 @@ import type { ClassDefinition } from './layers.ts';
 import { historyConfig } from './history-schema.ts';
 import type { HistoryConfig } from './history-schema.ts';
 import type { ListenAddress } from './listen.ts';
-import type { CallsFields } from './serving-schema.ts';
+import type { CallsFields, LeaksFields } from './serving-schema.ts';
 
 export interface DaemonConfig {
   readonly listen: ListenAddress;
@@ -30,6 +30,7 @@ export interface DaemonConfig {
   readonly logLevel: LogLevel;
   /** Of tools that say nothing themselves. */
   readonly calls: CallsFields;
+  readonly leaks: LeaksFields;
   readonly dryRun: boolean;
   /** Absolute; null: the daemon chooses. */
   readonly tempRoot: string | null;
@@ -50,6 +51,7 @@ export interface Config {
 
 /** Between the names of a server and its tool. */
 export const DEFAULT_SEPARATOR = '__';
+export const DEFAULT_SAMPLE_INTERVAL_MS = 1_000;
 export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 7717 };
 
 export function daemonConfig(
@@ -67,11 +69,12 @@ export function daemonConfig(
     mcp: { separator: fields?.mcp?.separator ?? DEFAULT_SEPARATOR },
     cache: cacheConfig(fields?.cache),
     backend: fields?.backend ?? 'auto',
-    sampleIntervalMs: fields?.sample_interval ?? 1000,
+    sampleIntervalMs: fields?.sample_interval ?? DEFAULT_SAMPLE_INTERVAL_MS,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },
     history: historyConfig(fields?.history),
     logLevel: fields?.log_level ?? 'info',
     calls: fields?.calls ?? {},
+    leaks: fields?.leaks ?? {},
     dryRun: fields?.dry_run ?? false,
     tempRoot: fields?.temp_root === undefined ? null : folder(fields.temp_root),
   };

@@ -8,7 +8,7 @@ import type { IssueParams } from './fields.ts';
 import { HistorySchema } from './history-schema.ts';
 import { SharedLimitsSchema } from './limit-schema.ts';
 import { parseListen } from './listen.ts';
-import { CALLS } from './serving-schema.ts';
+import { CALLS, LEAKS } from './serving-schema.ts';
 
 export type BackendId = ReturnType<Governor['host']>['backend'];
 
@@ -82,6 +82,7 @@ export const DaemonSchema = closed(
     }).optional(),
     history: HistorySchema.optional(),
     calls: CALLS.optional().meta({ description: 'For every tool that neither says it itself nor by its class.' }),
+    leaks: LEAKS.optional().meta({ description: 'For every tool that does not say it itself.' }),
     log_level: z.enum(LOG_LEVELS).optional().meta({ description: 'Default info.' }),
     dry_run: z
       .boolean()

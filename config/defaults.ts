@@ -1,5 +1,6 @@
 /** What holds when nothing is written: classes scaled to the host, and the settings of the ladder. */
 
+import { DEFAULT_LEAK_SETTINGS } from '../lib/core/leak.ts';
 import type { LadderSettings } from '../lib/core/limits.ts';
 import { formatBytes } from '../lib/core/format.ts';
 import type { Resource } from '../lib/core/resource.ts';
@@ -66,6 +67,9 @@ export const DEFAULT_SHARING = 'context';
 export const DEFAULT_IDLE_TIMEOUT_MS = 600_000;
 export const DEFAULT_HEALTH_CHECK_MS = 30_000;
 export const DEFAULT_CALLS = { queue: 100, waitMs: 30_000 } as const;
+
+/** Where nothing is written, or nothing can be measured. */
+export const UNSEEN_LEAKS = { ...DEFAULT_LEAK_SETTINGS, action: 'notify' } as const;
 
 export const DEFAULT_CACHE = {
   ttlMs: 900_000,

@@ -129,11 +129,8 @@ export function resolveClasses(
 }
 
 /** Without what is not there, so that it does not hide what is below. */
-export function given(calls: CallsFields): CallsFields {
-  return {
-    ...(calls.queue === undefined ? {} : { queue: calls.queue }),
-    ...(calls.wait === undefined ? {} : { wait: calls.wait }),
-  };
+export function given<Fields extends object>(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Fields;
 }
 
 /** Unknown classes and circles in `extends`, each circle once, at the class of it that comes first in the file. */

@@ -7,7 +7,7 @@ import { NO_LIMITS } from '../lib/core/limits.ts';
 import { err, ok } from '../lib/core/result.ts';
 import type { Result } from '../lib/core/result.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
-import { daemonConfig } from './config.ts';
+import { DEFAULT_SAMPLE_INTERVAL_MS, daemonConfig } from './config.ts';
 import type { Config } from './config.ts';
 import type { DaemonFields } from './daemon-schema.ts';
 import { createDefine } from './define.ts';
@@ -134,6 +134,8 @@ function readParts(
     daemon: {
       dryRun: daemon.fields?.dry_run === true,
       calls: daemon.fields?.calls ?? {},
+      leaks: daemon.fields?.leaks ?? {},
+      sampleIntervalMs: daemon.fields?.sample_interval ?? DEFAULT_SAMPLE_INTERVAL_MS,
       cacheOff: daemon.fields?.cache === 'off',
     },
   });

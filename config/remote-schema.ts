@@ -19,6 +19,7 @@ const NOT_FOR_REMOTE: NotEnforced = {
   actions: NOT_HELD,
   ladder: NOT_HELD,
   calls: NOT_HELD,
+  leaks: NOT_HELD,
   on_starvation: NOT_HELD,
   dry_run: NOT_HELD,
   grace: 'a tool with a url has no process here',

@@ -4,6 +4,7 @@ import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.
 import { cacheRules } from './cache-schema.ts';
 import {
   DEFAULT_CALLS,
+  UNSEEN_LEAKS,
   DEFAULT_GRACE_MS,
   DEFAULT_HEALTH_CHECK_MS,
   DEFAULT_IDLE_TIMEOUT_MS,
@@ -47,6 +48,7 @@ export function buildRemote(
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
     calls: DEFAULT_CALLS,
+    leaks: UNSEEN_LEAKS,
     ...cacheRules(fields.cache),
     dryRun: false,
     autostart: fields.autostart ?? true,

@@ -2,8 +2,13 @@
 
 import type { Config, DaemonConfig } from './config.ts';
 
-/** `auth` holds with the next request, `calls` and `cache` at once, and `dry_run` for tools that are defined anew; these are built in at the start. */
-const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'cache' | 'calls' | 'dryRun'>, string>> = {
+/**
+ * `auth` holds with the next request, `calls` and `cache` at once, and `leaks` and `dry_run` for tools that are defined
+ * anew; these are built in at the start.
+ */
+const BUILT_IN: Readonly<
+  Record<Exclude<keyof DaemonConfig, 'auth' | 'cache' | 'calls' | 'leaks' | 'dryRun'>, string>
+> = {
   listen: 'listen',
   mcp: 'mcp',
   backend: 'backend',

@@ -11,7 +11,17 @@ export interface Salvaged {
 }
 
 /** Which of these go together is for config/tool.ts to judge. */
-const JUDGED_TOGETHER = ['limits', 'stages', 'actions', 'ladder', 'on_starvation', 'recovery', 'readiness', 'class'];
+const JUDGED_TOGETHER = [
+  'limits',
+  'stages',
+  'actions',
+  'ladder',
+  'on_starvation',
+  'recovery',
+  'readiness',
+  'class',
+  'leaks',
+];
 
 export function salvagedTool(raw: unknown): Salvaged {
   const written = mapping(raw);

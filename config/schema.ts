@@ -9,7 +9,7 @@ import { argument, closed, duration, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
 import { LIMITS_SHAPE, LimitsSchema, SharedLimitsSchema } from './limit-schema.ts';
 import { RemoteToolSchema } from './remote-schema.ts';
-import { AUTOSTART, CALLS, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
+import { AUTOSTART, CALLS, LEAKS, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
 
 /** Words that other versions know, as values. */
@@ -62,6 +62,7 @@ const SUPERVISION_SHAPE = {
   }),
   ...SHARING_SHAPE,
   calls: CALLS.optional().meta({ description: 'What waits where new calls are held back (queue_calls).' }),
+  leaks: LEAKS.optional().meta({ description: 'When growth is a leak, and what follows from it.' }),
   dry_run: z
     .boolean()
     .optional()

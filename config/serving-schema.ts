@@ -2,7 +2,10 @@
 
 import { z } from 'zod';
 import { ToolCacheSchema } from './cache-schema.ts';
+import type { LeakAction } from '../lib/supervisor/governor.ts';
 import { budget, closed, count, duration, durationOrNone } from './fields.ts';
+
+const LEAK_ACTIONS = ['notify', 'recycle_when_idle'] as const satisfies readonly LeakAction[];
 
 export const RECOVERY = closed({
   strategy: z
@@ -42,6 +45,23 @@ export const CALLS = closed({
   ).optional(),
 });
 
+/** Of a tool, or the daemon. */
+export const LEAKS = closed({
+  action: z.enum(LEAK_ACTIONS).optional().meta({
+    description:
+      'What follows from a suspected leak. notify (default): event, metric, audit. recycle_when_idle: and the process is ended when nothing is open with it.',
+  }),
+  warm_up: duration(
+    { description: 'How long after its start nothing is judged. Default 5m.' },
+    { min: 1_000, max: 7 * 86_400_000 },
+  ).optional(),
+  window: duration(
+    { description: 'What is judged: growth has to go on for so long. Default 30m.' },
+    { min: 10_000, max: 7 * 86_400_000 },
+  ).optional(),
+});
+
+export type LeaksFields = z.infer<typeof LEAKS>;
 export type CallsFields = z.infer<typeof CALLS>;
 
 export const READY_TIMEOUT = duration(

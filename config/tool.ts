@@ -24,16 +24,19 @@ import {
   STARVATION,
 } from './defaults.ts';
 import { given } from './layers.ts';
+import { leakProblems, leaksOf } from './leaks.ts';
 import type { Path } from './problems.ts';
 import { actionsOf, resolveLimits, thresholdsOf, wantsTmpfs } from './resolve.ts';
 import type { Layer, StageSettings } from './resolve.ts';
 import type { ToolFields } from './schema.ts';
-import type { CallsFields } from './serving-schema.ts';
+import type { CallsFields, LeaksFields } from './serving-schema.ts';
 
 /** What `daemon:` says for tools that say nothing themselves. */
 export interface DaemonDefaults {
   readonly dryRun: boolean;
   readonly calls: CallsFields;
+  readonly leaks: LeaksFields;
+  readonly sampleIntervalMs: number;
   /** `daemon.cache` is off. */
   readonly cacheOff: boolean;
 }
@@ -86,6 +89,7 @@ export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Probl
     idleTimeoutMs: fields.idle_timeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : fields.idle_timeout,
     healthCheckMs: fields.health_check === undefined ? DEFAULT_HEALTH_CHECK_MS : fields.health_check,
     calls: callsOf(plan),
+    leaks: leaksOf(plan),
     ...(direct ? {} : cacheRules(fields.cache)),
     dryRun: fields.dry_run ?? plan.daemon.dryRun,
     autostart: origin === 'file' && (fields.autostart ?? true),
@@ -182,7 +186,12 @@ function contradictions(
   if (plan.origin !== 'run')
     for (const { path, message, hint } of cacheProblems(fields.cache, plan.daemon.cacheOff))
       problems.push(problemAt(['cache', ...path], message, hint));
-  problems.push(...servingProblems(plan), ...backingProblems(plan, limits), ...repeatedActions(plan));
+  problems.push(
+    ...servingProblems(plan),
+    ...leakProblems(plan),
+    ...backingProblems(plan, limits),
+    ...repeatedActions(plan),
+  );
   return problems;
 }
 

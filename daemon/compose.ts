@@ -34,6 +34,7 @@ import { governorVersion } from './cli/version.ts';
 import { createConfigSource } from './config-source.ts';
 import { createEventSink } from './event-sink.ts';
 import { createHistory } from './history.ts';
+import { countForLeaks } from './leak-calls.ts';
 import { createLaunchDoor } from './launch-door.ts';
 import { createPorts } from './ports.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
@@ -213,6 +214,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onCall: (record) => {
       history.onCall(record);
       metrics.observeCall(record.tool, record.outcome, record.durationMs / 1000);
+      countForLeaks(record, ports.leaks);
     },
   });
 

@@ -23,6 +23,7 @@ import { openPressureChannel } from '../lib/process/pressure-channel.ts';
 import { resolveCommand } from '../lib/process/resolve-command.ts';
 import { terminate } from '../lib/process/terminate.ts';
 import type { Scope } from '../lib/scope/scope.ts';
+import { LeakWatch } from '../lib/supervisor/leak-watch.ts';
 import type { Log, SupervisorPorts, TempDirPort } from '../lib/supervisor/ports.ts';
 import { baseEnvironment } from './base-environment.ts';
 
@@ -77,6 +78,11 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     terminate,
     connect: { connect: (process, options) => input.connect(process, options) },
     signIn: input.signIn,
+    leaks: new LeakWatch({
+      clock: input.clock,
+      recorder: input.recorder,
+      cadenceMs: input.config.daemon.sampleIntervalMs,
+    }),
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,

@@ -4,13 +4,19 @@
  */
 
 import type { Config } from '../config/config.ts';
-import { DEFAULT_CALLS, DEFAULT_LADDER } from '../config/defaults.ts';
+import { DEFAULT_CALLS, DEFAULT_LADDER, UNSEEN_LEAKS } from '../config/defaults.ts';
 import { GovernorError } from '../lib/core/errors.ts';
 import type { LedgerEntry } from '../lib/process/ledger.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 
 /** For what a daemon wrote that knew no such things. */
-const UNSERVED = { sharing: 'context', idleTimeoutMs: null, healthCheckMs: null, calls: DEFAULT_CALLS } as const;
+const UNSERVED = {
+  sharing: 'context',
+  idleTimeoutMs: null,
+  healthCheckMs: null,
+  calls: DEFAULT_CALLS,
+  leaks: UNSEEN_LEAKS,
+} as const;
 
 export function restoreDefinition(entry: LedgerEntry, config: Config): ToolDefinition {
   const today = config.tools.find(({ name }) => name === entry.tool);

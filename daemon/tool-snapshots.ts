@@ -1,6 +1,7 @@
 /** The last samples of all tools, for a scrape of the metrics and for housekeeping. Reads nothing from the kernel. */
 
 import type { ConnectionCounts, ToolSnapshot } from '../lib/observe/metrics.ts';
+import { suspectedOf } from '../lib/supervisor/leak-view.ts';
 import type { SupervisorPorts } from '../lib/supervisor/ports.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { usageView } from '../lib/supervisor/tool-view.ts';
@@ -13,6 +14,10 @@ export function* toolSnapshots(
 ): Iterable<ToolSnapshot> {
   for (const tool of registry.live.values()) {
     const usage = usageView(tool, ports);
+    const leaks = suspectedOf(
+      [...tool.runs.values()].map(({ run }) => run),
+      ports.leaks,
+    );
     const connections = connectionsOf(tool.name);
     const times = usage.resources.flatMap(({ at }) => (at === null ? [] : [Date.parse(at)]));
     yield {
@@ -22,6 +27,7 @@ export function* toolSnapshots(
       cpuSeconds: tool.cpuTimeMs === null ? null : tool.cpuTimeMs / 1000,
       lastSampleAtMs: times.length === 0 ? null : Math.min(...times),
       resources: usage.resources,
+      ...(leaks === undefined ? {} : { leaks }),
       ...(connections === null ? {} : { connections }),
     };
   }

@@ -42,6 +42,7 @@ export const AUDIT_KINDS = [
   'budget',
   'recovery',
   'sign_in',
+  'leak',
   'retention',
   'lost',
 ] as const satisfies readonly NonNullable<AuditQuery['kind']>[];

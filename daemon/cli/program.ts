@@ -14,7 +14,7 @@ import { createSession, type GlobalOptions, type Session, type Terminal } from '
 type Finish = (code: ExitCode) => void;
 
 const AUDIT_KINDS =
-  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, recovery, sign_in, retention, lost';
+  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, recovery, sign_in, leak, retention, lost';
 
 /**
  * @param version shown by `--version`

@@ -5,6 +5,7 @@
  */
 
 import type { Stage } from './ladder.ts';
+import type { LeakResource } from './leak-test.ts';
 import type { Resource } from './resource.ts';
 import type { Action } from './response.ts';
 
@@ -25,6 +26,8 @@ export type EndReason =
   | 'idle'
   /** It did not answer its health checks. */
   | 'unhealthy'
+  /** Nobody had anything open with it, and it was suspected of a leak. */
+  | 'leak'
   /** Its server wants a person to sign in, or somebody signed in anew. */
   | 'sign_in';
 
@@ -170,6 +173,27 @@ export type AuditRecord =
       readonly strategy: string;
       readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset';
       readonly detail?: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'leak';
+      readonly tool: string;
+      readonly run: string;
+      readonly resource: LeakResource;
+      /** `cleared`: see `cause`. `recycled`: its end has begun, at a moment when nothing was open with it. */
+      readonly event: 'suspected' | 'cleared' | 'recycled';
+      readonly cause: string;
+      /** The floor of usage, at the beginning and the end of what was judged; in the unit of the resource. */
+      readonly from: number;
+      readonly to: number;
+      /** Growth in one window. */
+      readonly rise: number;
+      /** Where the verdict stands. */
+      readonly point: { readonly cadenceMs: number; readonly warmUpMs: number; readonly windowMs: number };
+      /** Calls that the growth goes with. */
+      readonly byCall: readonly { readonly name: string; readonly perCall: number }[];
+      readonly suggestion: string;
+      /** It would have been recycled. */
+      readonly dryRun: boolean;
     }
   | {
       readonly kind: 'sign_in';

@@ -5,6 +5,7 @@
  */
 
 import { STAGES, type Stage } from '../core/ladder.ts';
+import { LEAK_RESOURCES, type LeakResource } from '../core/leak-test.ts';
 import { RESOURCES, type Resource } from '../core/resource.ts';
 import type { ToolState } from '../core/tool-state.ts';
 
@@ -29,6 +30,8 @@ export interface ToolSnapshot {
   /** Wall time of the oldest reading shown, milliseconds since the Unix epoch; null when never sampled. */
   readonly lastSampleAtMs: number | null;
   readonly resources: Iterable<ResourceSnapshot>;
+  /** Suspected of leaking these; absent while nothing of it is watched. */
+  readonly leaks?: ReadonlySet<LeakResource>;
   /** Conversations of the daemon with servers of it; absent for tools that it does not serve. */
   readonly connections?: ConnectionCounts;
 }
@@ -114,6 +117,7 @@ interface Starts {
   readonly states: OneOf<ToolState>;
   readonly connections: Readonly<Record<keyof ConnectionCounts, string>>;
   readonly resources: Readonly<Record<Resource, ResourceStarts>>;
+  readonly leaks: Readonly<Record<LeakResource, string>>;
 }
 
 interface ResourceStarts {
@@ -170,6 +174,11 @@ export class ToolText {
     'gauge',
     '1 for the state that the tool is in, 0 for the others.',
   );
+  readonly #leaks = new Family(
+    'governor_leak_suspected',
+    'gauge',
+    '1 for a resource that a run of the tool is suspected of leaking, 0 for the others.',
+  );
   readonly #runs = new Family('governor_tool_runs', 'gauge', 'Runs of the tool that have not ended.');
   readonly #connections = new Family(
     'governor_pool_connections',
@@ -185,7 +194,9 @@ export class ToolText {
   render(tools: Iterable<ToolSnapshot>): string {
     for (const tool of tools) this.#add(tool);
     const families = [...this.#usage.values(), this.#cpuSeconds, this.#limit, this.#ratio, this.#stage, this.#state];
-    return [...families, this.#runs, this.#connections, this.#lastSample].map((family) => family.take()).join('');
+    return [...families, this.#leaks, this.#runs, this.#connections, this.#lastSample]
+      .map((family) => family.take())
+      .join('');
   }
 
   forget(tool: string): void {
@@ -202,6 +213,8 @@ export class ToolText {
     this.#runs.add(starts.runs, tool.runs);
     if (tool.connections !== undefined)
       for (const state of CONNECTION_STATES) this.#connections.add(starts.connections[state], tool.connections[state]);
+    if (tool.leaks !== undefined)
+      for (const resource of LEAK_RESOURCES) this.#leaks.add(starts.leaks[resource], tool.leaks.has(resource) ? 1 : 0);
     if (isValue(tool.cpuSeconds)) this.#cpuSeconds.add(starts.cpuSeconds, tool.cpuSeconds);
     if (isValue(tool.lastSampleAtMs)) this.#lastSample.add(starts.lastSample, tool.lastSampleAtMs / 1000);
     for (const resource of tool.resources) this.#addResource(starts.resources[resource.resource], resource);
@@ -238,6 +251,9 @@ function makeStarts(tool: string): Starts {
     resources: Object.fromEntries(
       RESOURCES.map((resource) => [resource, resourceStarts(tool, resource)]),
     ) as Starts['resources'],
+    leaks: Object.fromEntries(
+      LEAK_RESOURCES.map((resource) => [resource, `governor_leak_suspected{${tool},resource="${resource}"} `]),
+    ) as Starts['leaks'],
   };
 }
 

@@ -242,6 +242,7 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
     case 'outcome':
     case 'limits':
     case 'sign_in':
+    case 'leak':
       return;
     case 'budget':
       if (record.event === 'action' && record.run !== undefined && record.outcome === 'done')

@@ -74,7 +74,7 @@ async function change(
   const server = ({ command, args, env, cwd, remote, sharing }: ToolDefinition): string =>
     JSON.stringify([command, args, env, cwd, remote, sharing]);
   const manner = (d: ToolDefinition): string =>
-    JSON.stringify([d.readiness, d.ladder, d.graceMs, d.dryRun, d.idleTimeoutMs, d.healthCheckMs]);
+    JSON.stringify([d.readiness, d.ladder, d.graceMs, d.dryRun, d.idleTimeoutMs, d.healthCheckMs, d.leaks]);
   const isServed = definition.readiness === 'mcp';
   const isOther = server(before) !== server(definition);
   if (tool.runs.size > 0 && isOther && isServed)

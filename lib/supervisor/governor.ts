@@ -36,11 +36,16 @@ export interface ToolDefinition {
   readonly calls: { readonly queue: number; readonly waitMs: number };
   /** What of its answers is kept beside what its server allows by itself; absent: only that. `off`: nothing at all. */
   readonly cache?: CacheRules | 'off';
+  /** When growth is a leak, and what follows from it. */
+  readonly leaks: import('../core/leak.ts').LeakSettings & { readonly action: LeakAction };
   readonly dryRun: boolean;
   /** Start with the daemon (entries of the file). */
   readonly autostart: boolean;
   readonly origin: 'file' | 'api' | 'run';
 }
+
+/** `recycle_when_idle`: ended when nothing is open with it; its next demand starts another. */
+export type LeakAction = 'notify' | 'recycle_when_idle';
 
 /** How Governor signs in at a server elsewhere, by OAuth. Secrets are never shown. */
 export type SignInSettings =

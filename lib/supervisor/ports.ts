@@ -12,6 +12,7 @@ import type { ManagedLaunch, ManagedProcess } from '../process/managed-launch.ts
 import type { ToolDefinition } from './governor.ts';
 import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Target, TerminateOptions, Termination } from '../process/terminate.ts';
+import type { LeakWatch } from './leak-watch.ts';
 import type { SignInView } from './views.ts';
 
 export interface Log {
@@ -133,6 +134,7 @@ export interface SupervisorPorts {
   terminate(target: Target, options: TerminateOptions): Promise<Termination>;
   readonly connect: ConnectPort;
   readonly signIn: SignInPort;
+  readonly leaks: LeakWatch;
   readonly staleSockets: StaleSocketPort;
   /** CPUs that the kernel counts throttling over. */
   readonly cores: number;

@@ -57,6 +57,7 @@ export class Registry extends ToolTable implements Governor {
       onFinding: (run, finding) => this.live.get(run.tool)?.handle(run, finding),
       onSample: (run) => {
         this.#setPendingCaps(run);
+        options.ports.leaks.onSample(run);
         options.onSample(run);
       },
       onPass: (durationMs) => {
@@ -77,6 +78,7 @@ export class Registry extends ToolTable implements Governor {
       onSpare: (tool: Tool, run: Run) => options.onSpare?.(tool, run),
       onGone: (tool: Tool) => {
         this.forget(tool);
+        options.ports.leaks.forget(tool.name);
         options.onForgotten(tool.name);
         options.onTools?.(tool.name);
       },

@@ -37,6 +37,8 @@ export interface RunListener {
   onHeld?(): void;
   /** The action `notify`: it is told that a stage was entered. */
   onPressure?(pressure: Pressure): void;
+  /** It is to be ended when nothing is open with it, or is not any more: see `recycle` of the run. */
+  onRecycle?(): void;
   /** Its end begins; nothing of it was touched yet. */
   onEnding?(request: EndRequest): void;
   /** It is over, or `unproven`. */
@@ -67,6 +69,10 @@ export class RunEvents {
 
   pressure(pressure: Pressure): void {
     this.#tell((listener) => listener.onPressure?.(pressure));
+  }
+
+  recycle(): void {
+    this.#tell((listener) => listener.onRecycle?.());
   }
 
   ending(request: EndRequest): void {

@@ -36,6 +36,8 @@ export interface ServedRun {
   beginCall(label: () => string, onCancel: (why: CallCancellation) => void): ServedCall;
   /** Why it ends, from the moment that its end has begun. */
   readonly ending: EndRequest | null;
+  /** Why it is to be ended as soon as nothing is open with it; null: it is not. */
+  readonly recycle: string | null;
   /** How its first process ended; `unknown` before, and where that is not known. */
   readonly exit: Run['exit'];
   /** CPU time of its whole tree until now, milliseconds, read from the kernel; null where that cannot be read. */
@@ -144,6 +146,9 @@ export function serveRun(tool: Tool, run: Run): ServedRun {
     beginCall: (label, onCancel) => beginCall(tool, run, label, onCancel),
     get ending() {
       return run.endRequest;
+    },
+    get recycle() {
+      return run.recycle;
     },
     get exit() {
       return run.exit;

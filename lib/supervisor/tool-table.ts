@@ -41,7 +41,7 @@ export class ToolTable implements Pick<Governor, Reads> {
   }
 
   tool(name: string): ToolView {
-    return toolView(this.find(name), this.#ports);
+    return toolView(this.find(name), this.#ports, true);
   }
 
   /** Live objects, for the room next door (reconcile, apply). */

@@ -10,6 +10,7 @@ import type { ToolState } from '../core/tool-state.ts';
 import type { LimitOutcome } from '../os/backend.ts';
 import type { ToolDefinition } from './governor.ts';
 import { elsewhereReason } from './assembly.ts';
+import { leakView } from './leak-view.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { RUNS_ELSEWHERE } from './remote.ts';
 import type { Run } from './run.ts';
@@ -17,7 +18,8 @@ import { enforcementOf, iso, limitViews, runResource, runView } from './run-view
 import type { Tool } from './tool.ts';
 import type { ResourceUsageView, ToolView, UsageView } from './views.ts';
 
-export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
+/** @param isWhole with what takes a moment to work out: for one tool, not for a list */
+export function toolView(tool: Tool, ports: SupervisorPorts, isWhole = false): ToolView {
   const { definition } = tool;
   const live = [...tool.runs.values()].map(({ run }) => run);
   const [firstLive] = live;
@@ -46,6 +48,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts): ToolView {
       nextAttemptAt: tool.recovery.nextAttemptWallMs === null ? null : iso(tool.recovery.nextAttemptWallMs),
     },
     ...(signIn === null ? {} : { signIn }),
+    leaks: leakView(definition, live, ports.leaks, isWhole),
   };
 }
 

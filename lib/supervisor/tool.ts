@@ -295,7 +295,7 @@ export class Tool {
   #forgetRun(run: Run): void {
     this.#runs.forget(run);
     // What sleeps is still known.
-    if (this.runs.size === 0 && run.end?.reason !== 'idle') this.server = null;
+    if (this.runs.size === 0 && !SLEEPS.has(run.end?.reason)) this.server = null;
     this.#lifecycle.dispatch(this.#isIdle ? 'last_run_ended' : 'run_ended', run.id);
   }
 
@@ -316,6 +316,9 @@ export class Tool {
     }
   }
 }
+
+/** Ends after which the next request starts another. */
+const SLEEPS: ReadonlySet<EndReason | undefined> = new Set<EndReason | undefined>(['idle', 'leak']);
 
 /** Not even a run came of it. */
 function neverBegan(error: unknown): EndView {

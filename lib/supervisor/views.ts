@@ -3,11 +3,14 @@
 import type { CleanupReport, EndReason } from '../core/audit-record.ts';
 export type { EventView } from '../core/event.ts';
 import type { Stage } from '../core/ladder.ts';
+import type { GrowthByCall } from '../core/leak-calls.ts';
+import type { LeakResource } from '../core/leak-test.ts';
 import type { Provenance } from '../core/limits.ts';
 import type { Resource, Unit } from '../core/resource.ts';
 import type { ToolState } from '../core/tool-state.ts';
 import type { Quality } from '../core/usage.ts';
 import type { BackendId, Enforcement } from '../os/backend.ts';
+import type { LeakAction } from './governor.ts';
 
 export interface ResourceUsageView {
   readonly resource: Resource;
@@ -82,6 +85,64 @@ export interface EndView {
   readonly cleanup: CleanupReport | null;
 }
 
+/** Where a verdict on leaks stands. Durations in ms. */
+export interface LeakPointView {
+  /** Between two samples of a calm process. */
+  readonly cadence: number;
+  readonly warmUp: number;
+  readonly window: number;
+  /** Growth in one window that is found: an amount, or a share of the floor where that is more. */
+  readonly leastRise: readonly {
+    readonly resource: LeakResource;
+    readonly unit: Unit;
+    readonly amount: number;
+    readonly share: number;
+  }[];
+  /** What lies outside it. */
+  readonly outside: readonly string[];
+}
+
+export interface LeakSuspicionView {
+  readonly run: string;
+  readonly resource: LeakResource;
+  readonly unit: Unit;
+  readonly since: string;
+  /** Floor of usage at the beginning and the end of what was judged. */
+  readonly from: number;
+  readonly to: number;
+  /** Growth in one window. */
+  readonly rise: number;
+  readonly byCall: readonly GrowthByCall[];
+  readonly summary: string;
+  readonly suggestion: string;
+  /** Its run has ended, or it was cleared. */
+  readonly endedAt: string | null;
+}
+
+/** Where usage of a run is heading: its floor over what there is of two windows. Rates an hour, with 95 % intervals. */
+export interface TrendView {
+  readonly run: string;
+  readonly resource: LeakResource;
+  readonly unit: Unit;
+  readonly perHour: number;
+  readonly lowPerHour: number;
+  readonly highPerHour: number;
+  /** 0…1, that it rises at all. */
+  readonly confidence: number;
+  /** Until the limit of the run is reached, ms; null: it has none, or usage does not rise. `latest` null: perhaps never. */
+  readonly limitIn: { readonly expected: number; readonly earliest: number; readonly latest: number | null } | null;
+}
+
+export interface LeakView {
+  readonly action: LeakAction;
+  readonly point: LeakPointView;
+  readonly suspected: readonly LeakSuspicionView[];
+  /** The latest that is none any more. */
+  readonly last: LeakSuspicionView | null;
+  /** Of one tool, where that is asked for; absent in lists. */
+  readonly trends?: readonly TrendView[];
+}
+
 /** Of a tool with `auth`. */
 export interface SignInView {
   readonly how: 'browser' | 'client_credentials';
@@ -113,6 +174,7 @@ export interface ToolView {
   } | null;
   readonly recovery: { readonly strategy: string; readonly attempts: number; readonly nextAttemptAt: string | null };
   readonly signIn?: SignInView;
+  readonly leaks: LeakView;
 }
 
 export interface UsageView {

@@ -11,6 +11,7 @@ import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
 import type { HandlesClosed } from '../../lib/core/tool-protocol.ts';
 import type { Backend, ContainmentRecord } from '../../lib/os/backend.ts';
 import type { LedgerEntry, LedgerProblem } from '../../lib/process/ledger.ts';
+import { LeakWatch } from '../../lib/supervisor/leak-watch.ts';
 import type { SupervisorPorts } from '../../lib/supervisor/ports.ts';
 import { FailPoints } from './fail-points.ts';
 import { FakeProcesses, type FakeProcess } from './fake-processes.ts';
@@ -200,6 +201,11 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
       },
     },
     signIn: { problem: () => null, view: () => null },
+    leaks: new LeakWatch({
+      clock,
+      recorder: { record: (record) => void world.records.push(record) },
+      cadenceMs: 1_000,
+    }),
     staleSockets: {
       async destroy(sockets) {
         world.destroyed.push(...sockets);

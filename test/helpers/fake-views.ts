@@ -47,6 +47,7 @@ export function fakeDefinition(name: string, overrides: Partial<ToolDefinition> 
     idleTimeoutMs: null,
     healthCheckMs: null,
     calls: { queue: 100, waitMs: 30_000 },
+    leaks: { action: 'notify', warmUpMs: 300_000, windowMs: 1_800_000 },
     dryRun: false,
     autostart: false,
     origin: 'api',
@@ -141,6 +142,18 @@ export function toolView({ definition, limits, runs, lastEnd }: Entry): ToolView
     lastEnd,
     server: null,
     recovery: { strategy: definition.recovery.strategy, attempts: 0, nextAttemptAt: null },
+    leaks: {
+      action: definition.leaks.action,
+      point: {
+        cadence: 1_000,
+        warmUp: definition.leaks.warmUpMs,
+        window: definition.leaks.windowMs,
+        leastRise: [],
+        outside: [],
+      },
+      suspected: [],
+      last: null,
+    },
   };
 }
 

@@ -17,6 +17,7 @@ import {
   readingText,
   usageWithReason,
 } from '../values.ts';
+import { leakLines } from '../leak-lines.ts';
 import { sourceText, stageActions, thresholds } from '../limit-text.ts';
 
 type ProcessOfRun = ProcessView & { readonly run: string };
@@ -94,6 +95,7 @@ function details(
     ...(tool.signIn === undefined ? [] : [`  sign-in   ${printable(signInText(tool.signIn))}`]),
     `  recovery  ${recovery.strategy}, ${recovery.attempts} attempts${recovery.nextAttemptAt === null ? '' : `, next at ${recovery.nextAttemptAt}`}`,
     ...(lastEnd === null ? [] : [`  last end  ${printable(endText(lastEnd))}`]),
+    ...leakLines(tool.leaks).map((line) => `  ${printable(line)}`),
     ...indent(limitTable(session, tool, usage)),
     ...tool.runs.flatMap((run) =>
       indent(

@@ -164,7 +164,14 @@ function note(tool: ToolView, live: readonly RunView[], usage: UsageView | undef
   if (tool.signIn?.state === 'needed') return tool.signIn.message ?? 'sign in';
   if (tool.state === 'failed')
     return `held back after repeated failures${tool.lastEnd === null ? '' : `: ${tool.lastEnd.message}`}`;
-  return [againText(tool), stageText(tool, usage), endedText(tool, live)].filter((part) => part !== '').join('; ');
+  return [againText(tool), stageText(tool, usage), leakText(tool), endedText(tool, live)]
+    .filter((part) => part !== '')
+    .join('; ');
+}
+
+function leakText({ leaks }: ToolView): string {
+  const resources = [...new Set(leaks.suspected.map(({ resource }) => resource))];
+  return resources.length === 0 ? '' : `suspected of leaking ${resources.join(', ')}: governor ls -v`;
 }
 
 function againText({ recovery }: ToolView): string {

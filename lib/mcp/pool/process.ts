@@ -37,6 +37,8 @@ export interface ProcessOptions {
 const CLOSED_OUTPUT_MS = 1_000;
 const CHECK_TIMEOUT_MS = 5_000;
 const CHECKS_FAILED = 2;
+/** Nothing was open for so long, before it is recycled. */
+const RECYCLE_QUIET_MS = 2_000;
 
 export class ServerProcess {
   readonly run: ServedRun;
@@ -70,6 +72,7 @@ export class ServerProcess {
   #checkTimer: NodeJS.Timeout | undefined;
   #closedTimer: NodeJS.Timeout | undefined;
   #soonTimer: NodeJS.Timeout | undefined;
+  #recycleTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ProcessOptions) {
     const { run, connection } = options;
@@ -92,6 +95,7 @@ export class ServerProcess {
       },
       onEnded: () => over(),
       onPressure: (pressure) => this.#onPressure(pressure),
+      onRecycle: () => this.#recycleWhenIdle(),
     });
     this.upstream.onEnd((reason) => this.#onClosed(reason));
     this.#armIdle(run.definition.idleTimeoutMs);
@@ -156,6 +160,7 @@ export class ServerProcess {
     clearTimeout(this.#checkTimer);
     clearTimeout(this.#closedTimer);
     clearTimeout(this.#soonTimer);
+    clearTimeout(this.#recycleTimer);
     this.#options.onEnding(this);
     for (const attached of this.attached) attached.detach();
     this.attached.clear();
@@ -175,6 +180,17 @@ export class ServerProcess {
       () => void this.stop('unhealthy', `stopped: its conversation was over (${reason}), and its process went on`),
       CLOSED_OUTPUT_MS,
     );
+  }
+
+  /** A client that has just had its answer may have the next request on its way. */
+  #recycleWhenIdle(): void {
+    clearTimeout(this.#recycleTimer);
+    if (this.run.recycle === null || !this.#alive) return;
+    if (!this.idle) this.#lastUsedMs = this.#options.monotonicMs();
+    const leftMs = this.#lastUsedMs + RECYCLE_QUIET_MS - this.#options.monotonicMs();
+    if (leftMs <= 1) return void this.stop('leak', this.run.recycle);
+    this.#recycleTimer = setTimeout(() => this.#recycleWhenIdle(), leftMs);
+    this.#recycleTimer.unref();
   }
 
   #armIdle(inMs: number | null): void {

@@ -137,6 +137,16 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'key-unknown-resource': '6:7: "fileHandles" is not a known key (did you mean "file_handles"?)',
   'key-unknown-top': '2:1: "servers" is not a known key (known keys: version, daemon, classes, contexts, tools)',
   'key-unknown': '5:5: "limit" is not a known key (did you mean "limits"?)',
+  'leaks-action': '5:22: action: "restart" is not possible here (possible: notify, recycle_when_idle)',
+  'leaks-remote':
+    '5:5: "leaks" is not enforced by this version of Governor (a server on another host is held to nothing here; take it out)',
+  'leaks-warm-up-number': '5:23: warm_up: 5 has no unit (write 5s)',
+  'leaks-window-of-daemon':
+    '4:33: window: 5m is shorter than 48 samples (sample_interval is 10s) (write at least 8m, or a shorter daemon.sample_interval)',
+  'leaks-window-short':
+    '5:22: window: 40s is shorter than 48 samples (sample_interval is 1s) (write at least 48s, or a shorter daemon.sample_interval)',
+  'leaks-without-mcp':
+    '6:22: recycle_when_idle has no effect with readiness: none: nobody knows when nothing is open with it (take one of them out)',
   'limit-empty': '6:7: memory: has no value (write a size such as 512MiB, 1.5GiB or 500MB)',
   'limit-fraction': '6:21: file_handles: 10.5 is not a whole number (write a whole number such as 1024)',
   'limit-inodes-of-memory': '6:30: "inodes" is not a known key (known keys: limit, reason)',

@@ -28,6 +28,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     cache: { ttlMs: 900_000, maxEntries: 100, maxBytes: 100_000_000, sweepIntervalMs: 60_000, redis: null },
     logLevel: 'debug',
     calls: {},
+    leaks: {},
     dryRun: true,
     tempRoot: join(good, 'tmp'),
   });
@@ -54,6 +55,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     idleTimeoutMs: 600_000,
     healthCheckMs: 30_000,
     calls: { queue: 100, waitMs: 30_000 },
+    leaks: { action: 'notify', warmUpMs: 300_000, windowMs: 1_800_000 },
     dryRun: false,
     autostart: false,
     origin: 'file',
@@ -87,6 +89,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     healthCheckMs: 60_000,
     cache: 'off',
     calls: { queue: 5, waitMs: 1_000 },
+    leaks: { action: 'recycle_when_idle', warmUpMs: 300_000, windowMs: 28_800_000 },
     limits: { runtime: { limit: 300_000, renew: 'none', capMs: 600_000 } },
   });
   t.match(named(config, 'docs'), {

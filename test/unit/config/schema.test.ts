@@ -43,6 +43,7 @@ t.test('what it lets in', async (t) => {
     'health_check',
     'cache',
     'calls',
+    'leaks',
     'dry_run',
   ];
   t.same(keys(ToolSchema), [...tool, 'autostart']);

@@ -120,7 +120,7 @@ function valueOf(text: string, name: string, labels = ''): string | undefined {
 
 t.test('names, types and labels (pin: a change here breaks dashboards and alerts)', async (t) => {
   const connections = { initializing: 1, ready: 2, shutdown: 3 };
-  const metrics = metricsOf([snapshotOf('a', { connections })], {
+  const metrics = metricsOf([snapshotOf('a', { connections, leaks: new Set(['sockets']) })], {
     budgets: [budgetOf('host', 0.5), budgetOf('context', 0.25)],
     hasCache: true,
   });
@@ -157,6 +157,7 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
     'governor_config_last_reload_successful gauge {}',
     'governor_context_usage_ratio gauge {resource}',
     'governor_contexts gauge {stage}',
+    'governor_leak_suspected gauge {tool,resource}',
     'governor_oom_kills_total counter {tool}',
     'governor_pool_connections gauge {tool,state}',
     'governor_recoveries_total counter {tool,strategy,outcome}',
@@ -258,6 +259,18 @@ t.test('stage and state are sets of 0 and one 1', async (t) => {
   t.strictSame(
     states.filter(({ value }) => value === '1').map(({ labels }) => labels),
     ['{tool="a",state="recovering"}'],
+  );
+});
+
+t.test('what a tool is suspected of leaking; nothing of one that has no run', async (t) => {
+  const text = await metricsOf([snapshotOf('a', { leaks: new Set(['sockets']) }), snapshotOf('asleep')]).render();
+  const found = samples(text).filter(({ name }) => name === 'governor_leak_suspected');
+  t.strictSame(
+    found.map(({ labels, value }) => [labels, value]),
+    ['memory', 'file_handles', 'sockets', 'temp_storage', 'tasks'].map((resource) => [
+      `{tool="a",resource="${resource}"}`,
+      resource === 'sockets' ? '1' : '0',
+    ]),
   );
 });
 

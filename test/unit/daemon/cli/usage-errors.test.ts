@@ -84,7 +84,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['audit lost', "governor: unknown command 'lost'"],
   [
     'audit show --kind none',
-    "governor: option '--kind <kind>' argument 'none' is invalid. Allowed choices are daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, recovery, sign_in, retention, lost.",
+    "governor: option '--kind <kind>' argument 'none' is invalid. Allowed choices are daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, recovery, sign_in, leak, retention, lost.",
   ],
   [
     'audit show -n many',

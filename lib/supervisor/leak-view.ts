@@ -1,0 +1,77 @@
+/** What is shown of leaks and trends of a tool. Reads nothing from the kernel. */
+
+import { lowestOfParts } from '../core/floor-window.ts';
+import type { LeakDetector } from '../core/leak.ts';
+import { LEAK_RESOURCES } from '../core/leak-test.ts';
+import type { LeakResource } from '../core/leak-test.ts';
+import { LEAST_RISE, outsideThePoint } from '../core/leak-text.ts';
+import { UNIT } from '../core/resource.ts';
+import { forecast, trendOf } from '../core/trend.ts';
+import type { ToolDefinition } from './governor.ts';
+import type { LeakWatch } from './leak-watch.ts';
+import type { Run } from './run.ts';
+import type { LeakView, TrendView } from './views.ts';
+
+/** Points that a trend stands on. */
+const POINTS = 24;
+const HOUR_MS = 3_600_000;
+
+/** @param isWhole with the trends, which take a fraction of a millisecond a run */
+export function leakView(
+  { name, leaks }: Pick<ToolDefinition, 'name' | 'leaks'>,
+  runs: readonly Run[],
+  watch: LeakWatch,
+  isWhole: boolean,
+): LeakView {
+  const watched = runs.flatMap(({ id }) => watch.of(id) ?? []);
+  return {
+    action: leaks.action,
+    point: {
+      cadence: watch.cadenceMs,
+      warmUp: leaks.warmUpMs,
+      window: leaks.windowMs,
+      leastRise: LEAK_RESOURCES.map((resource) => ({ resource, unit: UNIT[resource], ...LEAST_RISE[resource] })),
+      outside: outsideThePoint(leaks),
+    },
+    suspected: watched.flatMap((one) => one.detector.suspicions.map((suspicion) => watch.view(one, suspicion))),
+    last: watch.lastOf(name),
+    ...(isWhole ? { trends: watched.flatMap(({ run, detector }) => trendsOf(run, detector)) } : {}),
+  };
+}
+
+/** What runs of it are suspected of leaking; undefined where none is watched. */
+export function suspectedOf(runs: Iterable<Run>, watch: LeakWatch): ReadonlySet<LeakResource> | undefined {
+  let found: Set<LeakResource> | undefined;
+  for (const { id } of runs) {
+    const watched = watch.of(id);
+    if (watched === undefined) continue;
+    found ??= new Set();
+    for (const { resource } of watched.detector.suspicions) found.add(resource);
+  }
+  return found;
+}
+
+function trendsOf(run: Run, detector: LeakDetector): readonly TrendView[] {
+  return LEAK_RESOURCES.flatMap((resource): readonly TrendView[] => {
+    const floors = detector.floors(resource);
+    const points = floors.length < POINTS ? floors : lowestOfParts(floors, POINTS);
+    const trend = trendOf(points, (floors.length * detector.binMs) / points.length);
+    const level = floors.at(-1);
+    if (trend === null || level === undefined) return [];
+    const limit = run.limits[resource]?.limit;
+    const reached = limit === undefined ? null : forecast(trend, level, limit);
+    return [
+      {
+        run: run.id,
+        resource,
+        unit: UNIT[resource],
+        perHour: trend.slopePerMs * HOUR_MS,
+        lowPerHour: trend.lowPerMs * HOUR_MS,
+        highPerHour: trend.highPerMs * HOUR_MS,
+        confidence: 1 - trend.p,
+        limitIn:
+          reached === null ? null : { expected: reached.inMs, earliest: reached.earliestMs, latest: reached.latestMs },
+      },
+    ];
+  });
+}
