@@ -5,6 +5,7 @@ import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { cacheConfig } from './cache-schema.ts';
 import type { CacheConfig } from './cache-schema.ts';
 import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
+import { DEFAULT_POST_MORTEMS } from './defaults.ts';
 import type { Define } from './define.ts';
 import type { ClassDefinition } from './layers.ts';
 import type { ListenAddress } from './listen.ts';
@@ -23,6 +24,8 @@ export interface DaemonConfig {
   readonly backend: 'auto' | BackendId;
   readonly sampleIntervalMs: number;
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
+  /** Of each tool, and of all together. */
+  readonly postMortems: { readonly keep: number; readonly maxBytes: number };
   readonly logLevel: LogLevel;
   /** Of tools that say nothing themselves. */
   readonly calls: CallsFields;
@@ -65,6 +68,10 @@ export function daemonConfig(
     backend: fields?.backend ?? 'auto',
     sampleIntervalMs: fields?.sample_interval ?? 1000,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },
+    postMortems: {
+      keep: fields?.post_mortems?.keep ?? DEFAULT_POST_MORTEMS.keep,
+      maxBytes: fields?.post_mortems?.max_size ?? DEFAULT_POST_MORTEMS.maxBytes,
+    },
     logLevel: fields?.log_level ?? 'info',
     calls: fields?.calls ?? {},
     dryRun: fields?.dry_run ?? false,

@@ -10,9 +10,9 @@ import {
   DEFAULT_IDLE_TIMEOUT_MS,
   DEFAULT_LADDER,
   DEFAULT_READY_TIMEOUT_MS,
-  DEFAULT_RECOVERY,
   DEFAULT_SHARING,
 } from './defaults.ts';
+import { recoveryOf } from './recovery.ts';
 import type { RemoteFields } from './remote-schema.ts';
 
 /** @param headers variables replaced */
@@ -22,7 +22,7 @@ export function buildRemote(
   headers: Readonly<Record<string, string>>,
   signIn: SignInSettings | null,
 ): ToolDefinition {
-  const { url, recovery } = fields;
+  const { url } = fields;
   return {
     name,
     command: url,
@@ -33,11 +33,7 @@ export function buildRemote(
     class: 'remote',
     limits: NO_LIMITS,
     ladder: DEFAULT_LADDER,
-    recovery: {
-      strategy: recovery?.strategy ?? DEFAULT_RECOVERY.strategy,
-      budget: recovery?.budget?.budget ?? DEFAULT_RECOVERY.budget,
-      windowMs: recovery?.budget?.windowMs ?? DEFAULT_RECOVERY.windowMs,
-    },
+    recovery: recoveryOf(fields.recovery, null, null),
     graceMs: DEFAULT_GRACE_MS,
     readyTimeoutMs: fields.ready_timeout ?? DEFAULT_READY_TIMEOUT_MS,
     readiness: 'mcp',

@@ -10,6 +10,7 @@ const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'calls' | '
   backend: 'backend',
   sampleIntervalMs: 'sample_interval',
   audit: 'audit',
+  postMortems: 'post_mortems',
   logLevel: 'log_level',
   tempRoot: 'temp_root',
 };

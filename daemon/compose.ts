@@ -39,6 +39,7 @@ import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
 import { restoreDefinition } from './restore-definition.ts';
 import { createMcp } from './mcp.ts';
 import type { Mcp } from './mcp.ts';
+import { openRecoveries } from './recoveries.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
@@ -131,6 +132,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   const ledger = new Ledger(`${stateDir}/ledger`);
   const signIns = createSignIns({ stateDir, clock: CLOCK, log, recorder, registry: () => registry });
   root.add('sign-ins', () => signIns.settled(), ROOM_DEADLINE_MS);
+  const kept = openRecoveries(stateDir, config, CLOCK, log, root);
   const ports = createPorts({
     clock: CLOCK,
     log,
@@ -146,6 +148,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     root,
     connect: (process, settings) => mcp.pool.connect(process, settings),
     signIn: signIns,
+    kept,
   });
 
   const registry: Registry = new Registry({
@@ -242,6 +245,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     logger: log,
     mcp: mcp.front,
     cache: mcp.cache,
+    postMortems: kept.postMortems,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);

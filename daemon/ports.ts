@@ -43,6 +43,7 @@ export interface PortsInput {
   /** The conversation with a managed tool. */
   readonly connect: SupervisorPorts['connect']['connect'];
   readonly signIn: SupervisorPorts['signIn'];
+  readonly kept: Pick<SupervisorPorts, 'recoveries' | 'postMortems'>;
 }
 
 export function createPorts(input: PortsInput): SupervisorPorts {
@@ -77,6 +78,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     terminate,
     connect: { connect: (process, options) => input.connect(process, options) },
     signIn: input.signIn,
+    ...input.kept,
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,

@@ -24,6 +24,7 @@ import { cacheRoutes } from './routes/cache.ts';
 import { daemonRoutes } from './routes/daemon.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
+import { postMortemRoutes } from './routes/post-mortems.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 import { toolRoutes } from './routes/tools.ts';
@@ -118,6 +119,7 @@ function allRoutes(
     ...toolRoutes(dependencies),
     ...signInRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
+    ...postMortemRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
     ...cacheRoutes(dependencies),
     ...(dependencies.mcp === undefined ? [] : mcpRoutes()),

@@ -7,6 +7,7 @@ import type { ContextAccount } from '../../lib/mcp/calls/account.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
 import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
+import type { PostMortem } from '../../lib/supervisor/post-mortem-view.ts';
 import type { ToolView } from '../../lib/supervisor/views.ts';
 
 /** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
@@ -78,6 +79,13 @@ export interface CacheControl {
   clear(filter: CacheFilter): Promise<CacheCleared>;
 }
 
+/** What is kept of failures. */
+export interface PostMortemReader {
+  /** Newest first. @param tool null: of all tools */
+  list(tool: string | null, limit: number): Promise<readonly PostMortem[]>;
+  read(tool: string, id: string): Promise<PostMortem | null>;
+}
+
 export interface ApiLogger {
   debug(fields: Readonly<Record<string, unknown>>, message: string): void;
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
@@ -109,6 +117,7 @@ export interface ApiDependencies {
   readonly tokens: () => readonly AccessToken[];
   readonly audit: AuditReader;
   readonly cache: CacheControl;
+  readonly postMortems: PostMortemReader;
   /** The Prometheus text exposition, version 0.0.4. */
   readonly metricsText: () => Promise<string>;
   readonly ready: () => { readonly ready: boolean; readonly detail: string };

@@ -25,6 +25,8 @@ export type EndReason =
   | 'idle'
   /** It did not answer its health checks. */
   | 'unhealthy'
+  /** Another run of its tool failed, and the strategy of its recovery cleans up more than that one. */
+  | 'recovery'
   /** Its server wants a person to sign in, or somebody signed in anew. */
   | 'sign_in';
 
@@ -168,7 +170,19 @@ export type AuditRecord =
       readonly kind: 'recovery';
       readonly tool: string;
       readonly strategy: string;
-      readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset';
+      /**
+       * `succeeded`, `failed`: whether a start after a failure held. `replaced`: the strategy kept failing, and another is in
+       * force. `degraded`: the next runs get less. `restored`: nothing is replaced or degraded any more.
+       */
+      readonly outcome:
+        | 'scheduled'
+        | 'succeeded'
+        | 'failed'
+        | 'gave_up'
+        | 'reset'
+        | 'replaced'
+        | 'degraded'
+        | 'restored';
       readonly detail?: Readonly<Record<string, unknown>>;
     }
   | {

@@ -4,7 +4,10 @@ import type { Run } from '../../../lib/supervisor/run.ts';
 
 t.test('a run whose first process is gone is said to have left something only where it did', async (t) => {
   const run = (members: readonly unknown[]): Run =>
-    ({ judge: { oomKilled: false }, init: { containment: { membership: { members: () => members } } } }) as unknown as Run;
+    ({
+      judge: { oomKilled: false },
+      init: { containment: { membership: { members: () => members } } },
+    }) as unknown as Run;
   t.same(endFor(run([{ pid: 7 }]), { kind: 'leader_gone' }, 500), {
     reason: 'exited',
     message: 'ended by itself; what it left behind was stopped',

@@ -29,6 +29,7 @@ const REQUEST: RequestBody = { method: 'tools/call', params: { name: 'say' } };
 function stand({ queue = 100 } = {}) {
   const listeners = new Set<RunListener>();
   let held: HeldBack | null = null;
+  let callsAtOnce: number | null = null;
   let ending: EndRequest | null = null;
   let cpuTimeMs = 0;
   let nowMs = 0;
@@ -39,6 +40,9 @@ function stand({ queue = 100 } = {}) {
       return ending;
     },
     heldBack: () => held,
+    get callsAtOnce() {
+      return callsAtOnce;
+    },
     queue: { queue, waitMs: 30_000 },
     beginCall: () => ({ progressed() {}, asked: () => () => undefined, checked() {}, end() {} }),
     readCpuTimeMs: () => (cpuTimeMs += 3),
@@ -68,7 +72,8 @@ function stand({ queue = 100 } = {}) {
       return Promise.resolve(answer);
     });
   };
-  return { call, enter, end, abort, records, sent: () => sent, listeners };
+  const degrade = (calls: number | null): void => void (callsAtOnce = calls);
+  return { call, enter, end, abort, degrade, records, sent: () => sent, listeners };
 }
 
 t.test('a call that nothing holds back is sent and charged', async (t) => {

@@ -14,6 +14,7 @@ import { limited } from '../../../helpers/fake-ports.ts';
 import type { TestScope } from '../../../helpers/fixture.ts';
 import { settled } from '../../../helpers/manual-time.ts';
 import { poolStand, type PoolStand } from '../../../helpers/pool-stand.ts';
+import type { DefinitionOverrides } from '../../../helpers/fake-views.ts';
 
 /** What the fake tree holds, by the resource that it is counted to. */
 const HOLDS = {
@@ -35,7 +36,7 @@ interface Scene extends PoolStand {
 async function scene(
   t: TestScope,
   actions: Partial<Record<Resource, Partial<StageActions>>> = {},
-  overrides: Partial<ToolDefinition> = {},
+  overrides: DefinitionOverrides = {},
 ): Promise<Scene> {
   const guard = createCallGuard({ monotonicMs: () => made.time.monotonicMs(), onCall: () => undefined });
   const made: PoolStand = poolStand(t, { guard });
