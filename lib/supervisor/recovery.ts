@@ -6,64 +6,18 @@
  */
 
 import type { EndReason } from '../core/audit-record.ts';
-import { budgetExceeded, nextDelayMs, recentFailures } from '../core/backoff.ts';
 import { wallOf } from '../core/clock.ts';
 import { formatDuration } from '../core/format.ts';
 import type { Strategy } from '../core/recovery-strategy.ts';
-import { Breaker } from './breaker.ts';
+import { FailureAccount } from './failure-account.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { RecoveryCourse } from './recovery-course.ts';
 import { RecoveryTrials } from './recovery-trials.ts';
+import { FAULTS } from './recovery-words.ts';
+import type { ConsideredEnd, HeldBack, RecoveryHooks, RunEnd, Verdict } from './recovery-words.ts';
 import type { Run } from './run.ts';
-
-const BACKOFF = { initialMs: 1_000, factor: 2, maxMs: 60_000 } as const;
-const FAILURES_KEPT = 100;
-/** Ends that nobody asked for. */
-const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>([
-  'exited',
-  'limit',
-  'oom_kill',
-  'not_ready',
-  'launch_failed',
-  'daemon_crash',
-  'unhealthy',
-]);
-
-/** The end of a run, or a start that failed. */
-export interface RunEnd {
-  readonly reason: EndReason;
-  /** Since it was started. */
-  readonly livedMs: number;
-}
-
-export interface ConsideredEnd extends RunEnd {
-  /** Null: no run was up yet. */
-  readonly runId: string | null;
-  readonly message: string;
-  readonly onDemand: boolean;
-  /** No other run of the tool is there or coming. */
-  readonly isLast: boolean;
-}
-
-/** `counted`: the next demand may start it. `stopped`: only a person may. `none`: it was no failure. */
-export type Verdict = 'none' | 'scheduled' | 'counted' | 'gave_up' | 'stopped';
-
-/** Why a start is refused for now. */
-export interface HeldBack {
-  readonly message: string;
-  /** Null: not by itself. */
-  readonly retryAfterMs: number | null;
-}
-
-export interface RecoveryHooks {
-  /** The back-off is over. */
-  onDue(): void;
-  /** The tool is not degraded any more. */
-  onReturn(): void;
-  /** It was started after a failure and is of no use. */
-  onUnanswered(run: Run, message: string): void;
-}
+import { StartPace } from './start-pace.ts';
 
 export class Recovery {
   readonly course: RecoveryCourse;
@@ -71,15 +25,9 @@ export class Recovery {
   readonly #ports: SupervisorPorts;
   readonly #hooks: RecoveryHooks;
   readonly #trials: RecoveryTrials;
-  /** Outlives the tool: an ad-hoc tool is registered anew with each of its runs. */
-  readonly #failuresMs: number[];
-  #attempts = 0;
+  readonly #failures: FailureAccount;
+  readonly #pace: StartPace;
   #held = false;
-  #timer: NodeJS.Timeout | null = null;
-  #dueMs: number | null = null;
-  readonly #breaker = new Breaker();
-  /** On demand, not before. */
-  #notBeforeMs = 0;
   /** It failed, and only a person starts it again. */
   #staysStopped = false;
   /** A failure that no start has made good yet. */
@@ -87,10 +35,11 @@ export class Recovery {
   #lastFailure = '';
 
   constructor(definition: () => ToolDefinition, ports: SupervisorPorts, failuresMs: number[], hooks: RecoveryHooks) {
-    this.#failuresMs = failuresMs;
+    this.#failures = new FailureAccount(failuresMs, () => definition().recovery, ports.clock);
     this.#definition = definition;
     this.#ports = ports;
     this.#hooks = hooks;
+    this.#pace = new StartPace(ports);
     this.course = new RecoveryCourse(definition, ports, () => hooks.onReturn());
     this.#trials = new RecoveryTrials({
       ports,
@@ -101,11 +50,12 @@ export class Recovery {
   }
 
   get attempts(): number {
-    return this.#attempts;
+    return this.#pace.attempts;
   }
 
   get nextAttemptWallMs(): number | null {
-    return this.#dueMs === null ? null : wallOf(this.#ports.clock, this.#dueMs);
+    const { dueMs } = this.#pace;
+    return dueMs === null ? null : wallOf(this.#ports.clock, dueMs);
   }
 
   /** A run after a failure is being watched: whether it holds is not known yet. */
@@ -132,9 +82,9 @@ export class Recovery {
     this.#held = true;
   }
 
+  /** Of a run of a client, which starts it again itself. */
   countFailure(): void {
-    this.#failuresMs.push(this.#now());
-    if (this.#failuresMs.length > FAILURES_KEPT) this.#failuresMs.shift();
+    this.#failures.add();
   }
 
   /** A run is up. */
@@ -146,7 +96,7 @@ export class Recovery {
     this.#unsettled = false;
     const { strategy } = this.course;
     // Whoever starts what is to stay stopped has mended it, or will see.
-    if (strategy !== 'stop') this.#trials.begin({ run, strategy, attempt: this.#attempts });
+    if (strategy !== 'stop') this.#trials.begin({ run, strategy, attempt: this.attempts });
   }
 
   /**
@@ -169,10 +119,10 @@ export class Recovery {
         message: `${name} failed and is not started again (strategy: stop); write: governor restart ${name}`,
         retryAfterMs: null,
       };
-    const backOffMs = this.#notBeforeMs - this.#now();
+    const backOffMs = this.#pace.waitMs;
     if (backOffMs <= 0) return null;
     return {
-      message: `${name} failed ${this.#attempts} times in a row; try again in ${formatDuration(backOffMs)}`,
+      message: `${name} failed ${this.attempts} times in a row; try again in ${formatDuration(backOffMs)}`,
       retryAfterMs: backOffMs,
     };
   }
@@ -184,19 +134,18 @@ export class Recovery {
   retryAfterMs({ reason, livedMs }: RunEnd, isCounted: boolean): number | null {
     if (!isCounted && FAULTS.has(reason)) return this.#afterFailureMs(livedMs);
     if (this.#staysStopped) return null;
-    const nowMs = this.#now();
-    return Math.max(0, this.#breaker.waitMs(nowMs), this.#notBeforeMs - nowMs);
+    return Math.max(0, this.#breaker.waitMs(this.#now()), this.#pace.waitMs);
   }
 
   /** The same for a failure that is still to be counted. */
   #afterFailureMs(livedMs: number): number | null {
     const { recovery } = this.#definition();
     if (this.#staysStopped || this.#held || this.course.strategy === 'stop') return null;
-    const nowMs = this.#now();
-    const attempts = livedMs >= recovery.stableForMs ? 0 : this.#attempts;
-    if (budgetExceeded([...this.#failuresMs, nowMs], nowMs, recovery))
-      return this.#untilWithinBudgetMs([...this.#failuresMs, nowMs]);
-    return Math.max(this.#breaker.waitMs(nowMs), attempts === 0 ? 0 : nextDelayMs(attempts - 1, BACKOFF, 0.5));
+    const attempts = livedMs >= recovery.stableForMs ? 0 : this.attempts;
+    return (
+      this.#failures.heldBackAfterOneMoreMs() ??
+      Math.max(this.#breaker.waitMs(this.#now()), this.#pace.demandDelayMs(attempts, 0.5))
+    );
   }
 
   /** A start goes through. */
@@ -219,7 +168,7 @@ export class Recovery {
     const { reason, message, livedMs, onDemand, isLast } = end;
     const isFault = FAULTS.has(reason);
     this.#settleTrial(end, isFault);
-    if (livedMs >= this.#definition().recovery.stableForMs) this.#attempts = 0;
+    if (livedMs >= this.#definition().recovery.stableForMs) this.#pace.attempts = 0;
     if (!isFault || this.#definition().origin === 'run') {
       if (!onDemand && isLast) this.#held = false;
       else if (!onDemand) this.undecided();
@@ -246,14 +195,12 @@ export class Recovery {
 
   /** For runs of clients, which start them themselves: the window has passed. */
   breakerMayClose(): boolean {
-    return !budgetExceeded(this.#failuresMs, this.#now(), this.#definition().recovery);
+    return !this.#failures.isExceeded;
   }
 
   /** The start that was planned. */
   cancel(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    this.#dueMs = null;
+    this.#pace.cancel();
   }
 
   /** Nothing is decided any more. */
@@ -265,13 +212,10 @@ export class Recovery {
 
   /** Someone has mended it. */
   reset(): void {
-    this.cancel();
-    if (this.#attempts > 0 || this.#failuresMs.length > 0 || this.#staysStopped) this.#record('reset', {});
-    this.#attempts = 0;
-    this.#failuresMs.length = 0;
+    if (this.attempts > 0 || this.#failures.count > 0 || this.#staysStopped) this.#record('reset', {});
+    this.#pace.reset();
+    this.#failures.forget();
     this.#held = false;
-    this.#breaker.close();
-    this.#notBeforeMs = 0;
     this.#staysStopped = false;
     this.#unsettled = false;
     this.#lastFailure = '';
@@ -286,55 +230,33 @@ export class Recovery {
     const detail = { reason, message };
     if (trial !== null) return this.course.attempted(trial.strategy, 'failed', { attempt: trial.attempt, ...detail });
     if (runId !== null || !this.#unsettled || this.course.strategy === 'stop') return;
-    this.course.attempted(this.course.strategy, 'failed', { attempt: this.#attempts, ...detail });
+    this.course.attempted(this.course.strategy, 'failed', { attempt: this.attempts, ...detail });
   }
 
   #awaitDemand(reason: EndReason): Verdict {
-    // The demand itself is what paces the first one.
-    const delayMs = this.#attempts === 0 ? 0 : nextDelayMs(this.#attempts - 1, BACKOFF, this.#ports.random01());
-    this.#attempts++;
-    this.#notBeforeMs = this.#now() + delayMs;
-    this.#record('scheduled', { attempt: this.#attempts, delayMs: Math.round(delayMs), reason, onDemand: true });
+    const delayMs = Math.round(this.#pace.awaitDemand());
+    this.#record('scheduled', { attempt: this.attempts, delayMs, reason, onDemand: true });
     return 'counted';
   }
 
   #schedule(reason: EndReason): Verdict {
-    const delayMs = nextDelayMs(this.#attempts, BACKOFF, this.#ports.random01());
-    this.#attempts++;
-    this.#dueMs = this.#now() + delayMs;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#dueMs = null;
-      this.#hooks.onDue();
-    }, delayMs);
-    this.#record('scheduled', { attempt: this.#attempts, delayMs: Math.round(delayMs), reason });
+    const delayMs = Math.round(this.#pace.schedule(() => this.#hooks.onDue()));
+    this.#record('scheduled', { attempt: this.attempts, delayMs, reason });
     return 'scheduled';
-  }
-
-  /** Until so many of them have left the window that it is within the budget again. */
-  #untilWithinBudgetMs(failuresMs: readonly number[]): number {
-    const { budget, windowMs } = this.#definition().recovery;
-    const last = recentFailures(failuresMs, this.#now(), windowMs).at(-1 - budget);
-    return last === undefined ? 0 : last + windowMs - this.#now();
   }
 
   /** Counts it. @returns true where that opens the breaker */
   #failed(reason: EndReason, strategy: Strategy): boolean {
-    const { recovery } = this.#definition();
-    const wasProbe = this.#breaker.isProbing;
-    this.countFailure();
+    const { budget, windowMs } = this.#definition().recovery;
     this.#unsettled = true;
-    if (!wasProbe && !budgetExceeded(this.#failuresMs, this.#now(), recovery)) return false;
-    const afterProbeMs = wasProbe ? Math.min(BACKOFF.maxMs, recovery.windowMs) : 0;
-    this.#breaker.open(this.#now() + Math.max(this.#untilWithinBudgetMs(this.#failuresMs), afterProbeMs));
-    this.course.gaveUp(strategy, {
-      failures: this.#failuresMs.length,
-      budget: recovery.budget,
-      windowMs: recovery.windowMs,
-      reason,
-      message: this.#lastFailure,
-    });
+    if (!this.#failures.addAndJudge()) return false;
+    const failures = this.#failures.count;
+    this.course.gaveUp(strategy, { failures, budget, windowMs, reason, message: this.#lastFailure });
     return true;
+  }
+
+  get #breaker(): FailureAccount['breaker'] {
+    return this.#failures.breaker;
   }
 
   #record(outcome: 'scheduled' | 'reset', detail: Readonly<Record<string, unknown>>): void {

@@ -72,7 +72,7 @@ function page(session: Session, document: PostMortem, older: readonly PostMortem
     lines.length === 0 ? [] : ['', style.bold(title), ...lines.map((line) => `  ${line}`)];
   return [
     `${style.bold(printable(tool))}  ${style.stage('emergency')(printable(end.message))}`,
-    `  ended     ${at} (${ago(at, Date.now())} ago): ${end.reason}, ${exitText(end.exit)}`,
+    `  ended     ${at} (${ago(at, session.terminal.now())} ago): ${end.reason}, ${exitText(end.exit)}`,
     `  started   ${startedAt}, lived ${formatDuration(livedMs)}`,
     `  run       ${id}, ${document.mode}, ${document.backend}${document.context === null ? '' : `, context ${printable(document.context)}`}`,
     `  command   ${printable(commandText(document.command))}`,
