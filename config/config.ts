@@ -5,6 +5,7 @@ import type { ToolDefinition } from '../lib/supervisor/governor.ts';
 import { cacheConfig } from './cache-schema.ts';
 import type { CacheConfig } from './cache-schema.ts';
 import type { BackendId, DaemonFields, LogLevel } from './daemon-schema.ts';
+import { DEFAULT_POST_MORTEMS } from './defaults.ts';
 import type { Define } from './define.ts';
 import type { ClassDefinition } from './layers.ts';
 import { historyConfig } from './history-schema.ts';
@@ -27,6 +28,8 @@ export interface DaemonConfig {
   readonly audit: { readonly maxFileBytes: number; readonly keepFiles: number };
   /** Null: nothing is recorded. */
   readonly history: HistoryConfig | null;
+  /** Of each tool, and of all together. */
+  readonly postMortems: { readonly keep: number; readonly maxBytes: number };
   readonly logLevel: LogLevel;
   /** Of tools that say nothing themselves. */
   readonly calls: CallsFields;
@@ -72,6 +75,10 @@ export function daemonConfig(
     sampleIntervalMs: fields?.sample_interval ?? DEFAULT_SAMPLE_INTERVAL_MS,
     audit: { maxFileBytes: fields?.audit?.max_file ?? 16 * 1024 ** 2, keepFiles: fields?.audit?.keep ?? 10 },
     history: historyConfig(fields?.history),
+    postMortems: {
+      keep: fields?.post_mortems?.keep ?? DEFAULT_POST_MORTEMS.keep,
+      maxBytes: fields?.post_mortems?.max_size ?? DEFAULT_POST_MORTEMS.maxBytes,
+    },
     logLevel: fields?.log_level ?? 'info',
     calls: fields?.calls ?? {},
     leaks: fields?.leaks ?? {},

@@ -81,6 +81,16 @@ export const DaemonSchema = closed(
       keep: count({ description: 'How many audit files are kept. Default 10.' }, { min: 1, max: 100_000 }).optional(),
     }).optional(),
     history: HistorySchema.optional(),
+    post_mortems: closed({
+      keep: count(
+        { description: 'How many post-mortems are kept of each tool. Default 20.' },
+        { min: 1, max: 10_000 },
+      ).optional(),
+      max_size: size(
+        { description: 'How much all of them together may take on the disk. Default 64MiB.' },
+        { min: 65_536, max: 1024 ** 4 },
+      ).optional(),
+    }).optional(),
     calls: CALLS.optional().meta({ description: 'For every tool that neither says it itself nor by its class.' }),
     leaks: LEAKS.optional().meta({ description: 'For every tool that does not say it itself.' }),
     log_level: z.enum(LOG_LEVELS).optional().meta({ description: 'Default info.' }),

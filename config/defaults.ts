@@ -60,12 +60,22 @@ export const DEFAULT_LADDER: LadderSettings = {
 /** `on_starvation: recycle`. */
 export const STARVATION = { share: 0.5, forMs: 60_000 } as const;
 
-export const DEFAULT_RECOVERY = { strategy: 'restart', budget: 5, windowMs: 600_000 } as const;
+export const DEFAULT_RECOVERY = {
+  strategy: 'restart',
+  budget: 5,
+  windowMs: 600_000,
+  stableForMs: 60_000,
+  returnAfterMs: 600_000,
+  fallback: true,
+  degraded: null,
+} as const;
 export const DEFAULT_GRACE_MS = 5000;
 export const DEFAULT_READY_TIMEOUT_MS = 30_000;
 export const DEFAULT_SHARING = 'context';
 export const DEFAULT_IDLE_TIMEOUT_MS = 600_000;
 export const DEFAULT_HEALTH_CHECK_MS = 30_000;
+/** Of each tool, and of all together. */
+export const DEFAULT_POST_MORTEMS = { keep: 20, maxBytes: 64 * 1024 ** 2 } as const;
 export const DEFAULT_CALLS = { queue: 100, waitMs: 30_000 } as const;
 
 /** Where nothing is written, or nothing can be measured. */

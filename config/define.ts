@@ -146,6 +146,8 @@ function finish(
     env: fields.env ?? {},
     cwd: fields.cwd ?? null,
     class: className,
+    classes: context.classes,
+    classNames: [...context.classes.keys()],
     layers: [...layers, ...found.layers],
     classCalls: found.calls,
     daemon: context.daemon,

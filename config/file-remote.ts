@@ -5,10 +5,12 @@ import type { SignInSettings, ToolDefinition } from '../lib/supervisor/governor.
 import { isPrivateWay } from './auth-schema.ts';
 import type { AuthFields } from './auth-schema.ts';
 import { cacheProblems } from './cache-schema.ts';
+import { DEFAULT_SHARING } from './defaults.ts';
 import { mapping } from './file-scope.ts';
 import type { FileScope } from './file-scope.ts';
 import { replaced } from './file-variables.ts';
 import { fileLayer } from './layers.ts';
+import { recoveryProblems } from './recovery.ts';
 import { buildRemote } from './remote.ts';
 import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
 import { texts } from './salvage.ts';
@@ -30,12 +32,9 @@ export function readRemote(
   if (!parsed.success) return { tool: null, problems: sent.problems };
   const { recovery, auth, url } = parsed.data;
   const problems = [...sent.problems];
-  if (recovery?.strategy === 'stop' && recovery.budget !== undefined)
-    problems.push({
-      where: scope.document.locate([...path, 'recovery', 'budget'], 'value'),
-      message: 'budget has no effect with strategy: stop',
-      hint: 'take one of them out',
-    });
+  const sharing = parsed.data.sharing ?? DEFAULT_SHARING;
+  for (const { path: below, ...wrong } of recoveryProblems(recovery, { callsPass: true, sharing, held: null }))
+    problems.push({ where: scope.document.locate([...path, 'recovery', ...below], 'value'), ...wrong });
   for (const { path: below, ...wrong } of cacheProblems(parsed.data.cache, cacheOff))
     problems.push({ where: scope.document.locate([...path, 'cache', ...below], 'value'), ...wrong });
   if (auth !== undefined) problems.push(...conflicts(path, url, Object.keys(headers), scope));

@@ -106,6 +106,8 @@ function readTool(
     env,
     cwd: scope.inFolder(fields.cwd ?? '.'),
     class: className,
+    classes: context.classes,
+    classNames: context.classNames,
     layers: [context.environment, layer, ...(context.classes.get(className)?.layers ?? [])],
     classCalls: context.classes.get(className)?.calls ?? {},
     daemon: context.daemon,

@@ -10,9 +10,9 @@ import {
   DEFAULT_IDLE_TIMEOUT_MS,
   DEFAULT_LADDER,
   DEFAULT_READY_TIMEOUT_MS,
-  DEFAULT_RECOVERY,
   DEFAULT_SHARING,
 } from './defaults.ts';
+import { recoveryOf } from './recovery.ts';
 import type { RemoteFields } from './remote-schema.ts';
 import { resolveLimits } from './resolve.ts';
 import type { Layer } from './resolve.ts';
@@ -25,7 +25,7 @@ export function buildRemote(
   signIn: SignInSettings | null,
   layer: Layer,
 ): ToolDefinition {
-  const { url, recovery } = fields;
+  const { url } = fields;
   return {
     name,
     command: url,
@@ -36,11 +36,7 @@ export function buildRemote(
     class: 'remote',
     limits: resolveLimits([layer], { thresholds: {}, actions: {}, callsPass: true }),
     ladder: DEFAULT_LADDER,
-    recovery: {
-      strategy: recovery?.strategy ?? DEFAULT_RECOVERY.strategy,
-      budget: recovery?.budget?.budget ?? DEFAULT_RECOVERY.budget,
-      windowMs: recovery?.budget?.windowMs ?? DEFAULT_RECOVERY.windowMs,
-    },
+    recovery: recoveryOf(fields.recovery, null, null),
     graceMs: DEFAULT_GRACE_MS,
     readyTimeoutMs: fields.ready_timeout ?? DEFAULT_READY_TIMEOUT_MS,
     readiness: 'mcp',

@@ -15,6 +15,7 @@ const BUILT_IN: Readonly<
   sampleIntervalMs: 'sample_interval',
   audit: 'audit',
   history: 'history',
+  postMortems: 'post_mortems',
   logLevel: 'log_level',
   tempRoot: 'temp_root',
 };

@@ -14,8 +14,7 @@ import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
 
 /** Words that other versions know, as values. */
 export const NOT_ENFORCED_VALUES: NotEnforced = {
-  degrade: 'recovery knows restart and stop',
-  'restart-on-demand': 'recovery knows restart and stop',
+  degrade: 'degrade is a strategy of recovery',
 };
 
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {

@@ -1,21 +1,48 @@
 /** What any tool may be given whose conversation the daemon holds, wherever its server runs. */
 
 import { z } from 'zod';
+import { STRATEGIES } from '../lib/core/recovery-strategy.ts';
 import { ToolCacheSchema } from './cache-schema.ts';
 import type { LeakAction } from '../lib/supervisor/governor.ts';
-import { budget, closed, count, duration, durationOrNone } from './fields.ts';
+import { budget, closed, count, duration, durationOrNone, text } from './fields.ts';
+
+const DEGRADED = closed({
+  class: text({
+    maxLength: 64,
+    description: 'A smaller class: of each resource the run gets the less of what it says and what the tool has.',
+  }).optional(),
+  calls_at_once: count(
+    { description: 'How many calls one process works on at once; the others wait, as `calls` says.' },
+    { min: 1, max: 10_000 },
+  ).optional(),
+});
 
 const LEAK_ACTIONS = ['notify', 'recycle_when_idle'] as const satisfies readonly LeakAction[];
 
 export const RECOVERY = closed({
-  strategy: z
-    .enum(['restart', 'stop'])
-    .optional()
-    .meta({ description: 'After a failure or a cleanup. Default restart.' }),
+  strategy: z.enum(STRATEGIES).optional().meta({ description: 'After a failure or a cleanup. Default restart.' }),
   budget: budget({
-    description: 'How many restarts in what time, before the tool is held back. Default 5/10m.',
+    description: 'How many failures in what time, before the tool is held back. Default 5/10m.',
   }).optional(),
+  stable_for: duration(
+    { description: 'A recovery has succeeded when the tool has answered and stayed up for so long. Default 1m.' },
+    { min: 100, max: 86_400_000 },
+  ).optional(),
+  degraded: DEGRADED.optional().meta({ description: 'What the tool is given while it is degraded.' }),
+  return_after: duration(
+    {
+      description:
+        'So long without a failure, and the tool is back at all that it has and at its own strategy. Default 10m.',
+    },
+    { min: 100, max: 30 * 86_400_000 },
+  ).optional(),
+  fallback: z
+    .enum(['auto', 'none'])
+    .optional()
+    .meta({ description: 'auto (default): a strategy that keeps failing is replaced by the next one. none: never.' }),
 });
+
+export type RecoveryFields = z.infer<typeof RECOVERY>;
 
 export const SHARING_SHAPE = {
   sharing: z.enum(['shared', 'context', 'call']).optional().meta({

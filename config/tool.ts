@@ -19,13 +19,14 @@ import {
   DEFAULT_IDLE_TIMEOUT_MS,
   DEFAULT_LADDER,
   DEFAULT_READY_TIMEOUT_MS,
-  DEFAULT_RECOVERY,
   DEFAULT_SHARING,
   STARVATION,
 } from './defaults.ts';
 import { given } from './layers.ts';
+import type { ClassDefinition } from './layers.ts';
 import { leakProblems, leaksOf } from './leaks.ts';
 import type { Path } from './problems.ts';
+import { recoveryOf, recoveryProblems } from './recovery.ts';
 import { actionsOf, resolveLimits, thresholdsOf, wantsTmpfs } from './resolve.ts';
 import type { Layer, StageSettings } from './resolve.ts';
 import type { ToolFields } from './schema.ts';
@@ -50,6 +51,9 @@ export interface ToolPlan {
   /** Absolute. */
   readonly cwd: string | null;
   readonly class: string;
+  /** Every valid one, and the names of the others too. */
+  readonly classes: ReadonlyMap<string, ClassDefinition>;
+  readonly classNames: readonly string[];
   /** Strongest first, built-in last. */
   readonly layers: readonly Layer[];
   readonly classCalls: CallsFields;
@@ -76,12 +80,8 @@ export function buildTool(plan: ToolPlan): Result<ToolDefinition, readonly Probl
     class: plan.class,
     limits,
     ladder,
-    recovery: {
-      // The client of a direct run holds its stdio: only the client can start it again.
-      strategy: direct ? 'stop' : (fields.recovery?.strategy ?? DEFAULT_RECOVERY.strategy),
-      budget: fields.recovery?.budget?.budget ?? DEFAULT_RECOVERY.budget,
-      windowMs: fields.recovery?.budget?.windowMs ?? DEFAULT_RECOVERY.windowMs,
-    },
+    // The client of a direct run holds its stdio: only the client can start it again.
+    recovery: recoveryOf(fields.recovery, direct ? 'stop' : null, { settings, classes: plan.classes }),
     graceMs: fields.grace ?? DEFAULT_GRACE_MS,
     readyTimeoutMs: fields.ready_timeout ?? DEFAULT_READY_TIMEOUT_MS,
     readiness: direct ? 'none' : (fields.readiness ?? 'mcp'),
@@ -178,11 +178,12 @@ function contradictions(
     }
   }
   if (fields.on_starvation === 'recycle') problems.push(...starvationProblems(plan, settings, limits));
-  if (fields.recovery?.strategy === 'stop' && fields.recovery.budget !== undefined) {
-    problems.push(
-      problemAt(['recovery', 'budget'], 'budget has no effect with strategy: stop', 'take one of them out'),
-    );
-  }
+  for (const { path, message, hint } of recoveryProblems(fields.recovery, {
+    callsPass: settings.callsPass,
+    sharing: fields.sharing ?? DEFAULT_SHARING,
+    held: { class: plan.class, limits, settings, classes: plan.classes, classNames: plan.classNames },
+  }))
+    problems.push(problemAt(['recovery', ...path], message, hint));
   if (plan.origin !== 'run')
     for (const { path, message, hint } of cacheProblems(fields.cache, plan.daemon.cacheOff))
       problems.push(problemAt(['cache', ...path], message, hint));

@@ -41,6 +41,7 @@ import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
 import { restoreDefinition } from './restore-definition.ts';
 import { createMcp } from './mcp.ts';
 import type { Mcp } from './mcp.ts';
+import { openRecoveries } from './recoveries.ts';
 import { installShutdown } from './shutdown.ts';
 import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
@@ -145,6 +146,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onChanged: (tool) => mcp.cache.answers.forget(tool),
   });
   root.add('sign-ins', () => signIns.settled(), ROOM_DEADLINE_MS);
+  const kept = openRecoveries(stateDir, config, CLOCK, log, root);
   const ports = createPorts({
     clock: CLOCK,
     log,
@@ -160,6 +162,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     root,
     connect: (process, settings) => mcp.pool.connect(process, settings),
     signIn: signIns,
+    kept,
   });
 
   const registry: Registry = new Registry({
@@ -269,6 +272,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     mcp: mcp.front,
     cache: mcp.cache,
     history,
+    postMortems: kept.postMortems,
     docsDirectory: fileURLToPath(new URL('../../daemon/docs', import.meta.url)),
   });
   root.add('api', () => api.close(), ROOM_DEADLINE_MS);

@@ -44,6 +44,7 @@ export interface PortsInput {
   /** The conversation with a managed tool. */
   readonly connect: SupervisorPorts['connect']['connect'];
   readonly signIn: SupervisorPorts['signIn'];
+  readonly kept: Pick<SupervisorPorts, 'recoveries' | 'postMortems'>;
 }
 
 export function createPorts(input: PortsInput): SupervisorPorts {
@@ -83,6 +84,7 @@ export function createPorts(input: PortsInput): SupervisorPorts {
       recorder: input.recorder,
       cadenceMs: input.config.daemon.sampleIntervalMs,
     }),
+    ...input.kept,
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,

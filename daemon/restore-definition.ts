@@ -4,7 +4,7 @@
  */
 
 import type { Config } from '../config/config.ts';
-import { DEFAULT_CALLS, DEFAULT_LADDER, UNSEEN_LEAKS } from '../config/defaults.ts';
+import { DEFAULT_CALLS, DEFAULT_LADDER, DEFAULT_RECOVERY, UNSEEN_LEAKS } from '../config/defaults.ts';
 import { GovernorError } from '../lib/core/errors.ts';
 import type { LedgerEntry } from '../lib/process/ledger.ts';
 import type { ToolDefinition } from '../lib/supervisor/governor.ts';
@@ -24,8 +24,14 @@ export function restoreDefinition(entry: LedgerEntry, config: Config): ToolDefin
   const kept = entry.definition;
   if (!isDefinition(kept)) throw new GovernorError('internal', `the ledger's definition of ${entry.tool} is damaged`);
   // What the daemon's own version decides is taken from today; limits and origin are the run's.
-  const { ladder, ...rest } = kept;
-  return { ...UNSERVED, ...rest, ladder: { ...DEFAULT_LADDER, ...ladder }, autostart: false };
+  const { ladder, recovery, ...rest } = kept;
+  return {
+    ...UNSERVED,
+    ...rest,
+    ladder: { ...DEFAULT_LADDER, ...ladder },
+    recovery: { ...DEFAULT_RECOVERY, ...recovery },
+    autostart: false,
+  };
 }
 
 function isDefinition(value: unknown): value is ToolDefinition {

@@ -25,6 +25,7 @@ import { daemonRoutes } from './routes/daemon.ts';
 import { historyRoutes } from './routes/history.ts';
 import { mcpRoutes } from './routes/mcp.ts';
 import { pageRoutes } from './routes/pages.ts';
+import { postMortemRoutes } from './routes/post-mortems.ts';
 import { toolDetailRoutes } from './routes/tool-details.ts';
 import { signInRoutes } from './routes/sign-in.ts';
 import { toolRoutes } from './routes/tools.ts';
@@ -120,6 +121,7 @@ function allRoutes(
     ...signInRoutes(dependencies),
     ...toolDetailRoutes(dependencies),
     ...historyRoutes(dependencies),
+    ...postMortemRoutes(dependencies),
     ...daemonRoutes(dependencies, streams),
     ...cacheRoutes(dependencies),
     ...(dependencies.mcp === undefined ? [] : mcpRoutes()),

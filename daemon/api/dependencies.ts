@@ -9,6 +9,7 @@ import type { HistoryDocument, HistoryQuestion } from '../../lib/observe/history
 import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { HistoryView } from '../history.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
+import type { PostMortem } from '../../lib/supervisor/post-mortem-view.ts';
 import type { ToolView } from '../../lib/supervisor/views.ts';
 
 /** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
@@ -86,6 +87,13 @@ export interface HistoryReader {
   status(): HistoryView;
 }
 
+/** What is kept of failures. */
+export interface PostMortemReader {
+  /** Newest first. @param tool null: of all tools */
+  list(tool: string | null, limit: number): Promise<readonly PostMortem[]>;
+  read(tool: string, id: string): Promise<PostMortem | null>;
+}
+
 export interface ApiLogger {
   debug(fields: Readonly<Record<string, unknown>>, message: string): void;
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
@@ -118,6 +126,7 @@ export interface ApiDependencies {
   readonly audit: AuditReader;
   readonly cache: CacheControl;
   readonly history: HistoryReader;
+  readonly postMortems: PostMortemReader;
   /** The Prometheus text exposition, version 0.0.4. */
   readonly metricsText: () => Promise<string>;
   readonly ready: () => { readonly ready: boolean; readonly detail: string };

@@ -14,6 +14,14 @@ export const fileParams = z.object({ file: z.string() });
 
 export const logsQuery = z.strictObject({ lines: whole(1, 10_000, 'Newest lines to show; default 100').default(100) });
 
+export const postMortemParams = z.object({
+  name: z.string().describe('Name of a tool, percent-encoded'),
+  id: z.string().describe('That of the run'),
+});
+export const postMortemsQuery = z.strictObject({
+  limit: whole(1, 1000, 'At most this many, the newest; default 100').default(100),
+});
+
 export const runsQuery = z.strictObject({
   state: z.enum(['live', 'ended']).describe('Only these; an unproven run counts as live').optional(),
   limit: whole(1, 1000, 'At most this many runs; default 100').default(100),

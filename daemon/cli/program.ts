@@ -192,6 +192,15 @@ function addRecordCommands(program: Command, add: Add, act: Act): void {
   act(events, async (session, { options }) =>
     (await import('./commands/events.ts')).events(session, options['follow'] === true, numeric(options['sinceId'])),
   );
+  const failures = add(
+    program,
+    'post-mortem',
+    'what a tool was like when it failed; without a name, all that are kept',
+  );
+  failures.argument('[name[/run]]', 'tool or run');
+  act(failures, async (session, { positional }) =>
+    (await import('./commands/post-mortem.ts')).postMortem(session, optional(positional[0])),
+  );
   const audit = program.command('audit').description('the audit trail; works without a daemon too').helpCommand(false);
   audit.helpOption('-h, --help', 'print this help');
   addGlobalOptions(audit);

@@ -28,6 +28,8 @@ export type EndReason =
   | 'unhealthy'
   /** Nobody had anything open with it, and it was suspected of a leak. */
   | 'leak'
+  /** Another run of its tool failed, and the strategy of its recovery cleans up more than that one. */
+  | 'recovery'
   /** Its server wants a person to sign in, or somebody signed in anew. */
   | 'sign_in';
 
@@ -171,7 +173,19 @@ export type AuditRecord =
       readonly kind: 'recovery';
       readonly tool: string;
       readonly strategy: string;
-      readonly outcome: 'scheduled' | 'succeeded' | 'failed' | 'gave_up' | 'reset';
+      /**
+       * `succeeded`, `failed`: whether a start after a failure held. `replaced`: the strategy kept failing, and another is in
+       * force. `degraded`: the next runs get less. `restored`: nothing is replaced or degraded any more.
+       */
+      readonly outcome:
+        | 'scheduled'
+        | 'succeeded'
+        | 'failed'
+        | 'gave_up'
+        | 'reset'
+        | 'replaced'
+        | 'degraded'
+        | 'restored';
       readonly detail?: Readonly<Record<string, unknown>>;
     }
   | {

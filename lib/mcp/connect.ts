@@ -49,6 +49,7 @@ export function createConnector({ version, monotonicMs, remote }: ConnectorOptio
         server: { name: text(name), version: text(theirs), protocol: description.protocolVersion, tools },
         upstream,
         identity,
+        check: (timeoutMs) => upstream.check(timeoutMs),
         close: () => upstream.close('the conversation was ended by Governor'),
       };
     } catch (error) {

@@ -1,14 +1,16 @@
 /** What comes after a run that has ended, or a start that failed: another start, an open breaker, or the end of an ad-hoc tool. */
 
-import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import { cleanupDepth } from '../core/recovery-strategy.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Recovery } from './recovery.ts';
+import type { ConsideredEnd } from './recovery-words.ts';
 import type { Run } from './run.ts';
 import type { FailedStart } from './starter.ts';
+import type { EndView } from './views.ts';
 
 export interface AfterRunOptions {
   readonly ports: SupervisorPorts;
@@ -23,6 +25,8 @@ export interface AfterRunOptions {
   startAgain(): Promise<Run>;
   /** The window of its failures has passed. */
   closeBreaker(): Promise<void>;
+  /** Beside a run that failed: runs that nobody uses yet, or all. Never rejects. */
+  endOthers(which: 'spares' | 'all', message: string): Promise<void>;
 }
 
 export class AfterRun {
@@ -41,14 +45,15 @@ export class AfterRun {
     // What somebody stopped is not started again; what is missing is not there the next time either.
     if (mode === 'managed') {
       if (stopped || isLasting(error)) recovery.undecided();
-      else this.#considerRecovery(reason, onDemand ? 0 : null);
+      else this.#consider({ runId: null, reason, message: messageOf(error), livedMs: 0, onDemand });
     }
     this.unregisterIfAdHoc();
   }
 
   /** @param wasReady a run that never became ready is reported by its start */
-  ended(run: Run, reason: EndReason, wasReady: boolean): void {
-    if (wasReady && run.init.mode === 'managed') this.#considerRecovery(reason, run.onDemand ? run.livedMs : null);
+  ended(run: Run, { reason, message }: EndView, wasReady: boolean): void {
+    const { id: runId, livedMs, onDemand } = run;
+    if (wasReady && run.init.mode === 'managed') this.#consider({ runId, reason, message, livedMs, onDemand });
     run.isCounted = true;
     this.unregisterIfAdHoc();
   }
@@ -74,23 +79,24 @@ export class AfterRun {
   }
 
   cancel(): void {
-    this.#options.recovery.cancel();
+    this.#options.recovery.close();
     clearTimeout(this.#breakerTimer);
   }
 
-  /** @param demandedMs how long a run that somebody demanded has lived; null for one that nobody did */
-  #considerRecovery(reason: EndReason, demandedMs: number | null): void {
-    const { lifecycle, recovery } = this.#options;
-    if (demandedMs !== null) {
-      recovery.considerOnDemand(reason, demandedMs);
-      // Also when the last of several ends well: none is to be started.
-      if (lifecycle.state === 'registered' && recovery.isOpen) lifecycle.dispatch('recovery_gave_up');
-      return;
-    }
-    if (lifecycle.state !== 'registered') return recovery.undecided();
-    const verdict = recovery.consider(reason);
+  #consider(end: Omit<ConsideredEnd, 'isLast'>): void {
+    const { lifecycle, recovery, isFinal, endOthers } = this.#options;
+    const verdict = recovery.consider({ ...end, isLast: lifecycle.state === 'registered' });
     if (verdict === 'scheduled') lifecycle.dispatch('recovery_scheduled');
-    if (verdict === 'gave_up') lifecycle.dispatch('recovery_gave_up');
+    // Also when the last of several ends well: none is to be started.
+    else if (lifecycle.state === 'registered' && recovery.isOpen) lifecycle.dispatch('recovery_gave_up');
+    if (verdict === 'none' || isFinal()) return;
+    const { strategy } = recovery.course;
+    const depth = verdict === 'stopped' ? 'all' : cleanupDepth(strategy);
+    if (depth === 'run') return;
+    void endOthers(
+      depth,
+      verdict === 'stopped' ? 'the tool failed and stays stopped' : `its tool is recovered by ${strategy}`,
+    );
   }
 
   #closeBreaker(): void {
@@ -110,4 +116,8 @@ const LASTING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 function isLasting(error: unknown): boolean {
   return error instanceof GovernorError && LASTING.has(error.code);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

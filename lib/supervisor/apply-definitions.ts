@@ -7,6 +7,7 @@ import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
 import { changesBacking, forLiveRun, setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
+import { keptDegraded } from './recovery-acts.ts';
 import type { Tool } from './tool.ts';
 
 export interface LoadedDefinitions {
@@ -65,7 +66,8 @@ async function change(
     for (const { run } of tool.runs.values()) run.limits = forLiveRun(run.limits, newLimits(run.limits));
     return false;
   }
-  for (const { run } of tool.runs.values()) await setRunLimits(run, newLimits(run.limits), 'config reload', ports);
+  for (const { run } of tool.runs.values())
+    await setRunLimits(run, keptDegraded(tool, run, newLimits(run.limits)), 'config reload', ports);
   if ([...tool.runs.values()].some(({ run }) => changesBacking(run.limits, definition.limits))) {
     notes.push(
       `${tool.name}: temp_storage moves to its new backing with its next start (governor restart ${tool.name})`,

@@ -10,6 +10,7 @@ import { rank } from '../core/ladder.ts';
 import { describeHandles } from '../core/tool-protocol.ts';
 import type { ScopeReport } from '../scope/scope.ts';
 import type { Termination } from '../process/terminate.ts';
+import { isFailure, snapshotOf } from './failure-snapshot.ts';
 import { inventoryOf } from './inventory.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { EndRequest, Run } from './run.ts';
@@ -159,6 +160,12 @@ export class Ending {
     const startedMs = this.#ports.clock.monotonicMs();
     // Who is to be killed at once is not counted first.
     const held = this.#attempt('what it holds could not be read', () => inventoryOf(run, request.graceMs > 0), {});
+    if (isFailure(run, request.reason))
+      run.snapshot = this.#attempt(
+        'what it was like could not be read',
+        () => snapshotOf(run, request, this.#ports),
+        null,
+      );
     const { leader } = run;
     if (leader !== null && request.reason !== 'exited') {
       run.lastWord ??= this.#attempt(

@@ -21,7 +21,9 @@ export interface ToolDefinition {
   readonly class: string;
   readonly limits: import('../core/limits.ts').ResolvedLimits;
   readonly ladder: import('../core/limits.ts').LadderSettings;
-  readonly recovery: { readonly strategy: 'restart' | 'stop'; readonly budget: number; readonly windowMs: number };
+  readonly recovery: RecoverySettings;
+  /** Of a run that was started degraded: `limits` and `class` are then what it was given. */
+  readonly degraded?: { readonly callsAtOnce: number | null };
   readonly graceMs: number;
   readonly readyTimeoutMs: number;
   /** `mcp`: ready when the handshake and the list of tools succeeded; `none`: ready when started. */
@@ -46,6 +48,21 @@ export interface ToolDefinition {
 
 /** `recycle_when_idle`: ended when nothing is open with it; its next demand starts another. */
 export type LeakAction = 'notify' | 'recycle_when_idle';
+
+export interface RecoverySettings {
+  readonly strategy: import('../core/recovery-strategy.ts').Strategy;
+  /** Failures that are forgiven within the window. */
+  readonly budget: number;
+  readonly windowMs: number;
+  /** A recovery has succeeded when the run has answered and stayed up for so long. */
+  readonly stableForMs: number;
+  /** So long without a failure, and nothing is degraded or replaced any more. */
+  readonly returnAfterMs: number;
+  /** A strategy that keeps failing is replaced by the next one. */
+  readonly fallback: boolean;
+  /** Null: there is nothing to give less of. */
+  readonly degraded: import('../core/degraded.ts').DegradedTo | null;
+}
 
 /** How Governor signs in at a server elsewhere, by OAuth. Secrets are never shown. */
 export type SignInSettings =

@@ -4,6 +4,7 @@ import type { BudgetRules } from '../core/budget.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import type { ResolvedLimits } from '../core/limits.ts';
+import type { RecoveryRecord } from '../core/recovery-strategy.ts';
 import type { Backend, BackendId, HostReport } from '../os/backend.ts';
 import type { Recorder } from '../observe/recorder.ts';
 import type { ProcessFacts } from '../process/facts.ts';
@@ -13,6 +14,7 @@ import type { ToolDefinition } from './governor.ts';
 import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Target, TerminateOptions, Termination } from '../process/terminate.ts';
 import type { LeakWatch } from './leak-watch.ts';
+import type { PostMortem } from './post-mortem-view.ts';
 import type { SignInView } from './views.ts';
 
 export interface Log {
@@ -75,8 +77,21 @@ export interface ServerInfo {
 
 export interface Connection {
   readonly server: ServerInfo;
+  /** Whether its server answers (`ping`, `server/discover`) in this time. Absent: it cannot be asked. */
+  check?(timeoutMs: number): Promise<boolean>;
   /** Ends the session; never throws. */
   close(): Promise<void>;
+}
+
+/** What became of recoveries, kept across the daemon's restarts. Neither waits for a disk, neither throws. */
+export interface RecoveryRecordsPort {
+  of(tool: string): RecoveryRecord;
+  keep(tool: string, record: RecoveryRecord): void;
+}
+
+/** Takes it at once and writes it when it can; never throws. */
+export interface PostMortemsPort {
+  add(document: PostMortem): void;
 }
 
 export interface ConnectPort {
@@ -136,6 +151,8 @@ export interface SupervisorPorts {
   readonly signIn: SignInPort;
   readonly leaks: LeakWatch;
   readonly staleSockets: StaleSocketPort;
+  readonly recoveries: RecoveryRecordsPort;
+  readonly postMortems: PostMortemsPort;
   /** CPUs that the kernel counts throttling over. */
   readonly cores: number;
   readonly bootId: string;

@@ -17,10 +17,12 @@ import type { ExitInfo } from '../process/exit.ts';
 import type { ManagedProcess } from '../process/managed-launch.ts';
 import type { PressureChannel } from '../process/pressure-channel.ts';
 import type { Scope } from '../scope/scope.ts';
+import { DecisionRing } from './decision-ring.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { HeldBack } from './held-back.ts';
 import { OpenCalls } from './open-calls.ts';
 import type { Connection, SupervisorPorts } from './ports.ts';
+import type { FailureSnapshot } from './post-mortem-view.ts';
 import { RunEvents } from './run-events.ts';
 import type { Breach } from './run-events.ts';
 import { RunJudge } from './run-judge.ts';
@@ -80,6 +82,12 @@ export class Run {
    * before anyone could open it. Not held by calm runs: a reader of that pipe would wait for the daemon too.
    */
   lastWord: { write(line: string): boolean; close(): void } | null = null;
+  /** Calls that it works on at once; null: as many as come. */
+  callsAtOnce: number | null;
+  /** The last decisions about it. */
+  readonly decided = new DecisionRing();
+  /** What it was like when its end began, where that is a failure. */
+  snapshot: FailureSnapshot | null = null;
   /** Brakes in force, by the resource that asked for them. */
   readonly brakes = new Map<Resource, Action[]>();
   /** Brakes that budgets of several runs want on this one, each with the names of those that do. */
@@ -98,6 +106,7 @@ export class Run {
     );
     this.context = init.context;
     this.onDemand = init.onDemand ?? false;
+    this.callsAtOnce = init.definition.degraded?.callsAtOnce ?? null;
     this.calls = init.mode === 'managed' && init.definition.readiness === 'mcp' ? new OpenCalls() : null;
     this.judge = new RunJudge(this, ports.cores);
   }

@@ -26,6 +26,8 @@ export interface ServedRun {
   readonly stage: Stage;
   /** What holds new calls back right now; null: nothing. Changes with its stages. */
   heldBack(): HeldBack | null;
+  /** How many calls it works on at once; null: as many as come. */
+  readonly callsAtOnce: number | null;
   /** How many may wait where they are held back, and how long; as the tool is defined now. */
   readonly queue: ToolDefinition['calls'];
   /**
@@ -140,6 +142,9 @@ export function serveRun(tool: Tool, run: Run): ServedRun {
       return run.overallStage();
     },
     heldBack: () => heldBack(run),
+    get callsAtOnce() {
+      return run.callsAtOnce;
+    },
     get queue() {
       return tool.definition.calls;
     },
@@ -155,9 +160,7 @@ export function serveRun(tool: Tool, run: Run): ServedRun {
     },
     retryAfterMs() {
       const reason = run.endRequest?.reason;
-      return reason === undefined
-        ? null
-        : tool.recovery.retryAfterMs({ reason, isCounted: run.isCounted, livedMs: run.livedMs });
+      return reason === undefined ? null : tool.recovery.retryAfterMs({ reason, livedMs: run.livedMs }, run.isCounted);
     },
     readCpuTimeMs: () => run.readCpuTimeMs(),
     listen(listener) {

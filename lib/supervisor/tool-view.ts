@@ -13,6 +13,7 @@ import { elsewhereReason } from './assembly.ts';
 import { leakView } from './leak-view.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { RUNS_ELSEWHERE } from './remote.ts';
+import { recoveryView } from './recovery-view.ts';
 import type { Run } from './run.ts';
 import { enforcementOf, iso, limitViews, runResource, runView } from './run-view.ts';
 import type { Tool } from './tool.ts';
@@ -42,11 +43,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts, isWhole = false): T
     ),
     lastEnd: tool.lastEnd,
     server: tool.server,
-    recovery: {
-      strategy: definition.recovery.strategy,
-      attempts: tool.recovery.attempts,
-      nextAttemptAt: tool.recovery.nextAttemptWallMs === null ? null : iso(tool.recovery.nextAttemptWallMs),
-    },
+    recovery: recoveryView(tool.recovery, definition),
     ...(signIn === null ? {} : { signIn }),
     leaks: leakView(definition, live, ports.leaks, isWhole),
   };

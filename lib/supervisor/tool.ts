@@ -17,7 +17,10 @@ import { Mailbox } from './mailbox.ts';
 import { endFor } from './end-for.ts';
 import type { Finding, Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
+import { postMortem } from './post-mortem.ts';
 import { Recovery } from './recovery.ts';
+import { giveBack, othersOf, unanswered } from './recovery-acts.ts';
+import { recoveryView } from './recovery-view.ts';
 import type { Responder } from './responder.ts';
 import type { EndRequest, Run } from './run.ts';
 import type { DirectStart, ManagedStart } from './start.ts';
@@ -77,7 +80,7 @@ export class Tool {
       lifecycle: this.#lifecycle,
       runs: this.#runs,
       logs: this.logs,
-      definition: () => this.definition,
+      definition: () => this.recovery.course.applied(this.definition),
       onFailed: (failure) => this.#startFailed(failure),
     });
     this.#unproven = new UnprovenWatch({
@@ -89,12 +92,11 @@ export class Tool {
         this.#afterRun.unregisterIfAdHoc();
       },
     });
-    this.recovery = new Recovery(
-      () => this.definition,
-      context.ports,
-      context.failuresOf(definition.name),
-      () => this.#afterRun.recover(),
-    );
+    this.recovery = new Recovery(() => this.definition, context.ports, context.failuresOf(definition.name), {
+      onDue: () => this.#afterRun.recover(),
+      onReturn: () => void giveBack(this, context.ports),
+      onUnanswered: (run, message) => void this.endRun(run.id, unanswered(message, this.definition)),
+    });
     this.#afterRun = new AfterRun({
       ports: context.ports,
       lifecycle: this.#lifecycle,
@@ -104,6 +106,7 @@ export class Tool {
       isFinal: () => this.#starter.isFinal,
       startAgain: () => this.#start({ context: null, onDemand: false }),
       closeBreaker: () => this.cleanup(),
+      endOthers: (which, message) => this.#runs.endAll(...othersOf(which, message, this.definition)),
     });
   }
 
@@ -204,7 +207,10 @@ export class Tool {
     if (finding.kind === 'failed') {
       this.#context.ports.log.error({ tool: this.name, run: run.id, err: finding.error }, 'sampling failed');
     } else if (finding.kind === 'decisions') {
-      for (const decision of finding.decisions) this.#mailbox.post(() => this.#respond(assembled, decision));
+      for (const decision of finding.decisions) {
+        run.decided.add(decision, run.nowMs);
+        this.#mailbox.post(() => this.#respond(assembled, decision));
+      }
     } else {
       void this.#runs.end(assembled, endFor(run, finding, this.definition.graceMs));
     }
@@ -262,7 +268,7 @@ export class Tool {
   async #started(request: ManagedStart): Promise<Run> {
     const run = await this.#starter.managed(request);
     this.server = run.connection?.server ?? null;
-    this.recovery.started();
+    this.recovery.started(run);
     if (!request.onDemand && run.connection !== null) this.#context.onSpare(this, run);
     return run;
   }
@@ -289,7 +295,20 @@ export class Tool {
       return;
     }
     this.#forgetRun(run);
-    this.#afterRun.ended(run, end.reason, wasReady);
+    this.#afterRun.ended(run, end, wasReady);
+    this.#keepPostMortem(run, end);
+  }
+
+  #keepPostMortem(run: Run, end: EndView): void {
+    const { definition, logs, recovery } = this;
+    const { ports } = this.#context;
+    const around = {
+      definition,
+      lines: (count: number) => logs.last(count),
+      recovery: recoveryView(recovery, definition),
+    };
+    const document = postMortem(run, end, around, ports);
+    if (document !== null) ports.postMortems.add(document);
   }
 
   #forgetRun(run: Run): void {

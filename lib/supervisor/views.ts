@@ -154,6 +154,37 @@ export interface SignInView {
   readonly signedInAt: string | null;
 }
 
+export interface RecoveryView {
+  /** In force now. */
+  readonly strategy: string;
+  /** Failures in a row. */
+  readonly attempts: number;
+  readonly nextAttemptAt: string | null;
+  /** The strategy of its definition. */
+  readonly written: string;
+  /** Since when and why another is in force; null: it is not. */
+  readonly replaced: { readonly since: string; readonly why: string } | null;
+  /** What its runs get less of; null: nothing. */
+  readonly degraded: {
+    readonly since: string;
+    readonly why: string;
+    readonly class: string | null;
+    readonly callsAtOnce: number | null;
+  } | null;
+  /** A run after a failure is up, and not yet for long enough. */
+  readonly onTrial: boolean;
+  /** Why nothing but a person starts it any more, or not before `until`; null: it may be started. */
+  readonly failure: { readonly reason: string; readonly until: string | null } | null;
+  /** Over all of its life, also under earlier daemons. `rate`: share that succeeded; null: none was tried. */
+  readonly rates: readonly {
+    readonly strategy: string;
+    readonly succeeded: number;
+    readonly failed: number;
+    readonly gaveUp: number;
+    readonly rate: number | null;
+  }[];
+}
+
 export interface ToolView {
   readonly name: string;
   readonly state: ToolState;
@@ -172,7 +203,7 @@ export interface ToolView {
     readonly protocol: string;
     readonly tools: readonly string[];
   } | null;
-  readonly recovery: { readonly strategy: string; readonly attempts: number; readonly nextAttemptAt: string | null };
+  readonly recovery: RecoveryView;
   readonly signIn?: SignInView;
   readonly leaks: LeakView;
 }

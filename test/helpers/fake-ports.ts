@@ -6,12 +6,14 @@ import type { AuditKind, AuditRecord } from '../../lib/core/audit-record.ts';
 import { GovernorError } from '../../lib/core/errors.ts';
 import { DEFAULT_THRESHOLDS } from '../../lib/core/ladder.ts';
 import { NO_LIMITS, type ResolvedLimit, type ResolvedLimits } from '../../lib/core/limits.ts';
+import { NO_RECOVERIES, type RecoveryRecord } from '../../lib/core/recovery-strategy.ts';
 import { RESOURCES, type Resource } from '../../lib/core/resource.ts';
 import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
 import type { HandlesClosed } from '../../lib/core/tool-protocol.ts';
 import type { Backend, ContainmentRecord } from '../../lib/os/backend.ts';
 import type { LedgerEntry, LedgerProblem } from '../../lib/process/ledger.ts';
 import { LeakWatch } from '../../lib/supervisor/leak-watch.ts';
+import type { PostMortem } from '../../lib/supervisor/post-mortem-view.ts';
 import type { SupervisorPorts } from '../../lib/supervisor/ports.ts';
 import { FailPoints } from './fail-points.ts';
 import { FakeProcesses, type FakeProcess } from './fake-processes.ts';
@@ -45,6 +47,9 @@ export interface FakeWorld {
   readonly complaints: string[];
   readonly notices: string[];
   readonly lastWords: string[];
+  /** What is kept of recoveries, by tool. */
+  readonly recoveries: Map<string, RecoveryRecord>;
+  readonly postMortems: PostMortem[];
   readonly openPressure: Set<string>;
   readonly destroyed: { readonly local: string; readonly remote: string }[];
   /** What the tool has registered, and how closing it goes. */
@@ -79,6 +84,8 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     complaints: [] as string[],
     notices: [] as string[],
     lastWords: [] as string[],
+    recoveries: new Map<string, RecoveryRecord>(),
+    postMortems: [] as PostMortem[],
     openPressure: new Set<string>(),
     handles: { held: 0, closed: 0, failed: [] } as HandlesClosed,
     destroyed: [] as { local: string; remote: string }[],
@@ -212,6 +219,11 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
         return world.staleSockets;
       },
     },
+    recoveries: {
+      of: (tool) => world.recoveries.get(tool) ?? NO_RECOVERIES,
+      keep: (tool, record) => void world.recoveries.set(tool, record),
+    },
+    postMortems: { add: (document) => void world.postMortems.push(document) },
     cores: 2,
     bootId: 'this-boot',
     self: { pid: 1, startTicks: 1 },

@@ -5,7 +5,7 @@ import { Registry, type RegistryOptions } from '../../lib/supervisor/registry.ts
 import type { Tool } from '../../lib/supervisor/tool.ts';
 import type { Run } from '../../lib/supervisor/run.ts';
 import { fakeWorld, type FakeWorld, type WorldOptions } from './fake-ports.ts';
-import { fakeDefinition } from './fake-views.ts';
+import { type DefinitionOverrides, fakeDefinition } from './fake-views.ts';
 import type { TestScope } from './fixture.ts';
 import { manualTime, type ManualTime } from './manual-time.ts';
 
@@ -18,9 +18,9 @@ export interface Stand extends FakeWorld {
   /** Whoever serves the tools puts its own in. */
   readonly hooks: { -readonly [K in 'onSpare' | 'onTools']?: NonNullable<RegistryOptions[K]> };
   /** Registers a tool. */
-  tool(name?: string, overrides?: Partial<ToolDefinition>): Tool;
+  tool(name?: string, overrides?: DefinitionOverrides): Tool;
   /** Puts a launcher under supervision, as `governor run` does. */
-  launch(name: string, overrides?: Partial<ToolDefinition>, options?: Partial<Launching>): Promise<Run>;
+  launch(name: string, overrides?: DefinitionOverrides, options?: Partial<Launching>): Promise<Run>;
 }
 
 interface Launching {
@@ -53,8 +53,8 @@ export function stand(t: TestScope, overrides: Omit<WorldOptions, 'clock'> = {})
     define: (next: readonly ToolDefinition[]) => void (definitions = next),
     forgotten,
     hooks,
-    tool: (name = 'tool', definition: Partial<ToolDefinition> = {}) => registry.add(fakeDefinition(name, definition)),
-    launch(name: string, definition: Partial<ToolDefinition> = {}, options: Partial<Launching> = {}) {
+    tool: (name = 'tool', definition: DefinitionOverrides = {}) => registry.add(fakeDefinition(name, definition)),
+    launch(name: string, definition: DefinitionOverrides = {}, options: Partial<Launching> = {}) {
       const launcher = world.launcher();
       return registry.launch(fakeDefinition(name, { origin: 'run', ...definition }), {
         launcher: launcher.identity,

@@ -3,7 +3,15 @@
 import type { ResolvedLimits } from '../../lib/core/limits.ts';
 import { RESOURCES } from '../../lib/core/resource.ts';
 import { measured, type Reading } from '../../lib/core/usage.ts';
-import type { Brakes, Containment, LimitOutcome, RunSample, SocketView } from '../../lib/os/backend.ts';
+import type {
+  Brakes,
+  Containment,
+  FileView,
+  LimitOutcome,
+  ProcessView,
+  RunSample,
+  SocketView,
+} from '../../lib/os/backend.ts';
 import type { FailPoints } from './fail-points.ts';
 import type { FakeProcess, FakeProcesses } from './fake-processes.ts';
 
@@ -49,7 +57,9 @@ export class FakeTree implements Containment {
   isExact = true;
   readonly braked = new Set<Brake>();
   readonly unsupportedBrakes = new Map<Brake, string>();
+  listed: readonly ProcessView[] = [];
   openSockets: readonly SocketView[] = [];
+  openFiles: readonly FileView[] = [];
   /** Limits as the kernel was last told. */
   applied: ResolvedLimits | null = null;
   enforcement: LimitOutcome['enforcement'] = 'kernel';
@@ -110,7 +120,14 @@ export class FakeTree implements Containment {
     close: () => undefined,
   };
 
-  readonly inspect: Containment['inspect'] = { processes: () => [], sockets: () => this.openSockets, files: () => [] };
+  readonly inspect: Containment['inspect'] = {
+    processes: () => {
+      this.#points.now('inspect');
+      return this.listed;
+    },
+    sockets: () => this.openSockets,
+    files: () => this.openFiles,
+  };
 
   get membership(): Containment['membership'] {
     return {

@@ -1,5 +1,6 @@
 /** The documents and definitions of the fake governor. */
 
+import { DEFAULT_RECOVERY } from '../../config/defaults.ts';
 import { DEFAULT_THRESHOLDS } from '../../lib/core/ladder.ts';
 import type { LadderSettings, ResolvedLimit, ResolvedLimits } from '../../lib/core/limits.ts';
 import { RESOURCES, UNIT } from '../../lib/core/resource.ts';
@@ -13,6 +14,7 @@ import type { LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.t
 import type {
   EndView,
   LimitView,
+  RecoveryView,
   ResourceUsageView,
   RunView,
   ToolView,
@@ -28,8 +30,13 @@ export interface Entry {
   lastEnd: EndView | null;
 }
 
+/** What of a definition a test says; of its recovery only what counts there. */
+export type DefinitionOverrides = Omit<Partial<ToolDefinition>, 'recovery'> & {
+  readonly recovery?: Partial<ToolDefinition['recovery']>;
+};
+
 /** A definition as config would make it: 256 MiB of memory, 16 sockets, no other limit. */
-export function fakeDefinition(name: string, overrides: Partial<ToolDefinition> = {}): ToolDefinition {
+export function fakeDefinition(name: string, { recovery, ...overrides }: DefinitionOverrides = {}): ToolDefinition {
   return {
     name,
     command: 'node',
@@ -39,7 +46,7 @@ export function fakeDefinition(name: string, overrides: Partial<ToolDefinition> 
     class: 'standard',
     limits: { ...NO_LIMITS, memory: limitOf('memory', 268_435_456), sockets: limitOf('sockets', 16) },
     ladder: FAKE_LADDER,
-    recovery: { strategy: 'restart', budget: 5, windowMs: 600_000 },
+    recovery: { ...DEFAULT_RECOVERY, ...recovery },
     graceMs: 5000,
     readyTimeoutMs: 30_000,
     readiness: 'none',
@@ -141,7 +148,7 @@ export function toolView({ definition, limits, runs, lastEnd }: Entry): ToolView
     limits: limitViews(limits),
     lastEnd,
     server: null,
-    recovery: { strategy: definition.recovery.strategy, attempts: 0, nextAttemptAt: null },
+    recovery: { ...FAKE_RECOVERY, strategy: definition.recovery.strategy, written: definition.recovery.strategy },
     leaks: {
       action: definition.leaks.action,
       point: {
@@ -156,6 +163,18 @@ export function toolView({ definition, limits, runs, lastEnd }: Entry): ToolView
     },
   };
 }
+
+export const FAKE_RECOVERY: RecoveryView = {
+  strategy: 'restart',
+  attempts: 0,
+  nextAttemptAt: null,
+  written: 'restart',
+  replaced: null,
+  degraded: null,
+  onTrial: false,
+  failure: null,
+  rates: [],
+};
 
 export function runView({ definition, limits }: Entry, id: string, context: string | null): RunView {
   return {

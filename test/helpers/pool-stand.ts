@@ -11,7 +11,7 @@ import { serveRegistry, serveRun } from '../../lib/supervisor/served.ts';
 import type { ServedTools } from '../../lib/supervisor/served.ts';
 import { stand, type Stand } from './fake-registry.ts';
 import { FakeUpstream, offer, type FakeOffer } from './fake-upstream.ts';
-import { fakeDefinition } from './fake-views.ts';
+import { type DefinitionOverrides, fakeDefinition } from './fake-views.ts';
 import { temporaryDirectory } from './temp-directory.ts';
 import type { TestScope } from './fixture.ts';
 
@@ -30,9 +30,9 @@ export interface PoolStand extends Stand {
   readonly servers: FakeUpstream[];
   readonly directory: string;
   readonly complaintsOfStore: string[];
-  served(name?: string, overrides?: Partial<ToolDefinition>): void;
+  served(name?: string, overrides?: DefinitionOverrides): void;
   /** The file now says this of the tool, too. */
-  redefine(name: string, overrides: Partial<ToolDefinition>): Promise<void>;
+  redefine(name: string, overrides: DefinitionOverrides): Promise<void>;
   client(context: string, overrides?: Partial<FakeClient>): FakeClient;
   open(client: FakeClient, tool?: string): Session;
   /** Sends a request and lets everything happen that needs no time. */
@@ -82,7 +82,7 @@ export function poolStand(t: TestScope, options: PoolStandOptions = {}): PoolSta
   scene.hooks.onSpare = (tool, run) => pool.addSpare(serveRun(tool, run));
   scene.hooks.onTools = (tool) => pool.refresh(tool);
   const definitions = new Map<string, ToolDefinition>();
-  const define = (name: string, overrides: Partial<ToolDefinition>): ToolDefinition => {
+  const define = (name: string, overrides: DefinitionOverrides): ToolDefinition => {
     const definition = fakeDefinition(name, {
       readiness: 'mcp',
       origin: 'file',
@@ -99,9 +99,8 @@ export function poolStand(t: TestScope, options: PoolStandOptions = {}): PoolSta
     servers,
     directory,
     complaintsOfStore,
-    served: (name = 'tool', overrides: Partial<ToolDefinition> = {}) =>
-      void scene.registry.add(define(name, overrides)),
-    async redefine(name: string, overrides: Partial<ToolDefinition>) {
+    served: (name = 'tool', overrides: DefinitionOverrides = {}) => void scene.registry.add(define(name, overrides)),
+    async redefine(name: string, overrides: DefinitionOverrides) {
       define(name, overrides);
       scene.define([...definitions.values()]);
       await scene.registry.reload();

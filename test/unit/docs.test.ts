@@ -42,8 +42,8 @@ t.test('every document is reached from the README', async (t) => {
   );
 });
 
-t.test('limits.md: every yaml example is a valid file', async (t) => {
-  const examples = blocks('daemon/docs/limits.md', 'yaml');
+t.test('limits.md, recovery.md: every yaml example is a valid file', async (t) => {
+  const examples = ['limits', 'recovery'].flatMap((page) => blocks(`daemon/docs/${page}.md`, 'yaml'));
   t.not(examples.length, 0);
   for (const text of examples) {
     const host = { memoryBytes: 24 * 1024 ** 3, cores: 4 };

@@ -7,6 +7,7 @@ import type {
   LeakSuspicionView,
   LeakView,
   LimitView,
+  RecoveryView,
   ResourceUsageView,
   RunView,
   SignInView,
@@ -95,29 +96,32 @@ export const cleanupReport = component<CleanupReport>(
   }),
 );
 
+export const endReason = z.enum([
+  'exited',
+  'client_died',
+  'requested',
+  'limit',
+  'oom_kill',
+  'shutdown',
+  'launch_failed',
+  'not_ready',
+  'daemon_crash',
+  'unregistered',
+  'context_ended',
+  'restart',
+  'idle',
+  'unhealthy',
+  'recovery',
+  'leak',
+  'sign_in',
+]);
+
 export const end = component<EndView>(
   'End',
   'Why and how a run ended.',
 )(
   z.object({
-    reason: z.enum([
-      'exited',
-      'client_died',
-      'requested',
-      'limit',
-      'oom_kill',
-      'shutdown',
-      'launch_failed',
-      'not_ready',
-      'daemon_crash',
-      'unregistered',
-      'context_ended',
-      'restart',
-      'idle',
-      'unhealthy',
-      'leak',
-      'sign_in',
-    ]),
+    reason: endReason,
     message: z.string(),
     resource: resource.exactOptional(),
     exit: z.union([z.object({ code: z.number().int() }), z.object({ signal: z.string() }), z.literal('unknown')]),
@@ -232,6 +236,47 @@ const leaks = component<LeakView>(
   }),
 );
 
+export const recovery = component<RecoveryView>(
+  'Recovery',
+  'How a tool is recovered after a failure.',
+)(
+  z.object({
+    strategy: z.string().describe('in force now'),
+    attempts: count.describe('failures in a row'),
+    nextAttemptAt: time.nullable(),
+    written: z.string().describe('the strategy of its definition'),
+    replaced: z
+      .object({ since: time, why: z.string() })
+      .nullable()
+      .describe('another strategy than the written one is in force'),
+    degraded: z
+      .object({
+        since: time,
+        why: z.string(),
+        class: z.string().nullable(),
+        callsAtOnce: z.number().nullable(),
+      })
+      .nullable()
+      .describe('its runs are given less'),
+    onTrial: z.boolean().describe('a run after a failure is up, and not yet for `stable_for`'),
+    failure: z
+      .object({ reason: z.string(), until: time.nullable() })
+      .nullable()
+      .describe('why nothing but a person starts it any more, or not before `until`'),
+    rates: z
+      .array(
+        z.object({
+          strategy: z.string(),
+          succeeded: count,
+          failed: count,
+          gaveUp: count,
+          rate: z.number().nullable(),
+        }),
+      )
+      .describe('of recoveries, also under earlier daemons'),
+  }),
+);
+
 export const tool = component<ToolView>(
   'Tool',
   'A named thing to run, with its limits and runs.',
@@ -251,7 +296,7 @@ export const tool = component<ToolView>(
       .object({ name: z.string(), version: z.string(), protocol: z.string(), tools: z.array(z.string()) })
       .nullable()
       .describe('what the MCP handshake told'),
-    recovery: z.object({ strategy: z.string(), attempts: count, nextAttemptAt: time.nullable() }),
+    recovery,
     signIn: signIn.exactOptional(),
     leaks,
   }),

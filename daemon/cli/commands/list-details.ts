@@ -7,6 +7,7 @@ import { segment, type Client } from '../client.ts';
 import type { Session } from '../session.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
 import { printable } from '../text.ts';
+import { recoveryDetails } from '../recovery-text.ts';
 import {
   commandText,
   endText,
@@ -93,7 +94,7 @@ function details(
           `  server    ${printable(`${server.name} ${server.version}, MCP ${server.protocol}, ${server.tools.length} tools`)}`,
         ]),
     ...(tool.signIn === undefined ? [] : [`  sign-in   ${printable(signInText(tool.signIn))}`]),
-    `  recovery  ${recovery.strategy}, ${recovery.attempts} attempts${recovery.nextAttemptAt === null ? '' : `, next at ${recovery.nextAttemptAt}`}`,
+    ...recoveryDetails(recovery).map((line, index) => `  ${index === 0 ? 'recovery' : '        '}  ${printable(line)}`),
     ...(lastEnd === null ? [] : [`  last end  ${printable(endText(lastEnd))}`]),
     ...leakLines(tool.leaks).map((line) => `  ${printable(line)}`),
     ...indent(limitTable(session, tool, usage)),

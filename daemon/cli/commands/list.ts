@@ -16,6 +16,7 @@ import { budgetLines } from '../budget-rows.ts';
 import { createClient, type Client } from '../client.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
+import { degradedText, failureText } from '../recovery-text.ts';
 import { renderTable, type Cell, type Column } from '../table.ts';
 import { stageActions } from '../limit-text.ts';
 import { ago, endText, liveRuns, NOTHING, ratioText } from '../values.ts';
@@ -164,7 +165,8 @@ function note(tool: ToolView, live: readonly RunView[], usage: UsageView | undef
   if (tool.signIn?.state === 'needed') return tool.signIn.message ?? 'sign in';
   if (tool.state === 'failed')
     return `held back after repeated failures${tool.lastEnd === null ? '' : `: ${tool.lastEnd.message}`}`;
-  return [againText(tool), stageText(tool, usage), leakText(tool), endedText(tool, live)]
+  if (tool.recovery.failure !== null && live.length === 0) return failureText(tool.recovery.failure);
+  return [againText(tool), degradedNote(tool), stageText(tool, usage), leakText(tool), endedText(tool, live)]
     .filter((part) => part !== '')
     .join('; ');
 }
@@ -176,6 +178,11 @@ function leakText({ leaks }: ToolView): string {
 
 function againText({ recovery }: ToolView): string {
   return recovery.nextAttemptAt === null ? '' : `starts again at ${recovery.nextAttemptAt}`;
+}
+
+/** What its runs are given less of, after a failure. */
+function degradedNote({ recovery: { degraded } }: ToolView): string {
+  return degraded === null ? '' : `degraded: ${degradedText(degraded)}`;
 }
 
 /** CPU may be at any stage of its ladder and is only held back: the name of the stage alone says the wrong thing. */
@@ -208,6 +215,7 @@ const WANTED: ReadonlySet<EndReason> = new Set<EndReason>([
   'client_died',
   'shutdown',
   'unregistered',
+  'recovery',
 ]);
 
 function endedText({ lastEnd, managed }: ToolView, live: readonly RunView[]): string {

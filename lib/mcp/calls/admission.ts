@@ -1,4 +1,7 @@
-/** New calls to a tool that is held back: they wait until it has recovered, so many at most and so long; or are refused at once. */
+/**
+ * New calls to a tool that is held back, or that works on as many as it may while it is degraded: they wait until it has
+ * recovered or another is over, so many at most and so long; or are refused at once.
+ */
 
 import type { HeldBack } from '../../supervisor/held-back.ts';
 import type { ServedRun } from '../../supervisor/served.ts';
@@ -9,30 +12,60 @@ export type Admission =
   /** The run ends: what is sent to it now would be begun and not finished. */
   | { readonly kind: 'ended' }
   /** `full`: as many wait already as may. `late`: it did not recover in time. `closed`: none is to wait. */
-  | { readonly kind: 'refused'; readonly why: 'full' | 'late' | 'closed'; readonly held: HeldBack };
+  | { readonly kind: 'refused'; readonly why: 'full' | 'late' | 'closed'; readonly held: Obstacle };
+
+/** What a call waits for. `callsAtOnce`: for another one to be over. */
+export type Obstacle = HeldBack | { readonly how: 'queue_calls'; readonly callsAtOnce: number };
+
+interface Gate {
+  waiting: number;
+  /** Admitted and not over. */
+  open: number;
+  /** Of those who wait, in their order. */
+  readonly looks: Set<() => void>;
+}
 
 export class Admissions {
-  readonly #waiting = new WeakMap<ServedRun, number>();
+  readonly #gates = new WeakMap<ServedRun, Gate>();
 
-  /** Null: it may go at once. */
+  /** Null: it may go at once. Who is let in must `leave`. */
   enter(run: ServedRun, signal: AbortSignal): Promise<Admission> | null {
-    const held = heldBack(run);
-    if (held === null) return null;
+    const gate = this.#gateOf(run);
+    const held = obstacle(run, gate);
+    if (held === null) {
+      gate.open++;
+      return null;
+    }
     if (held.how === 'refuse_calls') return Promise.resolve({ kind: 'refused', why: 'closed', held });
-    const waiting = this.#waiting.get(run) ?? 0;
     // A client that sees its calls refused backs off; one that waits for ever does not.
-    if (waiting >= run.queue.queue) return Promise.resolve({ kind: 'refused', why: 'full', held });
-    this.#waiting.set(run, waiting + 1);
-    return wait(run, held, signal).finally(() => this.#waiting.set(run, (this.#waiting.get(run) ?? 1) - 1));
+    if (gate.waiting >= run.queue.queue) return Promise.resolve({ kind: 'refused', why: 'full', held });
+    gate.waiting++;
+    return wait(run, gate, held, signal).finally(() => gate.waiting--);
+  }
+
+  /** A call that was let in is over. */
+  leave(run: ServedRun): void {
+    const gate = this.#gateOf(run);
+    gate.open--;
+    for (const look of gate.looks) look();
+  }
+
+  #gateOf(run: ServedRun): Gate {
+    const known = this.#gates.get(run);
+    if (known !== undefined) return known;
+    const made: Gate = { waiting: 0, open: 0, looks: new Set() };
+    this.#gates.set(run, made);
+    return made;
   }
 }
 
-function wait(run: ServedRun, first: HeldBack, signal: AbortSignal): Promise<Admission> {
+function wait(run: ServedRun, gate: Gate, first: Obstacle, signal: AbortSignal): Promise<Admission> {
   return new Promise((resolve) => {
     let held = first;
     const done = (admission: Admission): void => {
       clearTimeout(timer);
       stopListening();
+      gate.looks.delete(look);
       signal.removeEventListener('abort', onAbort);
       resolve(admission);
     };
@@ -40,8 +73,11 @@ function wait(run: ServedRun, first: HeldBack, signal: AbortSignal): Promise<Adm
     const timer = setTimeout(() => done({ kind: 'refused', why: 'late', held }), run.queue.waitMs);
     timer.unref();
     const look = (): void => {
-      const now = heldBack(run);
-      if (now === null) return done({ kind: 'admitted' });
+      const now = obstacle(run, gate);
+      if (now === null) {
+        gate.open++;
+        return done({ kind: 'admitted' });
+      }
       held = now;
       if (now.how === 'refuse_calls') done({ kind: 'refused', why: 'closed', held });
     };
@@ -50,12 +86,17 @@ function wait(run: ServedRun, first: HeldBack, signal: AbortSignal): Promise<Adm
       onHeld: look,
       onEnding: () => done({ kind: 'ended' }),
     });
+    gate.looks.add(look);
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     else look();
   });
 }
 
-function heldBack(run: ServedRun): HeldBack | null {
-  return run.ending === null ? run.heldBack() : null;
+function obstacle(run: ServedRun, { open }: Gate): Obstacle | null {
+  if (run.ending !== null) return null;
+  const held = run.heldBack();
+  if (held !== null) return held;
+  const { callsAtOnce } = run;
+  return callsAtOnce === null || open < callsAtOnce ? null : { how: 'queue_calls', callsAtOnce };
 }

@@ -1,7 +1,6 @@
 /** Around each request to a process: whether it may go now, and what it came to. */
 
 import { describeUsage } from '../../core/message.ts';
-import type { HeldBack } from '../../supervisor/held-back.ts';
 import type { ServedRun } from '../../supervisor/served.ts';
 import type { Call, CallGuard } from '../pool/call-guard.ts';
 import type { Answer } from '../wire/message.ts';
@@ -10,7 +9,7 @@ import type { Exchange } from '../wire/session.ts';
 import { failure } from '../wire/text.ts';
 import type { CallOutcome, CallRecord } from './account.ts';
 import { Admissions } from './admission.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, Obstacle } from './admission.ts';
 import { CpuShares } from './cpu-shares.ts';
 import { nameOf } from './names.ts';
 import { withinRuntime } from './runtime.ts';
@@ -58,7 +57,7 @@ export function createCallGuard(options: GuardOptions): CallGuard {
         }
       }
       const share = cpu.begin(run.readCpuTimeMs());
-      const answer = await withinRuntime(call, exchange, send);
+      const answer = await withinRuntime(call, exchange, send).finally(() => admissions.leave(run));
       cpu.end(share, run.readCpuTimeMs());
       const durationMs = options.monotonicMs() - beganMs;
       options.onCall({ ...described(call), outcome: outcomeOf(answer, exchange), durationMs, ...share });
@@ -107,25 +106,28 @@ const HOW: Readonly<Record<'full' | 'late' | 'closed', string>> = {
   closed: 'new calls are refused',
 };
 
-function refused(run: ServedRun, why: keyof typeof HOW, held: HeldBack): Answer {
-  const { resource, usage, limit, ratio, stage } = held;
-  const { sharedBy } = held;
+function refused(run: ServedRun, why: keyof typeof HOW, held: Obstacle): Answer {
+  return failure(RPC_CODE.refused, `${run.tool}: held back (${whatHolds(held)}): ${HOW[why]}; try again later`, {
+    tool: run.tool,
+    run: run.id,
+    ...figuresOf(held),
+    action: 'refuse_calls',
+    retryAfterMs: RETRY_MS,
+  });
+}
+
+function figuresOf(held: Obstacle): Readonly<Record<string, unknown>> {
+  if ('callsAtOnce' in held) return { resource: null, usage: null, limit: null, ratio: null, stage: null };
+  const { resource, usage, limit, ratio, stage, sharedBy } = held;
+  const shared = sharedBy === undefined ? {} : { shared: sharedBy === 'host' ? 'host' : 'context' };
+  return { resource, usage, limit, ratio, stage, ...shared };
+}
+
+function whatHolds(held: Obstacle): string {
+  if ('callsAtOnce' in held)
+    return `degraded after a failure: ${held.callsAtOnce} ${held.callsAtOnce === 1 ? 'call' : 'calls'} at once`;
+  const { resource, usage, limit, ratio, stage, sharedBy } = held;
   const whose = sharedBy === undefined ? '' : sharedBy === 'host' ? 'of all tools together: ' : `of ${sharedBy}: `;
   const what = usage === null || ratio === null ? resource : describeUsage(resource, usage, limit, ratio);
-  return failure(
-    RPC_CODE.refused,
-    `${run.tool}: held back (${whose}${what}, stage ${stage}): ${HOW[why]}; try again later`,
-    {
-      tool: run.tool,
-      run: run.id,
-      resource,
-      usage,
-      limit,
-      ratio,
-      stage,
-      ...(sharedBy === undefined ? {} : { shared: sharedBy === 'host' ? 'host' : 'context' }),
-      action: 'refuse_calls',
-      retryAfterMs: RETRY_MS,
-    },
-  );
+  return `${whose}${what}, stage ${stage}`;
 }

@@ -12,7 +12,7 @@ const host = { memoryBytes: 24 * 1024 ** 3, cores: 2 };
 
 const MESSAGES: Readonly<Record<string, string>> = {
   'action-not-enforced':
-    '6:29: "degrade" is not enforced by this version of Governor (recovery knows restart and stop; possible: notify, queue_calls, refuse_calls, memory_high, cpu_quota, nice, recycle, stop, kill)',
+    '6:29: "degrade" is not enforced by this version of Governor (degrade is a strategy of recovery; possible: notify, queue_calls, refuse_calls, memory_high, cpu_quota, nice, recycle, stop, kill)',
   'action-of-calls-without-mcp':
     '6:45: refuse_calls has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
   'action-other-resource':
@@ -104,6 +104,26 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'cpu-bare-number': '6:12: cpu: 50 has no unit (write 50%)',
   'cpu-millicores': '6:12: cpu: "500m" is not a percentage (write 50%)',
   'cwd-tilde': '5:10: cwd: "~" is not replaced (write an absolute path, or one relative to the folder of this file)',
+  'degrade-without-degraded':
+    '5:27: strategy: degrade does not say what the tool gets less of (add degraded: { class: light } or { calls_at_once: 1 })',
+  'degraded-calls-of-calls':
+    '6:63: calls_at_once has no effect with sharing: call: each process has one call (take one of them out)',
+  'degraded-calls-without-mcp':
+    '6:77: calls_at_once has no effect with readiness: none: nobody speaks MCP with it (take one of them out)',
+  'degraded-class-larger':
+    '5:55: class: "heavy" is larger than "standard": memory 4 GiB, not 1 GiB (name a class that has no more of anything)',
+  'degraded-class-no-effect': '6:55: class: "light" leaves the tool all that it has (name a smaller one)',
+  'degraded-class-own': '6:36: class: "light" is the class that the tool has already (name a smaller one)',
+  'degraded-class-remote': '5:55: class: a server on another host is held to nothing here (write calls_at_once alone)',
+  'degraded-class-unknown': '5:55: class: there is no class "lihgt" (did you mean "light"?)',
+  'degraded-class-unlimited':
+    '7:55: class: "small" is larger than "standard": sockets no limit, not 256 (name a class that has no more of anything)',
+  'degraded-empty': '5:46: degraded: says nothing (name a class, calls_at_once, or both)',
+  'degraded-key-unknown': '5:48: "calls" is not a known key (known keys: class, calls_at_once)',
+  'degraded-never':
+    '5:43: degraded has no effect: strategy: restart is never replaced with fallback: none (take one of them out)',
+  'demand-without-mcp':
+    '6:27: strategy: restart-on-demand starts nothing with readiness: none: nobody speaks MCP with it (write restart or stop)',
   directive: '1:1: directives (%NAME) are not supported (take the line out)',
   'duration-bare-number': '6:16: runtime: 30 has no unit (write 30s or 30ms)',
   'duration-word': '6:16: runtime: "5min" is not a duration (write 5m)',
@@ -166,7 +186,10 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'open-bracket':
     '6:5: a [ or { above is not closed, or what is in it is not indented (close it, and indent every line of it)',
   'open-quote': '6:1: not valid YAML: missing closing "quote (look for a missing colon, quote or bracket)',
+  'post-mortems-keep-zero': '3:25: keep: 0 is not above zero (write at least 1)',
   'proto-key': '3:3: "__proto__" is not possible as a key (choose another name)',
+  'return-before-stable':
+    '5:47: return_after: is shorter than stable_for: the tool would be back before it was known to be stable (write at least stable_for)',
   'sample-interval': '2:28: sample_interval: "10ms" is too small (write at least 100ms)',
   'separator-letter': '3:21: separator: "x" could not be told from a name (write one to eight of _ . -, such as "__")',
   'runtime-cap-low':
@@ -184,6 +207,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'size-lower-case': '6:15: memory: "512mib" is not a size (write 512MiB)',
   'size-too-large': '6:15: memory: "99999999TiB" is too large (at most 1024TiB)',
   'size-too-small': '6:15: memory: "1KiB" is too small (write at least 1MiB)',
+  'stable-with-stop': '5:45: stable_for has no effect with strategy: stop (take one of them out)',
   'stage-bare-ratio': '6:26: warning: 0.7 has no unit (write 70%)',
   'stage-order-given':
     '8:18: cleanup at 80% is the same as throttled at 80% (stages must increase: warning < throttled < cleanup < emergency)',
@@ -193,9 +217,8 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '6:20: on_starvation: recycle has no effect: the tool has no CPU limit (give it one, such as cpu: 100%)',
   'starvation-without-quota':
     '6:20: on_starvation: recycle has no effect: nothing starves without a quota (add cpu_quota to actions.cpu.throttled)',
-  'strategy-not-enforced':
-    '5:27: "degrade" is not enforced by this version of Governor (recovery knows restart and stop; possible: restart, stop)',
-  'strategy-unknown': '5:27: strategy: "reboot" is not possible here (possible: restart, stop)',
+  'strategy-unknown':
+    '5:27: strategy: "reboot" is not possible here (possible: restart, degrade, restart-on-demand, stop)',
   tab: '3:1: a tab is used for indentation (use spaces)',
   tag: '5:10: tags (!name) are not supported (write the value without it)',
   'temp-backing-of-memory': '4:29: "backing" is not a known key (known keys: limit, reason)',

@@ -24,6 +24,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     backend: 'procfs',
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
+    postMortems: { keep: 3, maxBytes: 1_048_576 },
     mcp: { separator: '-' },
     cache: { ttlMs: 900_000, maxEntries: 100, maxBytes: 100_000_000, sweepIntervalMs: 60_000, redis: null },
     logLevel: 'debug',
@@ -47,7 +48,15 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     env: { LEVEL: 'info', URL: 'http://example.org/$x' },
     cwd: join(good, 'sub'),
     class: 'small',
-    recovery: { strategy: 'restart', budget: 2, windowMs: 3_600_000 },
+    recovery: {
+      strategy: 'restart',
+      budget: 2,
+      windowMs: 3_600_000,
+      stableForMs: 30_000,
+      returnAfterMs: 1_800_000,
+      fallback: false,
+      degraded: null,
+    },
     graceMs: 1000,
     readyTimeoutMs: 60_000,
     readiness: 'none',
@@ -61,13 +70,13 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     origin: 'file',
   });
   t.same(origins(tool), {
-    memory: [100_000_000, 'class', 'class small (full.yaml:18:13)', undefined],
-    cpu: [50, 'file', 'full.yaml:30:12', 'shares the machine'],
+    memory: [100_000_000, 'class', 'class small (full.yaml:19:13)', undefined],
+    cpu: [50, 'file', 'full.yaml:31:12', 'shares the machine'],
     file_handles: [99, 'environment', 'GOVERNOR_LIMIT_FILE_HANDLES', undefined],
     sockets: null,
-    runtime: [5_400_000, 'file', 'full.yaml:32:16', undefined],
-    temp_storage: [10_485_760, 'file', 'full.yaml:31:21', undefined],
-    tasks: [64, 'class', 'class base (full.yaml:15:12)', 'no pools'],
+    runtime: [5_400_000, 'file', 'full.yaml:33:16', undefined],
+    temp_storage: [10_485_760, 'file', 'full.yaml:32:21', undefined],
+    tasks: [64, 'class', 'class base (full.yaml:16:12)', 'no pools'],
   });
   t.equal(limits.temp_storage?.inodes, 100);
   t.same(limits.memory?.thresholds, { warning: 0.7, throttled: 0.9, cleanup: 1, emergency: 2 });
@@ -92,12 +101,21 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     leaks: { action: 'recycle_when_idle', warmUpMs: 300_000, windowMs: 28_800_000 },
     limits: { runtime: { limit: 300_000, renew: 'none', capMs: 600_000 } },
   });
+  t.match(named(config, 'plain').recovery, {
+    strategy: 'degrade',
+    fallback: true,
+    degraded: { class: 'light', limits: { memory: { limit: 268_435_456 }, sockets: { limit: 64 } }, callsAtOnce: 2 },
+  });
   t.match(named(config, 'docs'), {
     command: 'https://example.org/mcp',
     remote: { url: 'https://example.org/mcp', headers: { Authorization: 'Bearer example.org' } },
     limits: { memory: null, cpu: null },
     sharing: 'shared',
-    recovery: { strategy: 'restart', budget: 5 },
+    recovery: {
+      strategy: 'restart-on-demand',
+      budget: 5,
+      degraded: { class: null, limits: null, callsAtOnce: 1 },
+    },
     readyTimeoutMs: 5_000,
     idleTimeoutMs: 600_000,
     autostart: false,
@@ -151,7 +169,15 @@ t.test('a tool that says nothing has the built-in limits', async (t) => {
   });
   t.match(tool, { autostart: true, readiness: 'mcp', graceMs: 5000, readyTimeoutMs: 30_000, dryRun: false });
   t.match(tool, { sharing: 'context', idleTimeoutMs: 600_000, healthCheckMs: 30_000 });
-  t.same(tool.recovery, { strategy: 'restart', budget: 5, windowMs: 600_000 });
+  t.same(tool.recovery, {
+    strategy: 'restart',
+    budget: 5,
+    windowMs: 600_000,
+    stableForMs: 60_000,
+    returnAfterMs: 600_000,
+    fallback: true,
+    degraded: null,
+  });
   t.equal(tool.cwd, '/etc/governor', 'the folder of the file');
 });
 

@@ -2,10 +2,10 @@ import t from 'tap';
 import type { ToolDefinition } from '../../../lib/supervisor/governor.ts';
 import { limited } from '../../helpers/fake-ports.ts';
 import { stand } from '../../helpers/fake-registry.ts';
-import { fakeDefinition } from '../../helpers/fake-views.ts';
+import { type DefinitionOverrides, fakeDefinition } from '../../helpers/fake-views.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 
-const entry = (name: string, overrides: Partial<ToolDefinition> = {}): ToolDefinition =>
+const entry = (name: string, overrides: DefinitionOverrides = {}): ToolDefinition =>
   fakeDefinition(name, { origin: 'file', limits: limited({ memory: 1_000 }), ...overrides });
 
 t.test('what is new comes, what is gone goes, what is the same stays untouched', async (t) => {

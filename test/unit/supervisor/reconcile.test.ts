@@ -5,7 +5,7 @@ import type { ToolDefinition } from '../../../lib/supervisor/governor.ts';
 import { FakeTree } from '../../helpers/fake-tree.ts';
 import { fakeWorld, limited, TEMP_ROOT } from '../../helpers/fake-ports.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
-import { fakeDefinition } from '../../helpers/fake-views.ts';
+import { type DefinitionOverrides, fakeDefinition } from '../../helpers/fake-views.ts';
 
 const ID = 'abcdefghij';
 
@@ -13,7 +13,7 @@ const ID = 'abcdefghij';
 function left(
   scene: Stand,
   overrides: Partial<LedgerEntry> = {},
-  definition: Partial<ToolDefinition> = {},
+  definition: DefinitionOverrides = {},
 ): { readonly tree: FakeTree; readonly entry: LedgerEntry } {
   const runId = overrides.runId ?? ID;
   const tree = new FakeTree(runId, scene.processes, scene.points);

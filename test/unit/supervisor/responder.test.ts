@@ -6,10 +6,10 @@ import { DEFAULT_ACTIONS, type Action } from '../../../lib/core/response.ts';
 import { unsupported } from '../../../lib/core/usage.ts';
 import { createResponder } from '../../../lib/supervisor/responder.ts';
 import type { EndRequest, Run } from '../../../lib/supervisor/run.ts';
-import type { ToolDefinition } from '../../../lib/supervisor/governor.ts';
 import { limited } from '../../helpers/fake-ports.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
 import type { TestScope } from '../../helpers/fixture.ts';
+import type { DefinitionOverrides } from '../../helpers/fake-views.ts';
 
 interface Scene extends Stand {
   readonly run: Run;
@@ -31,7 +31,7 @@ const LIMITS = limited({
 /** A run whose decisions the test makes; the monitor's own are far from any stage. */
 async function scene(
   t: TestScope,
-  definition: Partial<ToolDefinition> = {},
+  definition: DefinitionOverrides = {},
   mode: 'direct' | 'managed' = 'direct',
 ): Promise<Scene> {
   const made = stand(t);

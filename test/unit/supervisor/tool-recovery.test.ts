@@ -44,9 +44,9 @@ t.test('a crash is answered with a back-off, and over the budget the breaker ope
   t.equal(tool.state, 'failed', 'the third failure is one too many for 2/10m');
   t.same(outcomes(scene), [
     ['scheduled', 1, 1_000],
-    ['succeeded', 1, null],
+    ['failed', 1, null],
     ['scheduled', 2, 2_000],
-    ['succeeded', 2, null],
+    ['failed', 2, null],
     ['gave_up', null, null],
   ]);
   await t.rejects(tool.activate(null), isGovernorError('breaker_open'));
@@ -276,7 +276,7 @@ t.test(
     await crash(scene);
     t.equal(tool.state, 'registered');
     t.equal(
-      tool.recovery.retryAfterMs({ reason: 'exited', livedMs: 0, isCounted: true }),
+      tool.recovery.retryAfterMs({ reason: 'exited', livedMs: 0 }, true),
       0,
       'the first failure costs nothing, also once it is counted',
     );
@@ -284,9 +284,9 @@ t.test(
     t.equal(scene.launched.length, 1, 'no timer');
     await tool.start(DEMAND);
     const end = { reason: 'exited', livedMs: 0 } as const;
-    t.equal(tool.recovery.retryAfterMs({ ...end, isCounted: false }), 1_000, 'what the failure will cost');
+    t.equal(tool.recovery.retryAfterMs(end, false), 1_000, 'what the failure will cost');
     await crash(scene);
-    t.equal(tool.recovery.retryAfterMs({ ...end, isCounted: true }), 950, 'what it has cost: it is charged once');
+    t.equal(tool.recovery.retryAfterMs(end, true), 950, 'what it has cost: it is charged once');
     await t.rejects(tool.start(DEMAND), { code: 'breaker_open', data: { retryAfterMs: 950 } });
     await tool.activate(null);
     t.equal(scene.launched.length, 3, 'a person need not wait');

@@ -19,6 +19,7 @@ import type { HistoryQuestion } from '../../../../lib/observe/history/query.ts';
 import type { Gateway } from '../../../../lib/mcp/wire/session.ts';
 import { createFakeGateway } from '../../../helpers/fake-gateway.ts';
 import { createFakeGovernor, fakeDefinition, FAKE_DAEMON } from '../../../helpers/fake-governor.ts';
+import { fakePostMortem } from '../../../helpers/fake-post-mortem.ts';
 import type { FakeGovernor } from '../../../helpers/fake-governor.ts';
 
 export const TOKEN = 'full-token-0123456789';
@@ -50,6 +51,12 @@ export interface Overrides extends Partial<ApiDependencies> {
   readonly allowedHosts?: readonly string[];
   readonly moreTokens?: readonly AccessToken[];
 }
+
+const POST_MORTEMS = [
+  fakePostMortem(),
+  fakePostMortem({ id: 'failedrun0' }),
+  fakePostMortem({ id: 'other', tool: 'gone' }),
+];
 
 /** What the contexts of the fake have asked for. */
 export const CALLS = { calls: 2, failures: 1, durationMs: 12.5, cpuTimeMs: 3, sharedCpuTimeMs: 1, unmeasured: 0 };
@@ -138,6 +145,10 @@ export async function serveUnloaded(
         throw new GovernorError('unknown_tool', `nothing is kept of a tool named ${question.tool}`);
       },
       status: () => ({ state: 'on', reason: null, written: 7, dropped: 1, bytes: 4096 }),
+    },
+    postMortems: {
+      list: async (tool, limit) => POST_MORTEMS.filter((one) => tool === null || one.tool === tool).slice(0, limit),
+      read: async (tool, id) => POST_MORTEMS.find((one) => one.tool === tool && one.id === id) ?? null,
     },
     metricsText: async () => '# HELP governor_build_info x\n',
     ready: () => ({ ready: true, detail: 'ready' }),

@@ -29,6 +29,7 @@ const REQUEST: RequestBody = { method: 'tools/call', params: { name: 'say' } };
 function stand({ queue = 100 } = {}) {
   const listeners = new Set<RunListener>();
   let held: HeldBack | null = null;
+  let callsAtOnce: number | null = null;
   let ending: EndRequest | null = null;
   let cpuTimeMs = 0;
   let nowMs = 0;
@@ -39,6 +40,9 @@ function stand({ queue = 100 } = {}) {
       return ending;
     },
     heldBack: () => held,
+    get callsAtOnce() {
+      return callsAtOnce;
+    },
     queue: { queue, waitMs: 30_000 },
     beginCall: () => ({ progressed() {}, asked: () => () => undefined, checked() {}, end() {} }),
     readCpuTimeMs: () => (cpuTimeMs += 3),
@@ -68,7 +72,8 @@ function stand({ queue = 100 } = {}) {
       return Promise.resolve(answer);
     });
   };
-  return { call, enter, end, abort, records, sent: () => sent, listeners };
+  const degrade = (calls: number | null): void => void (callsAtOnce = calls);
+  return { call, enter, end, abort, degrade, records, sent: () => sent, listeners };
 }
 
 t.test('a call that nothing holds back is sent and charged', async (t) => {
@@ -222,4 +227,72 @@ t.test('so many wait at most; the next is refused with everything that a program
   await settled();
   enter(null);
   t.equal(await again, OK, 'places are given back');
+});
+
+t.test('degraded: so many calls at once, the others wait for one to be over, in their order', async (t) => {
+  const { call, degrade, sent } = stand();
+  degrade(2);
+  let finish: (() => void)[] = [];
+  const held = (): Promise<Answer> => {
+    let release!: (answer: Answer) => void;
+    const answer = new Promise<Answer>((resolve) => (release = resolve));
+    finish.push(() => release(OK));
+    return call(REQUEST, answer as unknown as Answer);
+  };
+  const calls = [held(), held(), held(), held()];
+  await settled();
+  t.equal(sent(), 2);
+  finish[0]?.();
+  await calls[0];
+  await settled();
+  t.equal(sent(), 3);
+  finish[1]?.();
+  finish[2]?.();
+  finish[3]?.();
+  t.strictSame(await Promise.all(calls), [OK, OK, OK, OK]);
+  finish = [];
+  degrade(null);
+  const free = [held(), held(), held()];
+  await settled();
+  t.equal(sent(), 7, 'not any more');
+  for (const one of finish) one();
+  await Promise.all(free);
+});
+
+t.test('degraded: who waits in vain, or comes to a full queue, is told what holds it', async (t) => {
+  const time = manualTime(t);
+  const { call, degrade, sent, abort } = stand({ queue: 1 });
+  degrade(1);
+  let release!: (answer: Answer) => void;
+  const first = call(REQUEST, new Promise<Answer>((resolve) => (release = resolve)) as unknown as Answer);
+  const waiting = call();
+  const refused = await call();
+  t.match(refused, {
+    kind: 'error',
+    error: {
+      code: RPC_CODE.refused,
+      message:
+        'echo: held back (degraded after a failure: 1 call at once): too many calls wait for it already; try again later',
+      data: {
+        tool: 'echo',
+        run: 'run1',
+        resource: null,
+        ratio: null,
+        stage: null,
+        action: 'refuse_calls',
+        retryAfterMs: 5_000,
+      },
+    },
+  });
+  await time.pass(30_000);
+  t.match(await waiting, { error: { message: /it did not recover in time/ } });
+  const given = new AbortController();
+  const aborted = call(REQUEST, OK, given.signal);
+  given.abort(new Error('enough'));
+  t.match(await aborted, { error: { message: /cancelled: enough/ } });
+  release(OK);
+  t.equal(await first, OK);
+  t.equal(await call(), OK, 'who was not let in holds no place');
+  t.equal(sent(), 2);
+  t.notOk(abort.signal.aborted);
 });

@@ -14,6 +14,7 @@ import { limited } from '../../../helpers/fake-ports.ts';
 import type { TestScope } from '../../../helpers/fixture.ts';
 import { settled } from '../../../helpers/manual-time.ts';
 import { poolStand, type PoolStand } from '../../../helpers/pool-stand.ts';
+import type { DefinitionOverrides } from '../../../helpers/fake-views.ts';
 
 /** What the fake tree holds, by the resource that it is counted to. */
 const HOLDS = {
@@ -35,7 +36,7 @@ interface Scene extends PoolStand {
 async function scene(
   t: TestScope,
   actions: Partial<Record<Resource, Partial<StageActions>>> = {},
-  overrides: Partial<ToolDefinition> = {},
+  overrides: DefinitionOverrides = {},
 ): Promise<Scene> {
   const guard = createCallGuard({ monotonicMs: () => made.time.monotonicMs(), onCall: () => undefined });
   const made: PoolStand = poolStand(t, { guard });
@@ -175,4 +176,38 @@ t.test('but one that nothing holds back may stay there', async (t) => {
   await s.use('tasks', 93);
   await s.time.pass(120_000);
   t.equal(s.launched.length, 1);
+});
+
+t.test('degraded: after a failure so many calls at once, until the tool is given everything back', async (t) => {
+  const recovery = {
+    strategy: 'degrade',
+    degraded: { class: null, limits: null, callsAtOnce: 1 },
+    returnAfterMs: 20_000,
+  } as const;
+  const s = await scene(t, {}, { recovery });
+  const held: (() => void)[] = [];
+  s.offer.behaviour = () =>
+    new Promise((resolve) => held.push(() => resolve({ kind: 'result', result: { content: [] } })));
+  const before = [s.call(s.session), s.call(s.session)];
+  await settled();
+  t.equal(s.sent(), 3, 'both at once, as long as nothing has failed');
+  s.launched.at(-1)?.end({ code: 1 });
+  await s.time.pass(100);
+  for (const answer of before) t.match(await answer, { kind: 'error', error: { code: RPC_CODE.stopped } });
+  held.length = 0;
+  const first = s.call(s.session);
+  const second = s.call(s.session);
+  await settled();
+  t.equal(s.sent(), 4, 'one of the two');
+  held[0]?.();
+  t.match(await first, { kind: 'result' });
+  await settled();
+  t.equal(s.sent(), 5);
+  await s.time.pass(20_000);
+  t.equal(s.registry.tool('tool').recovery.degraded, null);
+  const third = s.call(s.session);
+  await settled();
+  t.equal(s.sent(), 6, 'beside the second, in the same run');
+  for (const release of held) release();
+  t.match([await second, await third], [{ kind: 'result' }, { kind: 'result' }]);
 });

@@ -9,11 +9,11 @@ import type { CallRecord } from '../../../../lib/mcp/calls/account.ts';
 import type { Answer } from '../../../../lib/mcp/wire/message.ts';
 import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import type { Session } from '../../../../lib/mcp/wire/session.ts';
-import type { ToolDefinition } from '../../../../lib/supervisor/governor.ts';
 import { limited } from '../../../helpers/fake-ports.ts';
 import type { TestScope } from '../../../helpers/fixture.ts';
 import { settled } from '../../../helpers/manual-time.ts';
 import { exchangeOf, poolStand, type PoolStand } from '../../../helpers/pool-stand.ts';
+import type { DefinitionOverrides } from '../../../helpers/fake-views.ts';
 
 const LIMIT = 100_000;
 const OK: Answer = { kind: 'result', result: { content: [] } };
@@ -37,7 +37,7 @@ interface Scene extends PoolStand {
   stages(): readonly string[];
 }
 
-function scene(t: TestScope, more: Partial<ResolvedLimit> = {}, overrides: Partial<ToolDefinition> = {}): Scene {
+function scene(t: TestScope, more: Partial<ResolvedLimit> = {}, overrides: DefinitionOverrides = {}): Scene {
   const calls: CallRecord[] = [];
   const guard = createCallGuard({
     monotonicMs: () => made.time.monotonicMs(),

@@ -1,0 +1,50 @@
+/** What a recovery does to the runs of its tool beside the one that failed. */
+
+import type { ResolvedLimits } from '../core/limits.ts';
+import { setRunLimits } from './change-limits.ts';
+import type { ToolDefinition } from './governor.ts';
+import type { SupervisorPorts } from './ports.ts';
+import type { EndRequest, Run } from './run.ts';
+import type { Tool } from './tool.ts';
+
+/** Runs that were started for nobody yet and have a conversation that anybody could take over, or all. In order, with their grace. */
+export function othersOf(
+  which: 'spares' | 'all',
+  message: string,
+  { graceMs }: ToolDefinition,
+): readonly [request: EndRequest, concerns: (run: Run) => boolean] {
+  return [
+    { reason: 'recovery', message: `stopped: ${message}`, graceMs },
+    // What a client started itself is the client's.
+    (run) => run.init.mode === 'managed' && (which === 'all' || (!run.onDemand && run.connection !== null)),
+  ];
+}
+
+export function unanswered(message: string, { graceMs }: ToolDefinition): EndRequest {
+  return { reason: 'unhealthy', message, graceMs };
+}
+
+/** Limits of a live run after a reload: of one that was started degraded the less, as long as the tool is. */
+export function keptDegraded(tool: Tool, run: Run, limits: ResolvedLimits): ResolvedLimits {
+  if (run.init.definition.degraded === undefined) return limits;
+  const { course } = tool.recovery;
+  if (course.degraded !== null) return course.limitsOf(limits);
+  run.callsAtOnce = null;
+  return tool.definition.limits;
+}
+
+/** The tool is not degraded any more: its live runs get everything back, without a new start. Never rejects. */
+export async function giveBack(tool: Tool, ports: SupervisorPorts): Promise<void> {
+  for (const { run } of tool.runs.values()) {
+    if (run.init.definition.degraded === undefined) continue;
+    run.callsAtOnce = null;
+    try {
+      await setRunLimits(run, tool.definition.limits, 'recovery', ports);
+    } catch (error) {
+      ports.log.error(
+        { tool: tool.name, run: run.id, err: error },
+        'a run stays degraded until its next start: its limits could not be raised',
+      );
+    }
+  }
+}

@@ -1,0 +1,416 @@
+/** Each strategy with each outcome, on a clock that a test holds. */
+
+import t from 'tap';
+import type { Strategy } from '../../../lib/core/recovery-strategy.ts';
+import type { SupervisorPorts } from '../../../lib/supervisor/ports.ts';
+import type { Tool } from '../../../lib/supervisor/tool.ts';
+import { limited, SERVER } from '../../helpers/fake-ports.ts';
+import { stand, type Stand } from '../../helpers/fake-registry.ts';
+import type { DefinitionOverrides } from '../../helpers/fake-views.ts';
+
+const LIMITS = limited({ memory: 1_000, tasks: 100 });
+const DEGRADED = { class: 'light', limits: limited({ memory: 400, tasks: 200 }), callsAtOnce: 2 };
+const TOOL: DefinitionOverrides = { readiness: 'mcp', limits: LIMITS };
+const DEMAND = { context: 'a', onDemand: true } as const;
+
+/** The newest process of it ends with a fault, and the monitor has time to see it. */
+async function crash(scene: Stand): Promise<void> {
+  scene.launched.at(-1)?.end({ code: 1 });
+  await scene.time.pass(50);
+}
+
+const steps = (scene: Stand): readonly string[] =>
+  scene.recordsOf('recovery').map(({ strategy, outcome }) => `${strategy} ${outcome}`);
+
+const memoryOf = (tool: Tool): readonly (number | undefined)[] =>
+  [...tool.runs.values()].map(({ run }) => run.limits.memory?.limit);
+
+/** Whoever starts it again by this strategy does. */
+async function startAgain(scene: Stand, tool: Tool, strategy: Strategy): Promise<void> {
+  await scene.time.pass(60_000);
+  if (strategy === 'restart-on-demand' && tool.state === 'registered') await tool.start(DEMAND);
+}
+
+t.test('each strategy: it succeeds when the tool has answered and stayed up', async (t) => {
+  for (const strategy of ['restart', 'degrade', 'restart-on-demand'] as const) {
+    const scene = stand(t);
+    const tool = scene.tool(strategy, { ...TOOL, recovery: { strategy, degraded: DEGRADED, stableForMs: 90_000 } });
+    await tool.activate(null);
+    await crash(scene);
+    t.equal(tool.state, strategy === 'restart-on-demand' ? 'registered' : 'recovering', strategy);
+    await startAgain(scene, tool, strategy);
+    t.equal(scene.registry.tool(strategy).recovery.onTrial, true);
+    t.notOk(steps(scene).includes(`${strategy} succeeded`), 'not before its time');
+    await scene.time.pass(90_000);
+    t.equal(scene.registry.tool(strategy).recovery.onTrial, false);
+    t.strictSame(steps(scene), [
+      ...(strategy === 'degrade' ? ['degrade degraded'] : []),
+      `${strategy} scheduled`,
+      `${strategy} succeeded`,
+    ]);
+    t.match(scene.registry.tool(strategy).recovery.rates, [{ strategy, succeeded: 1, failed: 0, gaveUp: 0, rate: 1 }]);
+    await scene.registry.deactivate(strategy);
+  }
+});
+
+t.test('each strategy: it fails when the run does before that, and gives up over the budget', async (t) => {
+  for (const strategy of ['restart', 'degrade', 'restart-on-demand'] as const) {
+    const scene = stand(t);
+    const tool = scene.tool(strategy, { ...TOOL, recovery: { strategy, degraded: DEGRADED, budget: 1 } });
+    await tool.activate(null);
+    await crash(scene);
+    await startAgain(scene, tool, strategy);
+    t.equal(tool.runs.size, 1, strategy);
+    const before = scene.launched.length;
+    await crash(scene);
+    t.equal(tool.state, 'failed');
+    t.match(scene.registry.tool(strategy).recovery.failure, {
+      reason: /^it failed more than 1 times in 10m; the last time: ended by itself/,
+      until: /^19|^20/,
+    });
+    t.match(steps(scene).slice(-2), [`${strategy} failed`, `${strategy} gave_up`]);
+    t.match(scene.registry.tool(strategy).recovery.rates, [{ strategy, failed: 1, gaveUp: 1, rate: 0 }]);
+    await scene.time.pass(300_000);
+    t.equal(scene.launched.length, before, 'nothing starts it');
+  }
+});
+
+t.test('stop: nothing of the tool goes on, and only a person starts it', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'stop' } });
+  await tool.start({ context: 'b', onDemand: true });
+  await tool.activate(null);
+  await tool.start(DEMAND);
+  await crash(scene);
+  await scene.time.pass(10_000);
+  t.equal(tool.runs.size, 0);
+  t.strictSame(
+    tool.ended.map(({ end }) => end?.reason),
+    ['recovery', 'recovery', 'exited'],
+  );
+  t.strictSame(scene.recordsOf('recovery'), [], 'it recovers nothing');
+  t.match(scene.registry.tool('tool').recovery.failure, {
+    reason: 'it failed, and is not started again (strategy: stop); the last time: ended by itself',
+    until: null,
+  });
+  await t.rejects(tool.start(DEMAND), { code: 'breaker_open', message: /is not started again/ });
+  await tool.activate(null);
+  t.equal(scene.registry.tool('tool').recovery.failure, null);
+  t.equal(scene.registry.tool('tool').recovery.onTrial, false);
+});
+
+t.test('stop: also of a tool that started with the daemon, and that nobody had asked for', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'stop' } });
+  await tool.activate(null);
+  await crash(scene);
+  await t.rejects(tool.start(DEMAND), { code: 'breaker_open' });
+});
+
+t.test('degraded: the next runs get the less of both, until nothing has failed for a while', async (t) => {
+  const scene = stand(t);
+  const recovery = { strategy: 'degrade', degraded: DEGRADED, returnAfterMs: 300_000, budget: 50 } as const;
+  const tool = scene.tool('tool', { ...TOOL, recovery });
+  await tool.activate(null);
+  t.strictSame(memoryOf(tool), [1_000]);
+  for (let failure = 0; failure < 2; failure++) {
+    await crash(scene);
+    await scene.time.pass(2_500);
+    t.strictSame(memoryOf(tool), [400]);
+  }
+  const [first] = tool.runs.values();
+  t.match(first?.run.limits, { memory: { source: { detail: /^class light/ } }, tasks: { limit: 100 } });
+  t.equal(first?.run.callsAtOnce, 2);
+  t.match(scene.registry.tool('tool'), {
+    recovery: {
+      degraded: { class: 'light', callsAtOnce: 2, why: 'ended by itself' },
+      strategy: 'degrade',
+      written: 'degrade',
+      replaced: null,
+    },
+  });
+  t.equal(scene.recordsOf('recovery').filter(({ outcome }) => outcome === 'degraded').length, 1, 'once');
+  await scene.time.pass(297_000);
+  t.strictSame(memoryOf(tool), [400], 'not before its time');
+  await scene.time.pass(3_000);
+  t.strictSame(memoryOf(tool), [1_000], 'without a new start');
+  t.equal(first?.run.callsAtOnce, null);
+  t.match(scene.recordsOf('recovery').at(-1), {
+    outcome: 'restored',
+    detail: { stableForMs: 300_000, degraded: true },
+  });
+  t.match(scene.recordsOf('limits').at(-1), { resource: 'memory', before: 400, after: 1_000, by: 'recovery' });
+  t.equal(scene.registry.tool('tool').recovery.degraded, null);
+});
+
+t.test('degraded: back by hand, with the limits that were set meanwhile', async (t) => {
+  for (const by of ['cleanup', 'restart'] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'degrade', degraded: DEGRADED } });
+    await tool.activate(null);
+    await crash(scene);
+    await scene.time.pass(1_500);
+    t.strictSame(memoryOf(tool), [400]);
+    await scene.registry.setLimits('tool', { memory: 800 }, 'somebody');
+    t.strictSame(memoryOf(tool), [800], 'who sets a limit means it');
+    await scene.registry[by]('tool');
+    t.strictSame(memoryOf(tool), [800]);
+    t.match(scene.recordsOf('recovery').at(-1), { outcome: 'restored', detail: { by: 'hand' } });
+    t.equal(scene.registry.tool('tool').recovery.degraded, null);
+    t.equal([...tool.runs.values()][0]?.run.callsAtOnce, null);
+  }
+});
+
+t.test('degraded: a reload keeps it, and one that takes `degraded` out ends it', async (t) => {
+  const scene = stand(t);
+  const written = (overrides: DefinitionOverrides = {}) => ({
+    ...TOOL,
+    origin: 'file' as const,
+    recovery: { strategy: 'degrade' as const, degraded: DEGRADED },
+    ...overrides,
+  });
+  const tool = scene.tool('tool', written());
+  await tool.activate(null);
+  await crash(scene);
+  await scene.time.pass(1_500);
+  const again = stand(t).tool('tool', written({ limits: limited({ memory: 900, tasks: 100 }) })).definition;
+  scene.define([again]);
+  await scene.registry.reload();
+  t.strictSame(memoryOf(tool), [400]);
+  scene.define([stand(t).tool('tool', written({ recovery: { strategy: 'restart' } })).definition]);
+  await scene.registry.reload();
+  t.strictSame(memoryOf(tool), [1_000]);
+  t.equal([...tool.runs.values()][0]?.run.callsAtOnce, null);
+  t.equal(scene.registry.tool('tool').recovery.degraded, null);
+});
+
+t.test('restart-on-demand: never a timer; the first demand at once, later ones paced', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart-on-demand', budget: 50 } });
+  await tool.activate(null);
+  await crash(scene);
+  await scene.time.pass(600_000);
+  t.equal(scene.launched.length, 1);
+  t.equal(scene.registry.tool('tool').recovery.nextAttemptAt, null);
+  await tool.start(DEMAND);
+  await crash(scene);
+  await t.rejects(tool.start(DEMAND), { code: 'breaker_open', data: { retryAfterMs: 950 } });
+  await scene.time.pass(1_000);
+  await tool.start(DEMAND);
+  t.equal(scene.launched.length, 3);
+});
+
+t.test('degrade and restart-on-demand end what nobody uses yet, restart does not', async (t) => {
+  for (const strategy of ['restart', 'degrade', 'restart-on-demand'] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy, degraded: DEGRADED } });
+    await tool.activate(null);
+    const used = await tool.start({ context: 'b', onDemand: true });
+    await tool.start(DEMAND);
+    await crash(scene);
+    await scene.time.pass(10_000);
+    t.strictSame(
+      tool.ended.map(({ end }) => [end?.reason, end?.message]),
+      [
+        ...(strategy === 'restart' ? [] : [['recovery', `stopped: its tool is recovered by ${strategy}`]]),
+        ['exited', 'ended by itself'],
+      ],
+      strategy,
+    );
+    t.ok(tool.runs.has(used.id), 'what somebody uses goes on');
+  }
+});
+
+t.test('a strategy that keeps failing is replaced by the next, on record, and comes back', async (t) => {
+  const scene = stand(t);
+  const recovery = { strategy: 'restart', degraded: DEGRADED, budget: 50, returnAfterMs: 300_000 } as const;
+  const tool = scene.tool('tool', { ...TOOL, recovery });
+  await tool.activate(null);
+  await crash(scene);
+  for (let failure = 0; failure < 3; failure++) {
+    await scene.time.pass(10_000);
+    t.equal(tool.state, 'active');
+    await crash(scene);
+  }
+  t.match(
+    scene.recordsOf('recovery').find(({ outcome }) => outcome === 'replaced'),
+    {
+      strategy: 'restart',
+      detail: { by: 'degrade', why: 'the last 3 recoveries by restart failed' },
+    },
+  );
+  t.match(scene.registry.tool('tool').recovery, {
+    strategy: 'degrade',
+    written: 'restart',
+    replaced: { why: 'the last 3 recoveries by restart failed', since: /^\d{4}-/ },
+    degraded: { class: 'light' },
+  });
+  for (let failure = 0; failure < 3; failure++) {
+    await scene.time.pass(40_000);
+    t.strictSame(memoryOf(tool), [400]);
+    await crash(scene);
+  }
+  t.match(scene.registry.tool('tool').recovery, {
+    strategy: 'restart-on-demand',
+    written: 'restart',
+    replaced: { why: 'the last 3 recoveries by degrade failed' },
+    degraded: { class: 'light' },
+  });
+  await scene.time.pass(600_000);
+  t.equal(tool.state, 'registered', 'no timer any more');
+  await tool.start(DEMAND);
+  t.strictSame(memoryOf(tool), [400], 'less is still all it gets');
+  await scene.time.pass(300_000);
+  t.match(scene.registry.tool('tool').recovery, { strategy: 'restart', replaced: null, degraded: null });
+  t.strictSame(memoryOf(tool), [1_000]);
+});
+
+t.test('what is known of a tool outlives its registration, and the daemon', async (t) => {
+  const first = stand(t);
+  const definition = { ...TOOL, recovery: { strategy: 'restart', budget: 50, returnAfterMs: 300_000 } } as const;
+  const tool = first.tool('tool', definition);
+  await tool.activate(null);
+  await crash(first);
+  for (let failure = 0; failure < 3; failure++) {
+    await first.time.pass(10_000);
+    await crash(first);
+  }
+  t.equal(tool.recovery.course.strategy, 'restart-on-demand');
+  t.equal(tool.state, 'registered');
+  const next = stand(t, { recoveries: first.ports.recoveries });
+  const again = next.tool('tool', definition);
+  t.equal(again.recovery.course.strategy, 'restart-on-demand');
+  t.equal(next.tool('other', definition).recovery.course.strategy, 'restart');
+  await again.activate(null);
+  await next.time.pass(300_000);
+  t.equal(again.recovery.course.strategy, 'restart', 'nothing has failed for long enough');
+  t.match(next.recordsOf('recovery'), [
+    { strategy: 'restart', outcome: 'restored', detail: { instead: 'restart-on-demand', degraded: false } },
+  ]);
+  await crash(next);
+  t.equal(again.state, 'recovering', 'it is given one more try');
+  await next.time.pass(10_000);
+  await crash(next);
+  t.equal(again.recovery.course.strategy, 'restart-on-demand', 'and is replaced at once');
+  await next.registry.cleanup('tool');
+  t.equal(again.recovery.course.strategy, 'restart', 'by hand');
+  t.match(
+    next.registry.tool('tool').recovery.rates,
+    [{ strategy: 'restart', succeeded: 0, failed: 4 }],
+    'and counted on',
+  );
+});
+
+t.test('fallback: none, or another strategy in the file: what was replaced is not', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart', budget: 50, fallback: false } });
+  await tool.activate(null);
+  for (let failure = 0; failure < 6; failure++) {
+    await crash(scene);
+    await scene.time.pass(40_000);
+  }
+  t.equal(tool.recovery.course.strategy, 'restart');
+  t.equal(
+    scene.recordsOf('recovery').some(({ outcome }) => outcome === 'replaced'),
+    false,
+  );
+  scene.recoveries.set('tool', {
+    strategies: {},
+    replaced: { strategy: 'restart-on-demand', written: 'degrade', sinceMs: 0, why: 'once' },
+    degraded: { sinceMs: 0, why: 'once' },
+  });
+  const other = stand(t, { recoveries: scene.ports.recoveries });
+  const judged = other.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
+  t.match(other.registry.tool('tool').recovery, { strategy: 'restart', replaced: null, degraded: null });
+  t.equal(judged.recovery.course.applied(judged.definition), judged.definition, 'there is nothing to give less of');
+});
+
+/** A conversation whose server answers pings as a test wants. */
+function asked(answer: () => boolean): SupervisorPorts['connect'] {
+  return {
+    connect: async () => ({ server: SERVER, check: async () => answer(), close: async () => undefined }),
+  };
+}
+
+t.test('a tool that does not answer within a minute of its start has failed, and is ended', async (t) => {
+  let isAnswering = false;
+  const scene = stand(t, { connect: asked(() => isAnswering) });
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart', stableForMs: 10_000 } });
+  await tool.activate(null);
+  await crash(scene);
+  await scene.time.pass(55_000);
+  t.equal(tool.state, 'active');
+  await scene.time.pass(8_000);
+  t.match(tool.lastEnd, { reason: 'unhealthy', message: 'stopped: it did not answer within 1m of its start' });
+  isAnswering = true;
+  await scene.time.pass(3_000);
+  await scene.time.pass(10_000);
+  t.strictSame(steps(scene), ['restart scheduled', 'restart failed', 'restart scheduled', 'restart succeeded']);
+  t.match(scene.recordsOf('recovery')[1]?.detail, { reason: 'unhealthy' });
+});
+
+t.test('a tool that works on a call, or that may take longer, is not ended for it', async (t) => {
+  const scene = stand(t, { connect: asked(() => false) });
+  const tool = scene.tool('tool', { ...TOOL, readyTimeoutMs: 120_000, recovery: { strategy: 'restart' } });
+  await tool.activate(null);
+  await crash(scene);
+  await scene.time.pass(100_000);
+  t.equal(tool.state, 'active');
+  const [assembled] = tool.runs.values();
+  const call = assembled?.run.calls?.begin('tools/call long', 0, () => undefined);
+  await scene.time.pass(100_000);
+  t.equal(tool.state, 'active');
+  if (call !== undefined) assembled?.run.calls?.end(call, null, 0);
+  await scene.time.pass(2_000);
+  t.match(tool.lastEnd, { reason: 'unhealthy', message: /within 2m of its start/ });
+});
+
+t.test('stable is who stays below the stage at which it would be ended', async (t) => {
+  const scene = stand(t);
+  const recovery = { strategy: 'restart', stableForMs: 30_000 } as const;
+  const tool = scene.tool('tool', { readiness: 'none', limits: LIMITS, dryRun: true, recovery });
+  await tool.activate(null);
+  await crash(scene);
+  await scene.time.pass(10_000);
+  scene.tree.holds.tasks = 120;
+  await scene.time.pass(60_000);
+  t.equal(scene.registry.tool('tool').recovery.onTrial, true, 'a dry run ends nothing, and it would be ended');
+  scene.tree.holds.tasks = 50;
+  await scene.time.pass(20_000);
+  t.equal(scene.registry.tool('tool').recovery.onTrial, true, 'from anew');
+  await scene.time.pass(20_000);
+  t.strictSame(steps(scene), ['restart scheduled', 'restart succeeded']);
+});
+
+t.test('a run that somebody stops before it has proven anything is neither', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
+  await tool.activate(null);
+  await crash(scene);
+  await scene.time.pass(2_000);
+  await scene.registry.deactivate('tool');
+  await scene.time.pass(120_000);
+  t.strictSame(steps(scene), ['restart scheduled']);
+  t.strictSame(scene.registry.tool('tool').recovery.rates, []);
+});
+
+t.test('a start that fails after a failure is a recovery that failed', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
+  scene.points.fail('connect', new Error('not yet'), 2);
+  await t.rejects(tool.activate(null), { message: 'not yet' });
+  await scene.time.pass(1_500);
+  t.strictSame(steps(scene), ['restart scheduled', 'restart failed', 'restart scheduled']);
+  await scene.time.pass(63_000);
+  t.equal(steps(scene).at(-1), 'restart succeeded');
+  t.match(scene.registry.tool('tool').recovery.rates, [{ succeeded: 1, failed: 1, rate: 0.5 }]);
+});
+
+t.test('a client’s own runs recover nothing, and nothing is kept of them', async (t) => {
+  const scene = stand(t);
+  const run = await scene.launch('tool', { limits: LIMITS });
+  scene.processes.get(run.leader?.pid ?? 0).end();
+  await scene.time.pass(120_000);
+  t.equal(scene.recoveries.size, 0);
+  t.strictSame(scene.recordsOf('recovery'), []);
+});
