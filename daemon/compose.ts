@@ -34,7 +34,9 @@ import { governorVersion } from './cli/version.ts';
 import { createConfigSource } from './config-source.ts';
 import { createEventSink } from './event-sink.ts';
 import { createLaunchDoor } from './launch-door.ts';
+import { Adaption } from './adaption.ts';
 import { createPorts } from './ports.ts';
+import { Profiles } from './profiles.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
 import { restoreDefinition } from './restore-definition.ts';
 import { createMcp } from './mcp.ts';
@@ -120,6 +122,9 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     cache: () => mcp.cache.snapshot(),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
+  const { record } = recorder;
+  const adaption = new Adaption({ clock: CLOCK, log, record, registry: () => registry, profiles: () => profiles });
+  root.add('adaption', () => adaption.close(), ROOM_DEADLINE_MS);
 
   const tempRoot = chooseTempRoot(config.daemon.tempRoot);
   const selection = { instance: lock.instance, tempRoot };
@@ -148,6 +153,15 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     signIn: signIns,
   });
 
+  const profiles = new Profiles({
+    directory: `${stateDir}/profiles`,
+    clock: CLOCK,
+    log,
+    record,
+    sampleIntervalMs: ports.sampleIntervalMs,
+    onNews: (tool) => adaption.look(tool),
+  });
+  root.add('profiles', () => profiles.close(), ROOM_DEADLINE_MS);
   const registry: Registry = new Registry({
     ports,
     loadDefinitions: () => {
@@ -165,16 +179,21 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     },
     events: hub,
     onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
-    onSample: ({ tool, last }) => {
+    onSample: (run) => {
+      const { tool, last } = run;
+      profiles.onSample(run);
       if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
     },
     onForgotten: (tool) => {
       metrics.removeTool(tool);
       signIns.forget(tool);
+      profiles.onForgotten(tool);
+      adaption.onForgotten(tool);
     },
     onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
     onTools: (tool) => {
       mcp.refresh(tool);
+      adaption.onTools(tool);
       if (tool === null) signIns.settle(definitions());
     },
   });
@@ -222,6 +241,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
 
   const api = createFront({
     governor: registry,
+    recommend: (tool) => adaption.recommendation(tool),
     signIns: signInActions(signIns, registry, log),
     contextCalls: () => mcp.calls(),
     endClients: (context) => mcp.endContext(context),

@@ -7,7 +7,7 @@ import type { ContextAccount } from '../../lib/mcp/calls/account.ts';
 import type { ChainKind } from '../../lib/observe/audit-chain.ts';
 import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
-import type { ToolView } from '../../lib/supervisor/views.ts';
+import type { RecommendationView, ToolView } from '../../lib/supervisor/views.ts';
 
 /** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
 export type Scope = 'read' | 'control' | 'launch';
@@ -99,6 +99,8 @@ export interface SignInActions {
 
 export interface ApiDependencies {
   readonly governor: Governor;
+  /** @throws GovernorError unknown_tool */
+  readonly recommend: (tool: string) => Promise<RecommendationView>;
   readonly signIns: SignInActions;
   /** Also of contexts that have no run of their own, and of those that have ended, for a while. */
   readonly contextCalls: () => readonly ContextAccount[];

@@ -39,6 +39,7 @@ export const AUDIT_KINDS = [
   'outcome',
   'cleanup',
   'limits',
+  'anomaly',
   'budget',
   'recovery',
   'sign_in',

@@ -13,7 +13,7 @@ import { createSession, type GlobalOptions, type Session, type Terminal } from '
 type Finish = (code: ExitCode) => void;
 
 const AUDIT_KINDS =
-  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, recovery, sign_in, retention, lost';
+  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, anomaly, recovery, sign_in, retention, lost';
 
 /**
  * @param version shown by `--version`
@@ -102,6 +102,11 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
   usage.option('-v, --verbose', 'every run by itself; why a reading is not there');
   act(usage, async (session, { positional, options }) =>
     (await import('./commands/usage.ts')).usage(session, optional(positional[0]), options['verbose'] === true),
+  );
+  const recommend = add(program, 'recommend', 'limits that would fit what tools have used, and why');
+  recommend.argument('[name]', 'tool; with the YAML to paste');
+  act(recommend, async (session, { positional }) =>
+    (await import('./commands/recommend.ts')).recommend(session, optional(positional[0])),
   );
   const start = add(program, 'start', 'start a run of a tool').argument('<name>', 'tool');
   start.option('--context <id>', 'who the run is for');

@@ -7,7 +7,8 @@ import type { LoadedDefinitions } from './apply-definitions.ts';
 import { Budgets } from './budgets.ts';
 import { budgetView, limitedBudgets } from './budget-view.ts';
 import type { Governor, LimitPatch, ReloadOutcome, ToolDefinition } from './governor.ts';
-import { capsFit, changeLimits } from './change-limits.ts';
+import { adaptLimit, capsFit, changeLimits } from './change-limits.ts';
+import type { LimitAdaption } from './change-limits.ts';
 import { Monitor } from './monitor.ts';
 import { moveRun, refuseToMove } from './move-run.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -169,6 +170,14 @@ export class Registry extends ToolTable implements Governor {
     await changeLimits(tool, patch, by, this.#ports);
     for (const runId of tool.runs.keys()) this.#monitor.poke(runId);
     return toolView(tool, this.#ports);
+  }
+
+  /** From usage, as by hand otherwise. @returns false where the limit does not follow usage (any more) */
+  async adaptLimit(name: string, change: LimitAdaption): Promise<boolean> {
+    const tool = this.live.get(name);
+    if (tool === undefined || this.#closing || !(await adaptLimit(tool, change, this.#ports))) return false;
+    for (const runId of tool.runs.keys()) this.#monitor.poke(runId);
+    return true;
   }
 
   async endContext(id: string): Promise<void> {

@@ -28,6 +28,7 @@ GET /v1/tools/:name
 GET /v1/tools/:name/files
 GET /v1/tools/:name/logs
 GET /v1/tools/:name/processes
+GET /v1/tools/:name/recommendation
 GET /v1/tools/:name/runs
 GET /v1/tools/:name/sockets
 GET /v1/tools/:name/usage
