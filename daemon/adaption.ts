@@ -135,6 +135,7 @@ export class Adaption {
       const said = tool.definition.dryRun ? to : null;
       this.#changed.get(tool.name)?.set(resource, { atMs: nowMs, bumps, said });
     }
+    await this.#options.registry().catchUp(tool.name);
   }
 
   #changedOf(tool: string, resource: Resource, bumps: number): Changed {

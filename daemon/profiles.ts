@@ -21,7 +21,7 @@ export interface ProfilesOptions {
   record(record: AuditRecord): void;
   /** Of a calm run, ms. */
   readonly sampleIntervalMs: number;
-  /** It was read, or a run was ended for lack of something: a limit may have to follow. */
+  /** It was read, a run of it was seen first, or was ended for lack of something: a limit may have to follow. */
   onNews(tool: string): void;
 }
 
@@ -116,6 +116,7 @@ export class Profiles {
     if (entry === null) return null;
     const followed = { entry, track: newRunTrack() };
     this.#runs.set(run, followed);
+    if (entry.profile !== null) this.#options.onNews(run.tool);
     run.events.add({ onEnded: (end) => this.#noteEnd(run, followed, end) });
     return followed;
   }

@@ -6,7 +6,8 @@
  */
 
 import { DecayingHistogram } from './histogram.ts';
-import type { HistogramState, Scheme } from './histogram.ts';
+import type { Scheme } from './histogram.ts';
+import type { ProfileState, SeriesState } from './profile-state.ts';
 import type { Resource } from './resource.ts';
 import type { Reading, UsageRecord } from './usage.ts';
 
@@ -233,7 +234,7 @@ export class UsageProfile {
     if (elapsedMs > 0) cpu.histogram.add(reading.value, elapsedMs / 1000, this.observedMs);
   }
 
-  /** For `restoreProfile`. */
+  /** For `restoreProfile` of profile-state.ts. */
   state(): ProfileState {
     const series: Partial<Record<SeriesName, SeriesState>> = {};
     for (const name of SERIES) {
@@ -251,40 +252,6 @@ export class UsageProfile {
   }
 }
 
-/** JSON. */
-export interface ProfileState {
-  readonly observedMs: number;
-  readonly series: Readonly<Partial<Record<SeriesName, SeriesState>>>;
-}
-
-interface SeriesState extends HistogramState {
-  readonly samples: number;
-  readonly bumps: number;
-  readonly peak: number;
-  readonly windowLeftMs: number;
-}
-
-/** @returns null for anything that `state` does not give */
-export function restoreProfile(state: unknown): UsageProfile | null {
-  if (!isRecord(state) || !isAmount(state['observedMs']) || !isRecord(state['series'])) return null;
-  const profile = new UsageProfile();
-  profile.observedMs = state['observedMs'];
-  for (const [name, kept] of Object.entries(state['series'])) {
-    if (!(SERIES as readonly string[]).includes(name) || !isRecord(kept)) return null;
-    const { samples, bumps, peak, windowLeftMs, first, weights } = kept;
-    if (!isAmount(samples) || !isAmount(bumps) || !isAmount(windowLeftMs) || !isAmount(first)) return null;
-    if (typeof peak !== 'number' || !Number.isFinite(peak) || !Array.isArray(weights)) return null;
-    const series = profile.series[name as SeriesName];
-    if (!series.histogram.restore({ first, weights: weights as number[] }, profile.observedMs)) return null;
-    series.samples = samples;
-    series.bumps = bumps;
-    series.peak = peak;
-    series.windowEndMs = profile.observedMs + Math.min(windowLeftMs, PEAK_WINDOW_MS);
-    series.ceiling = Math.max(peak, series.histogram.highest(profile.observedMs) ?? -1);
-  }
-  return profile;
-}
-
 function newSeries(name: SeriesName): Series {
   return {
     name,
@@ -297,13 +264,4 @@ function newSeries(name: SeriesName): Series {
     ceiling: -1,
     unsupported: null,
   };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Finite and not below zero. */
-function isAmount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
 }

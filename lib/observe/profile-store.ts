@@ -7,14 +7,17 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { restoreProfile } from '../core/usage-profile.ts';
-import type { ProfileState, UsageProfile } from '../core/usage-profile.ts';
+import { restoreProfile } from '../core/profile-state.ts';
+import type { ProfileState } from '../core/profile-state.ts';
+import type { UsageProfile } from '../core/usage-profile.ts';
 
 /** Tools whose profile is kept; those that were not written for longest go first. A file is about 2 KiB, at most this. */
 export const PROFILES_MAX = 5_000;
 const FILE_MOST_BYTES = 64 * 1024;
 const SET_ASIDE_MAX = 20;
 const FORMAT = 1;
+/** Hexadecimal digits. Not more: the log takes longer ones for secrets, and hides them. */
+const NAME_LENGTH = 24;
 /** Writes between two looks at how many files there are. */
 const PRUNE_EVERY = 500;
 
@@ -127,7 +130,7 @@ export class ProfileStore {
       const path = join(this.#directory, name);
       // The daemon died in the middle of a write; what counts is the text before it.
       if (name.endsWith('.new')) await rm(path, { force: true });
-      else if (/^[0-9a-f]{32}\.json/.test(name))
+      else if (/^[0-9a-f]{24}\.json/.test(name))
         (name.endsWith('.json') ? files : aside).push({ path, changedMs: (await stat(path)).mtimeMs });
     }
     for (const [found, most] of [
@@ -140,7 +143,7 @@ export class ProfileStore {
   }
 
   #file(tool: string): string {
-    return join(this.#directory, `${createHash('sha256').update(tool).digest('hex').slice(0, 32)}.json`);
+    return join(this.#directory, `${createHash('sha256').update(tool).digest('hex').slice(0, NAME_LENGTH)}.json`);
   }
 }
 

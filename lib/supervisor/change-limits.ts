@@ -60,6 +60,24 @@ export async function adaptLimit(
   return true;
 }
 
+/** Of runs whose start was under way while a limit of the tool followed usage. */
+export async function catchUp(tool: Tool, ports: SupervisorPorts): Promise<void> {
+  for (const { run } of tool.runs.values()) {
+    const wanted = withAdapted(run.limits, tool.definition.limits);
+    const isBehind = RESOURCES.some((resource) => wanted[resource]?.limit !== run.limits[resource]?.limit);
+    if (isBehind && run.alive) await setRunLimits(run, wanted, 'adaptive', ports);
+  }
+}
+
+/** Limits of a launch that follow usage begin where those of its tool are by now. */
+export function withAdapted(launched: ResolvedLimits, held: ResolvedLimits): ResolvedLimits {
+  const adapted = RESOURCES.flatMap((resource) => {
+    const limit = held[resource];
+    return limit?.source.from === 'adaptive' && isFollowing(launched[resource]) ? [[resource, limit] as const] : [];
+  });
+  return adapted.length === 0 ? launched : { ...launched, ...Object.fromEntries(adapted) };
+}
+
 /** It is to follow usage, and nobody has set it by hand since. */
 export function isFollowing(
   limit: ResolvedLimit | null,

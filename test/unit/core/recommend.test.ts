@@ -8,7 +8,8 @@ import { NO_LIMITS } from '../../../lib/core/limits.ts';
 import type { ResolvedLimits } from '../../../lib/core/limits.ts';
 import { caution, PERCENTILE, propose, recommend, toYaml, writeAmount } from '../../../lib/core/recommend.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
-import { restoreProfile, UsageProfile } from '../../../lib/core/usage-profile.ts';
+import { restoreProfile } from '../../../lib/core/profile-state.ts';
+import { UsageProfile } from '../../../lib/core/usage-profile.ts';
 import { limited } from '../../helpers/fake-ports.ts';
 import { feed, filledProfile } from '../../helpers/filled-profile.ts';
 

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { newRunTrack, restoreProfile, UsageProfile } from '../../../lib/core/usage-profile.ts';
+import { restoreProfile } from '../../../lib/core/profile-state.ts';
+import { newRunTrack, UsageProfile } from '../../../lib/core/usage-profile.ts';
 import { feed, filledProfile, usageAt } from '../../helpers/filled-profile.ts';
 
 const MIB = 1024 ** 2;
