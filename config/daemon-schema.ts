@@ -6,7 +6,7 @@ import { DaemonCacheSchema } from './cache-schema.ts';
 import { amount, closed, count, duration, size, text } from './fields.ts';
 import type { IssueParams } from './fields.ts';
 import { HistorySchema } from './history-schema.ts';
-import { SharedLimitsSchema } from './limit-schema.ts';
+import { ADAPTIVE_PLACE, SharedLimitsSchema } from './limit-schema.ts';
 import { parseListen } from './listen.ts';
 import { CALLS, LEAKS } from './serving-schema.ts';
 
@@ -108,7 +108,7 @@ export const DaemonSchema = closed(
   },
   {
     contexts: 'limits by context are written under `contexts` at the top level',
-    adaptive: 'limits do not change by themselves',
+    adaptive: ADAPTIVE_PLACE,
   },
 );
 

@@ -30,13 +30,14 @@ export function writtenLayer(limits: WrittenLimits, sourceOf: (resource: Resourc
   for (const resource of RESOURCES) {
     const value = limits[resource];
     if (value === undefined) continue;
-    const { limit, inodes, backing, renew, cap, reason } = value;
+    const { limit, inodes, backing, renew, cap, adaptive, reason } = value;
     layer[resource] = {
       limit,
       ...(inodes === undefined ? {} : { inodes }),
       ...(backing === undefined ? {} : { backing }),
       ...(renew === undefined ? {} : { renew }),
       ...(cap === undefined ? {} : { capMs: cap }),
+      ...(adaptive === undefined ? {} : { adaptive }),
       ...(reason === undefined ? {} : { reason }),
       source: sourceOf(resource),
     };

@@ -20,6 +20,8 @@ export interface LimitValue {
   readonly renew?: 'progress' | 'none' | undefined;
   /** runtime only, ms. */
   readonly cap?: number | undefined;
+  /** All but runtime. */
+  readonly adaptive?: { readonly min: number; readonly max: number } | undefined;
   readonly reason?: string | undefined;
 }
 
@@ -29,7 +31,9 @@ export function parseLimit(resource: Resource, raw: unknown): Parsed<number | nu
 }
 
 const TEXT = { type: 'string' };
-const INPUT: Readonly<Record<Resource, Readonly<Record<string, unknown>>>> = {
+type Input = Readonly<Record<string, unknown>>;
+
+const INPUT: Readonly<Record<Resource, Input>> = {
   memory: { ...TEXT, pattern: orNonePattern(SIZE_PATTERN), examples: ['512MiB', '1.5GiB'] },
   cpu: { ...TEXT, pattern: orNonePattern(PERCENT_PATTERN), examples: ['50%', '200%'] },
   file_handles: countInput(),
@@ -37,6 +41,23 @@ const INPUT: Readonly<Record<Resource, Readonly<Record<string, unknown>>>> = {
   runtime: { ...TEXT, pattern: orNonePattern(DURATION_PATTERN), examples: ['5m', '1h30m'] },
   temp_storage: { ...TEXT, pattern: orNonePattern(SIZE_PATTERN), examples: ['1GiB'] },
   tasks: countInput(),
+};
+
+const BOUND_COUNT: Input = {
+  oneOf: [
+    { type: 'integer', minimum: 1 },
+    { type: 'string', pattern: COUNT_PATTERN },
+  ],
+};
+/** The same without `none`. */
+const BOUND_INPUT: Readonly<Record<Resource, Input>> = {
+  memory: { ...TEXT, pattern: SIZE_PATTERN, examples: ['256MiB'] },
+  cpu: { ...TEXT, pattern: PERCENT_PATTERN, examples: ['50%'] },
+  file_handles: BOUND_COUNT,
+  sockets: BOUND_COUNT,
+  runtime: { ...TEXT, pattern: DURATION_PATTERN },
+  temp_storage: { ...TEXT, pattern: SIZE_PATTERN, examples: ['256MiB'] },
+  tasks: BOUND_COUNT,
 };
 
 const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
@@ -54,10 +75,17 @@ const DESCRIPTIONS: Readonly<Record<Resource, string>> = {
 const BACKING =
   'Where the directory lies: disk (default), or tmpfs, in memory and held by the kernel at the emergency stage (needs the right to mount).';
 
+const ADAPTIVE =
+  'Follows what the tool uses within these bounds: raised when it needs more, lowered slowly when it needs less, each change on record. Default: it stays.';
+
 const RENEW =
   'progress (default): a call whose server reports progress has its whole time again, up to the cap. none: it has not.';
 const CAP =
   'What a call to a managed tool may take in all, with renewals and questions to the client. Default six times the limit, at least 10m.';
+
+/** Where else it might be looked for. */
+export const ADAPTIVE_PLACE =
+  'it is written with a limit: memory: { limit: 512MiB, adaptive: { min: 256MiB, max: 1GiB } }';
 
 export const LIMITS_SHAPE = {
   memory: limit('memory'),
@@ -71,7 +99,7 @@ export const LIMITS_SHAPE = {
 
 /** `limits:` of a tool. */
 export const LimitsSchema = closed(LIMITS_SHAPE, {
-  adaptive: 'limits do not change by themselves',
+  adaptive: ADAPTIVE_PLACE,
 }).meta({ description: 'Limits that are this tool’s own; the others come from its class.' });
 
 const ELSEWHERE = 'what a server on another host uses cannot be held here';
@@ -91,16 +119,17 @@ export const RemoteLimitsSchema = closed(
 ).meta({ description: 'How long a call may take; nothing else of a server elsewhere can be held here.' });
 
 const SHARED_REFUSED = { runtime: 'runtime is a deadline of each run by itself: there is nothing in it to share' };
-const NO_BACKING = { backing: 'each tool has a directory of its own, with its own backing' };
+const STAYS = { adaptive: 'a limit that runs share stays as it is written' };
+const NO_BACKING = { ...STAYS, backing: 'each tool has a directory of its own, with its own backing' };
 
 /** Limits that several runs share: `daemon.budget` and each entry of `contexts`. */
 export const SHARED_LIMITS_SHAPE = {
-  memory: limit('memory'),
-  cpu: limit('cpu'),
-  file_handles: limit('file_handles'),
-  sockets: limit('sockets'),
+  memory: limit('memory', STAYS),
+  cpu: limit('cpu', STAYS),
+  file_handles: limit('file_handles', STAYS),
+  sockets: limit('sockets', STAYS),
   temp_storage: limit('temp_storage', NO_BACKING),
-  tasks: limit('tasks'),
+  tasks: limit('tasks', STAYS),
 };
 
 export const SharedLimitsSchema = closed(SHARED_LIMITS_SHAPE, SHARED_REFUSED);
@@ -145,17 +174,44 @@ function detailed(resource: Resource, scalar: ReturnType<typeof limitAmount>, re
     case 'temp_storage':
       return Object.hasOwn(refused, 'backing')
         ? closed({ limit: scalar, inodes, reason }, refused)
-        : closed({ limit: scalar, inodes, backing, reason }, refused);
+        : closed({ limit: scalar, inodes, backing, adaptive: adaptiveBounds(resource), reason }, refused).superRefine(
+            refuseIdleBounds,
+          );
     case 'runtime':
-      return closed({
-        limit: scalar,
-        renew: z.enum(['progress', 'none']).optional().meta({ description: RENEW }),
-        cap: duration({ description: CAP }).optional(),
-        reason,
-      }).superRefine(refuseIdleCap);
+      return closed(
+        {
+          limit: scalar,
+          renew: z.enum(['progress', 'none']).optional().meta({ description: RENEW }),
+          cap: duration({ description: CAP }).optional(),
+          reason,
+        },
+        { adaptive: 'a deadline is what somebody is willing to wait for, which usage does not tell' },
+      ).superRefine(refuseIdleCap);
     default:
-      return closed({ limit: scalar, reason }, refused);
+      return Object.hasOwn(refused, 'adaptive')
+        ? closed({ limit: scalar, reason }, refused)
+        : closed({ limit: scalar, adaptive: adaptiveBounds(resource), reason }, refused).superRefine(refuseIdleBounds);
   }
+}
+
+function adaptiveBounds(resource: Resource) {
+  const bound = amount(LIMIT_PARSERS[resource], BOUND_INPUT[resource]);
+  return closed({ min: bound, max: bound }).optional().meta({ description: ADAPTIVE });
+}
+
+/** That cannot be kept, or has nothing to bound. */
+function refuseIdleBounds(value: LimitValue, context: z.core.$RefinementCtx): void {
+  const { limit, adaptive } = value;
+  if (adaptive === undefined) return;
+  const refuse = (path: readonly string[], message: string, hint: string): void => {
+    const params: IssueParams = { kind: 'value', hint, plain: true };
+    context.addIssue({ code: 'custom', message, params, path: ['adaptive', ...path] });
+  };
+  if (limit === null) refuse([], 'adaptive has no effect without a limit', 'write the limit that it begins at');
+  else if (adaptive.min > adaptive.max)
+    refuse(['min'], 'adaptive.min is larger than adaptive.max', 'swap them, or write one limit and no adaptive');
+  else if (limit < adaptive.min || limit > adaptive.max)
+    refuse([], 'adaptive: the limit lies outside of its own bounds', 'write min ≤ limit ≤ max');
 }
 
 /** One that would be reached before the limit, or without one. */

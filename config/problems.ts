@@ -174,7 +174,7 @@ export function labelOf(path: Path): string {
   if (last === undefined) return '';
   if (typeof last === 'number') return `${labelOf(path.slice(0, -1))}[${last}]`;
   const name = word(last);
-  if (['limit', 'inodes', 'renew', 'cap', 'reason'].includes(name) && path.length > 1)
+  if (['limit', 'inodes', 'renew', 'cap', 'reason', 'min', 'max'].includes(name) && path.length > 1)
     return `${word(path.at(-2) ?? '')}.${name}`;
   return name;
 }

@@ -15,6 +15,7 @@ export interface LayerLimit {
   readonly backing?: 'disk' | 'tmpfs';
   readonly renew?: 'progress' | 'none';
   readonly capMs?: number;
+  readonly adaptive?: { readonly min: number; readonly max: number };
   readonly reason?: string;
   readonly source: Source;
 }
@@ -92,6 +93,8 @@ function resolveOne(resource: Resource, layers: readonly Layer[], settings: Stag
     ...(inodes === undefined ? {} : { inodes }),
     ...(settings.callsPass ? ofCalls(given) : {}),
     ...(resource === 'temp_storage' && wantsTmpfs(layers) !== null ? { backing: 'tmpfs' as const } : {}),
+    // Only with the limit that it was written with: a stronger one is no part of those bounds.
+    ...(winner.adaptive === undefined ? {} : { adaptive: winner.adaptive }),
     thresholds: thresholdsOf(resource, settings),
     actions: actionsOf(resource, settings),
     source: winner.source,

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { DaemonSchema } from './daemon-schema.ts';
 import { argument, closed, duration, text } from './fields.ts';
 import type { NotEnforced } from './fields.ts';
-import { LIMITS_SHAPE, LimitsSchema, SharedLimitsSchema } from './limit-schema.ts';
+import { ADAPTIVE_PLACE, LIMITS_SHAPE, LimitsSchema, SharedLimitsSchema } from './limit-schema.ts';
 import { RemoteToolSchema } from './remote-schema.ts';
 import { AUTOSTART, CALLS, LEAKS, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
@@ -18,7 +18,7 @@ export const NOT_ENFORCED_VALUES: NotEnforced = {
 };
 
 const NOT_ENFORCED_TOOL_KEYS: NotEnforced = {
-  adaptive: 'limits do not change by themselves',
+  adaptive: ADAPTIVE_PLACE,
   contexts: 'limits by context are written under `contexts` at the top level',
 };
 
@@ -132,7 +132,7 @@ export const ClassSchema = closed(
     ...LIMITS_SHAPE,
     calls: CALLS.optional().meta({ description: 'For tools of this class that say nothing themselves.' }),
   },
-  { adaptive: 'limits do not change by themselves' },
+  { adaptive: ADAPTIVE_PLACE },
 );
 
 /** The whole of limits.yaml. */
@@ -153,7 +153,7 @@ export const ConfigSchema = closed(
   {
     budget: 'limits for all tools together are written under `daemon`',
     cache: 'the cache is written under `daemon`, and what is kept of a tool under the tool',
-    adaptive: 'limits do not change by themselves',
+    adaptive: ADAPTIVE_PLACE,
   },
 );
 

@@ -36,7 +36,9 @@ import { createEventSink } from './event-sink.ts';
 import { createHistory } from './history.ts';
 import { countForLeaks } from './leak-calls.ts';
 import { createLaunchDoor } from './launch-door.ts';
+import { Adaption } from './adaption.ts';
 import { createPorts } from './ports.ts';
+import { Profiles } from './profiles.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
 import { restoreDefinition } from './restore-definition.ts';
 import { createMcp } from './mcp.ts';
@@ -128,6 +130,9 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     ...(config.daemon.history === null ? {} : { history: () => history.status() }),
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
+  const { record } = recorder;
+  const adaption = new Adaption({ clock: CLOCK, log, record, registry: () => registry, profiles: () => profiles });
+  root.add('adaption', () => adaption.close(), ROOM_DEADLINE_MS);
 
   const tempRoot = chooseTempRoot(config.daemon.tempRoot);
   const selection = { instance: lock.instance, tempRoot };
@@ -165,6 +170,15 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     kept,
   });
 
+  const profiles = new Profiles({
+    directory: `${stateDir}/profiles`,
+    clock: CLOCK,
+    log,
+    record,
+    sampleIntervalMs: ports.sampleIntervalMs,
+    onNews: (tool) => adaption.look(tool),
+  });
+  root.add('profiles', () => profiles.close(), ROOM_DEADLINE_MS);
   const registry: Registry = new Registry({
     ports,
     loadDefinitions: () => {
@@ -188,17 +202,21 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     events: hub,
     onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
     onSample: (run) => {
+      const { tool, last } = run;
       history.onSample(run);
-      if (run.last !== null && run.last.kernel.oomKills > 0)
-        metrics.observeOomKills(run.tool, run.last.kernel.oomKills);
+      profiles.onSample(run);
+      if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
     },
     onForgotten: (tool) => {
       metrics.removeTool(tool);
       signIns.forget(tool);
+      profiles.onForgotten(tool);
+      adaption.onForgotten(tool);
     },
     onSpare: (tool, run) => mcp.pool.addSpare(serveRun(tool, run)),
     onTools: (tool) => {
       mcp.refresh(tool);
+      adaption.onTools(tool);
       if (tool === null) signIns.settle(definitions());
     },
   });
@@ -251,6 +269,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
 
   const api = createFront({
     governor: registry,
+    recommend: (tool) => adaption.recommendation(tool),
     signIns: signInActions(signIns, registry, log),
     contextCalls: () => mcp.calls(),
     endClients: (context) => mcp.endContext(context),

@@ -10,7 +10,7 @@ import type { McpFront } from '../../lib/mcp/front/front.ts';
 import type { HistoryView } from '../history.ts';
 import type { Governor, LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
 import type { PostMortem } from '../../lib/supervisor/post-mortem-view.ts';
-import type { ToolView } from '../../lib/supervisor/views.ts';
+import type { RecommendationView, ToolView } from '../../lib/supervisor/views.ts';
 
 /** `read`: look. `control`: start, stop and limit what is defined. `launch`: define new commands. */
 export type Scope = 'read' | 'control' | 'launch';
@@ -115,6 +115,8 @@ export interface SignInActions {
 
 export interface ApiDependencies {
   readonly governor: Governor;
+  /** @throws GovernorError unknown_tool */
+  readonly recommend: (tool: string) => Promise<RecommendationView>;
   readonly signIns: SignInActions;
   /** Also of contexts that have no run of their own, and of those that have ended, for a while. */
   readonly contextCalls: () => readonly ContextAccount[];

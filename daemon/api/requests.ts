@@ -47,6 +47,7 @@ export const AUDIT_KINDS = [
   'outcome',
   'cleanup',
   'limits',
+  'anomaly',
   'budget',
   'recovery',
   'sign_in',

@@ -14,7 +14,7 @@ import { createSession, type GlobalOptions, type Session, type Terminal } from '
 type Finish = (code: ExitCode) => void;
 
 const AUDIT_KINDS =
-  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, recovery, sign_in, leak, retention, lost';
+  'daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, anomaly, recovery, sign_in, leak, retention, lost';
 
 /**
  * @param version shown by `--version`
@@ -124,6 +124,11 @@ function addToolCommands(program: Command, add: Add, act: Act): void {
       step: optional(options['step']),
       csv: options['csv'] === true,
     }),
+  );
+  const recommend = add(program, 'recommend', 'limits that would fit what tools have used, and why');
+  recommend.argument('[name]', 'tool; with the YAML to paste');
+  act(recommend, async (session, { positional }) =>
+    (await import('./commands/recommend.ts')).recommend(session, optional(positional[0])),
   );
   const start = add(program, 'start', 'start a run of a tool').argument('<name>', 'tool');
   start.option('--context <id>', 'who the run is for');

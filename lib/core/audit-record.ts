@@ -128,8 +128,27 @@ export type AuditRecord =
       readonly resource: Resource;
       readonly before: number | null;
       readonly after: number | null;
+      /** `adaptive`: Governor itself, within the bounds of the file; `reason` says why. */
       readonly by: string;
       readonly reason?: string;
+      /** It was only said. */
+      readonly dryRun?: true;
+    }
+  /** Usage far outside the tool's own history. Never acted on. */
+  | {
+      readonly kind: 'anomaly';
+      readonly tool: string;
+      readonly run: string;
+      readonly resource: Resource;
+      /** `peak`: it holds more than ever. `burst`: more than ever came within seconds. */
+      readonly event: 'peak' | 'burst';
+      /** In the unit of the resource. */
+      readonly usage: number;
+      /** The highest that was known of the tool before. */
+      readonly before: number;
+      /** From how many times that on it is said. */
+      readonly factor: number;
+      readonly detail: string;
     }
   /** A limit that several runs share: of a context, or of all tools (`host`). */
   | {

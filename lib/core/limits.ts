@@ -4,8 +4,8 @@ import type { ActingStage, ThresholdStage } from './ladder.ts';
 import type { Resource } from './resource.ts';
 import type { Action } from './response.ts';
 
-/** Where a limit came from; precedence is in this order, strongest first. */
-export type Provenance = 'api' | 'flag' | 'environment' | 'file' | 'class' | 'built-in';
+/** Where a limit came from; precedence is in this order, strongest first. `adaptive`: from usage, within what the file allows. */
+export type Provenance = 'api' | 'adaptive' | 'flag' | 'environment' | 'file' | 'class' | 'built-in';
 
 export interface Source {
   readonly from: Provenance;
@@ -28,11 +28,21 @@ export interface ResolvedLimit {
   readonly renew?: 'progress' | 'none';
   /** runtime of calls only: milliseconds that a call may take in all. Absent: see `capOf`. */
   readonly capMs?: number;
+  /** It follows usage within these. Absent: it stays. */
+  readonly adaptive?: AdaptiveBounds;
   readonly thresholds: Thresholds;
   /** What each stage does, in order. An empty list means: only tell. */
   readonly actions: Readonly<Record<ActingStage, readonly Action[]>>;
   readonly source: Source;
   readonly reason?: string;
+}
+
+/** In the unit of the resource, both ends included; 0 < min ≤ max. */
+export interface AdaptiveBounds {
+  readonly min: number;
+  readonly max: number;
+  /** Who has set the limit by hand: it does not follow usage until the file is read again. */
+  readonly stoppedBy?: string;
 }
 
 /** `null`: no limit is set for the resource (the default for runtime). */

@@ -156,6 +156,12 @@ function createInstruments(registry: Registry) {
         labelNames: ['tool'],
         registers,
       }),
+      anomalies: new ToolCounter({
+        name: 'governor_anomalies_total',
+        help: 'Usage far outside the history of the tool itself, by resource.',
+        labelNames: ['tool', 'resource'],
+        registers,
+      }),
       calls: new ToolCounter({
         name: 'governor_tool_calls_total',
         help: 'Calls of clients (tools/call, prompts/get, resources/read, completion/complete) by outcome; tool_error: the tool said so itself.',
@@ -236,6 +242,9 @@ function count(record: AuditRecord, instruments: Instruments, removeTool: (tool:
     }
     case 'lifecycle':
       if (record.to === 'gone' && record.run === undefined) removeTool(record.tool);
+      return;
+    case 'anomaly':
+      perTool.anomalies.add({ tool: record.tool, resource: record.resource }, 1);
       return;
     case 'daemon':
     case 'intent':

@@ -5,7 +5,7 @@ import type { Provenance, ResolvedLimit, ResolvedLimits, Source } from '../core/
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
-import { changesBacking, forLiveRun, setRunLimits } from './change-limits.ts';
+import { adaptedFrom, changesBacking, forLiveRun, setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { keptDegraded } from './recovery-acts.ts';
 import type { Tool } from './tool.ts';
@@ -117,11 +117,16 @@ function reloadedLimit(
   if (held !== null && OF_A_LAUNCH.has(held.source.from) && next?.source.from !== held.source.from) return held;
   const isChanged = !sameAmount(before, next);
   if (isChanged || sameAmount(held, next)) return next;
-  if (held?.source.from !== 'api' || next === null) return held;
-  // Only the amount was set by hand: stages and actions are the file's.
+  if (held === null || next === null) return held;
+  const { from } = held.source;
+  if (from === 'adaptive' && next.adaptive === undefined) return next;
+  if (from !== 'api' && from !== 'adaptive') return held;
+  // Only the amount was set: stages, actions and bounds are the file's, and within these it follows usage again.
   const { inodes: _inodes, reason: _reason, ...stages } = next;
   const inodes = held.inodes === undefined ? {} : { inodes: held.inodes };
-  return { ...stages, limit: held.limit, source: held.source, ...inodes };
+  if (from === 'api') return { ...stages, limit: held.limit, source: held.source, ...inodes };
+  const reason = held.reason === undefined ? {} : { reason: held.reason };
+  return { ...stages, limit: held.limit, source: adaptedFrom(next.source), ...inodes, ...reason };
 }
 
 /** Limits that were set by hand and do not hold any more because the file says something else from now on. */

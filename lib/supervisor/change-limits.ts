@@ -1,7 +1,7 @@
 /** Changes the limits of a live tool: on record, at once for the ladder, and in the kernel as soon as that kills nothing. */
 
 import { GovernorError } from '../core/errors.ts';
-import type { ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
+import type { AdaptiveBounds, ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
 import { ratioOf } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
@@ -12,6 +12,14 @@ import type { SupervisorPorts } from './ports.ts';
 import type { Run } from './run.ts';
 import type { Tool } from './tool.ts';
 
+/** In the unit of the resource, with the reason for people. */
+export interface LimitAdaption {
+  readonly resource: Resource;
+  readonly to: number;
+  readonly reason: string;
+}
+
+/** By hand: where the limit followed usage, it does not any more. */
 export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, ports: SupervisorPorts): Promise<void> {
   if (tool.definition.remote !== undefined && Object.keys(patch).some((resource) => resource !== 'runtime'))
     throw new GovernorError(
@@ -25,6 +33,64 @@ export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, po
   tool.definition = { ...definition, limits: patched(definition.limits, patch, source, callsPass) };
   for (const { run } of tool.runs.values())
     await setRunLimits(run, patched(run.limits, patch, source, run.calls !== null), by, ports);
+}
+
+/**
+ * From usage, within the bounds of the file: of the tool, and of each run whose limit follows usage. The same path as by hand.
+ * @returns false, and changes nothing, where none does (any more)
+ */
+export async function adaptLimit(
+  tool: Tool,
+  { resource, to, reason }: LimitAdaption,
+  ports: SupervisorPorts,
+): Promise<boolean> {
+  const adapted = (limits: ResolvedLimits): ResolvedLimits | null => {
+    const before = limits[resource];
+    if (before === null || !isFollowing(before)) return null;
+    return { ...limits, [resource]: { ...amountOf(before, to), source: adaptedFrom(before.source), reason } };
+  };
+  const limits = adapted(tool.definition.limits);
+  if (limits === null) return false;
+  const before = tool.definition.limits[resource]?.limit ?? null;
+  tool.definition = { ...tool.definition, limits };
+  const runs = [...tool.runs.values()].flatMap(({ run }) => {
+    const wanted = run.alive ? adapted(run.limits) : null;
+    return wanted === null ? [] : [{ run, wanted }];
+  });
+  if (runs.length === 0)
+    ports.recorder.record({ kind: 'limits', tool: tool.name, resource, before, after: to, by: 'adaptive', reason });
+  for (const { run, wanted } of runs) await setRunLimits(run, wanted, 'adaptive', ports);
+  return true;
+}
+
+/** Of runs whose start was under way while a limit of the tool followed usage. */
+export async function catchUp(tool: Tool, ports: SupervisorPorts): Promise<void> {
+  for (const { run } of tool.runs.values()) {
+    const wanted = withAdapted(run.limits, tool.definition.limits);
+    const isBehind = RESOURCES.some((resource) => wanted[resource]?.limit !== run.limits[resource]?.limit);
+    if (isBehind && run.alive) await setRunLimits(run, wanted, 'adaptive', ports);
+  }
+}
+
+/** Limits of a launch that follow usage begin where those of its tool are by now. */
+export function withAdapted(launched: ResolvedLimits, held: ResolvedLimits): ResolvedLimits {
+  const adapted = RESOURCES.flatMap((resource) => {
+    const limit = held[resource];
+    return limit?.source.from === 'adaptive' && isFollowing(launched[resource]) ? [[resource, limit] as const] : [];
+  });
+  return adapted.length === 0 ? launched : { ...launched, ...Object.fromEntries(adapted) };
+}
+
+/** It is to follow usage, and nobody has set it by hand since. */
+export function isFollowing(
+  limit: ResolvedLimit | null,
+): limit is ResolvedLimit & { readonly adaptive: AdaptiveBounds } {
+  return limit?.adaptive !== undefined && limit.adaptive.stoppedBy === undefined;
+}
+
+/** With the place of the bounds, also after the first change. */
+export function adaptedFrom(source: Source): Source {
+  return source.from === 'adaptive' ? source : { from: 'adaptive', detail: `within the bounds of ${source.detail}` };
 }
 
 /** @param by who asked, for the audit */
@@ -123,9 +189,19 @@ function withLimit(
     const actions = defaultActions(resource, callsPass);
     return { resource, limit: value, thresholds: DEFAULT_THRESHOLDS, actions, source };
   }
+  const { adaptive } = before;
+  return {
+    ...amountOf(before, value),
+    source,
+    ...(adaptive === undefined ? {} : { adaptive: { ...adaptive, stoppedBy: source.detail } }),
+  };
+}
+
+/** The former reason was for the former limit. */
+function amountOf(before: ResolvedLimit, value: number): ResolvedLimit {
   const { reason: _former, ...kept } = before;
   // Inodes keep their proportion to the bytes.
   const inodes =
     before.inodes === undefined ? {} : { inodes: Math.max(1, Math.round((before.inodes * value) / before.limit)) };
-  return { ...kept, limit: value, source, ...inodes };
+  return { ...kept, limit: value, ...inodes };
 }

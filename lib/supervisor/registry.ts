@@ -7,7 +7,8 @@ import type { LoadedDefinitions } from './apply-definitions.ts';
 import { Budgets } from './budgets.ts';
 import { budgetView, limitedBudgets } from './budget-view.ts';
 import type { Governor, LimitPatch, ReloadOutcome, ToolDefinition } from './governor.ts';
-import { capsFit, changeLimits } from './change-limits.ts';
+import { adaptLimit, capsFit, catchUp, changeLimits, withAdapted } from './change-limits.ts';
+import type { LimitAdaption } from './change-limits.ts';
 import { Monitor } from './monitor.ts';
 import { moveRun, refuseToMove } from './move-run.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -130,8 +131,9 @@ export class Registry extends ToolTable implements Governor {
     this.refuseWhenClosing();
     const tool = this.live.get(definition.name) ?? this.add(definition);
     // Flags hold for this run; the entry of the file stays as it is.
-    if (tool.definition.origin === 'run') tool.definition = definition;
-    return tool.adoptLauncher(request, definition);
+    const followed = { ...definition, limits: withAdapted(definition.limits, tool.definition.limits) };
+    if (tool.definition.origin === 'run') tool.definition = followed;
+    return tool.adoptLauncher(request, followed);
   }
 
   async deactivate(name: string, runId?: string): Promise<ToolView> {
@@ -171,6 +173,20 @@ export class Registry extends ToolTable implements Governor {
     await changeLimits(tool, patch, by, this.#ports);
     for (const runId of tool.runs.keys()) this.#monitor.poke(runId);
     return toolView(tool, this.#ports);
+  }
+
+  /** From usage, as by hand otherwise. @returns false where the limit does not follow usage (any more) */
+  async adaptLimit(name: string, change: LimitAdaption): Promise<boolean> {
+    const tool = this.live.get(name);
+    if (tool === undefined || this.#closing || !(await adaptLimit(tool, change, this.#ports))) return false;
+    for (const runId of tool.runs.keys()) this.#monitor.poke(runId);
+    return true;
+  }
+
+  /** Runs that were starting while a limit of their tool followed usage get it now. */
+  async catchUp(name: string): Promise<void> {
+    const tool = this.live.get(name);
+    if (tool !== undefined && !this.#closing) await catchUp(tool, this.#ports);
   }
 
   async endContext(id: string): Promise<void> {

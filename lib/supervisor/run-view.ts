@@ -2,7 +2,7 @@
 
 import type { Clock } from '../core/clock.ts';
 import { wallOf } from '../core/clock.ts';
-import type { ResolvedLimit, ResolvedLimits } from '../core/limits.ts';
+import type { AdaptiveBounds, ResolvedLimit, ResolvedLimits } from '../core/limits.ts';
 import { ratioOf } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES, UNIT } from '../core/resource.ts';
@@ -62,6 +62,7 @@ export function limitViews(
       ...(limit?.backing === undefined ? {} : { backing: limit.backing }),
       ...(limit?.renew === undefined ? {} : { renew: limit.renew }),
       ...(limit?.capMs === undefined ? {} : { cap: limit.capMs }),
+      ...(limit?.adaptive === undefined ? {} : { adaptive: adaptiveView(limit.adaptive) }),
       thresholds: limit?.thresholds ?? null,
       actions: limit?.actions ?? null,
       source: limit?.source ?? limits.lifted?.[resource] ?? null,
@@ -70,6 +71,11 @@ export function limitViews(
       ...(note === undefined ? {} : { note }),
     };
   });
+}
+
+function adaptiveView({ min, max, stoppedBy }: AdaptiveBounds): NonNullable<LimitView['adaptive']> {
+  const why = stoppedBy === undefined ? {} : { stopped: `set by hand (${stoppedBy}), until the file is read again` };
+  return { min, max, ...why };
 }
 
 /** Without a limit there is nothing to enforce; the deadline of a runtime limit is the daemon's. */

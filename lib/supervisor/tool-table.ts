@@ -140,7 +140,7 @@ export class ToolTable implements Pick<Governor, Reads> {
   }
 
   /** @throws GovernorError unknown_tool */
-  protected find(name: string): Tool {
+  find(name: string): Tool {
     const tool = this.#tools.get(name);
     if (tool === undefined) throw new GovernorError('unknown_tool', `no tool is named ${name}`, { data: { name } });
     return tool;

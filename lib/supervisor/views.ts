@@ -6,6 +6,7 @@ import type { Stage } from '../core/ladder.ts';
 import type { GrowthByCall } from '../core/leak-calls.ts';
 import type { LeakResource } from '../core/leak-test.ts';
 import type { Provenance } from '../core/limits.ts';
+import type { Proposal } from '../core/recommend.ts';
 import type { Resource, Unit } from '../core/resource.ts';
 import type { ToolState } from '../core/tool-state.ts';
 import type { Quality } from '../core/usage.ts';
@@ -40,6 +41,8 @@ export interface LimitView {
   readonly renew?: 'progress' | 'none';
   /** runtime of calls only, as written: milliseconds that a call may take in all. */
   readonly cap?: number;
+  /** It follows usage within these; `stopped`: no more, because somebody has set it by hand, until the file is read again. */
+  readonly adaptive?: { readonly min: number; readonly max: number; readonly stopped?: string };
   readonly thresholds: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', number>> | null;
   readonly actions: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', readonly string[]>> | null;
   readonly source: { readonly from: Provenance; readonly detail: string } | null;
@@ -206,6 +209,19 @@ export interface ToolView {
   readonly recovery: RecoveryView;
   readonly signIn?: SignInView;
   readonly leaks: LeakView;
+}
+
+/** Limits that would fit what the tool has used. */
+export interface RecommendationView {
+  readonly tool: string;
+  readonly at: string;
+  /** How long the tool was observed in all, over all daemons. */
+  readonly observedMs: number;
+  readonly proposals: readonly Proposal[];
+  /** To paste into limits.yaml; null: nothing is proposed. */
+  readonly yaml: string | null;
+  /** Why nothing can be known. */
+  readonly note?: string;
 }
 
 export interface UsageView {

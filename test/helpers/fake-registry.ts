@@ -15,8 +15,10 @@ export interface Stand extends FakeWorld {
   /** What the file says when it is read again. */
   define(definitions: readonly ToolDefinition[]): void;
   readonly forgotten: string[];
-  /** Whoever serves the tools puts its own in. */
-  readonly hooks: { -readonly [K in 'onSpare' | 'onTools']?: NonNullable<RegistryOptions[K]> };
+  /** Whoever serves the tools, or looks on, puts its own in. */
+  readonly hooks: {
+    -readonly [K in 'onSpare' | 'onTools' | 'onSample' | 'onForgotten']?: NonNullable<RegistryOptions[K]>;
+  };
   /** Registers a tool. */
   tool(name?: string, overrides?: DefinitionOverrides): Tool;
   /** Puts a launcher under supervision, as `governor run` does. */
@@ -42,8 +44,11 @@ export function stand(t: TestScope, overrides: Omit<WorldOptions, 'clock'> = {})
     loadDefinitions: () => Promise.resolve({ definitions, notes }),
     events: { subscribe: () => () => undefined },
     onPass: () => undefined,
-    onSample: () => undefined,
-    onForgotten: (name) => void forgotten.push(name),
+    onSample: (run) => hooks.onSample?.(run),
+    onForgotten(name) {
+      forgotten.push(name);
+      hooks.onForgotten?.(name);
+    },
     onSpare: (tool, run) => hooks.onSpare?.(tool, run),
     onTools: (tool) => hooks.onTools?.(tool),
   });

@@ -29,6 +29,7 @@ GET /v1/tools/:name/files
 GET /v1/tools/:name/history
 GET /v1/tools/:name/logs
 GET /v1/tools/:name/processes
+GET /v1/tools/:name/recommendation
 GET /v1/tools/:name/runs
 GET /v1/tools/:name/sockets
 GET /v1/tools/:name/usage

@@ -7,10 +7,11 @@ import { logsQuery, nameParams, noQuery } from '../requests.ts';
 import { route } from '../route.ts';
 import type { Route } from '../route.ts';
 import * as details from '../schemas/detail.ts';
+import { recommendation } from '../schemas/recommendation.ts';
 import * as schemas from '../schemas/tool.ts';
 import { known } from './tools.ts';
 
-export function toolDetailRoutes({ governor }: ApiDependencies): readonly Route[] {
+export function toolDetailRoutes({ governor, recommend }: ApiDependencies): readonly Route[] {
   return [
     route({
       method: 'GET',
@@ -31,6 +32,17 @@ export function toolDetailRoutes({ governor }: ApiDependencies): readonly Route[
     ),
     listOf(governor, 'sockets', 'Every open socket', details.socketOfRun, (name) => governor.sockets(name)),
     listOf(governor, 'files', 'Every open file descriptor', details.fileOfRun, (name) => governor.files(name)),
+    route({
+      method: 'GET',
+      path: '/v1/tools/{name}/recommendation',
+      access: 'read',
+      summary: 'Limits that would fit what the tool has used, with the reasons and as YAML',
+      params: nameParams,
+      query: noQuery,
+      answer: recommendation,
+      errors: ['invalid_name', 'unknown_tool'],
+      handle: ({ params }) => known(governor, params.name, (name) => recommend(name)),
+    }),
     route({
       method: 'GET',
       path: '/v1/tools/{name}/logs',

@@ -22,7 +22,7 @@ export const toolState = z.enum([
   'unregistering',
 ]);
 export const limitSource = z.object({
-  from: z.enum(['api', 'flag', 'environment', 'file', 'class', 'built-in']),
+  from: z.enum(['api', 'adaptive', 'flag', 'environment', 'file', 'class', 'built-in']),
   detail: z.string(),
 });
 export const time = z.string().describe('ISO 8601');

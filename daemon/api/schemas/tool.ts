@@ -63,6 +63,10 @@ export const limit = component<LimitView>(
       .number()
       .exactOptional()
       .describe('runtime of calls: milliseconds in all; absent: six times the limit, at least 10 minutes'),
+    adaptive: z
+      .object({ min: z.number(), max: z.number(), stopped: z.string().exactOptional() })
+      .exactOptional()
+      .describe('follows usage within these; `stopped`: no more, and why'),
     thresholds: byStage(z.number()).nullable().describe('as ratio of the limit'),
     actions: byStage(z.array(z.string())).nullable(),
     source: limitSource.nullable(),

@@ -21,6 +21,20 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '5:39: throttled[0]: "queue_calls" is not possible here (possible for runtime: notify, cancel_call, recycle, stop, kill)',
   'action-twice': '6:35: cleanup: notify is given twice (each action once, in order)',
   'action-unknown': '6:27: cleanup[0]: "recycel" is not possible here (did you mean "recycle"?)',
+  'adaptive-bounds': '6:49: adaptive.min is larger than adaptive.max (swap them, or write one limit and no adaptive)',
+  'adaptive-no-limit': '6:41: adaptive has no effect without a limit (write the limit that it begins at)',
+  'adaptive-outside': '6:37: adaptive: the limit lies outside of its own bounds (write min ≤ limit ≤ max)',
+  'adaptive-runtime':
+    '6:29: "adaptive" is not enforced by this version of Governor (a deadline is what somebody is willing to wait for, which usage does not tell; take it out)',
+  'adaptive-unit': '6:49: adaptive.min: "256M" could mean two sizes (write 256MiB or 256MB)',
+  'adaptive-zero': '6:44: adaptive.min: 0 is not above zero (write at least 1)',
+  'adaptive-half': '6:27: "min" is missing (write a whole number such as 1024)',
+  'adaptive-word': '6:37: adaptive: must be a mapping, not text (write key: value pairs)',
+  'adaptive-none': '6:44: adaptive.min: "none" is not a whole number (write a whole number such as 1024)',
+  'adaptive-of-tool':
+    '5:5: "adaptive" is not enforced by this version of Governor (it is written with a limit: memory: { limit: 512MiB, adaptive: { min: 256MiB, max: 1GiB } }; take it out)',
+  'adaptive-shared':
+    '4:28: "adaptive" is not enforced by this version of Governor (a limit that runs share stays as it is written; take it out)',
   'alias-bomb': '6:34: aliases stand for too much (at most 10000 values)',
   'alias-itself': '3:6: the alias *c contains itself (take it out)',
   'alias-unknown': '5:10: the alias *base is unknown (define &base before, or quote text that begins with *)',
@@ -169,7 +183,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '6:22: recycle_when_idle has no effect with readiness: none: nobody knows when nothing is open with it (take one of them out)',
   'limit-empty': '6:7: memory: has no value (write a size such as 512MiB, 1.5GiB or 500MB)',
   'limit-fraction': '6:21: file_handles: 10.5 is not a whole number (write a whole number such as 1024)',
-  'limit-inodes-of-memory': '6:30: "inodes" is not a known key (known keys: limit, reason)',
+  'limit-inodes-of-memory': '6:30: "inodes" is not a known key (known keys: limit, adaptive, reason)',
   'limit-list': '6:15: memory: must be a size (write a size such as 512MiB, 1.5GiB or 500MB)',
   'limit-negative': '6:14: tasks: -5 is not above zero (write at least 1)',
   'limit-not-a-number': '6:14: tasks: NaN is not a whole number (write a whole number such as 1024)',
@@ -221,7 +235,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
     '5:27: strategy: "reboot" is not possible here (possible: restart, degrade, restart-on-demand, stop)',
   tab: '3:1: a tab is used for indentation (use spaces)',
   tag: '5:10: tags (!name) are not supported (write the value without it)',
-  'temp-backing-of-memory': '4:29: "backing" is not a known key (known keys: limit, reason)',
+  'temp-backing-of-memory': '4:29: "backing" is not a known key (known keys: limit, adaptive, reason)',
   'temp-backing-unknown': '6:46: backing: "ram" is not possible here (possible: disk, tmpfs)',
   'temp-backing-without-limit':
     '10:21: temp_storage: backing: tmpfs of class fast (temp-backing-without-limit.yaml:4:19) needs a limit, and there is none (give it one, or write { limit: none, backing: disk })',

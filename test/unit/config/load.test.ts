@@ -568,6 +568,29 @@ function origins(tool: ToolDefinition): Record<string, unknown> {
   return Object.fromEntries(RESOURCES.map((resource) => [resource, origin(tool.limits[resource])]));
 }
 
+t.test('adaptive: with the limit that it was written with, of a tool or its class', async (t) => {
+  const text = `version: 1
+classes:
+  roomy: { memory: { limit: 1GiB, adaptive: { min: 512MiB, max: 4GiB } }, tasks: { limit: 64, adaptive: { min: 16, max: 512 } } }
+tools:
+  a: { command: "true", class: roomy, limits: { cpu: { limit: 50%, adaptive: { min: 12.5%, max: 200% }, reason: because } } }
+  b: { command: "true", class: roomy, limits: { memory: 2GiB } }
+  c: { command: "true", class: roomy, limits: { memory: none } }
+`;
+  const config = accepted(load(text));
+  const adaptive = (name: string): unknown[] => {
+    const { memory, cpu, tasks } = named(config, name).limits;
+    return [memory, cpu, tasks].map((limit) => limit?.adaptive ?? null);
+  };
+  const [GIB, tasks] = [1024 ** 3, { min: 16, max: 512 }];
+  t.same(adaptive('a'), [{ min: GIB / 2, max: 4 * GIB }, { min: 12.5, max: 200 }, tasks]);
+  t.same(adaptive('b'), [null, null, tasks], 'a limit of the tool itself is no part of the bounds of its class');
+  t.same(adaptive('c'), [null, null, tasks]);
+  t.equal(named(config, 'a').limits.cpu?.reason, 'because');
+  const byEnvironment = accepted(loadConfig({ path: '/l.yaml', text, host, env: { GOVERNOR_LIMIT_TASKS: '9' } }));
+  t.notOk(named(byEnvironment, 'a').limits.tasks?.adaptive);
+});
+
 t.test('limits that runs share: of all tools, and by context', async (t) => {
   const { budgets } = accepted(
     loadConfig({ path: join(good, 'shared.yaml'), host, env: { GOVERNOR_LIMIT_MEMORY: '1GiB' } }),

@@ -88,6 +88,17 @@ const REPORT: CleanupReport = {
 function countSomething(metrics: Metrics, tool: string): void {
   metrics.write({ ...stageRecord(1), tool } as AuditRecord);
   metrics.write(actionRecord(tool));
+  metrics.write({
+    kind: 'anomaly',
+    tool,
+    run: 'r',
+    resource: 'sockets',
+    event: 'burst',
+    usage: 90,
+    before: 6,
+    factor: 3,
+    detail: '90 more sockets within seconds',
+  });
   metrics.write({ kind: 'recovery', tool, strategy: 'restart', outcome: 'scheduled' });
   metrics.write({ kind: 'cleanup', tool, run: 'r', reason: 'limit', report: REPORT });
   metrics.observeOomKills(tool, 2);
@@ -137,6 +148,7 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
   });
   t.strictSame(found.sort(), [
     'governor_actions_total counter {tool,resource,action,outcome}',
+    'governor_anomalies_total counter {tool,resource}',
     'governor_budget_limit gauge {resource}',
     'governor_budget_stage gauge {resource,stage}',
     'governor_budget_stops_total counter {budget,resource,stage}',

@@ -147,6 +147,44 @@ t.test('temp storage in memory keeps a limit, and its place', async (t) => {
   t.match(scene.tree.applied, { temp_storage: { limit: 2_000, backing: 'tmpfs' } });
 });
 
+t.test(
+  'from usage: with its origin and reason; only where it follows, and on record without a run as well',
+  async (t) => {
+    const scene = stand(t);
+    const limits = limited({ memory: 1_000, tasks: 50 }, { adaptive: { min: 100, max: 5_000 } });
+    const tool = scene.tool('tool', { limits: { ...limits, tasks: limited({ tasks: 50 }).tasks } });
+    const change = { resource: 'memory', to: 2_000, reason: 'p99' } as const;
+    t.equal(await scene.registry.adaptLimit('tool', change), true);
+    t.match(tool.definition.limits.memory, {
+      limit: 2_000,
+      reason: 'p99',
+      source: { from: 'adaptive', detail: 'within the bounds of test' },
+    });
+    t.same(scene.recordsOf('limits'), [
+      { kind: 'limits', tool: 'tool', resource: 'memory', before: 1_000, after: 2_000, by: 'adaptive', reason: 'p99' },
+    ]);
+    t.equal(await scene.registry.adaptLimit('tool', { ...change, to: 3_000 }), true);
+    t.match(tool.definition.limits.memory?.source, { detail: 'within the bounds of test' }, 'said once');
+    t.equal(await scene.registry.adaptLimit('tool', { ...change, resource: 'tasks' }), false);
+    t.equal(await scene.registry.adaptLimit('nobody', change), false);
+    await scene.registry.setLimits('tool', { memory: 700 }, 'me');
+    t.equal(await scene.registry.adaptLimit('tool', change), false, 'a person has set it');
+    t.equal(tool.definition.limits.memory?.limit, 700);
+  },
+);
+
+t.test('a launch begins where its tool is by now, but for its own flags', async (t) => {
+  const scene = stand(t);
+  const following = limited({ memory: 1_000, tasks: 10 }, { adaptive: { min: 1, max: 5_000 } });
+  scene.tool('tool', { origin: 'file', limits: following });
+  for (const resource of ['memory', 'tasks'] as const)
+    await scene.registry.adaptLimit('tool', { resource, to: 2_000, reason: 'p99' });
+  const flag = limited({ tasks: 77 }, { source: { from: 'flag', detail: '--tasks' } });
+  const run = await scene.launch('tool', { limits: { ...following, tasks: flag.tasks } });
+  t.match(run.limits, { memory: { limit: 2_000, source: { from: 'adaptive' } }, tasks: { limit: 77 } });
+  t.match(scene.tree.applied, { memory: { limit: 2_000 }, tasks: { limit: 77 } });
+});
+
 t.test('an unknown tool', async (t) => {
   const scene = stand(t);
   await t.rejects(scene.registry.setLimits('nobody', { memory: 1 }, 'me'), isGovernorError('unknown_tool'));

@@ -70,6 +70,10 @@ t.test('every route answers alike over TCP and over the unix socket', async (t) 
     'what is not known is no zero',
   );
 
+  const fits = (await overTcp(served, '/v1/tools/echo/recommendation')).json;
+  t.match(fits, { tool: 'echo', yaml: /^tools:\n {2}echo:\n {4}limits:\n {6}memory: \{ limit: 1\d\dMiB, / });
+  t.match((fits['proposals'] as unknown[])[3], { resource: 'sockets', limit: 16, proposed: null, usage: null });
+
   t.equal((await both('/metrics')).headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
   const landing = await both('/');
   t.match(landing.headers['content-type'], /^text\/html/);

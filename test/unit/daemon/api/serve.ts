@@ -12,6 +12,7 @@ import type { AccessToken, ApiDependencies, ApiSettings } from '../../../../daem
 import { ALL_SCOPES } from '../../../../daemon/api/dependencies.ts';
 import { parseLimitPatch } from '../../../../config/define.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
+import { recommend, toYaml } from '../../../../lib/core/recommend.ts';
 import { ok } from '../../../../lib/core/result.ts';
 import { createMcpFront } from '../../../../lib/mcp/front/front.ts';
 import type { McpFront } from '../../../../lib/mcp/front/front.ts';
@@ -21,6 +22,7 @@ import { createFakeGateway } from '../../../helpers/fake-gateway.ts';
 import { createFakeGovernor, fakeDefinition, FAKE_DAEMON } from '../../../helpers/fake-governor.ts';
 import { fakePostMortem } from '../../../helpers/fake-post-mortem.ts';
 import type { FakeGovernor } from '../../../helpers/fake-governor.ts';
+import { filledProfile } from '../../../helpers/filled-profile.ts';
 
 export const TOKEN = 'full-token-0123456789';
 
@@ -120,6 +122,14 @@ export async function serveUnloaded(
         entries: 2,
         findings: [{ file: 'audit-1.jsonl', line: 3, kind: 'changed', message: 'its mac does not fit' }],
       }),
+    },
+    recommend: async (tool) => {
+      const { name } = governor.tool(tool);
+      const profile = filledProfile({ hours: 30, memory: 100 * 1024 ** 2 });
+      const { limits } = fakeDefinition(name);
+      const proposals = recommend(profile, limits, false);
+      const yaml = toYaml(name, proposals, limits);
+      return { tool: name, at: '2026-01-31T12:00:00.000Z', observedMs: profile.observedMs, proposals, yaml };
     },
     signIns: {
       async begin(tool, redirectUri) {

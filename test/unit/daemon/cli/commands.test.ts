@@ -185,6 +185,30 @@ t.test('usage', async (t) => {
   });
 });
 
+t.test('recommend', async (t) => {
+  const { cli } = await daemon(t);
+  const one = await cli(['recommend', 'naïve tool']);
+  t.equal(one.code, 0);
+  t.match(one.out, /^TOOL +RESOURCE +LIMIT +FITS +HIGHEST +CONFIDENCE +WHY$/m);
+  t.match(one.out, /^naïve tool +memory +256 MiB +13\d MiB +10\d\.?\d* MiB +high +p99 of hourly peaks in 1d6h/m);
+  t.match(one.out, /^ +sockets +16 +– +– +none +not measured here/m);
+  t.match(one.out, /^Observed for 1d6h\.$/m);
+  t.match(one.out, /^tools:\n {2}"naïve tool":\n {4}limits:$/m);
+  const all = await cli(['recommend']);
+  t.match(all.out, /^echo +memory/m);
+  t.match(all.out, /^naïve tool +memory/m);
+  t.notMatch(all.out, /^tools:/m);
+  t.match(JSON.parse((await cli(['recommend', 'echo', '--json'])).out), {
+    tool: 'echo',
+    proposals: [{}],
+    yaml: /^tools/,
+  });
+  t.match(JSON.parse((await cli(['recommend', '--json'])).out), {
+    recommendations: [{ tool: 'echo' }, { tool: 'naïve tool' }],
+  });
+  t.match(await cli(['recommend', 'ecko']), { code: 1, err: /did you mean "echo"/ });
+});
+
 t.test('limits that runs share: in usage and in ls, where there are any', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   t.notMatch((await cli(['ls'])).out, 'SHARED BY');

@@ -14,12 +14,13 @@ t.test('help and version', async (t) => {
   t.equal(code, 0);
   t.match(out, /^Examples:$/m);
   t.match(out, /^Exit codes: /m);
-  for (const absent of ['top', 'recommend', 'wrap', 'ensure-daemon', 'complete-names', 'run-arguments']) {
+  for (const absent of ['top', 'wrap', 'ensure-daemon', 'complete-names', 'run-arguments']) {
     t.notMatch(out, new RegExp(`^ +${absent}\\b`, 'm'), `${absent} is not listed`);
   }
   for (const words of [
     ['ls'],
     ['usage'],
+    ['recommend'],
     ['start'],
     ['stop'],
     ['restart'],
@@ -76,7 +77,7 @@ const MISTAKES: readonly (readonly [string, string])[] = [
   ['audit lost', "governor: unknown command 'lost'"],
   [
     'audit show --kind none',
-    "governor: option '--kind <kind>' argument 'none' is invalid. Allowed choices are daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, recovery, sign_in, leak, retention, lost.",
+    "governor: option '--kind <kind>' argument 'none' is invalid. Allowed choices are daemon, lifecycle, stage, action, intent, outcome, cleanup, limits, budget, anomaly, recovery, sign_in, leak, retention, lost.",
   ],
   [
     'audit show -n many',
