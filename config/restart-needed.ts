@@ -6,19 +6,18 @@ import type { Config, DaemonConfig } from './config.ts';
  * `auth` holds with the next request, `calls` and `cache` at once, and `leaks` and `dry_run` for tools that are defined
  * anew; these are built in at the start.
  */
-const BUILT_IN: Readonly<
-  Record<Exclude<keyof DaemonConfig, 'auth' | 'cache' | 'calls' | 'leaks' | 'dryRun'>, string>
-> = {
-  listen: 'listen',
-  mcp: 'mcp',
-  backend: 'backend',
-  sampleIntervalMs: 'sample_interval',
-  audit: 'audit',
-  history: 'history',
-  postMortems: 'post_mortems',
-  logLevel: 'log_level',
-  tempRoot: 'temp_root',
-};
+const BUILT_IN: Readonly<Record<Exclude<keyof DaemonConfig, 'auth' | 'cache' | 'calls' | 'leaks' | 'dryRun'>, string>> =
+  {
+    listen: 'listen',
+    mcp: 'mcp',
+    backend: 'backend',
+    sampleIntervalMs: 'sample_interval',
+    audit: 'audit',
+    history: 'history',
+    postMortems: 'post_mortems',
+    logLevel: 'log_level',
+    tempRoot: 'temp_root',
+  };
 
 /** @returns one note a key that changed and holds only from the next start of the daemon */
 export function restartNeeded(before: DaemonConfig, after: DaemonConfig): readonly string[] {

@@ -7,7 +7,7 @@ import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
 import { adaptedFrom, changesBacking, forLiveRun, setRunLimits } from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
-import { keptDegraded } from './recovery-acts.ts';
+import { keptDegraded } from './kept-degraded.ts';
 import type { Tool } from './tool.ts';
 
 export interface LoadedDefinitions {

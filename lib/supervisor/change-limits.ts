@@ -8,6 +8,7 @@ import { RESOURCES } from '../core/resource.ts';
 import { defaultActions } from '../core/response.ts';
 import { DEFAULT_THRESHOLDS } from '../core/ladder.ts';
 import type { LimitPatch } from './governor.ts';
+import { keptDegraded } from './kept-degraded.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Run } from './run.ts';
 import type { Tool } from './tool.ts';
@@ -59,14 +60,14 @@ export async function adaptLimit(
   });
   if (runs.length === 0)
     ports.recorder.record({ kind: 'limits', tool: tool.name, resource, before, after: to, by: 'adaptive', reason });
-  for (const { run, wanted } of runs) await setRunLimits(run, wanted, 'adaptive', ports);
+  for (const { run, wanted } of runs) await setRunLimits(run, keptDegraded(tool, run, wanted), 'adaptive', ports);
   return true;
 }
 
 /** Of runs whose start was under way while a limit of the tool followed usage. */
 export async function catchUp(tool: Tool, ports: SupervisorPorts): Promise<void> {
   for (const { run } of tool.runs.values()) {
-    const wanted = withAdapted(run.limits, tool.definition.limits);
+    const wanted = keptDegraded(tool, run, withAdapted(run.limits, tool.definition.limits));
     const isBehind = RESOURCES.some((resource) => wanted[resource]?.limit !== run.limits[resource]?.limit);
     if (isBehind && run.alive) await setRunLimits(run, wanted, 'adaptive', ports);
   }

@@ -42,7 +42,7 @@ export function postMortem(
     class: init.definition.class,
     end,
     snapshot,
-    limits: limitViews(run.limits, run.outcomes, init.notGoverned),
+    limits: limitViews(run.limits, run.outcomes, init.notGoverned, run.calls !== null),
     decisions: run.decided.all.map((decided) => decisionView(decided, ports.clock)),
     logs: bounded(around.lines(LINES_KEPT)),
     recovery: around.recovery,

@@ -1,6 +1,5 @@
 /** What a recovery does to the runs of its tool beside the one that failed. */
 
-import type { ResolvedLimits } from '../core/limits.ts';
 import { setRunLimits } from './change-limits.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -22,15 +21,6 @@ export function othersOf(
 
 export function unanswered(message: string, { graceMs }: ToolDefinition): EndRequest {
   return { reason: 'unhealthy', message, graceMs };
-}
-
-/** Limits of a live run after a reload: of one that was started degraded the less, as long as the tool is. */
-export function keptDegraded(tool: Tool, run: Run, limits: ResolvedLimits): ResolvedLimits {
-  if (run.init.definition.degraded === undefined) return limits;
-  const { course } = tool.recovery;
-  if (course.degraded !== null) return course.limitsOf(limits);
-  run.callsAtOnce = null;
-  return tool.definition.limits;
 }
 
 /** The tool is not degraded any more: its live runs get everything back, without a new start. Never rejects. */

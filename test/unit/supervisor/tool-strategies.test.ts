@@ -357,7 +357,11 @@ t.test('a tool that works on a call, or that may take longer, is not ended for i
   await scene.time.pass(100_000);
   t.equal(tool.state, 'active');
   const [assembled] = tool.runs.values();
-  const call = assembled?.run.calls?.begin('tools/call long', 0, () => undefined);
+  const call = assembled?.run.calls?.begin(
+    () => 'tools/call long',
+    0,
+    () => undefined,
+  );
   await scene.time.pass(100_000);
   t.equal(tool.state, 'active');
   if (call !== undefined) assembled?.run.calls?.end(call, null, 0);
