@@ -25,6 +25,7 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     sampleIntervalMs: 500,
     audit: { maxFileBytes: 1_048_576, keepFiles: 3 },
     postMortems: { keep: 3, maxBytes: 1_048_576 },
+    history: { keepS: { '1s': 1200, '10s': 21_600, '1m': 1_209_600 }, maxBytes: 33_554_432 },
     mcp: { separator: '-' },
     cache: { ttlMs: 900_000, maxEntries: 100, maxBytes: 100_000_000, sweepIntervalMs: 60_000, redis: null },
     logLevel: 'debug',
@@ -70,13 +71,13 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
     origin: 'file',
   });
   t.same(origins(tool), {
-    memory: [100_000_000, 'class', 'class small (full.yaml:19:13)', undefined],
-    cpu: [50, 'file', 'full.yaml:31:12', 'shares the machine'],
+    memory: [100_000_000, 'class', 'class small (full.yaml:20:13)', undefined],
+    cpu: [50, 'file', 'full.yaml:32:12', 'shares the machine'],
     file_handles: [99, 'environment', 'GOVERNOR_LIMIT_FILE_HANDLES', undefined],
     sockets: null,
-    runtime: [5_400_000, 'file', 'full.yaml:33:16', undefined],
-    temp_storage: [10_485_760, 'file', 'full.yaml:32:21', undefined],
-    tasks: [64, 'class', 'class base (full.yaml:16:12)', 'no pools'],
+    runtime: [5_400_000, 'file', 'full.yaml:34:16', undefined],
+    temp_storage: [10_485_760, 'file', 'full.yaml:33:21', undefined],
+    tasks: [64, 'class', 'class base (full.yaml:17:12)', 'no pools'],
   });
   t.equal(limits.temp_storage?.inodes, 100);
   t.same(limits.memory?.thresholds, { warning: 0.7, throttled: 0.9, cleanup: 1, emergency: 2 });

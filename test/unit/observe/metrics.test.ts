@@ -40,6 +40,7 @@ function metricsOf(
     version: '0.1.0',
     snapshot: () => tools,
     budgets: () => budgets,
+    history: () => ({ state: 'on', written: 7, dropped: 2, bytes: 4096 }),
     cache: () =>
       hasCache ? { tools: new Map(tools.map(({ tool }) => [tool, { entries: 3, bytes: 700 }])), redis } : null,
   });
@@ -169,6 +170,9 @@ t.test('names, types and labels (pin: a change here breaks dashboards and alerts
     'governor_config_last_reload_successful gauge {}',
     'governor_context_usage_ratio gauge {resource}',
     'governor_contexts gauge {stage}',
+    'governor_history_bytes gauge {}',
+    'governor_history_paused gauge {}',
+    'governor_history_rows_total counter {outcome}',
     'governor_leak_suspected gauge {tool,resource}',
     'governor_oom_kills_total counter {tool}',
     'governor_pool_connections gauge {tool,state}',
@@ -450,4 +454,21 @@ t.test('the cache: by level and reason; nothing of a Redis where there is none',
   );
   const without = createMetrics({ registry: new Registry(), version: '0', snapshot: () => [] });
   t.notMatch(await without.render(), /^governor_cache_/m);
+});
+
+t.test('the history: as it is at the scrape; absent where it is off', async (t) => {
+  const counted = { state: 'on', written: 7, dropped: 2, bytes: 4096 };
+  const metrics = createMetrics({ registry: new Registry(), version: '0', snapshot: () => [], history: () => counted });
+  await metrics.render();
+  const text = await metrics.render();
+  t.equal(valueOf(text, 'governor_history_rows_total', '{outcome="written"}'), '7', 'not added up');
+  t.equal(valueOf(text, 'governor_history_rows_total', '{outcome="dropped"}'), '2');
+  t.equal(valueOf(text, 'governor_history_bytes', ''), '4096');
+  t.equal(valueOf(text, 'governor_history_paused', ''), '0');
+  for (const state of ['paused', 'failed']) {
+    counted.state = state;
+    t.equal(valueOf(await metrics.render(), 'governor_history_paused', ''), '1', state);
+  }
+  const off = createMetrics({ registry: new Registry(), version: '0', snapshot: () => [] });
+  t.notMatch(await off.render(), /^governor_history_/m);
 });
