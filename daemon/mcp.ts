@@ -57,7 +57,7 @@ export function createMcp(input: McpInput): Mcp {
   const { registry, stateDir, clock, log, recorder, separator, signIns } = input;
   const info = { name: 'governor', version: governorVersion() };
   const now = (): number => clock.monotonicMs();
-  const accounts = new Accounts();
+  const accounts = new Accounts(now);
   const tools = serveRegistry(registry);
   const onCall = (record: CallRecord): void => {
     accounts.add(record);
@@ -104,7 +104,6 @@ export function createMcp(input: McpInput): Mcp {
     async endContext(context) {
       const hadClients = await front.endContext(context, `stopped: its context ${context} ended`);
       answers.endContext(context);
-      // After the calls that have just ended were charged.
       return accounts.forget(context) || hadClients;
     },
     cache,

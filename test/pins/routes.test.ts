@@ -21,6 +21,7 @@ GET /v1/cache
 GET /v1/contexts
 GET /v1/events
 GET /v1/host
+GET /v1/post-mortems
 GET /v1/runs
 GET /v1/runs/:id
 GET /v1/tools
@@ -28,6 +29,8 @@ GET /v1/tools/:name
 GET /v1/tools/:name/files
 GET /v1/tools/:name/history
 GET /v1/tools/:name/logs
+GET /v1/tools/:name/post-mortems
+GET /v1/tools/:name/post-mortems/:id
 GET /v1/tools/:name/processes
 GET /v1/tools/:name/recommendation
 GET /v1/tools/:name/runs

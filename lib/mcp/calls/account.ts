@@ -35,10 +35,21 @@ export interface ContextAccount {
 const CONTEXTS_MAX = 1_000;
 
 export class Accounts {
+  readonly #now: () => number;
   /** The one that was heard of last at the end. */
   readonly #accounts = new Map<string, ContextAccount>();
+  /** Contexts that were ended, and when. */
+  readonly #ended = new Map<string, number>();
+
+  /** @param now monotonic, milliseconds */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
 
   add({ context, outcome, durationMs, cpuTimeMs, isShared }: CallRecord): void {
+    const endedMs = this.#ended.get(context);
+    // A call that was open when its context ended is charged a moment later, and is no reason to begin anew.
+    if (endedMs !== undefined && this.#now() - durationMs <= endedMs) return;
     const before = this.#accounts.get(context) ?? emptyAccount(context);
     this.#accounts.delete(context);
     this.#accounts.set(context, {
@@ -50,8 +61,7 @@ export class Accounts {
       sharedCpuTimeMs: before.sharedCpuTimeMs + (isShared ? (cpuTimeMs ?? 0) : 0),
       unmeasured: before.unmeasured + (cpuTimeMs === null ? 1 : 0),
     });
-    const oldest = this.#accounts.keys().next();
-    if (this.#accounts.size > CONTEXTS_MAX && oldest.done !== true) this.#accounts.delete(oldest.value);
+    bound(this.#accounts);
   }
 
   of(context: string): ContextAccount | null {
@@ -60,6 +70,9 @@ export class Accounts {
 
   /** @returns false: it has none */
   forget(context: string): boolean {
+    this.#ended.delete(context);
+    this.#ended.set(context, this.#now());
+    bound(this.#ended);
     return this.#accounts.delete(context);
   }
 
@@ -67,6 +80,12 @@ export class Accounts {
   all(): readonly ContextAccount[] {
     return [...this.#accounts.values()].reverse();
   }
+}
+
+/** What was set longest ago goes. */
+function bound(map: Map<string, unknown>): void {
+  const oldest = map.keys().next();
+  if (map.size > CONTEXTS_MAX && oldest.done !== true) map.delete(oldest.value);
 }
 
 function emptyAccount(context: string): ContextAccount {

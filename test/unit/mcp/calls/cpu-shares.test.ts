@@ -81,7 +81,7 @@ const RECORD: CallRecord = {
 };
 
 t.test('accounts by context', (t) => {
-  const accounts = new Accounts();
+  const accounts = new Accounts(() => 0);
   accounts.add(RECORD);
   accounts.add({ ...RECORD, outcome: 'stopped', cpuTimeMs: null });
   accounts.add({ ...RECORD, cpuTimeMs: 4, isShared: true });
@@ -104,7 +104,7 @@ t.test('accounts by context', (t) => {
 });
 
 t.test('accounts are bounded: those that were quiet longest go first', (t) => {
-  const accounts = new Accounts();
+  const accounts = new Accounts(() => 0);
   for (let index = 0; index < 1_000; index++) accounts.add({ ...RECORD, context: `c${index}` });
   accounts.add({ ...RECORD, context: 'c0' });
   accounts.add({ ...RECORD, context: 'new' });
@@ -112,4 +112,16 @@ t.test('accounts are bounded: those that were quiet longest go first', (t) => {
   t.equal(accounts.of('c1'), null);
   t.equal(accounts.of('c0')?.calls, 2);
   t.end();
+});
+
+t.test('a call that was open when its context ended does not begin it anew', async (t) => {
+  let nowMs = 1_000;
+  const accounts = new Accounts(() => nowMs);
+  accounts.add({ ...RECORD, durationMs: 10 });
+  t.ok(accounts.forget(RECORD.context));
+  nowMs += 50;
+  accounts.add({ ...RECORD, durationMs: 60 });
+  t.equal(accounts.of(RECORD.context), null, 'it began before');
+  accounts.add({ ...RECORD, durationMs: 40 });
+  t.equal(accounts.of(RECORD.context)?.calls, 1, 'it began after: somebody has this name anew');
 });
