@@ -34,7 +34,7 @@ export const RECOVERY = closed({
       description:
         'So long without a failure, and the tool is back at all that it has and at its own strategy. Default 10m.',
     },
-    { min: 100, max: 30 * 86_400_000 },
+    { min: 100, max: 24 * 86_400_000 },
   ).optional(),
   fallback: z
     .enum(['auto', 'none'])

@@ -34,6 +34,14 @@ export function maskArguments(argv: readonly string[]): string[] {
   return masked;
 }
 
+const SHORT_MOST = 1_000;
+
+/** The beginning of a text of which there may be no end, with its secrets hidden; cut after that, so that no half secret passes. */
+export function maskShort(text: string): string {
+  const masked = maskText(text.slice(0, 4 * SHORT_MOST));
+  return masked.length <= SHORT_MOST && text.length <= 4 * SHORT_MOST ? masked : `${masked.slice(0, SHORT_MOST)}…`;
+}
+
 /** Free text with its secrets hidden: `name=value`, `name: value`, `--name value`, URLs with userinfo, known tokens. */
 export function maskText(text: string): string {
   let result = hide(text, findPrivateKeyBlocks(text));

@@ -87,6 +87,21 @@ const SUCCEEDED_LEAST = 4;
 /** `stop` ends all hope, and comes late: a breaker that lets one start through now and then may still see the end of it. */
 const STOP_AFTER = 10;
 
+/** How many failures in a row it takes for this one to come next; null: it does not by itself. */
+function failuresBefore(next: Strategy, { canDemand, budget }: StrategyChoice): number | null {
+  switch (next) {
+    case 'restart':
+    case 'degrade':
+      return FAILED_IN_A_ROW;
+    // The breaker opens first, and says so: nobody who reads of a tool that waits is to miss that it does not work.
+    case 'restart-on-demand':
+      return Math.max(FAILED_IN_A_ROW, budget + 1);
+    // Whose demand would go unanswered for ever is the client's own loss: the breaker bounds its starts.
+    case 'stop':
+      return canDemand ? null : Math.max(STOP_AFTER, budget + 1);
+  }
+}
+
 /**
  * After a recovery by the strategy has failed.
  * @returns the one that takes its place, and why; null: it is tried again
@@ -99,10 +114,11 @@ export function nextStrategy(
   const next = STRATEGIES.slice(STRATEGIES.indexOf(strategy) + 1).find((candidate) => isPossible(candidate, choice));
   if (next === undefined) return null;
   const { failedInARow, recent } = record;
-  const inARow = `the last ${failedInARow} recoveries by ${strategy} failed`;
-  if (next === 'stop')
-    return failedInARow >= Math.max(STOP_AFTER, choice.budget + 1) ? { strategy: next, why: inARow } : null;
-  if (failedInARow >= FAILED_IN_A_ROW) return { strategy: next, why: inARow };
+  const least = failuresBefore(next, choice);
+  if (least === null) return null;
+  if (failedInARow >= least)
+    return { strategy: next, why: `the last ${failedInARow} recoveries by ${strategy} failed` };
+  if (next !== 'degrade') return null;
   const succeeded = recent.replaceAll('f', '').length;
   if (recent.length < RECENT_KEPT || succeeded >= SUCCEEDED_LEAST) return null;
   return {

@@ -5,7 +5,8 @@
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 /** What this needs to know of a document. */
 export interface Kept {
@@ -139,16 +140,40 @@ export class PostMortemStore<Document extends Kept> {
   async #read(file: Filed): Promise<Document | null> {
     const { directory, onProblem } = this.#options;
     const path = `${directory}/${file.name}`;
+    let text: string;
     try {
-      return parse(await readFile(path, 'utf8')) as Document;
+      text = await readFile(path, 'utf8');
     } catch (error) {
-      this.#files = this.#files.filter(({ name }) => name !== file.name);
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-      await rename(path, `${path}.damaged`).catch(() => undefined);
-      onProblem(`${path} cannot be read (${(error as Error).message}): it is set aside as ${path}.damaged`);
+      // Whatever hinders that now, the file may be as good as ever.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#forget(file);
+      else onProblem(`${path} cannot be read now: ${(error as Error).message}`);
+      return null;
+    }
+    try {
+      return parse(text) as Document;
+    } catch (error) {
+      this.#forget(file);
+      await setAside(path);
+      onProblem(`${path} is damaged (${(error as Error).message}): it is set aside as ${path}${DAMAGED}`);
       return null;
     }
   }
+
+  #forget({ name }: Filed): void {
+    this.#files = this.#files.filter((file) => file.name !== name);
+  }
+}
+
+const DAMAGED = '.damaged';
+const DAMAGED_MOST = 3;
+
+/** The oldest of them go. */
+async function setAside(path: string): Promise<void> {
+  await rename(path, `${path}${DAMAGED}`).catch(() => undefined);
+  const directory = dirname(path);
+  const names = (await readdir(directory).catch(() => [])).filter((name) => name.endsWith(DAMAGED)).sort();
+  for (const name of names.slice(0, -DAMAGED_MOST))
+    await rm(join(directory, name), { force: true }).catch(() => undefined);
 }
 
 /** Over the count of each tool, then over the bytes of all: the oldest go. */

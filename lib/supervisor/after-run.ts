@@ -2,11 +2,13 @@
 
 import { GovernorError } from '../core/errors.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import { maskShort } from '../core/mask.ts';
 import { cleanupDepth } from '../core/recovery-strategy.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Recovery } from './recovery.ts';
+import { hasDoneItsWork } from './recovery-words.ts';
 import type { ConsideredEnd } from './recovery-words.ts';
 import type { Run } from './run.ts';
 import type { FailedStart } from './starter.ts';
@@ -45,15 +47,17 @@ export class AfterRun {
     // What somebody stopped is not started again; what is missing is not there the next time either.
     if (mode === 'managed') {
       if (stopped || isLasting(error)) recovery.undecided();
-      else this.#consider({ runId: null, reason, message: messageOf(error), livedMs: 0, onDemand });
+      else this.#consider({ runId: null, reason, message: messageOf(error), livedMs: 0, onDemand, isDone: false });
     }
     this.unregisterIfAdHoc();
   }
 
   /** @param wasReady a run that never became ready is reported by its start */
-  ended(run: Run, { reason, message }: EndView, wasReady: boolean): void {
+  ended(run: Run, end: EndView, wasReady: boolean): void {
     const { id: runId, livedMs, onDemand } = run;
-    if (wasReady && run.init.mode === 'managed') this.#consider({ runId, reason, message, livedMs, onDemand });
+    const { reason, message } = end;
+    const isDone = hasDoneItsWork(end, this.#options.recovery.course.strategy);
+    if (wasReady && run.init.mode === 'managed') this.#consider({ runId, reason, message, livedMs, onDemand, isDone });
     run.isCounted = true;
     this.unregisterIfAdHoc();
   }
@@ -85,13 +89,16 @@ export class AfterRun {
 
   #consider(end: Omit<ConsideredEnd, 'isLast'>): void {
     const { lifecycle, recovery, isFinal, endOthers } = this.#options;
-    const verdict = recovery.consider({ ...end, isLast: lifecycle.state === 'registered' });
+    // What a server says of itself may be anything.
+    const message = maskShort(end.message);
+    const verdict = recovery.consider({ ...end, message, isLast: lifecycle.state === 'registered' });
     if (verdict === 'scheduled') lifecycle.dispatch('recovery_scheduled');
     // Also when the last of several ends well: none is to be started.
     else if (lifecycle.state === 'registered' && recovery.isOpen) lifecycle.dispatch('recovery_gave_up');
     if (verdict === 'none' || isFinal()) return;
     const { strategy } = recovery.course;
-    const depth = verdict === 'stopped' ? 'all' : cleanupDepth(strategy);
+    // The action `stop` is about the run that it was taken for; the strategy is about the tool.
+    const depth = cleanupDepth(strategy);
     if (depth === 'run') return;
     void endOthers(
       depth,

@@ -10,5 +10,6 @@ export function keptDegraded(tool: Tool, run: Run, limits: ResolvedLimits): Reso
   const { course } = tool.recovery;
   if (course.degraded !== null) return course.limitsOf(limits);
   run.callsAtOnce = null;
+  run.events.held();
   return tool.definition.limits;
 }

@@ -7,6 +7,7 @@ import { isFailure } from './failure-snapshot.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { DecisionView, PostMortem } from './post-mortem-view.ts';
+import { hasDoneItsWork } from './recovery-words.ts';
 import type { Run } from './run.ts';
 import { iso, limitViews } from './run-view.ts';
 import type { EndView, RecoveryView } from './views.ts';
@@ -26,7 +27,8 @@ export function postMortem(
   ports: SupervisorPorts,
 ): PostMortem | null {
   const { init, snapshot } = run;
-  if (snapshot === null || !isFailure(run, end.reason) || isDone(end, around.definition)) return null;
+  if (snapshot === null || !isFailure(run, end.reason) || hasDoneItsWork(end, around.definition.recovery.strategy))
+    return null;
   const endedWallMs = run.endedWallMs ?? ports.clock.wallMs();
   return {
     version: 1,
@@ -47,11 +49,6 @@ export function postMortem(
     logs: bounded(around.lines(LINES_KEPT)),
     recovery: around.recovery,
   };
-}
-
-/** A job that is not to be started again and ended well has done its work. */
-function isDone({ reason, exit }: EndView, { recovery }: ToolDefinition): boolean {
-  return reason === 'exited' && recovery.strategy === 'stop' && exit !== 'unknown' && 'code' in exit && exit.code === 0;
 }
 
 function decisionView({ decision, atMs }: Decided, clock: Clock): DecisionView {

@@ -28,6 +28,8 @@ export async function giveBack(tool: Tool, ports: SupervisorPorts): Promise<void
   for (const { run } of tool.runs.values()) {
     if (run.init.definition.degraded === undefined) continue;
     run.callsAtOnce = null;
+    // Calls that wait for a turn.
+    run.events.held();
     try {
       await setRunLimits(run, tool.definition.limits, 'recovery', ports);
     } catch (error) {

@@ -111,7 +111,7 @@ export class RecoveryCourse {
   reset(): void {
     this.cancel();
     const { strategies } = this.record;
-    if (Object.values(strategies).some(({ failedInARow }) => failedInARow > 0))
+    if (Object.values(strategies).some(({ failedInARow, recent }) => failedInARow > 0 || recent.includes('f')))
       this.#keep({
         strategies: Object.fromEntries(
           Object.entries(strategies).map(([strategy, record]) => [strategy, forgiven(record)]),

@@ -72,8 +72,11 @@ export class RecoveryTrials {
 
   async #ask(open: Open): Promise<void> {
     const { run } = open;
+    if (this.#isLeft(open)) return;
+    // Not stable, and the ladder's to end.
+    if (isToBeEnded(run)) return this.#later(open, ASK_AGAIN_MS, () => void this.#ask(open));
     const isAnswered = await answers(run);
-    if (this.#open.get(run.id) !== open) return;
+    if (this.#open.get(run.id) !== open || this.#isLeft(open)) return;
     if (isAnswered) {
       open.stableSinceMs = run.nowMs;
       return this.#wait(open);
@@ -93,11 +96,19 @@ export class RecoveryTrials {
 
   #look(open: Open): void {
     const { run } = open;
+    if (this.#isLeft(open)) return;
     if (isToBeEnded(run)) open.stableSinceMs = run.nowMs;
     const stableMs = run.nowMs - (open.stableSinceMs ?? run.nowMs);
     if (stableMs < this.#options.definition().recovery.stableForMs) return this.#wait(open);
     this.#open.delete(run.id);
     this.#options.onSucceeded(open);
+  }
+
+  /** Its end has begun: whether that is a failure is told by `take`. One that is not proven to have ended tells nothing any more. */
+  #isLeft(open: Open): boolean {
+    const { run } = open;
+    if (run.state === 'unproven') this.#open.delete(run.id);
+    return run.state !== 'running' && run.state !== 'starting';
   }
 
   #later(open: Open, delayMs: number, work: () => void): void {
@@ -107,7 +118,6 @@ export class RecoveryTrials {
 }
 
 async function answers(run: Run): Promise<boolean> {
-  if (isToBeEnded(run)) return false;
   const check = run.connection?.check;
   if (check === undefined) return run.alive;
   return check(PING_TIMEOUT_MS).catch(() => false);

@@ -1,7 +1,9 @@
 /** What goes into a recovery and comes out of it. */
 
 import type { EndReason } from '../core/audit-record.ts';
+import type { Strategy } from '../core/recovery-strategy.ts';
 import type { Run } from './run.ts';
+import type { EndView } from './views.ts';
 
 /** Ends that nobody asked for. */
 export const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>([
@@ -24,13 +26,21 @@ export interface RunEnd {
 export interface ConsideredEnd extends RunEnd {
   /** Null: no run was up yet. */
   readonly runId: string | null;
+  /** Bounded, and without secrets. */
   readonly message: string;
+  /** A program that is not to be started again has ended well: it has done its work. */
+  readonly isDone: boolean;
   readonly onDemand: boolean;
   /** No other run of the tool is there or coming. */
   readonly isLast: boolean;
 }
 
-/** `counted`: the next demand may start it. `stopped`: only a person may. `none`: it was no failure. */
+/** A program that is not to be started again and ended well. */
+export function hasDoneItsWork({ reason, exit }: EndView, strategy: Strategy): boolean {
+  return reason === 'exited' && strategy === 'stop' && exit !== 'unknown' && 'code' in exit && exit.code === 0;
+}
+
+/** `counted`: the next demand may start it. `stopped`: only a person may. `none`: it was no failure, or nothing follows. */
 export type Verdict = 'none' | 'scheduled' | 'counted' | 'gave_up' | 'stopped';
 
 /** Why a start is refused for now. */

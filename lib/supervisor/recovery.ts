@@ -28,8 +28,9 @@ export class Recovery {
   readonly #failures: FailureAccount;
   readonly #pace: StartPace;
   #held = false;
-  /** It failed, and only a person starts it again. */
+  /** Only a person starts it again: it failed, or has done its work. */
   #staysStopped = false;
+  #isDone = false;
   /** A failure that no start has made good yet. */
   #unsettled = false;
   #lastFailure = '';
@@ -67,6 +68,7 @@ export class Recovery {
   get failure(): { readonly reason: string; readonly untilWallMs: number | null } | null {
     const { budget, windowMs } = this.#definition().recovery;
     const last = this.#lastFailure === '' ? '' : `; the last time: ${this.#lastFailure}`;
+    if (this.#isDone) return null;
     if (this.#staysStopped)
       return { reason: `it failed, and is not started again (strategy: stop)${last}`, untilWallMs: null };
     if (!this.#breaker.isOpen) return null;
@@ -91,6 +93,7 @@ export class Recovery {
   started(run: Run): void {
     this.#breaker.close();
     this.#staysStopped = false;
+    this.#isDone = false;
     this.course.started();
     if (!this.#unsettled) return;
     this.#unsettled = false;
@@ -116,7 +119,7 @@ export class Recovery {
     if (!onDemand) return null;
     if (this.#staysStopped)
       return {
-        message: `${name} failed and is not started again (strategy: stop); write: governor restart ${name}`,
+        message: `${name} ${this.#isDone ? 'has ended' : 'failed'} and is not started again (strategy: stop); write: governor restart ${name}`,
         retryAfterMs: null,
       };
     const backOffMs = this.#pace.waitMs;
@@ -167,10 +170,14 @@ export class Recovery {
 
   /** A run has ended, or its start failed: what comes now? */
   consider(end: ConsideredEnd): Verdict {
-    const { reason, message, livedMs, onDemand, isLast } = end;
-    const isFault = FAULTS.has(reason);
+    const { reason, message, livedMs, onDemand, isLast, isDone } = end;
+    const isFault = FAULTS.has(reason) && !isDone;
     this.#settleTrial(end, isFault);
     if (livedMs >= this.#definition().recovery.stableForMs) this.#pace.attempts = 0;
+    if (isDone && isLast) {
+      this.#staysStopped = true;
+      this.#isDone = true;
+    }
     if (!isFault || this.#definition().origin === 'run') {
       if (!onDemand && isLast) this.#held = false;
       else if (!onDemand) this.undecided();
@@ -219,6 +226,7 @@ export class Recovery {
     this.#failures.forget();
     this.#held = false;
     this.#staysStopped = false;
+    this.#isDone = false;
     this.#unsettled = false;
     this.#lastFailure = '';
     this.#trials.cancel();

@@ -1,6 +1,7 @@
 /** Starts a run: assemble, put the process in, and only then let it go. */
 
 import { GovernorError } from '../core/errors.ts';
+import { maskShort } from '../core/mask.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
 import type { Assembled } from './assembly.ts';
 import { addProcess, assemble } from './assembly.ts';
@@ -133,7 +134,8 @@ function notReady(error: unknown): EndRequest {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  // What a server says of itself may be anything.
+  return maskShort(error instanceof Error ? error.message : String(error));
 }
 
 async function putIn(

@@ -5,6 +5,7 @@
  */
 
 import { GovernorError } from '../../core/errors.ts';
+import { maskShort } from '../../core/mask.ts';
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import { LEGACY_VERSIONS, META, MODERN_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
 import type { Era } from '../wire/protocol.ts';
@@ -125,7 +126,7 @@ function askInitialize({ info, capabilities, ask }: HandshakeOptions, signal: Ab
 }
 
 function initialized(options: HandshakeOptions, answer: Answer, signal: AbortSignal): ServerDescription {
-  if (answer.kind === 'error') throw failed(signal.aborted ? timedOut(options) : answer.error.message);
+  if (answer.kind === 'error') throw failed(signal.aborted ? timedOut(options) : maskShort(answer.error.message));
   const version = answer.result['protocolVersion'];
   if (typeof version !== 'string') throw failed('its answer to initialize names no protocol version');
   if (!VERSION.test(version) || version < OLDEST || version >= MODERN_VERSIONS[0])

@@ -36,20 +36,24 @@ t.test('a strategy that keeps failing is replaced by the next that is possible',
     ['restart', 'f', {}, null],
     ['restart', 'ff', {}, null],
     ['restart', 'fff', {}, 'degrade'],
-    ['restart', 'fff', { canDegrade: false }, 'restart-on-demand'],
+    ['restart', 'fffff', { canDegrade: false }, null],
+    ['restart', 'ffffff', { canDegrade: false }, 'restart-on-demand'],
+    ['restart', 'fff', { canDegrade: false, budget: 1 }, 'restart-on-demand'],
+    ['restart', 'fffffffff', { canDegrade: false, budget: 9 }, null],
     ['restart', 'fff', { canDegrade: false, canDemand: false }, null],
     ['restart', 'ffsff', {}, null],
     ['restart', 'fsffsffsff', {}, 'degrade'],
     ['restart', 'fsfsfsfsff', {}, null],
     ['restart', 'fsffsffsf', {}, null],
-    ['degrade', 'fff', {}, 'restart-on-demand'],
+    ['degrade', 'fffff', {}, null],
+    ['degrade', 'ffffff', {}, 'restart-on-demand'],
+    ['degrade', 'fsffsffsff', {}, null],
     ['degrade', 'fff', { canDemand: false }, null],
     ['degrade', 'ffffffffff', { canDemand: false }, 'stop'],
-    ['restart-on-demand', 'fffffffff', {}, null],
-    ['restart-on-demand', 'ffffffffff', {}, 'stop'],
-    ['restart-on-demand', 'ffffffffff', { budget: 10 }, null],
-    ['restart-on-demand', 'fffffffffff', { budget: 10 }, 'stop'],
-    ['restart-on-demand', 'fsfffffffff', {}, null],
+    ['restart', 'fffffffff', { canDegrade: false, canDemand: false }, null],
+    ['restart', 'ffffffffff', { canDegrade: false, canDemand: false, budget: 10 }, null],
+    ['restart', 'fffffffffff', { canDegrade: false, canDemand: false, budget: 10 }, 'stop'],
+    ['restart-on-demand', 'ffffffffffffffffffff', {}, null],
     ['stop', 'ffffffffffff', {}, null],
   ];
   for (const [strategy, history, choice, expected] of cases)
@@ -60,7 +64,7 @@ t.test('a strategy that keeps failing is replaced by the next that is possible',
     );
   t.equal(nextStrategy('restart', record('fff'), ALL)?.why, 'the last 3 recoveries by restart failed');
   t.equal(nextStrategy('restart', record('fsffsffsff'), ALL)?.why, '7 of the last 10 recoveries by restart failed');
-  t.equal(nextStrategy('degrade', forgiven(record('fff')), ALL), null, 'what was mended has another go');
+  t.equal(nextStrategy('degrade', forgiven(record('ffffff')), ALL), null, 'what was mended has another go');
 });
 
 t.test('which are possible, and how deep each cleans up', async (t) => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { PostMortemStore } from '../../../lib/observe/post-mortem-store.ts';
@@ -89,6 +89,38 @@ t.test('what is damaged is set aside; what is no file of its own is left alone',
   rmSync(fileOf('whole'));
   t.strictSame(await idsOf(next, 'tool'), [], 'somebody deleted it');
   t.equal(next.problems.length, 2);
+});
+
+t.test('of what is damaged the newest three are kept; a file that cannot be read now is not damaged', async (t) => {
+  const folder = t.testdir();
+  const opened = open(folder);
+  for (let index = 1; index <= 5; index++) opened.store.add(failure(`run${index}`, index));
+  opened.store.add(failure('blocked', 9));
+  await opened.store.settled();
+  for (const name of readdirSync(opened.directory).filter((name) => name.includes('-run')))
+    writeFileSync(join(opened.directory, name), '{');
+  const blocked = join(
+    opened.directory,
+    readdirSync(opened.directory).find((name) => name.includes('-blocked-')) ?? '',
+  );
+  const text = readFileSync(blocked);
+  rmSync(blocked);
+  // Refused even to root.
+  mkdirSync(blocked);
+  t.strictSame(await idsOf(opened, null), []);
+  t.match(
+    opened.problems.find((problem) => problem.includes('-blocked-')),
+    /cannot be read now/,
+  );
+  t.strictSame(
+    readdirSync(opened.directory)
+      .filter((name) => name.endsWith('.damaged'))
+      .map((name) => /run\d/.exec(name)?.[0]),
+    ['run3', 'run4', 'run5'],
+  );
+  rmSync(blocked, { recursive: true });
+  writeFileSync(blocked, text);
+  t.strictSame(await idsOf(opened, null), ['blocked']);
 });
 
 t.test('a disk that refuses is told once, costs nothing else, and is tried again', async (t) => {

@@ -11,6 +11,8 @@ import type { DefinitionOverrides } from '../../helpers/fake-views.ts';
 const LIMITS = limited({ memory: 1_000, tasks: 100 });
 const DEGRADED = { class: 'light', limits: limited({ memory: 400, tasks: 200 }), callsAtOnce: 2 };
 const TOOL: DefinitionOverrides = { readiness: 'mcp', limits: LIMITS };
+/** Three failures in a row are more than these, and so far apart that the breaker stays closed. */
+const FEW = { budget: 2, windowMs: 5_000 } as const;
 const DEMAND = { context: 'a', onDemand: true } as const;
 
 /** The newest process of it ends with a fault, and the monitor has time to see it. */
@@ -223,7 +225,7 @@ t.test('degrade and restart-on-demand end what nobody uses yet, restart does not
 
 t.test('a strategy that keeps failing is replaced by the next, on record, and comes back', async (t) => {
   const scene = stand(t);
-  const recovery = { strategy: 'restart', degraded: DEGRADED, budget: 50, returnAfterMs: 300_000 } as const;
+  const recovery = { strategy: 'restart', degraded: DEGRADED, ...FEW, returnAfterMs: 300_000 } as const;
   const tool = scene.tool('tool', { ...TOOL, recovery });
   await tool.activate(null);
   await crash(scene);
@@ -265,9 +267,85 @@ t.test('a strategy that keeps failing is replaced by the next, on record, and co
   t.strictSame(memoryOf(tool), [1_000]);
 });
 
+t.test(
+  'by default a tool that never works is held back, says so, and is tried again when somebody wants it',
+  async (t) => {
+    const scene = stand(t);
+    const tool = scene.tool('tool', TOOL);
+    await tool.activate(null);
+    for (let failure = 0; failure < 6; failure++) {
+      t.equal(tool.state, 'active', `after ${failure} failures`);
+      await crash(scene);
+      await scene.time.pass(60_000);
+    }
+    t.equal(tool.state, 'failed');
+    t.match(scene.registry.tool('tool').recovery, {
+      strategy: 'restart',
+      replaced: null,
+      failure: { reason: /^it failed more than 5 times in 10m; the last time: ended by itself/ },
+    });
+    t.equal(scene.recordsOf('recovery').filter(({ outcome }) => outcome === 'gave_up').length, 1);
+    await t.rejects(tool.start(DEMAND), { code: 'breaker_open' });
+    await scene.time.pass(600_000);
+    await tool.start(DEMAND);
+    await crash(scene);
+    t.match(scene.recordsOf('recovery').at(-1), { outcome: /gave_up|scheduled|replaced/ });
+    t.equal(scene.registry.tool('tool').recovery.strategy, 'restart-on-demand', 'no timer starts what does not work');
+    for (let day = 0; day < 20; day++) {
+      await scene.time.pass(86_400_000);
+      await tool.start(DEMAND);
+      await crash(scene);
+    }
+    t.equal(scene.registry.tool('tool').recovery.strategy, 'restart-on-demand', 'and hope is never given up');
+  },
+);
+
+t.test('the action stop ends the run that it was taken for, and no other', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
+  const other = await tool.start({ context: 'b', onDemand: true });
+  await tool.start(DEMAND);
+  tool.recovery.hold();
+  await crash(scene);
+  await scene.time.pass(10_000);
+  t.strictSame([...tool.runs.keys()], [other.id]);
+  await t.rejects(tool.start(DEMAND), { code: 'breaker_open', message: /is not started again/ });
+});
+
+t.test('a job that ended well has done its work: it takes nobody with it, and has not failed', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { readiness: 'none', limits: LIMITS, recovery: { strategy: 'stop' } });
+  await tool.activate(null);
+  await tool.activate(null);
+  scene.launched.at(-1)?.end({ code: 0 });
+  await scene.time.pass(10_000);
+  t.equal(tool.runs.size, 1, 'the other goes on');
+  scene.launched.at(0)?.end({ code: 0 });
+  await scene.time.pass(10_000);
+  t.equal(tool.state, 'registered');
+  t.equal(scene.registry.tool('tool').recovery.failure, null);
+  t.strictSame(
+    tool.ended.map(({ end }) => end?.reason),
+    ['exited', 'exited'],
+  );
+});
+
+t.test('what a server says of itself is kept short and without its secrets', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'degrade', degraded: DEGRADED } });
+  const secret = `sk-ant-${'a1B2'.repeat(12)}`;
+  scene.points.fail('connect', new Error(`invalid API key ${secret} ${'x'.repeat(5_000_000)}`), 1);
+  await t.rejects(tool.activate(null));
+  await scene.time.pass(100);
+  const text = JSON.stringify([scene.recordsOf('recovery'), tool.recovery.failure, tool.recovery.course.record]);
+  t.match(text, /invalid API key/);
+  t.notOk(text.includes(secret));
+  t.ok(text.length < 10_000, `${text.length} characters`);
+});
+
 t.test('what is known of a tool outlives its registration, and the daemon', async (t) => {
   const first = stand(t);
-  const definition = { ...TOOL, recovery: { strategy: 'restart', budget: 50, returnAfterMs: 300_000 } } as const;
+  const definition = { ...TOOL, recovery: { strategy: 'restart', ...FEW, returnAfterMs: 300_000 } } as const;
   const tool = first.tool('tool', definition);
   await tool.activate(null);
   await crash(first);
