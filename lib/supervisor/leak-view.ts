@@ -18,11 +18,14 @@ const HOUR_MS = 3_600_000;
 
 /** @param isWhole with the trends, which take a fraction of a millisecond a run */
 export function leakView(
-  { name, leaks }: Pick<ToolDefinition, 'name' | 'leaks'>,
+  definition: Pick<ToolDefinition, 'name' | 'leaks'>,
   runs: readonly Run[],
   watch: LeakWatch,
   isWhole: boolean,
 ): LeakView {
+  const { name } = definition;
+  // What judges a live run is what it was started with, whatever a reload has written since.
+  const { leaks } = runs.at(-1)?.init.definition ?? definition;
   const watched = runs.flatMap(({ id }) => watch.of(id) ?? []);
   return {
     action: leaks.action,
@@ -56,7 +59,8 @@ function trendsOf(run: Run, detector: LeakDetector): readonly TrendView[] {
     const floors = detector.floors(resource);
     const points = floors.length < POINTS ? floors : lowestOfParts(floors, POINTS);
     const trend = trendOf(points, (floors.length * detector.binMs) / points.length);
-    const level = floors.at(-1);
+    // A bin in which nothing was read is a gap.
+    const level = floors.findLast((floor) => !Number.isNaN(floor));
     if (trend === null || level === undefined) return [];
     const limit = run.limits[resource]?.limit;
     const reached = limit === undefined ? null : forecast(trend, level, limit);

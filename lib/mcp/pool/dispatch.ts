@@ -22,6 +22,7 @@ export async function dispatch(
 ): Promise<Answer> {
   const { guard } = pool.options;
   process.begin();
+  process.owed.asked(request);
   try {
     const answer =
       guard === null
@@ -37,6 +38,7 @@ export async function dispatch(
             exchange,
             (on) => session.request(request, on),
           );
+    process.owed.answered(answer);
     if (answer.kind === 'result' || answer.error.code !== RPC_CODE.stopped) return answer;
     if (process.run.ending === null && process.upstream.state.kind === 'ready') {
       process.suspect();

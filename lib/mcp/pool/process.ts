@@ -14,6 +14,7 @@ import type { Upstream } from '../upstream/upstream.ts';
 import type { ServerDescription } from '../wire/session.ts';
 import type { ServedConnection } from './connector.ts';
 import type { Identity } from './identity.ts';
+import { OwedInputs } from './owed-inputs.ts';
 
 /** Whoever has a conversation open with it. */
 export interface Attached {
@@ -55,6 +56,11 @@ export class ServerProcess {
   isNew = true;
   /** It was started before its client came: that has roots which it never asked for. */
   rootsUnasked = false;
+  /** Idle, and no client is to come back to it with an answer. */
+  get #quiet(): boolean {
+    return this.idle && this.owed.isEmpty;
+  }
+
   /** Its definition has changed: it gets no new work, and goes when it has none left. */
   outdated = false;
   readonly attached = new Set<Attached>();
@@ -63,6 +69,7 @@ export class ServerProcess {
   /** Resolves when it is over. */
   readonly ended: Promise<void>;
   readonly #options: ProcessOptions;
+  readonly owed: OwedInputs;
   #busy = 0;
   #lastUsedMs: number;
   #checksFailed = 0;
@@ -84,6 +91,7 @@ export class ServerProcess {
     this.isSpare = options.isSpare;
     this.description = options.description;
     this.#lastUsedMs = options.monotonicMs();
+    this.owed = new OwedInputs(() => options.monotonicMs());
     let over!: () => void;
     let begun!: (request: EndRequest) => void;
     this.ended = new Promise((resolve) => (over = resolve));
@@ -186,7 +194,7 @@ export class ServerProcess {
   #recycleWhenIdle(): void {
     clearTimeout(this.#recycleTimer);
     if (this.run.recycle === null || !this.#alive) return;
-    if (!this.idle) this.#lastUsedMs = this.#options.monotonicMs();
+    if (!this.#quiet) this.#lastUsedMs = this.#options.monotonicMs();
     const leftMs = this.#lastUsedMs + RECYCLE_QUIET_MS - this.#options.monotonicMs();
     if (leftMs <= 1) return void this.stop('leak', this.run.recycle);
     this.#recycleTimer = setTimeout(() => this.#recycleWhenIdle(), leftMs);
@@ -202,7 +210,7 @@ export class ServerProcess {
   #checkIdle(): void {
     const { idleTimeoutMs } = this.run.definition;
     if (idleTimeoutMs === null) return;
-    if (!this.idle) this.#lastUsedMs = this.#options.monotonicMs();
+    if (!this.#quiet) this.#lastUsedMs = this.#options.monotonicMs();
     const leftMs = this.#lastUsedMs + idleTimeoutMs - this.#options.monotonicMs();
     // Timers may fire a little early.
     if (leftMs > 1) return this.#armIdle(leftMs);

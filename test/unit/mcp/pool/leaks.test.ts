@@ -80,6 +80,40 @@ t.test('never while a request is open, however long; then at once', async (t) =>
   t.match(scene.registry.tool('tool').lastEnd, { reason: 'leak' });
 });
 
+t.test('never while a client is to come back with an answer that its server has asked for', async (t) => {
+  const scene = leaking(t);
+  const session = scene.open(scene.client('a'));
+  scene.offer.behaviour = ({ request }) => ({
+    kind: 'result',
+    result:
+      request.params?.['requestState'] === undefined
+        ? { resultType: 'input_required', requestState: 'state' }
+        : { content: [] },
+  });
+  await scene.call(session);
+  await live(scene, 250);
+  t.match(scene.registry.tool('tool').leaks.suspected, [{ resource: 'memory' }]);
+  t.equal(scene.registry.tool('tool').runs.length, 1);
+  await scene.call(session, 'tools/call', { name: 'one', requestState: 'state' });
+  t.equal(scene.launched.length, 1, 'by the process that asked');
+  await live(scene, 4);
+  t.match(scene.registry.tool('tool').lastEnd, { reason: 'leak' });
+});
+
+t.test('a gap in what is read is no number: trends are told from what was read last', async (t) => {
+  const scene = leaking(t, { leaks: { ...LEAKS, action: 'notify' } });
+  await scene.call(scene.open(scene.client('a')));
+  await live(scene, 120);
+  // Nothing is read for longer than a bin, and then again: the bin that was closed last is empty.
+  for (let bins = 0; bins < 3; bins += 1) {
+    await scene.time.stall(12_000);
+    await live(scene, 1);
+    const { trends = [] } = scene.registry.tool('tool').leaks;
+    const memory = trends.find(({ resource }) => resource === 'memory');
+    t.ok(memory !== undefined && Number.isFinite(memory.limitIn?.expected), JSON.stringify(memory));
+  }
+});
+
 t.test('notify: said, and left alone', async (t) => {
   const scene = leaking(t, { leaks: { ...LEAKS, action: 'notify' } });
   await scene.call(scene.open(scene.client('a')));

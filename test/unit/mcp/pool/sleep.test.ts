@@ -65,6 +65,31 @@ t.test('a request that takes long keeps it awake, and its time counts from its e
   t.same(ends(scene), ['idle']);
 });
 
+t.test('a question that its client is still to answer keeps it awake, for five minutes', async (t) => {
+  for (const comesBack of [true, false]) {
+    const scene = poolStand(t);
+    scene.served('tool', IDLE);
+    const session = scene.open(scene.client('a'));
+    scene.offer.behaviour = ({ request }) => ({
+      kind: 'result',
+      result:
+        request.params?.['requestState'] === undefined
+          ? { resultType: 'input_required', requestState: 'state' }
+          : { content: [] },
+    });
+    await scene.call(session);
+    await scene.time.pass(4.5 * MINUTE_MS);
+    t.same(ends(scene), [null], 'a person is asked');
+    if (comesBack) {
+      await scene.call(session, 'tools/call', { name: 'one', requestState: 'state' });
+      await scene.time.pass(MINUTE_MS - 100);
+      t.same(ends(scene), [null]);
+      await scene.time.pass(300);
+    } else await scene.time.pass(2.5 * MINUTE_MS);
+    t.same(ends(scene), ['idle'], comesBack ? 'it came back' : 'it does not come back');
+  }
+});
+
 t.test('none: it never sleeps', async (t) => {
   const scene = poolStand(t);
   scene.served('tool', { idleTimeoutMs: null });
