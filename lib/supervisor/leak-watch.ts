@@ -32,8 +32,14 @@ export interface WatchedRun {
   calls: CallCounts | null;
 }
 
+/** A server whose caches fill up again after each start would be recycled for ever. */
+const RECYCLED_MOST = 3;
+const RECYCLED_WITHIN_MS = 24 * 3_600_000;
+
 export class LeakWatch {
   readonly #options: LeakWatchOptions;
+  /** By tool, when it was recycled lately. */
+  readonly #recycledMs = new Map<string, readonly number[]>();
   readonly #runs = new Map<string, WatchedRun>();
   readonly #last = new Map<string, LeakSuspicionView>();
 
@@ -85,13 +91,14 @@ export class LeakWatch {
       rise,
       byCall,
       summary: describeLeak(resource, suspicion, detector.settings.windowMs, byCall),
-      suggestion: suggestionFor(run),
+      suggestion: suggestionFor(run, this.#mayRecycle(run)),
       endedAt,
     };
   }
 
   forget(tool: string): void {
     this.#last.delete(tool);
+    this.#recycledMs.delete(tool);
   }
 
   #watch(run: Run): WatchedRun {
@@ -103,8 +110,10 @@ export class LeakWatch {
     this.#runs.set(run.id, watched);
     run.events.add({
       onEnding: ({ reason }) => {
-        if (reason === 'leak')
+        if (reason === 'leak') {
           for (const suspicion of watched.detector.suspicions) this.#record(watched, 'recycled', 'idle', suspicion);
+          this.#recycledMs.set(run.tool, [...this.#recycledLately(run.tool), this.#options.clock.monotonicMs()]);
+        }
         this.#ended(watched);
       },
       onEnded: () => this.#ended(watched),
@@ -116,11 +125,23 @@ export class LeakWatch {
     const { run, detector } = watched;
     this.#record(watched, kind, cause, suspicion);
     if (kind === 'cleared') this.#keep(watched, suspicion);
-    if (!mayRecycle(run)) return;
+    if (!this.#mayRecycle(run)) return;
     const [worst] = detector.suspicions;
     run.recycle =
       worst === undefined ? null : `recycled while nothing was open with it: ${this.view(watched, worst).summary}`;
     run.events.recycle();
+  }
+
+  /** Only where somebody knows whether anything is open with it, and as long as it may help. */
+  #mayRecycle({ init, calls, tool }: Run): boolean {
+    const { leaks, dryRun } = init.definition;
+    if (leaks.action !== 'recycle_when_idle' || dryRun || calls === null) return false;
+    return this.#recycledLately(tool).length < RECYCLED_MOST;
+  }
+
+  #recycledLately(tool: string): readonly number[] {
+    const sinceMs = this.#options.clock.monotonicMs() - RECYCLED_WITHIN_MS;
+    return (this.#recycledMs.get(tool) ?? []).filter((atMs) => atMs > sinceMs);
   }
 
   #ended(watched: WatchedRun): void {
@@ -162,18 +183,14 @@ function windowOf({ settings }: LeakDetector): { readonly warmUpMs: number; read
   return { warmUpMs: settings.warmUpMs, windowMs: settings.windowMs };
 }
 
-/** Only where somebody knows whether anything is open with it. */
-function mayRecycle({ init, calls }: Run): boolean {
-  return init.definition.leaks.action === 'recycle_when_idle' && !init.definition.dryRun && calls !== null;
-}
-
-function suggestionFor(run: Run): string {
+function suggestionFor(run: Run, isRecycled: boolean): string {
   const { definition, mode } = run.init;
   const name = JSON.stringify(definition.name);
   if (mode === 'direct') return 'restart its client when that suits; a shorter life of the client hides the leak';
-  if (mayRecycle(run))
-    return 'nothing to do: it is ended when nothing is open with it, and started with the next request';
+  if (isRecycled) return 'nothing to do: it is ended when nothing is open with it, and started with the next request';
   if (run.calls === null) return `restart it when that suits: governor restart ${name}`;
+  if (definition.leaks.action === 'recycle_when_idle' && !definition.dryRun)
+    return `it was recycled ${RECYCLED_MOST} times within a day and grows again: it may only fill its caches (then give it a longer leaks: { warm_up }), or is to be mended`;
   return `restart it when that suits (governor restart ${name}), or have that done: leaks: { action: recycle_when_idle }`;
 }
 

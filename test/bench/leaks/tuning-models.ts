@@ -1,4 +1,7 @@
-/** Families to tune on: other mechanisms and parameters than those that the figure is measured on. */
+/**
+ * Families to tune on. Several share their mechanism, and ranges that overlap, with families that the figure is measured on
+ * (README.md says which): of the models that figure is no proof for what is different.
+ */
 
 import type { Family, Live } from './model.ts';
 import { comingAndGoing, drawnBack, steps } from './model.ts';

@@ -100,6 +100,24 @@ t.test('never while a client is to come back with an answer that its server has 
   t.match(scene.registry.tool('tool').lastEnd, { reason: 'leak' });
 });
 
+t.test('recycled three times a day at most; then it is only said, and the next day it may be again', async (t) => {
+  const scene = leaking(t);
+  const session = scene.open(scene.client('a'));
+  const recycled = (): number => scene.recordsOf('leak').filter(({ event }) => event === 'recycled').length;
+  for (let times = 0; times < 4; times += 1) {
+    await scene.call(session);
+    await live(scene, 170);
+  }
+  t.equal(recycled(), 3);
+  t.equal(scene.registry.tool('tool').runs.length, 1, 'the fourth goes on');
+  t.match(scene.registry.tool('tool').leaks.suspected, [{ suggestion: /^it was recycled 3 times within a day/ }]);
+  await scene.registry.deactivate('tool');
+  await scene.time.stall(24 * 3_600_000);
+  await scene.call(session);
+  await live(scene, 170);
+  t.equal(recycled(), 4);
+});
+
 t.test('a gap in what is read is no number: trends are told from what was read last', async (t) => {
   const scene = leaking(t, { leaks: { ...LEAKS, action: 'notify' } });
   await scene.call(scene.open(scene.client('a')));
