@@ -13,6 +13,7 @@ import { fileLayer } from './layers.ts';
 import { recoveryProblems } from './recovery.ts';
 import { buildRemote } from './remote.ts';
 import { headerProblem, RemoteToolSchema } from './remote-schema.ts';
+import type { Layer } from './resolve.ts';
 import { texts } from './salvage.ts';
 import type { DaemonDefaults } from './tool.ts';
 
@@ -24,6 +25,7 @@ export function readRemote(
   raw: unknown,
   scope: FileScope,
   { cacheOff }: Pick<DaemonDefaults, 'cacheOff'>,
+  environment: Layer,
 ): { readonly tool: ToolDefinition | null; readonly problems: readonly Problem[] } {
   const parsed = RemoteToolSchema.safeParse(raw);
   // Of an entry that the schema refuses as well: all mistakes show in one report.
@@ -40,15 +42,17 @@ export function readRemote(
   if (auth !== undefined) problems.push(...conflicts(path, url, Object.keys(headers), scope));
   const signIn = auth === undefined ? null : readAuth([...path, 'auth'], auth, scope);
   return {
-    tool: buildRemote(
-      name,
-      parsed.data,
-      sent.values,
-      signIn?.settings ?? null,
+    tool: buildRemote(name, parsed.data, sent.values, signIn?.settings ?? null, [
+      onlyRuntime(environment),
       fileLayer(path, parsed.data.limits ?? {}, scope),
-    ),
+    ]),
     problems: [...problems, ...(signIn?.problems ?? [])],
   };
+}
+
+/** What the environment says for all tools holds for one elsewhere as far as it can. */
+function onlyRuntime({ runtime }: Layer): Layer {
+  return runtime === undefined ? {} : { runtime };
 }
 
 function readHeaders(

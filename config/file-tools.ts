@@ -55,7 +55,7 @@ export function readTools(
       problems.push({ where, message: `tool ${quote(name)} is given twice`, hint: `it is on line ${first} already` });
     lines.set(name, where.line ?? 0);
     if (Object.hasOwn(mapping(raw), 'url')) {
-      const remote = readRemote(name, path, raw, scope, context.daemon);
+      const remote = readRemote(name, path, raw, scope, context.daemon, context.environment);
       problems.push(...remote.problems);
       if (remote.tool !== null) tools.push(remote.tool);
       continue;

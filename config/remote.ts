@@ -17,13 +17,13 @@ import type { RemoteFields } from './remote-schema.ts';
 import { resolveLimits } from './resolve.ts';
 import type { Layer } from './resolve.ts';
 
-/** @param headers variables replaced @param layer of its limits */
+/** @param headers variables replaced @param layers of its limits, strongest first */
 export function buildRemote(
   name: string,
   fields: RemoteFields,
   headers: Readonly<Record<string, string>>,
   signIn: SignInSettings | null,
-  layer: Layer,
+  layers: readonly Layer[],
 ): ToolDefinition {
   const { url } = fields;
   return {
@@ -34,7 +34,7 @@ export function buildRemote(
     env: {},
     cwd: null,
     class: 'remote',
-    limits: resolveLimits([layer], { thresholds: {}, actions: {}, callsPass: true }),
+    limits: resolveLimits(layers, { thresholds: {}, actions: {}, callsPass: true }),
     ladder: DEFAULT_LADDER,
     recovery: recoveryOf(fields.recovery, null, null),
     graceMs: DEFAULT_GRACE_MS,

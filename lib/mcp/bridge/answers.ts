@@ -4,6 +4,7 @@ import { GovernorError } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Answer } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { FIGURES, refused } from '../wire/refused.ts';
 import { failure } from '../wire/text.ts';
 
 type Failure = Extract<Answer, { kind: 'error' }>;
@@ -20,8 +21,10 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** What was thrown before a request could be sent. */
 export function thrown(error: unknown): Failure {
   if (!(error instanceof GovernorError)) return failure(RPC_CODE.internalError, reasonOf(error));
-  const code = REFUSALS.has(error.code) ? RPC_CODE.refused : RPC_CODE.stopped;
-  return failure(code, error.message, { reason: error.code, ...error.data });
+  const data = { reason: error.code, ...error.data };
+  return REFUSALS.has(error.code)
+    ? refused(error.message, data)
+    : failure(RPC_CODE.stopped, error.message, { ...FIGURES, ...data });
 }
 
 export function cancelled(signal: AbortSignal): Failure {

@@ -5,6 +5,7 @@
 
 import type { Answer, Fields, NotificationBody, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Exchange } from '../wire/session.ts';
 import { missingFor } from '../wire/client-needs.ts';
 import { isFields, without } from '../wire/shape.ts';
@@ -144,7 +145,7 @@ export class Call implements Exchange, Waiting {
         requiredCapabilities: missing,
       });
     if (this.#asks.size < ASKS_MAX && !this.#parking.isFull) return null;
-    return failure(RPC_CODE.refused, 'Too much waits for an answer of this client already', { retryAfterMs: 10_000 });
+    return refused('Too much waits for an answer of this client already', { retryAfterMs: 10_000 });
   }
 
   #begin(turn: Turn): void {

@@ -2,6 +2,7 @@
 
 import type { Answer, Fields, NotificationBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Exchange, Session } from '../wire/session.ts';
 import { failure, success } from '../wire/text.ts';
 import { ACKNOWLEDGED, admittedBy, honoured, isEmptyFilter, readFilter } from './listen-filter.ts';
@@ -48,8 +49,7 @@ export class Listens {
     const asked = readFilter(params);
     if (asked === null)
       return Promise.resolve(failure(RPC_CODE.invalidParams, '"notifications" is required and must be a filter'));
-    if (this.#listens.size >= LISTENS_MAX)
-      return Promise.resolve(failure(RPC_CODE.refused, `${LISTENS_MAX} streams are open already`));
+    if (this.#listens.size >= LISTENS_MAX) return Promise.resolve(refused(`${LISTENS_MAX} streams are open already`));
     if ((asked.resourceSubscriptions?.length ?? 0) > URIS_MAX)
       return Promise.resolve(failure(RPC_CODE.invalidParams, `more than ${URIS_MAX} resources in one stream`));
     const filter = honoured(asked, capabilities);

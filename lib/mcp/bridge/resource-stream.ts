@@ -5,6 +5,7 @@
 
 import type { Answer, Fields, NotificationBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Exchange, Session } from '../wire/session.ts';
 import { fieldsOf, metaOf, without } from '../wire/shape.ts';
 import { failure, success } from '../wire/text.ts';
@@ -50,8 +51,7 @@ export class ResourceStream {
 
   subscribe(uri: string, signal: AbortSignal): Promise<Answer> {
     if (this.#uris.has(uri)) return Promise.resolve(success());
-    if (this.#uris.size >= URIS_MAX)
-      return Promise.resolve(failure(RPC_CODE.refused, `${URIS_MAX} resources are subscribed to already`));
+    if (this.#uris.size >= URIS_MAX) return Promise.resolve(refused(`${URIS_MAX} resources are subscribed to already`));
     this.#uris.add(uri);
     return this.#inTurn(async () => {
       const taken = signal.aborted ? cancelled(signal) : await this.#replace(uri);

@@ -5,6 +5,7 @@
 
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import { inputRequest } from './call.ts';
 import { missingFor } from '../wire/client-needs.ts';
 import { fieldsOf } from '../wire/shape.ts';
@@ -36,8 +37,7 @@ export class UrlVisit implements Waiting {
         requiredCapabilities: missing,
         elicitations: pages,
       });
-    if (parking.isFull)
-      return failure(RPC_CODE.refused, 'Too much waits for an answer of this client already', { retryAfterMs: 10_000 });
+    if (parking.isFull) return refused('Too much waits for an answer of this client already', { retryAfterMs: 10_000 });
     const inputRequests = Object.fromEntries(
       asked.map((question, index) => [`elicitation-create-${index + 1}`, question]),
     );

@@ -8,6 +8,7 @@ import { Gathered } from '../wire/gathered.ts';
 import { LineReader } from '../wire/line-reader.ts';
 import type { Answer, RequestId } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Gateway } from '../wire/session.ts';
 import { Batch } from './batch.ts';
 import type { Caller } from './caller.ts';
@@ -152,7 +153,7 @@ export class ByteStream implements Standalone {
     if (message.kind === 'notification') return this.#notification(message.method, message.params);
     const { refusal } = this.#options;
     if (refusal !== null) {
-      respond(message.id, failure(RPC_CODE.refused, refusal, { retryAfterMs: 10_000 }));
+      respond(message.id, refused(refusal, { retryAfterMs: 10_000 }));
       return void this.close(refusal);
     }
     if (claimsModern(message.params)) return this.#modernRequest(message, respond);

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refusalData } from '../wire/refused.ts';
 import { BodyReader } from './body.ts';
 import type { Body } from './body.ts';
 import { readLabel } from './caller.ts';
@@ -93,7 +94,7 @@ export class HttpDoor {
           status: 503,
           code: RPC_CODE.refused,
           message: 'Too many large messages are being received; try again',
-          data: { retryAfterMs: 1000 },
+          data: refusalData({ retryAfterMs: 1000 }),
           headers: { 'retry-after': '1' },
         };
       case 'not_utf8':
@@ -132,7 +133,12 @@ const FAILED = {
   message: 'Governor failed at this request; its log says more',
 } as const;
 
-const SHUTTING_DOWN = { status: 503, code: RPC_CODE.refused, message: 'The daemon is shutting down' } as const;
+const SHUTTING_DOWN = {
+  status: 503,
+  code: RPC_CODE.refused,
+  message: 'The daemon is shutting down',
+  data: refusalData(),
+} as const;
 
 function onlyPost(method: string) {
   return { ...notAllowed(method, 'POST'), message: `This revision has no ${method}: messages are POSTs` };

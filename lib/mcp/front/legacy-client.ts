@@ -5,6 +5,7 @@
 
 import type { Answer, Fields, NotificationBody, RequestBody, RequestId } from '../wire/message.ts';
 import { LEGACY_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Client, Gateway, ServerDescription, Session, View } from '../wire/session.ts';
 import { initializeResult, negotiate } from './handshake.ts';
 import { HeldTexts } from './held-texts.ts';
@@ -91,7 +92,7 @@ export class LegacyClient implements Client {
     }
     if (this.#calls.size >= this.#options.settings.maxOpenRequests) {
       return answered(
-        failure(RPC_CODE.refused, `${this.#calls.size} requests of this client are open; wait for an answer first`, {
+        refused(`${this.#calls.size} requests of this client are open; wait for an answer first`, {
           retryAfterMs: 1000,
         }),
       );
@@ -156,7 +157,7 @@ export class LegacyClient implements Client {
     if (this.#closed !== null) return Promise.resolve(failure(RPC_CODE.stopped, this.#closed));
     if (signal.aborted) return Promise.resolve(failure(RPC_CODE.internalError, 'The question was taken back'));
     if (this.#asks.size >= settings.maxOpenAsks) {
-      return Promise.resolve(failure(RPC_CODE.refused, `The client has not answered ${this.#asks.size} questions yet`));
+      return Promise.resolve(refused(`The client has not answered ${this.#asks.size} questions yet`));
     }
     const number = ++this.#lastNumber;
     const text = requestText(number, request);

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LEGACY_VERSIONS, MODERN_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
+import { refusalData } from '../wire/refused.ts';
 import type { Caller } from './caller.ts';
 import type { DoorOptions } from './http-door.ts';
 import type { LegacySession } from './legacy-session.ts';
@@ -63,7 +64,12 @@ export class LegacyDoor {
     if (lastEventId === undefined) {
       if (session.listen(response)) return;
       const message = 'This session has enough streams open; close one first';
-      return refuse(response, { status: 429, code: RPC_CODE.refused, message, data: { retryAfterMs: 10_000 } });
+      return refuse(response, {
+        status: 429,
+        code: RPC_CODE.refused,
+        message,
+        data: refusalData({ retryAfterMs: 10_000 }),
+      });
     }
     const resumed = session.resume(response, lastEventId);
     // 204 tells whoever reads event streams that there is no need to come back.
@@ -99,7 +105,7 @@ export class LegacyDoor {
     }
     const full = clients.full();
     if (full !== null) {
-      const data = { retryAfterMs: 10_000 };
+      const data = refusalData({ retryAfterMs: 10_000 });
       const headers = { 'retry-after': '10' };
       return refuse(response, { status: 503, code: RPC_CODE.refused, message: full, id, data, headers });
     }

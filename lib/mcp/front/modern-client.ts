@@ -5,6 +5,7 @@
 
 import type { Answer, Fields, NotificationBody, RequestBody, RequestId } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Client, Exchange, Gateway, Session, View } from '../wire/session.ts';
 import { discoverResult } from './handshake.ts';
 import { isRemoved } from './modern-check.ts';
@@ -80,7 +81,7 @@ export class ModernClient implements Client {
     if (isRemoved(method)) return call.end(failure(RPC_CODE.methodNotFound, `${method} is not part of this revision`));
     if (this.#calls.size >= this.#options.settings.maxOpenRequests) {
       const message = `${this.#calls.size} requests of this client are open; wait for an answer first`;
-      return call.end(failure(RPC_CODE.refused, message, { retryAfterMs: 1000 }));
+      return call.end(refused(message, { retryAfterMs: 1000 }));
     }
     this.#calls.add(call);
     let work: Promise<Answer>;

@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fields, RequestId, RpcError } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
+import { refusalData } from '../wire/refused.ts';
 import type { Caller } from './caller.ts';
 import type { DoorOptions } from './http-door.ts';
 import { checkHeaders, checkVersion, checkVersionHeader, isRemoved, readMeta } from './modern-check.ts';
@@ -105,7 +106,7 @@ export class ModernDoor {
       code: RPC_CODE.refused,
       message: client,
       id,
-      data: { retryAfterMs: 10_000 },
+      data: refusalData({ retryAfterMs: 10_000 }),
       headers: { 'retry-after': '10' },
     });
     return null;

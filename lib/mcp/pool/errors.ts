@@ -6,26 +6,15 @@ import type { ServedRun } from '../../supervisor/served.ts';
 import type { EndRequest } from '../../supervisor/run.ts';
 import type { Answer, Fields } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { FIGURES, refused } from '../wire/refused.ts';
 
 export function errorAnswer(code: number, message: string, data?: Fields): Answer {
   return { kind: 'error', error: { code, message, ...(data === undefined ? {} : { data }) } };
 }
 
-/** What the data of every refusal and every stop has, whatever it was; null where it does not apply. */
-const FIGURES = {
-  resource: null,
-  usage: null,
-  limit: null,
-  ratio: null,
-  stage: null,
-  action: null,
-  /** From when on another request may succeed; null: not by itself. */
-  retryAfterMs: null,
-} as const;
-
 /** Of a request that was not let through, though its server may be well. */
 export function refusedAnswer(message: string, data: Fields): Answer {
-  return errorAnswer(RPC_CODE.refused, message, { ...FIGURES, action: 'refuse_calls', ...data });
+  return refused(message, data);
 }
 
 /** Of a request that was lost on its way to a server that goes on. */

@@ -30,6 +30,8 @@ interface Attachment extends Attached {
 
 /** A client that does not answer this soon gets a process of its own. */
 const ROOTS_TIMEOUT_MS = 2_000;
+/** A read that comes while its client is asked for roots may be what they wait for. */
+const ASIDE_AFTER_MS = 200;
 const RESTORE_TIMEOUT_MS = 5_000;
 /** Of one client; the server has bounds of its own. */
 const SUBSCRIPTIONS_MAX = 1_000;
@@ -42,6 +44,8 @@ export class PoolSession implements Session, Member {
   /** Undefined: to be asked for. */
   #roots: string | null | undefined;
   #rootsUntold = false;
+  /** So many questions for its roots are open. */
+  #rootsAsked = 0;
   #level: string | null = null;
   readonly #subscriptions = new Map<string, RequestBody>();
   /** Requests under way that told their log level (modern clients). */
@@ -114,7 +118,8 @@ export class PoolSession implements Session, Member {
       this.#leaveProcess();
       if (isList(request.method) && (await this.#rootsKey(exchange)) === undefined)
         return await unlessAborted(this.#pool.readList(this.client, request, exchange), exchange.signal);
-      const attachment = await unlessAborted(this.#wake(exchange), exchange.signal);
+      const awake = this.#wake(exchange);
+      const attachment = (await this.#aside(request, awake, exchange)) ?? (await unlessAborted(awake, exchange.signal));
       return await this.#send(attachment, request, exchange);
     } catch (error) {
       return notStarted(name, error);
@@ -162,17 +167,9 @@ export class PoolSession implements Session, Member {
   /** @throws GovernorError when its server cannot be started */
   async #attach(exchange: Exchange): Promise<Attachment> {
     const told = await this.#rootsKey(exchange);
-    const roots = told === undefined ? `unknown, of ${this.client.context}` : told;
+    const roots = told === undefined ? this.#unknownRoots() : told;
     const process = await this.#pool.acquire({ client: this.client, roots });
-    // Nobody would ever end what is begun for a client that has gone.
-    if (this.#closed !== null) throw new Error('the session is closed');
-    const attachment: Attachment = {
-      process,
-      session: process.upstream.attach(this.client),
-      open: 0,
-      detach: () => this.#detach(attachment),
-      onPressure: (pressure) => this.#onPressure(process.run, pressure),
-    };
+    const attachment = this.#attachTo(process);
     this.#attachment = attachment;
     if (!process.alive) {
       // It died at once: the answer of the request says so.
@@ -183,6 +180,41 @@ export class PoolSession implements Session, Member {
     process.used();
     this.#restore(attachment);
     return attachment;
+  }
+
+  /**
+   * For one read, which its client may need for what it says of its roots: if that goes on waiting, a process of the client's own, as
+   * for one that cannot tell its roots. Null: it is no such read, or need not go aside.
+   */
+  async #aside({ method }: RequestBody, awake: Promise<Attachment>, { signal }: Exchange): Promise<Attachment | null> {
+    if (method !== 'resources/read' || this.#rootsAsked === 0) return null;
+    const waited = new Promise<null>((resolve) => setTimeout(resolve, ASIDE_AFTER_MS, null));
+    const woken = await unlessAborted(Promise.race([awake, waited]), signal);
+    if (woken !== null || this.#rootsAsked === 0) return woken;
+    const process = await unlessAborted(
+      this.#pool.acquire({ client: this.client, roots: this.#unknownRoots() }),
+      signal,
+    );
+    const attachment = this.#attachTo(process);
+    if (process.alive) process.attached.add(attachment);
+    return attachment;
+  }
+
+  #attachTo(process: ServerProcess): Attachment {
+    // Nobody would ever end what is begun for a client that has gone.
+    if (this.#closed !== null) throw new Error('the session is closed');
+    const attachment: Attachment = {
+      process,
+      session: process.upstream.attach(this.client),
+      open: 0,
+      detach: () => this.#detach(attachment),
+      onPressure: (pressure) => this.#onPressure(process.run, pressure),
+    };
+    return attachment;
+  }
+
+  #unknownRoots(): string {
+    return `unknown, of ${this.client.context}`;
   }
 
   #restore({ process, session }: Attachment): void {
@@ -204,7 +236,10 @@ export class PoolSession implements Session, Member {
     if (definition.sharing !== 'shared' || !hasRoots(this.client)) return null;
     if (this.#roots !== undefined) return this.#roots;
     const inTime = AbortSignal.any([exchange.signal, AbortSignal.timeout(ROOTS_TIMEOUT_MS)]);
-    const answer = await unlessAborted(exchange.ask({ method: 'roots/list' }, inTime), inTime).catch(() => null);
+    this.#rootsAsked++;
+    const answer = await unlessAborted(exchange.ask({ method: 'roots/list' }, inTime), inTime)
+      .catch(() => null)
+      .finally(() => this.#rootsAsked--);
     if (answer?.kind !== 'result') return undefined;
     this.#roots = canonical(answer.result['roots'] ?? []);
     return this.#roots;

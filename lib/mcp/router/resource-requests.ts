@@ -3,6 +3,7 @@
 import { ERA_CODE } from '../bridge/era-names.ts';
 import type { Answer, Fields, RequestBody } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Exchange } from '../wire/session.ts';
 import { failure, shortly, success } from '../wire/text.ts';
 import type { Member } from './member.ts';
@@ -50,7 +51,7 @@ export async function subscribe(view: View, uri: string, send: (target: Target) 
   return tryEach(view, uri, await targetsOf(view, uri), async (target) => {
     const { member, uri: own } = target;
     if (member.subscribed.size >= SUBSCRIPTIONS_MAX)
-      return failure(RPC_CODE.refused, `${SUBSCRIPTIONS_MAX} resources of ${member.name} are subscribed to already`);
+      return refused(`${SUBSCRIPTIONS_MAX} resources of ${member.name} are subscribed to already`);
     const answer = await send(target);
     if (answer.kind === 'error') return answer;
     const shown = member.subscribed.get(own);

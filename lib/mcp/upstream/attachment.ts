@@ -2,6 +2,7 @@
 
 import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import { META, RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import { metaOf } from '../wire/shape.ts';
 import { failure, thrownAnswer } from '../wire/text.ts';
@@ -155,7 +156,7 @@ export class Attachment implements Session {
     if (this.#closed.signal.aborted) return CLOSED;
     if (exchange.signal.aborted) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
     const full = interests.has(this, uri) ? null : interests.fullness(this, uri);
-    if (full !== null) return failure(RPC_CODE.refused, full);
+    if (full !== null) return refused(full);
     const isFirst = !interests.isKnown(uri);
     interests.subscribe(this, uri);
     if (!isFirst) return DONE;

@@ -2,6 +2,7 @@
 
 import type { Answer, Fields, NotificationBody, RequestBody, RequestId } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Exchange } from '../wire/session.ts';
 import { failure } from '../wire/text.ts';
 import { numbered, OpenRequests, progressTokenOf } from './open-requests.ts';
@@ -46,7 +47,7 @@ export class Conversation<Owner> {
     if (this.#over !== null) return Promise.resolve(this.#over);
     if (signal.aborted) return Promise.resolve(cancelled(signal));
     const full = this.#fullness();
-    if (full !== null) return Promise.resolve(failure(RPC_CODE.refused, full, { retryAfterMs: 1_000 }));
+    if (full !== null) return Promise.resolve(refused(full, { retryAfterMs: 1_000 }));
     return new Promise((resolve) => {
       const id = this.requests.nextId();
       const token = progressTokenOf(request.params);

@@ -8,6 +8,7 @@ import { SdkHttpError } from '@modelcontextprotocol/client';
 import { GovernorError } from '../../core/errors.ts';
 import type { Fields, Message, RequestMessage } from '../wire/message.ts';
 import { MODERN_VERSIONS, RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import { claimsModern, readMessage } from '../wire/shape.ts';
 import { refusalOf } from './http-refusal.ts';
 import { HttpTransports } from './http-transports.ts';
@@ -45,7 +46,7 @@ export class HttpChannel implements Channel {
     monotonicMs: () => performance.now(),
   });
   readonly #requests = new Map<number, Posted>();
-  readonly #params = new ParamHeaders();
+  readonly #params = new ParamHeaders((problem) => this.#listener?.onProblem(problem));
   #learning: Promise<void> | null = null;
   #listener: ChannelListener | null = null;
   #closed = false;
@@ -126,6 +127,11 @@ export class HttpChannel implements Channel {
   #ask(posted: Posted): void {
     const { message, abort } = posted;
     const id = message.id as number;
+    const refusal = claimsModern(message.params) ? this.#params.refusalOf(message) : null;
+    if (refusal !== null) {
+      this.#requests.delete(id);
+      return this.#listener?.onMessage({ kind: 'answer', id, answer: refused(refusal) });
+    }
     const transport = message.method === 'initialize' ? this.#main : this.#open((value) => this.#read(value, id));
     posted.transport = transport;
     this.#requests.set(id, posted);
@@ -167,7 +173,10 @@ export class HttpChannel implements Channel {
       if (posted !== undefined && this.#isMismatch(posted, message)) return this.#askAgain(posted, message);
       this.#requests.delete(message.id);
       const { answer } = message;
-      if (posted?.message.method === 'tools/list' && answer.kind === 'result') this.#params.learn(answer.result);
+      if (posted?.message.method === 'tools/list' && answer.kind === 'result' && claimsModern(posted.message.params)) {
+        const result = this.#params.learn(answer.result);
+        return this.#listener?.onMessage({ ...message, answer: { kind: 'result', result } }, stream);
+      }
     }
     this.#listener?.onMessage(message, stream);
   }
@@ -189,7 +198,8 @@ export class HttpChannel implements Channel {
       .finally(() => (this.#learning = null));
     void this.#learning.then(() => {
       if (this.#closed || this.#requests.get(message.id as number) !== posted) return;
-      if (JSON.stringify(this.#headersOf(message)) !== posted.headers) return this.#ask(posted);
+      const isOther = JSON.stringify(this.#headersOf(message)) !== posted.headers;
+      if (isOther || this.#params.refusalOf(message) !== null) return this.#ask(posted);
       this.#requests.delete(message.id as number);
       this.#listener?.onMessage(refusal);
     });

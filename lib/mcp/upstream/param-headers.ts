@@ -4,10 +4,10 @@ import type { Fields, RequestMessage } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
 import { argumentAt, paramDeclarations } from '../wire/param-declarations.ts';
 import type { ParamDeclaration } from '../wire/param-declarations.ts';
-import { metaOf } from '../wire/shape.ts';
+import { paramFault } from '../wire/param-faults.ts';
+import { isFields, metaOf } from '../wire/shape.ts';
+import { shortly } from '../wire/text.ts';
 
-/** RFC 9110, 5.1: another name is none that a header may have. */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** 5.5: what passes as it is; the rest goes as base64, and so does what looks like that. */
 const PLAIN = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
 /** Of one server; more declare nothing that is known. */
@@ -17,14 +17,53 @@ const PAGES_MAX = 100;
 
 export class ParamHeaders {
   readonly #declared = new Map<string, readonly ParamDeclaration[]>();
+  /** Of the tools that are left out, in words. */
+  readonly #faults = new Map<string, string>();
+  readonly #onFault: (problem: string) => void;
 
-  /** A page of `tools/list`. */
-  learn({ tools }: Fields): void {
-    for (const [tool, declarations] of paramDeclarations(tools)) {
-      const fit = declarations.filter(({ header }) => TOKEN.test(header));
-      if (fit.length === 0) this.#declared.delete(tool);
-      else if (this.#declared.size < TOOLS_MAX || this.#declared.has(tool)) this.#declared.set(tool, fit);
+  /** @param onFault a tool is left out from now on, in words */
+  constructor(onFault: (problem: string) => void) {
+    this.#onFault = onFault;
+  }
+
+  /**
+   * A page of `tools/list`.
+   * @returns the page without the tools whose declarations are invalid, which a client has to leave out
+   */
+  learn(page: Fields): Fields {
+    const { tools } = page;
+    if (!Array.isArray(tools)) return page;
+    const fit = (tools as readonly unknown[]).filter((tool) => this.#isFit(tool));
+    for (const [tool, declarations] of paramDeclarations(fit)) {
+      if (declarations.length === 0) this.#declared.delete(tool);
+      else if (this.#declared.size < TOOLS_MAX || this.#declared.has(tool)) this.#declared.set(tool, declarations);
     }
+    return fit.length === tools.length ? page : { ...page, tools: fit };
+  }
+
+  /** Why this call cannot be made; null: it can, as far as is known. */
+  refusalOf({ method, params }: RequestMessage): string | null {
+    const name = params?.['name'];
+    const fault = method === 'tools/call' && typeof name === 'string' ? this.#faults.get(name) : undefined;
+    return fault === undefined ? null : `${shortly(name)} cannot be called: ${fault}`;
+  }
+
+  #isFit(tool: unknown): boolean {
+    if (!isFields(tool)) return true;
+    const { name, inputSchema } = tool;
+    const found = paramFault(inputSchema);
+    if (typeof name !== 'string') return found === null;
+    if (found === null) {
+      this.#faults.delete(name);
+      return true;
+    }
+    this.#declared.delete(name);
+    const fault = `its "x-mcp-header" is invalid: ${found}`;
+    // Told once, however often it is listed.
+    if (this.#faults.get(name) === fault || (this.#faults.size >= TOOLS_MAX && !this.#faults.has(name))) return false;
+    this.#faults.set(name, fault);
+    this.#onFault(`the tool ${shortly(name)} is left out: ${fault}`);
+    return false;
   }
 
   /** @param ask for one page; null: it failed */

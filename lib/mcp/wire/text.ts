@@ -4,6 +4,7 @@ import { GovernorError } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Answer, Fields, NotificationBody, RequestBody, RequestId, RpcError } from './message.ts';
 import { RPC_CODE } from './protocol.ts';
+import { refusalData } from './refused.ts';
 
 /** A result that cannot be written (V8 reads deeper nesting than it writes) becomes an error that says so. */
 export function answerText(id: RequestId, answer: Answer): string {
@@ -78,5 +79,7 @@ export function thrownAnswer(error: unknown, logger: Warner): Extract<Answer, { 
     logger.warn({ err: error }, 'an MCP request failed');
     return failure(RPC_CODE.internalError, 'Governor failed at this request; its log says more');
   }
-  return failure(CODES[error.code] ?? RPC_CODE.internalError, error.message, { code: error.code, ...error.data });
+  const code = CODES[error.code] ?? RPC_CODE.internalError;
+  const data = { code: error.code, ...error.data };
+  return failure(code, error.message, code === RPC_CODE.refused ? refusalData(data) : data);
 }

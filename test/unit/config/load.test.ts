@@ -132,6 +132,30 @@ t.test('a full file: every setting arrives, with where it came from', async (t) 
   t.equal(named(config, 'plain').dryRun, true, 'the daemon’s dry_run holds where a tool says nothing');
 });
 
+t.test(
+  'the runtime of calls elsewhere: the environment is stronger than the file, and says nothing else there',
+  (t) => {
+    const text = `version: 1
+tools:
+  plain: { url: "https://example.org/mcp" }
+  held: { url: "https://example.org/mcp", limits: { runtime: { limit: 5m, cap: 1h } } }
+`;
+    const limitsOf = (env: Record<string, string>, name: string) => named(accepted(load(text, { env })), name).limits;
+    t.equal(limitsOf({}, 'plain').runtime, null);
+    t.match(limitsOf({}, 'held').runtime, { limit: 300_000, capMs: 3_600_000, source: { from: 'file' } });
+    const env = { GOVERNOR_LIMIT_RUNTIME: '30s', GOVERNOR_LIMIT_MEMORY: '1GiB', GOVERNOR_LIMIT_CPU: 'none' };
+    const source = { from: 'environment', detail: 'GOVERNOR_LIMIT_RUNTIME' };
+    t.match(limitsOf(env, 'plain').runtime, { limit: 30_000, source });
+    t.match(limitsOf(env, 'held').runtime, { limit: 30_000, capMs: 3_600_000, source });
+    t.match(limitsOf(env, 'held'), { memory: null, cpu: null });
+    t.notOk('lifted' in limitsOf(env, 'held'), 'nor does it lift what is not held');
+    const lifted = limitsOf({ GOVERNOR_LIMIT_RUNTIME: 'none' }, 'held');
+    t.equal(lifted.runtime, null);
+    t.match(lifted.lifted, { runtime: source });
+    t.end();
+  },
+);
+
 t.test('how Governor signs in at a server elsewhere', async (t) => {
   const text = `version: 1
 tools:

@@ -14,6 +14,7 @@ import {
 } from '../../../helpers/fake-mcp-session.ts';
 import { isGovernorError } from '../../../helpers/governor-error.ts';
 import { settled } from '../../../helpers/manual-time.ts';
+import { refusalFields } from '../../../helpers/refusal-fields.ts';
 
 const never = new AbortController().signal;
 const LIST = { method: 'tools/list', params: { _meta: { 'io.modelcontextprotocol/protocolVersion': '2026-07-28' } } };
@@ -61,11 +62,15 @@ t.test('a server that cannot be started', async (t) => {
   t.strictSame(await errorOf(session.request(LIST, fakeExchange())), {
     code: RPC_CODE.stopped,
     message: 'it is not there',
-    data: { reason: 'launch_failed', run: 'r1' },
+    data: { ...refusalFields(null), action: null, reason: 'launch_failed', run: 'r1' },
   });
   await t.rejects(session.describe(never), isGovernorError('launch_failed'));
   server.problem = new GovernorError('breaker_open', 'later');
-  t.equal((await errorOf(session.request(LIST, fakeExchange()))).code, RPC_CODE.refused);
+  t.strictSame(await errorOf(session.request(LIST, fakeExchange())), {
+    code: RPC_CODE.refused,
+    message: 'later',
+    data: { ...refusalFields(null), reason: 'breaker_open' },
+  });
   server.problem = null;
   t.equal((await resultOf(session.request(LIST, fakeExchange())))['resultType'], 'complete', 'and then it can');
 });

@@ -15,6 +15,7 @@ import {
 } from '../../../helpers/fake-mcp-session.ts';
 import type { Handler } from '../../../helpers/fake-mcp-session.ts';
 import { manualTime, settled } from '../../../helpers/manual-time.ts';
+import { refusalFields } from '../../../helpers/refusal-fields.ts';
 
 const CAPABLE = { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} };
 const CAPABILITIES = {
@@ -261,7 +262,7 @@ t.test('only so many wait', async (t) => {
   for (const _ of [1, 2])
     t.equal((await resultOf(session.request(call(), fakeExchange())))['resultType'], 'input_required');
   const third = await resultOf(session.request(call(), fakeExchange()));
-  t.match(third['content'], [{ kind: 'error', error: { code: RPC_CODE.refused } }]);
+  t.match(third['content'], [{ kind: 'error', error: { code: RPC_CODE.refused, data: refusalFields(10_000) } }]);
 });
 
 t.test('a server that asks without end', async (t) => {

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import t from 'tap';
 import { call, INITIALIZE, MODERN_META, serveFront } from '../../../helpers/front-server.ts';
 import type { FrontServer, TestScope } from '../../../helpers/front-server.ts';
+import { refusalFields } from '../../../helpers/refusal-fields.ts';
 import { waitFor } from '../../../helpers/wait-for.ts';
 
 // Messages of many shapes: the assertions say which.
@@ -216,13 +217,17 @@ t.test('a tool that is not there; too many clients; the front closes', async (t)
   t.match(await lost.answer(0), { error: { code: -32_602, message: 'There is no tool "nobody"' } });
   const refused = await dial(t, server);
   refused.send(INITIALIZE);
-  t.match(await refused.answer(0), { error: { code: -31_050, message: /1 clients are connected/ } });
+  t.match(await refused.answer(0), {
+    error: { code: -31_050, message: /1 clients are connected/, data: refusalFields(10_000) },
+  });
   await refused.ended;
   await server.front.close('The daemon is shutting down');
   await lost.ended;
   const late = await dial(t, server);
   late.send(INITIALIZE);
-  t.match(await late.answer(0), { error: { code: -31_050, message: 'The daemon is shutting down' } });
+  t.match(await late.answer(0), {
+    error: { code: -31_050, message: 'The daemon is shutting down', data: refusalFields(10_000) },
+  });
 });
 
 t.test('a context that is ended: open requests hear why, the stream stays, the next request begins anew', async (t) => {

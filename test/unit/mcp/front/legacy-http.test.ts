@@ -4,6 +4,7 @@ import t from 'tap';
 import { ask, beginSession, call, INITIALIZE, open, serveFront } from '../../../helpers/front-server.ts';
 import { GovernorError } from '../../../../lib/core/errors.ts';
 import { FAKE_SERVER } from '../../../helpers/fake-gateway.ts';
+import { refusalFields } from '../../../helpers/refusal-fields.ts';
 import { waitFor } from '../../../helpers/wait-for.ts';
 
 const LIST = { jsonrpc: '2.0', id: 1, method: 'tools/list' };
@@ -386,7 +387,8 @@ t.test('a session that is idle ends; an open stream or request keeps it', async 
   const full = await ask(server, { body: INITIALIZE });
   t.equal(full.status, 503);
   t.ok(full.headers['retry-after']);
-  t.match(full.json, { id: 0, error: { code: -31_050, data: { retryAfterMs: 10_000 } } });
+  t.match(full.json, { id: 0, error: { code: -31_050 } });
+  t.same(full.json.error.data, refusalFields(10_000));
   await waitFor('the idle one to end', () => server.gateway.sessions[0]?.closed);
   t.equal(server.gateway.sessions[0]?.closed, 'The session was idle');
   t.equal((await idle.ask(LIST)).status, 404);

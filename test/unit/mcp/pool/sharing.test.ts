@@ -4,7 +4,9 @@ import t from 'tap';
 import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import { isGovernorError } from '../../../helpers/governor-error.ts';
 import { settled } from '../../../helpers/manual-time.ts';
-import { GOVERNOR, poolStand, type PoolStand } from '../../../helpers/pool-stand.ts';
+import type { Answer } from '../../../../lib/mcp/wire/message.ts';
+import type { Exchange } from '../../../../lib/mcp/wire/session.ts';
+import { GOVERNOR, poolStand, type FakeClient, type PoolStand } from '../../../helpers/pool-stand.ts';
 
 const results = (scene: PoolStand): readonly number[] =>
   scene.servers.map((server) => server.methods().filter((method) => method === 'tools/call').length);
@@ -169,6 +171,45 @@ t.test('shared: a list binds no reader to a process whose roots cannot be asked 
   for (const client of clients) client.roots = ['file:///x'];
   for (const session of sessions) await scene.call(session);
   t.same(results(scene), [2], 'both call the one that has told them its list');
+});
+
+t.test('shared: a client that reads a resource for its answer about roots is not kept waiting by that', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const [first, reader] = ['a', 'b'].map((context) =>
+    scene.client(context, { roots: ['file:///x'], capabilities: { roots: {} } }),
+  ) as [FakeClient, FakeClient];
+  await scene.call(scene.open(first));
+  const session = scene.open(reader);
+  const reads: Answer[] = [];
+  const exchange: Exchange = {
+    signal: new AbortController().signal,
+    notify: () => undefined,
+    async ask() {
+      // A client hears of it later.
+      await settled(1);
+      reads.push(await scene.call(session, 'resources/read', { uri: 'x:roots' }));
+      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+    },
+  };
+  const called = session.request({ method: 'tools/call' }, exchange);
+  await settled();
+  await scene.time.pass(200);
+  t.match(await called, { kind: 'result' });
+  t.match(reads, [{ kind: 'result' }]);
+  t.same(results(scene), [2, 0], 'its roots were heard: it shares the process of those who have the same');
+  t.same(scene.servers[1]?.methods(), ['resources/read'], 'where it read nobody else is');
+  t.equal(scene.servers[1]?.sessions.size, 0, 'nor is it itself any more');
+  await scene.call(session, 'resources/read', { uri: 'x:other' });
+  t.equal(scene.servers[0]?.methods().at(-1), 'resources/read', 'what it reads from now on it reads with the others');
+});
+
+t.test('shared: a read beside a call starts nothing of its own where roots are told at once', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const session = scene.open(scene.client('a', { roots: ['file:///x'], capabilities: { roots: {} } }));
+  await Promise.all([scene.call(session), scene.call(session, 'resources/read', { uri: 'x:1' })]);
+  t.equal(scene.servers.length, 1);
 });
 
 t.test('context: a change of roots is told to its own server', async (t) => {

@@ -19,6 +19,7 @@ import {
 import type { FakeServer, Handler } from '../../../helpers/fake-mcp-session.ts';
 import { isGovernorError } from '../../../helpers/governor-error.ts';
 import { manualTime, settled } from '../../../helpers/manual-time.ts';
+import { refusalFields } from '../../../helpers/refusal-fields.ts';
 
 const INFO = { name: 'governor', version: '0' };
 const TOOLS = { tools: { listChanged: true } };
@@ -416,7 +417,9 @@ t.test('only so many subscriptions', async (t) => {
   const { ask } = merged({ a: withResources(uris) });
   for (const uri of uris.slice(0, -1)) void ask('resources/subscribe', { uri });
   await settled(50);
-  t.equal((await errorOf(ask('resources/subscribe', { uri: 'x:1000' }))).code, RPC_CODE.refused);
+  const refused = await errorOf(ask('resources/subscribe', { uri: 'x:1000' }));
+  t.equal(refused.code, RPC_CODE.refused);
+  t.same(refused.data, refusalFields(null));
 });
 
 t.test('resources that a result names', async (t) => {

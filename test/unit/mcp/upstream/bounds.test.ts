@@ -2,6 +2,7 @@ import t from 'tap';
 import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import { legacyServer } from '../../../helpers/fake-channel.ts';
 import { errorOf, resultOf, soon } from '../../../helpers/fake-mcp-session.ts';
+import { refusalFields } from '../../../helpers/refusal-fields.ts';
 import { settled } from '../../../helpers/manual-time.ts';
 import { pause } from '../../../helpers/wait-for.ts';
 
@@ -30,7 +31,9 @@ t.test('more than 10,000 open requests are refused, with a time to try again', a
   const first = one.begin();
   for (let count = 1; count < 10_000; count++) void one.session.request({ method: 'tools/call' }, first.exchange);
   await settled(1);
-  t.match(await errorOf(one.begin().answer), { code: RPC_CODE.refused, data: { retryAfterMs: 1_000 } });
+  const refused = await errorOf(one.begin().answer);
+  t.equal(refused.code, RPC_CODE.refused);
+  t.same(refused.data, refusalFields(1_000));
   t.equal(channel.requests('tools/call').length, 10_000);
   channel.answer(first.request);
   await settled(1);
@@ -44,7 +47,9 @@ t.test('a server that does not read: refused, and nothing piles up', async (t) =
   await settled(1);
   channel.pendingBytes = 16 * 1024 * 1024 + 1;
   const sent = channel.sent.length;
-  t.match(await errorOf(one.begin().answer), { code: RPC_CODE.refused, message: /does not read/ });
+  const refused = await errorOf(one.begin().answer);
+  t.match(refused, { code: RPC_CODE.refused, message: /does not read/ });
+  t.same(refused.data, refusalFields(1_000));
   one.session.notify({ method: 'notifications/x' });
   upstream.tell('notifications/y', {});
   for (let id = 0; id < 100; id++) channel.say({ id, method: 'ping' });

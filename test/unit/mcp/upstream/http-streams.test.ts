@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { Answer, Fields } from '../../../../lib/mcp/wire/message.ts';
 import { fakeClient, fakeExchange } from '../../../helpers/fake-mcp-session.ts';
 import { httpElsewhere, openElsewhere } from '../../../helpers/http-elsewhere.ts';
@@ -139,4 +139,93 @@ t.test('a session that is gone when its stream is opened again is over', async (
   upstream.onEnd((reason) => void reasons.push(reason));
   await waitFor('the end', () => reasons.length > 0);
   t.match(reasons, [/has ended the session/]);
+});
+
+/** A legacy server that asks on the stream of what belongs to no request; `asks` speaks there. */
+async function asking(t: Test) {
+  const calls: Visit[] = [];
+  const answered: Visit[] = [];
+  const streams: Visit[] = [];
+  const server = await httpElsewhere(t, (visit) => {
+    if (visit.verb === 'GET') {
+      streams.push(visit);
+      visit.response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    }
+    if (visit.verb === 'POST' && visit.method === '') answered.push(visit);
+    if (visit.method === 'tools/call') calls.push(visit);
+  });
+  const { upstream } = await openElsewhere(t, server.url, 'legacy');
+  await waitFor('its stream', () => streams.length === 1);
+  const join = (name: string) => {
+    const client = fakeClient('legacy', { elicitation: {}, sampling: {}, roots: {} });
+    const exchange = fakeExchange();
+    client.answer = () => said(`client ${name}`);
+    exchange.answer = () => said(`call of ${name}`);
+    const session = upstream.attach(client);
+    const call = () => void session.request({ method: 'tools/call', params: { name } }, exchange);
+    return { client, exchange, session, call };
+  };
+  const ask = async (id: string, body: Fields): Promise<Fields> => {
+    streams[0]?.say({ id, ...body });
+    await waitFor(`the answer to ${id}`, () => answered.some((visit) => visit.body['id'] === id));
+    t.equal(answered.filter((visit) => visit.body['id'] === id).length, 1, 'answered once');
+    const visit = answered.find(({ body: { id: each } }) => each === id);
+    t.equal(visit?.headers['mcp-session-id'], 'secret-1');
+    return visit?.body ?? {};
+  };
+  return { upstream, calls, join, ask, say: (message: Fields) => streams[0]?.say(message) };
+}
+
+const QUESTIONS = ['elicitation/create', 'sampling/createMessage', 'roots/list'];
+
+t.test('questions on the stream of no request: of the one client that calls, with its call', async (t) => {
+  const { calls, join, ask } = await asking(t);
+  const [idle, busy] = [join('idle'), join('busy')];
+  busy.call();
+  await waitFor('the call', () => calls.length === 1);
+  t.same(await ask('p', { method: 'ping' }), { jsonrpc: '2.0', id: 'p', result: {} });
+  for (const method of QUESTIONS)
+    t.match(await ask(method, { method, params: {} }), { result: { content: { name: 'call of busy' } } });
+  t.same(
+    busy.exchange.asked.map(({ method }) => method),
+    QUESTIONS,
+  );
+  t.same([idle.client.asked, idle.exchange.asked, busy.client.asked], [[], [], []]);
+});
+
+t.test('of the one client that is there, where none calls', async (t) => {
+  const { join, ask } = await asking(t);
+  const only = join('only');
+  for (const method of QUESTIONS)
+    t.match(await ask(method, { method, params: {} }), { result: { content: { name: 'client only' } } });
+  t.equal(only.client.asked.length, QUESTIONS.length);
+});
+
+t.test('where several call nobody is asked, and from then on they take turns', async (t) => {
+  const { calls, join, ask, upstream } = await asking(t);
+  const both = [join('one'), join('two')];
+  for (const { call } of both) call();
+  await waitFor('the calls', () => calls.length === 2);
+  const roots = await ask('r', { method: 'roots/list' });
+  t.match(roots, { result: { content: { name: 'call of one' } } }, 'those who share have equal roots');
+  const answer = await ask('q', ELICIT);
+  t.match(answer, { error: { message: /could be for any of several clients/ } });
+  t.equal(upstream.takesTurns, true);
+  for (const { client, exchange } of both)
+    t.notOk([...client.asked, ...exchange.asked].some(({ method }) => method === ELICIT.method));
+});
+
+t.test('one that the server takes back is taken back from its client', async (t) => {
+  const { join, ask, say } = await asking(t);
+  const only = join('only');
+  let aborted = false;
+  only.client.answer = (_request, signal) => {
+    signal.addEventListener('abort', () => (aborted = true));
+    return new Promise(() => undefined);
+  };
+  say({ id: 'q', ...ELICIT });
+  await waitFor('the question', () => only.client.asked.length === 1);
+  say({ method: 'notifications/cancelled', params: { requestId: 'q' } });
+  await waitFor('the end of it', () => aborted);
+  t.same(await ask('p', { method: 'ping' }), { jsonrpc: '2.0', id: 'p', result: {} }, 'and the stream goes on');
 });

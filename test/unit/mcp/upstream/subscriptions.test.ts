@@ -3,6 +3,7 @@ import { RPC_CODE } from '../../../../lib/mcp/wire/protocol.ts';
 import { legacyServer } from '../../../helpers/fake-channel.ts';
 import type { UpstreamScene } from '../../../helpers/fake-channel.ts';
 import { errorOf, resultOf, soon } from '../../../helpers/fake-mcp-session.ts';
+import { refusalFields } from '../../../helpers/refusal-fields.ts';
 import { settled } from '../../../helpers/manual-time.ts';
 
 const URI = 'demo://resource/1';
@@ -174,7 +175,9 @@ t.test('a storm: bounds for one client and for all, and URIs without end', async
   const storm = scene.join('storm');
   for (let index = 0; index < 1_000; index++) storm.begin(SUBSCRIBE, { uri: `demo://${index}` });
   await settled(2);
-  t.match(await errorOf(storm.begin(SUBSCRIBE, { uri: 'demo://one-more' }).answer), { code: RPC_CODE.refused });
+  const oneMore = await errorOf(storm.begin(SUBSCRIBE, { uri: 'demo://one-more' }).answer);
+  t.equal(oneMore.code, RPC_CODE.refused);
+  t.same(oneMore.data, refusalFields(null));
   t.same(await resultOf(storm.begin(SUBSCRIBE, { uri: 'demo://7' }).answer), {}, 'what it has it may ask for again');
   const calm = scene.join('calm');
   t.same(await resultOf(calm.begin(SUBSCRIBE, { uri: 'demo://calm' }).answer), {}, 'others have room');
