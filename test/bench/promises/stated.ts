@@ -1,0 +1,119 @@
+/** What is stated of a promise: a figure, how sure it is, and what was aimed at. */
+
+import type { Bench } from '../support/bench.ts';
+import { lowerBound, upperBound } from '../support/proportion.ts';
+import { mean, meanUpperBound, quantile, quantileUpperBound } from './bounds.ts';
+
+export const PROMISES = ['cleanup', 'reclamation', 'false-violations', 'leaks', 'recovery'] as const;
+export type PromiseName = (typeof PROMISES)[number];
+
+export interface Aim {
+  /** Of the bound, not of the figure. */
+  readonly is: 'below' | 'above' | 'at most' | 'at least';
+  readonly value: number;
+  /** `promise`: what the specification demands; the gate holds to it. `aim`: what is wanted beyond. */
+  readonly kind: 'promise' | 'aim';
+}
+
+export interface Stated {
+  readonly promise: PromiseName;
+  /** The way to contain processes, or where else the trials were made. */
+  readonly containment: string;
+  readonly what: string;
+  readonly unit: 'ms' | '%';
+  readonly trials: number;
+  readonly figure: number;
+  /** One-sided, towards the aim's wrong side. Null: so few trials bound nothing. */
+  readonly bound95: number | null;
+  readonly by: 'Clopper-Pearson' | 'bootstrap' | 'order statistics';
+  readonly aims: readonly Aim[];
+}
+
+/** What a measurement is given. */
+export interface Stand {
+  readonly bench: Bench;
+  readonly containment: string;
+  /** At least so many. */
+  readonly trials: number;
+  /** Minutes instead of hours: smaller programs and shorter holds, each said in the table of its promise. */
+  readonly short: boolean;
+  readonly table: (rows: readonly Readonly<Record<string, unknown>>[]) => void;
+}
+
+type Where = Pick<Stated, 'promise' | 'containment' | 'what'>;
+
+export function share(where: Where, hits: number, trials: number, aims: readonly Aim[]): Stated {
+  const wantsMore = aims[0]?.is !== 'below' && aims[0]?.is !== 'at most';
+  return {
+    ...where,
+    unit: '%',
+    trials,
+    figure: (hits / trials) * 100,
+    bound95: (wantsMore ? lowerBound(hits, trials) : upperBound(hits, trials)) * 100,
+    by: 'Clopper-Pearson',
+    aims,
+  };
+}
+
+/** @param strata the values of each class of a mix */
+export function meanTime(where: Where, strata: readonly (readonly number[])[], aims: readonly Aim[]): Stated {
+  const values = strata.flat();
+  return {
+    ...where,
+    unit: 'ms',
+    trials: values.length,
+    figure: mean(values),
+    bound95: meanUpperBound(strata),
+    by: 'bootstrap',
+    aims,
+  };
+}
+
+export function quantileTime(where: Where, values: readonly number[], of: number, aims: readonly Aim[]): Stated {
+  return {
+    ...where,
+    unit: 'ms',
+    trials: values.length,
+    figure: quantile(values, of),
+    bound95: quantileUpperBound(values, of),
+    by: 'order statistics',
+    aims,
+  };
+}
+
+/** @returns null where nothing was bounded */
+export function holds(bound95: number | null, { is, value }: Aim): boolean | null {
+  if (bound95 === null) return null;
+  switch (is) {
+    case 'below':
+      return bound95 < value;
+    case 'above':
+      return bound95 > value;
+    case 'at most':
+      return bound95 <= value;
+    case 'at least':
+      return bound95 >= value;
+  }
+}
+
+/** For the table of people and the JSON alike. */
+export function rowOf(stated: Stated): Readonly<Record<string, unknown>> {
+  const { promise, containment, what, unit, trials, figure, bound95, by, aims } = stated;
+  return {
+    promise,
+    containment,
+    what,
+    unit,
+    trials,
+    figure,
+    '95 % bound': bound95 ?? 'too few trials',
+    by,
+    aims: aims
+      .map((aim) => {
+        const held = holds(bound95, aim);
+        const said = held === null ? 'not shown' : held ? 'met' : 'MISSED';
+        return `${aim.kind} ${aim.is} ${aim.value}: ${said}`;
+      })
+      .join('; '),
+  };
+}
