@@ -33,6 +33,7 @@ export interface Holdings {
 }
 
 const OWN_TEMP = process.env['TMPDIR'] ?? '/tmp';
+const PASSES = 10;
 const NAMESPACES = ['pid', 'net', 'ipc', 'mnt'] as const;
 
 export function holdingsOf(marker: string): Holdings {
@@ -127,7 +128,16 @@ export function isAllGone(held: Holdings): boolean {
 
 function membersOf(marker: string, groups: readonly string[]): readonly kernel.Alive[] {
   const inGroups = new Set(groups.flatMap(kernel.membersOf));
-  return kernel.processes().filter(({ pid }) => inGroups.has(pid) || kernel.carries(pid, marker));
+  const found: kernel.Alive[] = [];
+  const seen = new Set<number>();
+  // What hops from pid to pid is gone when one pass gets to it: later ones look only at who is new.
+  for (let pass = 0; pass < PASSES; pass += 1) {
+    for (const one of kernel.processes(seen)) {
+      seen.add(one.pid);
+      if (inGroups.has(one.pid) || kernel.carries(one.pid, marker)) found.push(one);
+    }
+  }
+  return found;
 }
 
 /** As the tool's own environment names it; the launcher that a client started has the client's. */

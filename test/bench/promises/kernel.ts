@@ -9,11 +9,7 @@ export interface Alive {
   readonly startTicks: number;
 }
 
-/** Every process that carries the marker in its environment or its arguments, zombies excepted, this one too. */
-export function carriers(marker: string): readonly Alive[] {
-  return processes().filter(({ pid }) => carries(pid, marker));
-}
-
+/** Whether a process has the marker in its environment or its arguments. */
 export function carries(pid: number, marker: string): boolean {
   if (text(`/proc/${pid}/environ`).includes(marker) || text(`/proc/${pid}/cmdline`).includes(marker)) return true;
   // Where the first thread is gone /proc/PID shows nothing, while others live.
@@ -23,9 +19,9 @@ export function carries(pid: number, marker: string): boolean {
 }
 
 /** All of the host, the newest first: what hops from pid to pid is met before it is gone. */
-export function processes(): readonly Alive[] {
+export function processes(except: ReadonlySet<number> = new Set()): readonly Alive[] {
   return names('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid && !except.has(Number(name)))
     .toSorted((a, b) => Number(b) - Number(a))
     .flatMap((name) => {
       const startTicks = startOf(Number(name));

@@ -81,18 +81,22 @@ export function quantileTime(where: Where, values: readonly number[], of: number
   };
 }
 
-/** @returns null where nothing was bounded */
-export function holds(bound95: number | null, { is, value }: Aim): boolean | null {
-  if (bound95 === null) return null;
+/** `not shown`: the figure is as wanted, but so few trials do not make it sure. */
+export function verdict({ figure, bound95 }: Stated, aim: Aim): 'met' | 'not shown' | 'MISSED' {
+  if (bound95 !== null && within(bound95, aim)) return 'met';
+  return within(figure, aim) ? 'not shown' : 'MISSED';
+}
+
+function within(figure: number, { is, value }: Aim): boolean {
   switch (is) {
     case 'below':
-      return bound95 < value;
+      return figure < value;
     case 'above':
-      return bound95 > value;
+      return figure > value;
     case 'at most':
-      return bound95 <= value;
+      return figure <= value;
     case 'at least':
-      return bound95 >= value;
+      return figure >= value;
   }
 }
 
@@ -110,9 +114,7 @@ export function rowOf(stated: Stated): Readonly<Record<string, unknown>> {
     by,
     aims: aims
       .map((aim) => {
-        const held = holds(bound95, aim);
-        const said = held === null ? 'not shown' : held ? 'met' : 'MISSED';
-        return `${aim.kind} ${aim.is} ${aim.value}: ${said}`;
+        return `${aim.kind} ${aim.is} ${aim.value}: ${verdict(stated, aim)}`;
       })
       .join('; '),
   };

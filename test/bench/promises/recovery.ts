@@ -1,0 +1,333 @@
+/** The fifth promise: whether a tool that failed comes back, and one that cannot is given up. */
+
+import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { type RunningDaemon, startDaemon } from '../../helpers/daemon.ts';
+import { newMarker } from '../../helpers/fixture.ts';
+import { define, type Registered } from '../../helpers/registered.ts';
+import { killIdentity, killSurvivors, survivors } from '../../helpers/survivors.ts';
+import { pause } from '../../helpers/wait-for.ts';
+import { Oracle } from './ask.ts';
+import { canary } from './canary.ts';
+import { quantileTime, share, type Stand, type Stated } from './stated.ts';
+
+const STRATEGIES = ['restart', 'degrade', 'restart-on-demand'] as const;
+type Strategy = (typeof STRATEGIES)[number];
+
+const WITHIN_MS = 60_000;
+const ASK_MS = 500;
+const WATCH_MS = 200;
+const MEMORY_LIMIT = 192 * 2 ** 20;
+/** Failures that are forgiven: a permanent fault may start a tool once more than that. */
+const BUDGET = 2;
+
+interface Fault {
+  readonly name: string;
+  readonly fixture: 'mcp-echo' | 'fails-then-works';
+  readonly args: readonly string[];
+  /** Null: it fails by itself, once it was started. */
+  readonly inject: ((daemon: RunningDaemon, tool: Registered) => Promise<unknown>) | null;
+}
+
+const signal =
+  (word: NodeJS.Signals) =>
+  async (_: RunningDaemon, { marker }: Registered): Promise<void> => {
+    for (const process of survivors(marker)) killIdentity(process, word);
+  };
+
+/** Each passes: the next start would work. */
+const RECOVERABLE: readonly Fault[] = [
+  { name: 'ends before its handshake', fixture: 'fails-then-works', args: ['--times=1'], inject: null },
+  { name: 'ends while it serves', fixture: 'fails-then-works', args: ['--times=1', '--after-ms=2000'], inject: null },
+  { name: 'killed from outside', fixture: 'mcp-echo', args: [], inject: signal('SIGKILL') },
+  {
+    name: 'ends in a call',
+    fixture: 'mcp-echo',
+    args: [],
+    inject: (daemon, { name }) => canary(daemon, name, 'exit', { code: 3 }),
+  },
+  {
+    name: 'too much memory',
+    fixture: 'mcp-echo',
+    args: [],
+    inject: (daemon, { name }) => canary(daemon, name, 'allocate', { mb: 220 }),
+  },
+  { name: 'hangs', fixture: 'mcp-echo', args: [], inject: signal('SIGSTOP') },
+];
+
+/** Each stays: no start ever works. */
+const PERMANENT: readonly Fault[] = [
+  { name: 'never gets ready', fixture: 'fails-then-works', args: ['--times=100000'], inject: null },
+  { name: 'ends soon after each start', fixture: 'fails-then-works', args: ['--times=100000', '--after-ms=300'], inject: null },
+];
+
+interface Recovered {
+  readonly fault: string;
+  readonly strategy: Strategy;
+  readonly ok: boolean;
+  readonly why: string;
+  /** From the fault to the first answer. */
+  readonly afterMs: number | null;
+}
+
+type Episode = readonly [fault: Fault, strategy: Strategy];
+
+export async function recovery(stand: Stand): Promise<readonly Stated[]> {
+  const { bench, containment, trials, short, table } = stand;
+  const stableMs = short ? 5_000 : 60_000;
+  const recovered: Recovered[] = [];
+  const givenUp: Recovered[] = [];
+  const sibling = { calls: 0, missed: 0 };
+  const kinds = episodesOf(RECOVERABLE);
+  // As many permanent ones, or in a short run as few as are needed to see each.
+  const lasting = short ? episodesOf(PERMANENT) : [1, 2, 3].flatMap(() => episodesOf(PERMANENT));
+  const oracle = new Oracle(bench);
+  for (let batch = 0; recovered.length < trials; batch += 1) {
+    const daemon = await startDaemon(bench, {
+      backend: containment,
+      config: { daemon: { sample_interval: '200ms' } },
+    });
+    const watch = await besides(stand, daemon, sibling);
+    const [came, gave] = await Promise.all([
+      Promise.all(kinds.slice(0, trials - recovered.length).map((one) => recovers(stand, daemon, oracle, one, stableMs))),
+      Promise.all(lasting.slice(0, trials).map((one) => givesUp(stand, daemon, oracle, one))),
+    ]);
+    await watch.stop();
+    recovered.push(...came);
+    givenUp.push(...gave);
+    await daemon.stop();
+    bench.say(`recovery, ${containment}: ${recovered.length} of ${trials}`);
+  }
+  table([...rows(containment, recovered), ...rows(containment, givenUp)]);
+  table([{ containment, 'calls of a sibling tool meanwhile': sibling.calls, 'of these, missed': sibling.missed, 'stable for ms': stableMs }]);
+  const where = { promise: 'recovery', containment } as const;
+  const times = recovered.flatMap(({ afterMs }) => (afterMs === null ? [] : [afterMs]));
+  const good = (all: readonly Recovered[]): number => all.filter(({ ok }) => ok).length;
+  return [
+    share({ ...where, what: 'recoverable faults recovered' }, good(recovered), recovered.length, [
+      { is: 'above', value: 90, kind: 'promise' },
+      ...(short ? [] : [{ is: 'above', value: 99, kind: 'aim' } as const]),
+    ]),
+    share({ ...where, what: 'permanent faults given up within the budget' }, good(givenUp), givenUp.length, []),
+    share({ ...where, what: 'calls of a sibling tool that were answered' }, sibling.calls - sibling.missed, sibling.calls, []),
+    ...(times.length === 0
+      ? []
+      : [0.5, 0.95].map((of) =>
+          quantileTime({ ...where, what: `from the fault to the first answer: p${of * 100}` }, times, of, []),
+        )),
+  ];
+}
+
+function episodesOf(faults: readonly Fault[]): readonly Episode[] {
+  return faults.flatMap((fault) => STRATEGIES.map((strategy): Episode => [fault, strategy]));
+}
+
+let serial = 0;
+
+async function started(
+  { bench }: Stand,
+  daemon: RunningDaemon,
+  [{ fixture, args }, strategy]: Episode,
+): Promise<{ readonly tool: Registered; readonly file: string }> {
+  serial += 1;
+  const file = join(daemon.stateDir, `starts-${serial}`);
+  const tool = await registered(bench, daemon, `recovery-${serial}`, fixture, {
+    args: fixture === 'fails-then-works' ? [`--file=${file}`, ...args] : args,
+    sharing: 'shared',
+    limits: { memory: '192MiB' },
+    health_check: '1s',
+    recovery: {
+      strategy,
+      budget: `${BUDGET}/10m`,
+      stable_for: '2s',
+      ...(strategy === 'degrade' ? { degraded: { calls_at_once: 1 } } : {}),
+    },
+  });
+  return { tool, file };
+}
+
+/** Its processes would live for ten minutes: what ends before was ended. */
+async function registered(
+  bench: Stand['bench'],
+  daemon: RunningDaemon,
+  name: string,
+  fixture: string,
+  { args, ...more }: { readonly args: readonly string[] } & Readonly<Record<string, unknown>>,
+): Promise<Registered> {
+  const marker = newMarker();
+  bench.teardown(() => killSurvivors(marker));
+  const env = { FIXTURE_MARKER: marker, FIXTURE_LIFE_MS: '600000' };
+  const answer = await define(daemon, name, fixture, args, marker, { ...more, env });
+  if (answer.status !== 201) throw new Error(answer.text);
+  return { name, path: `/v1/tools/${encodeURIComponent(name)}`, marker };
+}
+
+async function recovers(
+  stand: Stand,
+  daemon: RunningDaemon,
+  oracle: Oracle,
+  episode: Episode,
+  stableMs: number,
+): Promise<Recovered> {
+  const [fault, strategy] = episode;
+  const { tool } = await started(stand, daemon, episode);
+  const outcome = (why: string, afterMs: number | null = null): Recovered => ({
+    fault: fault.name,
+    strategy,
+    ok: why === '',
+    why,
+    afterMs,
+  });
+  await oracle.watch([tool.marker], WATCH_MS);
+  try {
+    const first = daemon.call('POST', `${tool.path}/activate`);
+    if (fault.inject !== null) {
+      const { status, text } = await first;
+      if (status !== 200) return outcome(`it did not start: ${text}`);
+      await pause(WATCH_MS * 2);
+    } else await waitForDeath(oracle, tool);
+    const before = (await oracle.watched(tool.marker)).lives;
+    const faultMs = Date.now();
+    if (fault.inject !== null) void fault.inject(daemon, tool).catch(() => undefined);
+    await first;
+    // The fault is in effect when the process that it hit is gone; an answer before that is the old one's.
+    const answered = await answers(daemon, oracle, tool, before.map(({ pid, startTicks }) => `${pid} ${startTicks}`));
+    if (answered === null) return outcome('no answer within a minute');
+    const afterMs = answered.atMs - faultMs;
+    await pause(stableMs);
+    const { lives, looks, atMs } = await oracle.watched(tool.marker);
+    const alive = lives.filter(({ lastMs }) => lastMs >= atMs - WATCH_MS * 10);
+    const old = new Set(before.map(({ pid, startTicks }) => `${pid} ${startTicks}`));
+    if (alive.some(({ pid, startTicks }) => old.has(`${pid} ${startTicks}`))) return outcome('something of the failed run lives', afterMs);
+    if (!alive.some(({ firstMs }) => firstMs <= answered.atMs)) return outcome('it did not stay', afterMs);
+    const since = looks.filter((look) => look.atMs >= answered.atMs);
+    if (since.some(({ usage }) => usage.memory >= MEMORY_LIMIT)) return outcome('it is above its limit', afterMs);
+    if (!(await answersOnce(daemon, tool))) return outcome('it does not answer at the end', afterMs);
+    return outcome('', afterMs);
+  } finally {
+    await oracle.forget([tool.marker]);
+    await daemon.call('DELETE', tool.path);
+  }
+}
+
+/** Asks until somebody answers who was not there before. @returns null when a minute has passed */
+async function answers(
+  daemon: RunningDaemon,
+  oracle: Oracle,
+  tool: Registered,
+  before: readonly string[],
+): Promise<{ readonly atMs: number } | null> {
+  const old = new Set(before);
+  const untilMs = Date.now() + WITHIN_MS;
+  while (Date.now() < untilMs) {
+    const ok = await answersOnce(daemon, tool);
+    const atMs = Date.now();
+    await pause(WATCH_MS * 2);
+    const { lives, atMs: lookedMs } = await oracle.watched(tool.marker);
+    const alive = lives.filter(({ lastMs }) => lastMs >= lookedMs - WATCH_MS * 2);
+    if (ok && alive.length > 0 && alive.every(({ pid, startTicks }) => !old.has(`${pid} ${startTicks}`))) return { atMs };
+    await pause(ASK_MS);
+  }
+  return null;
+}
+
+async function answersOnce(daemon: RunningDaemon, tool: Registered): Promise<boolean> {
+  const word = `canary ${Math.random()}`;
+  return (await canary(daemon, tool.name, 'echo', { message: word })) === word;
+}
+
+async function waitForDeath(oracle: Oracle, { marker }: Registered): Promise<void> {
+  const untilMs = Date.now() + 20_000;
+  while (Date.now() < untilMs) {
+    const { lives, atMs } = await oracle.watched(marker);
+    // A process that ends at once may fall between two looks.
+    if (lives.some(({ lastMs }) => lastMs < atMs - WATCH_MS)) return;
+    if (lives.length === 0 && Date.now() > untilMs - 17_000) return;
+    await pause(50);
+  }
+}
+
+async function givesUp(stand: Stand, daemon: RunningDaemon, oracle: Oracle, episode: Episode): Promise<Recovered> {
+  const [fault, strategy] = episode;
+  const { tool, file } = await started(stand, daemon, episode);
+  await oracle.watch([tool.marker], WATCH_MS);
+  const startedMs = Date.now();
+  await daemon.call('POST', `${tool.path}/activate`);
+  let failed = false;
+  while (!failed && Date.now() - startedMs < WITHIN_MS) {
+    // Somebody wants it all the time.
+    await answersOnce(daemon, tool);
+    await pause(ASK_MS);
+    failed = ((await daemon.call('GET', tool.path)).json as { readonly state: string }).state === 'failed';
+  }
+  const starts = startsOf(file);
+  for (let asked = 0; asked < 10; asked += 1) {
+    await answersOnce(daemon, tool);
+    await pause(ASK_MS);
+  }
+  const { lives, atMs } = await oracle.watched(tool.marker);
+  const alive = lives.filter(({ lastMs }) => lastMs >= atMs - WATCH_MS);
+  const why = [
+    failed ? '' : 'not reported as failed',
+    starts <= BUDGET + 1 ? '' : `${starts} starts`,
+    startsOf(file) === starts ? '' : 'started again after it was given up',
+    alive.length === 0 ? '' : `${alive.length} processes live`,
+  ]
+    .filter(Boolean)
+    .join(', ');
+  await oracle.forget([tool.marker]);
+  await daemon.call('DELETE', tool.path);
+  return { fault: `permanent: ${fault.name}`, strategy, ok: why === '', why, afterMs: null };
+}
+
+/** The program itself counts them. */
+function startsOf(file: string): number {
+  try {
+    return Number(readFileSync(file, 'utf8'));
+  } catch {
+    return 0;
+  }
+}
+
+/** Another tool of the same daemon, which must not notice. */
+async function besides(
+  { bench }: Stand,
+  daemon: RunningDaemon,
+  tally: { calls: number; missed: number },
+): Promise<{ readonly stop: () => Promise<void> }> {
+  const tool = await registered(bench, daemon, 'sibling', 'mcp-echo', { args: [], sharing: 'shared' });
+  if (!(await answersOnce(daemon, tool))) throw new Error('the sibling does not answer');
+  let over = false;
+  const calling = (async (): Promise<void> => {
+    while (!over) {
+      tally.calls += 1;
+      if (!(await answersOnce(daemon, tool))) tally.missed += 1;
+      await pause(ASK_MS);
+    }
+  })();
+  return {
+    stop: async () => {
+      over = true;
+      await calling;
+    },
+  };
+}
+
+function rows(containment: string, all: readonly Recovered[]): readonly Readonly<Record<string, unknown>>[] {
+  const groups = [...new Set(all.map(({ fault, strategy }) => `${fault}\n${strategy}`))];
+  return groups.map((group) => {
+    const [fault, strategy] = group.split('\n');
+    const some = all.filter((one) => one.fault === fault && one.strategy === strategy);
+    const times = some.flatMap(({ afterMs }) => (afterMs === null ? [] : [afterMs])).toSorted((a, b) => a - b);
+    return {
+      containment,
+      fault,
+      strategy,
+      episodes: some.length,
+      'as promised': some.filter(({ ok }) => ok).length,
+      'to the first answer p50 ms': times[Math.floor(times.length / 2)] ?? '',
+      'max ms': times.at(-1) ?? '',
+      'what went wrong': [...new Set(some.map(({ why }) => why).filter(Boolean))].join('; ').slice(0, 300),
+    };
+  });
+}
