@@ -53,7 +53,8 @@ await runBench(
           table: (one) => void tables.push([...one]),
         });
         rows.push(...stated.map(rowOf));
-        for (const [at, one] of tables.entries()) bench.table(`${promise}, ${id}${at === 0 ? '' : ` (${at + 1})`}`, one);
+        for (const [at, one] of tables.entries())
+          bench.table(`${promise}, ${id}${at === 0 ? '' : ` (${at + 1})`}`, one);
         for (const one of stated) check(bench, one);
       }
     }

@@ -32,8 +32,15 @@ let serial = 0;
 
 /** The published mix: each class as often as every other. */
 export function mix(short: boolean): readonly Load[] {
-  const [sizes, files] = short ? [[10, 200], [0]] : [[10, 200, 1000], [0, 1_000, 50_000]];
-  return files.flatMap((count) => sizes.flatMap((mb) => PROCESSES.map((processes) => ({ processes, mb, files: count }))));
+  const [sizes, files] = short
+    ? [[10, 200], [0]]
+    : [
+        [10, 200, 1000],
+        [0, 1_000, 50_000],
+      ];
+  return files.flatMap((count) =>
+    sizes.flatMap((mb) => PROCESSES.map((processes) => ({ processes, mb, files: count }))),
+  );
 }
 
 export async function cleanupTime(stand: Stand): Promise<readonly Stated[]> {
@@ -57,7 +64,11 @@ export async function cleanupTime(stand: Stand): Promise<readonly Stated[]> {
   const where = { promise: 'cleanup', containment } as const;
   const stated: Stated[] = [
     meanTime({ ...where, what: 'decision to empty: mean of the mix' }, strata(classes, seen, 'emptyMs'), [PROMISE]),
-    meanTime({ ...where, what: 'decision to all gone: mean of the mix' }, strata(classes, seen, 'goneMs'), short ? [] : [AIM]),
+    meanTime(
+      { ...where, what: 'decision to all gone: mean of the mix' },
+      strata(classes, seen, 'goneMs'),
+      short ? [] : [AIM],
+    ),
   ];
   for (const [name, key] of [
     ['empty', 'emptyMs'],
@@ -65,7 +76,12 @@ export async function cleanupTime(stand: Stand): Promise<readonly Stated[]> {
   ] as const) {
     for (const of of [0.5, 0.95, 0.99])
       stated.push(
-        quantileTime({ ...where, what: `decision to ${name}: p${of * 100} of the mix` }, seen.map((one) => one[key]), of, []),
+        quantileTime(
+          { ...where, what: `decision to ${name}: p${of * 100} of the mix` },
+          seen.map((one) => one[key]),
+          of,
+          [],
+        ),
       );
     if (small.length > 0)
       stated.push(
@@ -120,8 +136,7 @@ async function stopOne(daemon: RunningDaemon, oracle: Oracle, load: Load): Promi
     await answer;
     await ended;
     // What was never gone took at least as long as it was waited for.
-    const since = (atNs: string | null): number =>
-      atNs === null ? WITHIN_MS : Number(BigInt(atNs) - startedNs) / 1e6;
+    const since = (atNs: string | null): number => (atNs === null ? WITHIN_MS : Number(BigInt(atNs) - startedNs) / 1e6);
     return { ...load, emptyMs: since(emptyNs), goneMs: since(allGoneNs) };
   } finally {
     await killSurvivors(marker);

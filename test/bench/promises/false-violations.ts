@@ -136,16 +136,22 @@ export async function falseViolations(stand: Stand): Promise<readonly Stated[]> 
   const where = { promise: 'false-violations', containment } as const;
   const wrong = valid.filter(({ falseOnes }) => falseOnes.length > 0).length;
   return [
-    share({ ...where, what: 'benign episodes with a decision that was acted on' }, wrong, valid.length, [
+    share({ ...where, what: 'benign episodes with a decision that was acted on' }, 'low', wrong, valid.length, [
       { is: 'below', value: 1, kind: 'promise' },
     ]),
     share(
       { ...where, what: 'decisions while the tool was truly below, of all decisions' },
+      'low',
       tally.falseDecisions,
       Math.max(1, tally.decisions),
       short ? [] : [{ is: 'below', value: 1, kind: 'promise' }],
     ),
-    share({ ...where, what: 'controls that truly exceed a limit and were stopped' }, tally.controls - tally.missed, tally.controls, []),
+    share(
+      { ...where, what: 'controls that truly exceed a limit and were stopped' },
+      'high',
+      tally.controls - tally.missed,
+      tally.controls,
+    ),
   ];
 }
 
@@ -201,7 +207,12 @@ async function actedOn(
       if (level === undefined) return [];
       // Of what the set does not judge, any decision is false: its shape is known by construction.
       if (one.judged === null || one.judged[0] !== entry.resource) return [`${entry.resource} ${entry.to}`];
-      const highest = highestOf(watched, one.judged[0], Date.parse(entry.at) - BEFORE_MS, Date.parse(entry.at) + SAMPLE_MS);
+      const highest = highestOf(
+        watched,
+        one.judged[0],
+        Date.parse(entry.at) - BEFORE_MS,
+        Date.parse(entry.at) + SAMPLE_MS,
+      );
       return highest !== null && highest >= level * one.judged[1] ? [] : [`${entry.resource} ${entry.to}`];
     }
     if (entry.kind === 'action') return entry.outcome === 'done' ? [`${entry.resource} ${entry.action}`] : [];

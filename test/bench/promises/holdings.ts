@@ -152,7 +152,8 @@ function tempDirOf(members: readonly kernel.Alive[]): string | null {
 let holders: { readonly atMs: number; readonly pids: ReadonlyMap<string, ReadonlySet<number>> } | null = null;
 
 function heldByOthers(inode: string, members: readonly kernel.Alive[]): boolean {
-  if (holders === null || performance.now() - holders.atMs > 20) holders = { atMs: performance.now(), pids: allHolders() };
+  if (holders === null || performance.now() - holders.atMs > 20)
+    holders = { atMs: performance.now(), pids: allHolders() };
   const own = new Set(members.map(({ pid }) => pid));
   return [...(holders.pids.get(inode) ?? [])].some((pid) => !own.has(pid));
 }

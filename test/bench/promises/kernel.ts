@@ -70,9 +70,7 @@ export function descriptors(pid: number): readonly string[] {
 /** Bytes that cannot be reclaimed: anonymous, shared and swapped, each page shared out among its users. */
 export function unreclaimable(pid: number): number {
   let kib = 0;
-  for (const [, amount] of text(`/proc/${pid}/smaps_rollup`).matchAll(
-    /^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+) kB$/gm,
-  ))
+  for (const [, amount] of text(`/proc/${pid}/smaps_rollup`).matchAll(/^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+) kB$/gm))
     kib += Number(amount);
   return kib * 1024;
 }
@@ -159,7 +157,10 @@ export function mountsBelow(folder: string): number {
 }
 
 /** Entries below a folder, itself excepted, and the bytes of their blocks, every inode once; links are not followed. */
-export function filesBelow(folder: string, seen = new Set<number>()): { readonly entries: number; readonly bytes: number } {
+export function filesBelow(
+  folder: string,
+  seen = new Set<number>(),
+): { readonly entries: number; readonly bytes: number } {
   let [entries, bytes] = [0, 0];
   for (const name of names(folder)) {
     const path = join(folder, name);

@@ -6,7 +6,8 @@ import { projectRoot } from '../../helpers/project-root.ts';
 import type { Bench, BenchResult } from '../support/bench.ts';
 
 const KEPT = ['leaks.json', 'leaks-first-run.json'];
-const QUOTED = /: (balanced accuracy|accuracy, lower 95 % bound|leaks found.*|benign ones suspected.*|time to detect.*)$/;
+const QUOTED =
+  /: (balanced accuracy|accuracy, lower 95 % bound|leaks found.*|benign ones suspected.*|time to detect.*)$/;
 
 /** Says what that result holds, and from which file. */
 export function quoteLeaks(bench: Bench): void {
@@ -24,7 +25,10 @@ export function quoteLeaks(bench: Bench): void {
         what,
         unit,
         figure: spread.median,
-        aim: aim === undefined ? bound(what, spread.median) : `${aim.of} ≤ ${aim.most}: ${met === true ? 'met' : 'MISSED'}`,
+        aim:
+          aim === undefined
+            ? bound(what, spread.median)
+            : `${aim.of} ≤ ${aim.most}: ${met === true ? 'met' : 'MISSED'}`,
         from: file,
         'measured at': result.at,
         command: result.command,

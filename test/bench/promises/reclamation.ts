@@ -17,7 +17,10 @@ interface Program {
   readonly escapes?: true;
 }
 
-const fixture = (name: string, ...args: readonly string[]) => (): readonly string[] => fixtureCommand(name, args);
+const fixture =
+  (name: string, ...args: readonly string[]) =>
+  (): readonly string[] =>
+    fixtureCommand(name, args);
 
 /** The five escapes first, then what does not want to go, then what holds much. */
 const SET: readonly Program[] = [
@@ -93,17 +96,26 @@ export async function reclamation(stand: Stand): Promise<readonly Stated[]> {
   const reclaimed = seen.reduce((total, { held, left }) => total + reclaimedShare(held, left), 0);
   return [
     {
-      ...share({ ...where, what: 'reclaimed of what was held, worst kind of each teardown, mean' }, Math.floor(reclaimed), seen.length, [
-        { is: 'above', value: 95, kind: 'promise' },
-      ]),
+      ...share(
+        { ...where, what: 'reclaimed of what was held, worst kind of each teardown, mean' },
+        'high',
+        Math.floor(reclaimed),
+        seen.length,
+        [{ is: 'above', value: 95, kind: 'promise' }],
+      ),
       figure: (reclaimed / seen.length) * 100,
     },
-    share({ ...where, what: `reclaimed of the worst kind (${worst.kind}), items` }, worst.held - Math.min(worst.left, worst.held), worst.held, []),
-    share({ ...where, what: 'teardowns that left nothing' }, seen.filter(leftNothing).length, seen.length, [
+    share(
+      { ...where, what: `reclaimed of the worst kind (${worst.kind}), items` },
+      'high',
+      worst.held - Math.min(worst.left, worst.held),
+      worst.held,
+    ),
+    share({ ...where, what: 'teardowns that left nothing' }, 'high', seen.filter(leftNothing).length, seen.length, [
       { is: 'above', value: 95, kind: 'promise' },
       { is: 'above', value: 99, kind: 'aim' },
     ]),
-    share({ ...where, what: 'of these, the five escapes' }, escapes.filter(leftNothing).length, escapes.length, []),
+    share({ ...where, what: 'of these, the five escapes' }, 'high', escapes.filter(leftNothing).length, escapes.length),
   ];
 }
 
@@ -118,7 +130,10 @@ async function oneRound(
   for (const [at, program] of programs.entries()) {
     const name = `${containment} ${round} ${at}`;
     const flags = ['--grace', '200ms', '--tasks', String(TASKS)];
-    started.push({ program, run: runStairs(bench, daemon, name, { flags, command: program.command(), lifeMs: LIFE_MS }) });
+    started.push({
+      program,
+      run: runStairs(bench, daemon, name, { flags, command: program.command(), lifeMs: LIFE_MS }),
+    });
   }
   try {
     await Promise.all(started.map(({ run }) => run.said('ready', 30_000)));

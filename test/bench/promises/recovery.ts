@@ -58,7 +58,12 @@ const RECOVERABLE: readonly Fault[] = [
 /** Each stays: no start ever works. */
 const PERMANENT: readonly Fault[] = [
   { name: 'never gets ready', fixture: 'fails-then-works', args: ['--times=100000'], inject: null },
-  { name: 'ends soon after each start', fixture: 'fails-then-works', args: ['--times=100000', '--after-ms=300'], inject: null },
+  {
+    name: 'ends soon after each start',
+    fixture: 'fails-then-works',
+    args: ['--times=100000', '--after-ms=300'],
+    inject: null,
+  },
 ];
 
 interface Recovered {
@@ -89,7 +94,9 @@ export async function recovery(stand: Stand): Promise<readonly Stated[]> {
     });
     const watch = await besides(stand, daemon, sibling);
     const [came, gave] = await Promise.all([
-      Promise.all(kinds.slice(0, trials - recovered.length).map((one) => recovers(stand, daemon, oracle, one, stableMs))),
+      Promise.all(
+        kinds.slice(0, trials - recovered.length).map((one) => recovers(stand, daemon, oracle, one, stableMs)),
+      ),
       Promise.all(lasting.slice(0, trials).map((one) => givesUp(stand, daemon, oracle, one))),
     ]);
     await watch.stop();
@@ -99,17 +106,29 @@ export async function recovery(stand: Stand): Promise<readonly Stated[]> {
     bench.say(`recovery, ${containment}: ${recovered.length} of ${trials}`);
   }
   table([...rows(containment, recovered), ...rows(containment, givenUp)]);
-  table([{ containment, 'calls of a sibling tool meanwhile': sibling.calls, 'of these, missed': sibling.missed, 'stable for ms': stableMs }]);
+  table([
+    {
+      containment,
+      'calls of a sibling tool meanwhile': sibling.calls,
+      'of these, missed': sibling.missed,
+      'stable for ms': stableMs,
+    },
+  ]);
   const where = { promise: 'recovery', containment } as const;
   const times = recovered.flatMap(({ afterMs }) => (afterMs === null ? [] : [afterMs]));
   const good = (all: readonly Recovered[]): number => all.filter(({ ok }) => ok).length;
   return [
-    share({ ...where, what: 'recoverable faults recovered' }, good(recovered), recovered.length, [
+    share({ ...where, what: 'recoverable faults recovered' }, 'high', good(recovered), recovered.length, [
       { is: 'above', value: 90, kind: 'promise' },
       ...(short ? [] : [{ is: 'above', value: 99, kind: 'aim' } as const]),
     ]),
-    share({ ...where, what: 'permanent faults given up within the budget' }, good(givenUp), givenUp.length, []),
-    share({ ...where, what: 'calls of a sibling tool that were answered' }, sibling.calls - sibling.missed, sibling.calls, []),
+    share({ ...where, what: 'permanent faults given up within the budget' }, 'high', good(givenUp), givenUp.length),
+    share(
+      { ...where, what: 'calls of a sibling tool that were answered' },
+      'high',
+      sibling.calls - sibling.missed,
+      sibling.calls,
+    ),
     ...(times.length === 0
       ? []
       : [0.5, 0.95].map((of) =>
@@ -134,7 +153,8 @@ async function started(
   const tool = await registered(bench, daemon, `recovery-${serial}`, fixture, {
     args: fixture === 'fails-then-works' ? [`--file=${file}`, ...args] : args,
     sharing: 'shared',
-    limits: { memory: '192MiB' },
+    // A call of what hangs ends after that time, and its process is asked whether it still answers.
+    limits: { memory: '192MiB', runtime: '5s' },
     health_check: '1s',
     recovery: {
       strategy,
@@ -180,25 +200,34 @@ async function recovers(
   });
   await oracle.watch([tool.marker], WATCH_MS);
   try {
+    const startedMs = Date.now();
     const first = daemon.call('POST', `${tool.path}/activate`);
     if (fault.inject !== null) {
       const { status, text } = await first;
       if (status !== 200) return outcome(`it did not start: ${text}`);
       await pause(WATCH_MS * 2);
     } else await waitForDeath(oracle, tool);
-    const before = (await oracle.watched(tool.marker)).lives;
-    const faultMs = Date.now();
+    const { lives: seen, atMs: seenMs } = await oracle.watched(tool.marker);
+    // Where the fault came by itself, who lives now may have been started since.
+    const before = fault.inject === null ? seen.filter(({ lastMs }) => lastMs < seenMs - WATCH_MS) : seen;
+    const faultMs = fault.inject === null ? Math.max(startedMs, ...before.map(({ lastMs }) => lastMs)) : Date.now();
     if (fault.inject !== null) void fault.inject(daemon, tool).catch(() => undefined);
     await first;
     // The fault is in effect when the process that it hit is gone; an answer before that is the old one's.
-    const answered = await answers(daemon, oracle, tool, before.map(({ pid, startTicks }) => `${pid} ${startTicks}`));
+    const answered = await answers(
+      daemon,
+      oracle,
+      tool,
+      before.map(({ pid, startTicks }) => `${pid} ${startTicks}`),
+    );
     if (answered === null) return outcome('no answer within a minute');
     const afterMs = answered.atMs - faultMs;
     await pause(stableMs);
     const { lives, looks, atMs } = await oracle.watched(tool.marker);
     const alive = lives.filter(({ lastMs }) => lastMs >= atMs - WATCH_MS * 10);
     const old = new Set(before.map(({ pid, startTicks }) => `${pid} ${startTicks}`));
-    if (alive.some(({ pid, startTicks }) => old.has(`${pid} ${startTicks}`))) return outcome('something of the failed run lives', afterMs);
+    if (alive.some(({ pid, startTicks }) => old.has(`${pid} ${startTicks}`)))
+      return outcome('something of the failed run lives', afterMs);
     if (!alive.some(({ firstMs }) => firstMs <= answered.atMs)) return outcome('it did not stay', afterMs);
     const since = looks.filter((look) => look.atMs >= answered.atMs);
     if (since.some(({ usage }) => usage.memory >= MEMORY_LIMIT)) return outcome('it is above its limit', afterMs);
@@ -225,7 +254,8 @@ async function answers(
     await pause(WATCH_MS * 2);
     const { lives, atMs: lookedMs } = await oracle.watched(tool.marker);
     const alive = lives.filter(({ lastMs }) => lastMs >= lookedMs - WATCH_MS * 2);
-    if (ok && alive.length > 0 && alive.every(({ pid, startTicks }) => !old.has(`${pid} ${startTicks}`))) return { atMs };
+    if (ok && alive.length > 0 && alive.every(({ pid, startTicks }) => !old.has(`${pid} ${startTicks}`)))
+      return { atMs };
     await pause(ASK_MS);
   }
   return null;

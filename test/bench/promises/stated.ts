@@ -9,7 +9,7 @@ export type PromiseName = (typeof PROMISES)[number];
 
 export interface Aim {
   /** Of the bound, not of the figure. */
-  readonly is: 'below' | 'above' | 'at most' | 'at least';
+  readonly is: 'below' | 'above';
   readonly value: number;
   /** `promise`: what the specification demands; the gate holds to it. `aim`: what is wanted beyond. */
   readonly kind: 'promise' | 'aim';
@@ -31,7 +31,7 @@ export interface Stated {
 
 /** What a measurement is given. */
 export interface Stand {
-  readonly bench: Bench;
+  readonly bench: Pick<Bench, 'say' | 'teardown' | 'notMeasured'>;
   readonly containment: string;
   /** At least so many. */
   readonly trials: number;
@@ -42,14 +42,20 @@ export interface Stand {
 
 type Where = Pick<Stated, 'promise' | 'containment' | 'what'>;
 
-export function share(where: Where, hits: number, trials: number, aims: readonly Aim[]): Stated {
-  const wantsMore = aims[0]?.is !== 'below' && aims[0]?.is !== 'at most';
+/** @param wanted whether the share should be high, with a lower bound, or low, with an upper one */
+export function share(
+  where: Where,
+  wanted: 'high' | 'low',
+  hits: number,
+  trials: number,
+  aims: readonly Aim[] = [],
+): Stated {
   return {
     ...where,
     unit: '%',
     trials,
     figure: (hits / trials) * 100,
-    bound95: (wantsMore ? lowerBound(hits, trials) : upperBound(hits, trials)) * 100,
+    bound95: (wanted === 'high' ? lowerBound(hits, trials) : upperBound(hits, trials)) * 100,
     by: 'Clopper-Pearson',
     aims,
   };
@@ -93,10 +99,6 @@ function within(figure: number, { is, value }: Aim): boolean {
       return figure < value;
     case 'above':
       return figure > value;
-    case 'at most':
-      return figure <= value;
-    case 'at least':
-      return figure >= value;
   }
 }
 
