@@ -22,7 +22,7 @@ const PARTS: readonly (readonly [
   measure: (stand: Stand) => Promise<readonly Stated[]>,
 ])[] = [
   ['cleanup', 30, cleanupTime],
-  ['reclamation', 70, reclamation],
+  ['reclamation', 60, reclamation],
   ['false violations', 300, falseViolations],
   ['recovery', 36, recovery],
 ];

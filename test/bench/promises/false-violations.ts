@@ -6,9 +6,9 @@ import { type GovernedRun, runStairs } from '../../helpers/stairs.ts';
 import { killSurvivors } from '../../helpers/survivors.ts';
 import { pause, waitFor } from '../../helpers/wait-for.ts';
 import { BENIGN, type Benign, CONTROLS, definitions } from '../support/benign-set.ts';
-import { program } from '../support/program.ts';
 import { Oracle } from './ask.ts';
 import { share, type Stand, type Stated } from './stated.ts';
+import { copiesOfSmall, definitionsOf } from './small-benign.ts';
 import type { Usage, Watched } from './watch.ts';
 
 const MIB = 2 ** 20;
@@ -18,40 +18,6 @@ const WARNING = 0.75;
 const LEVELS: Readonly<Record<string, number>> = { warning: WARNING, throttled: 0.9, cleanup: 1, emergency: 1.5 };
 /** A stage is entered on several samples; so long before the record the truth may lie. */
 const BEFORE_MS = 3_000;
-
-/** The same ideas in a size of which sixty fit beside each other. */
-const SMALL: readonly Benign[] = [
-  {
-    name: 'small step',
-    command: () => [program('benign'), '--step-mb=20'],
-    limits: { memory: '32MiB' },
-    judged: ['memory', 32 * MIB],
-  },
-  {
-    name: 'small mapped file',
-    command: () => [program('benign'), '--map-mb=24'],
-    limits: { memory: '16MiB' },
-    judged: ['memory', 16 * MIB],
-  },
-  {
-    name: 'some threads',
-    command: () => [program('benign'), '--threads=40'],
-    limits: { tasks: 64 },
-    judged: ['tasks', 64],
-  },
-  {
-    name: 'few shared sockets',
-    command: () => [program('benign'), '--shared=20'],
-    limits: { sockets: 32, file_handles: 4096 },
-    judged: ['sockets', 32],
-  },
-  {
-    name: 'small sparse file',
-    command: () => [program('benign'), '--sparse-mb=1024'],
-    limits: { temp_storage: '16MiB' },
-    judged: ['temp_storage', 16 * MIB],
-  },
-];
 
 /** What each control is about, as the daemon and the oracle call it, and its limit. */
 const CONTROL_LIMITS: Readonly<Record<string, readonly [keyof Usage, number]>> = {
@@ -90,8 +56,8 @@ export async function falseViolations(stand: Stand): Promise<readonly Stated[]> 
     toolMs: 0,
   };
   const oracle = new Oracle(bench);
-  for (let round = 0; tally.episodes.length < trials; round += 1) {
-    const set = short ? copies(SMALL, Math.ceil(trials / SMALL.length)) : BENIGN;
+  while (tally.episodes.length < trials) {
+    const set = short ? copiesOfSmall(trials) : BENIGN;
     const config = {
       daemon: { sample_interval: `${SAMPLE_MS}ms` },
       tools: short ? definitionsOf(set) : definitions(),
@@ -266,14 +232,4 @@ async function controlled(
 function highestOf({ looks }: Watched, resource: keyof Usage, fromMs: number, toMs: number): number | null {
   const values = looks.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs).map(({ usage }) => usage[resource]);
   return values.length === 0 ? null : Math.max(...values);
-}
-
-function copies(set: readonly Benign[], count: number): readonly Benign[] {
-  return Array.from({ length: count }, (_, at) => set.map((one) => ({ ...one, name: `${one.name} ${at}` }))).flat();
-}
-
-function definitionsOf(set: readonly Benign[]): Readonly<Record<string, object>> {
-  return Object.fromEntries(
-    set.map(({ name, limits }) => [name, { command: 'true', autostart: false, readiness: 'none', limits }]),
-  );
 }

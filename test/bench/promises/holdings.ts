@@ -60,12 +60,13 @@ export function holdingsOf(marker: string): Holdings {
   if (first !== undefined)
     for (const [inode, port] of kernel.listening(first.pid)) if (sockets.has(inode)) listeners.set(inode, port);
   const tempDir = tempDirOf(all);
+  const others = socketsExcept(new Set(all.map(({ pid }) => pid)));
   return {
     marker,
     members: all,
     descriptors,
     // What somebody outside holds the other end of, as the client does of stdio, is not the tool's to give back.
-    sockets: new Set([...sockets].filter((inode) => !heldByOthers(inode, all))),
+    sockets: new Set([...sockets].filter((inode) => !others.has(inode))),
     listeners,
     tempDir,
     files: tempDir === null ? 0 : kernel.filesBelow(tempDir).entries + 1,
@@ -102,7 +103,7 @@ export function leftOf(held: Holdings): Counts {
     processes: alive.size,
     descriptors: [...alive.keys()].reduce((sum, pid) => sum + kernel.descriptors(pid).length, 0),
     sockets: [...held.sockets].filter((inode) => inodes.has(inode)).length,
-    listeners: [...held.listeners.keys()].filter((inode) => kernel.listening('self').has(inode)).length,
+    listeners: [...held.listeners.keys()].filter((inode) => inodes.has(inode)).length,
     files: held.tempDir !== null && kernel.exists(held.tempDir) ? kernel.filesBelow(held.tempDir).entries + 1 : 0,
     shared_memory:
       [...held.sharedPaths].filter(kernel.exists).length + held.segments.filter((id) => segments.has(id)).length,
@@ -149,25 +150,10 @@ function tempDirOf(members: readonly kernel.Alive[]): string | null {
   return null;
 }
 
-let holders: { readonly atMs: number; readonly pids: ReadonlyMap<string, ReadonlySet<number>> } | null = null;
-
-function heldByOthers(inode: string, members: readonly kernel.Alive[]): boolean {
-  if (holders === null || performance.now() - holders.atMs > 20)
-    holders = { atMs: performance.now(), pids: allHolders() };
-  const own = new Set(members.map(({ pid }) => pid));
-  return [...(holders.pids.get(inode) ?? [])].some((pid) => !own.has(pid));
-}
-
-function allHolders(): ReadonlyMap<string, ReadonlySet<number>> {
-  const found = new Map<string, Set<number>>();
-  for (const { pid } of kernel.processes())
-    for (const target of kernel.descriptors(pid)) {
-      if (!target.startsWith('socket:[')) continue;
-      const inode = target.slice(8, -1);
-      const pids = found.get(inode) ?? new Set();
-      found.set(inode, pids.add(pid));
-    }
-  return found;
+/** Inodes that any process but these holds. */
+function socketsExcept(except: ReadonlySet<number>): ReadonlySet<string> {
+  const targets = kernel.processes(except).flatMap(({ pid }) => kernel.descriptors(pid));
+  return new Set(targets.filter((target) => target.startsWith('socket:[')).map((target) => target.slice(8, -1)));
 }
 
 function livingNamespaces(names: ReadonlySet<string>): number {
