@@ -11,7 +11,9 @@ export interface Alive {
 
 /** Whether a process has the marker in its environment or its arguments. */
 export function carries(pid: number, marker: string): boolean {
-  if (text(`/proc/${pid}/environ`).includes(marker) || text(`/proc/${pid}/cmdline`).includes(marker)) return true;
+  const environment = text(`/proc/${pid}/environ`);
+  if (environment.includes(marker) || text(`/proc/${pid}/cmdline`).includes(marker)) return true;
+  if (environment !== '') return false;
   // Where the first thread is gone /proc/PID shows nothing, while others live.
   return names(`/proc/${pid}/task`).some(
     (thread) => thread !== String(pid) && text(`/proc/${pid}/task/${thread}/environ`).includes(marker),
