@@ -43,7 +43,7 @@ const SET: readonly Program[] = [
   { name: 'files', command: fixture('open-files', '--count=200') },
 ];
 
-const LIFE_MS = 60_000;
+const LIFE_MS = 300_000;
 /** After the answer to the stop, whose grace is over by then. */
 const AFTER_MS = 1_000;
 const TASKS = 20_000;
