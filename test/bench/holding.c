@@ -1,8 +1,11 @@
 /* What there is to clean up: --procs=1 processes that hold --mb=10 of touched memory together, and --files=0 files of 4
- * KiB in TMPDIR, 1,000 to a directory. With --polite it ends on SIGTERM, else it ignores it. */
+ * KiB in TMPDIR, 1,000 to a directory; with --listen a TCP port of the loopback. With --polite it ends on SIGTERM, else
+ * it ignores it. */
 #include "../fixtures/tools/shared/fixture.h"
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 static void touch(size_t bytes) {
@@ -27,12 +30,19 @@ static void fill(long files) {
   }
 }
 
+static void listen_somewhere(void) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 8) != 0) exit(1);
+}
+
 int main(int argc, char **argv) {
   long procs = number(argc, argv, "procs", 1), mb = number(argc, argv, "mb", 10), files = number(argc, argv, "files", 0);
   unsigned life = life_seconds(600);
   if (!number(argc, argv, "polite", 0)) signal(SIGTERM, SIG_IGN);
   end_after(life);
   fill(files);
+  if (number(argc, argv, "listen", 0)) listen_somewhere();
   int told[2];
   if (pipe(told) != 0) return 1;
   for (long n = 1; n < procs; n++) {

@@ -46,6 +46,8 @@ export interface Bench {
   rounds(usual: number): number;
   /** With `--quick`: the second value. */
   pick<T>(usual: T, quick: T): T;
+  /** The value of an option that only this bench has. */
+  own(name: string): string | undefined;
   /** For the list of parameters. */
   parameter(name: string, value: number | string | boolean): void;
   figure(what: string, unit: string, values: readonly number[], aim?: Aim): void;
@@ -58,9 +60,17 @@ export interface Bench {
   teardown(work: () => void | Promise<void>): void;
 }
 
-/** Runs one bench as a program: prints it and ends with exit code 0, or 1 when it could not be run to its end. */
-export async function runBench(name: string, definition: string, work: (bench: Bench) => Promise<void>): Promise<void> {
-  const options = readOptions();
+/**
+ * Runs one bench as a program: prints it and ends with exit code 0, or 1 when it could not be run to its end.
+ * @param own names of options with a value that only this bench has
+ */
+export async function runBench(
+  name: string,
+  definition: string,
+  work: (bench: Bench) => Promise<void>,
+  own: readonly string[] = [],
+): Promise<void> {
+  const options = readOptions(own);
   const figures: Figure[] = [];
   const checks: BenchResult['checks'][number][] = [];
   const notMeasured: { what: string; reason: string }[] = [];
@@ -72,6 +82,7 @@ export async function runBench(name: string, definition: string, work: (bench: B
     rounds: (usual) =>
       (parameters['rounds'] = options.rounds ?? (options.quick ? Math.max(3, Math.ceil(usual / 5)) : usual)),
     pick: (usual, quick) => (options.quick ? quick : usual),
+    own: (key) => options.own[key],
     parameter: (key, value) => void (parameters[key] = value),
     figure(what, unit, values, aim) {
       if (values.length === 0) return void notMeasured.push({ what, reason: 'no round gave a value' });
@@ -127,9 +138,10 @@ interface Options {
   readonly rounds: number | null;
   /** File that the JSON is kept in. */
   readonly save: string | null;
+  readonly own: Readonly<Record<string, string | undefined>>;
 }
 
-function readOptions(): Options {
+function readOptions(own: readonly string[]): Options {
   const { values, positionals } = parseArgs({
     options: {
       json: { type: 'boolean' },
@@ -137,6 +149,7 @@ function readOptions(): Options {
       rounds: { type: 'string' },
       save: { type: 'string' },
       help: { type: 'boolean' },
+      ...Object.fromEntries(own.map((name) => [name, { type: 'string' } as const])),
     },
     allowPositionals: true,
   });
@@ -146,10 +159,18 @@ function readOptions(): Options {
     positionals.length > 0 ||
     (rounds !== null && !(Number.isSafeInteger(rounds) && rounds > 0))
   ) {
-    process.stderr.write('options: [--json] [--quick] [--rounds=N] [--save=FILE]\n');
+    const more = own.map((name) => ` [--${name}=…]`).join('');
+    process.stderr.write(`options: [--json] [--quick] [--rounds=N] [--save=FILE]${more}\n`);
     process.exit(values.help === true ? 0 : 2);
   }
-  return { json: values.json ?? false, quick: values.quick ?? false, rounds, save: values.save ?? null };
+  const given = Object.entries(values).filter(([name, value]) => own.includes(name) && typeof value === 'string');
+  return {
+    json: values.json ?? false,
+    quick: values.quick ?? false,
+    rounds,
+    save: values.save ?? null,
+    own: Object.fromEntries(given) as Record<string, string>,
+  };
 }
 
 function save(file: string, result: BenchResult): void {
