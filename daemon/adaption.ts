@@ -1,10 +1,12 @@
 /** Limits that follow usage, and what is recommended: the profiles on one side, the live tools on the other. */
 
-import { adapt, CHANGE_LEAST } from '../lib/core/adapt.ts';
+import { adapt, CHANGE_LEAST, NOT_RAISED } from '../lib/core/adapt.ts';
 import type { AuditRecord } from '../lib/core/audit-record.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { ratioOf } from '../lib/core/limits.ts';
+import { canLeak } from '../lib/core/leak-test.ts';
 import type { ResolvedLimit } from '../lib/core/limits.ts';
+import { maskArguments } from '../lib/core/mask.ts';
 import { propose, recommend, toYaml } from '../lib/core/recommend.ts';
 import type { Proposal } from '../lib/core/recommend.ts';
 import { RESOURCES } from '../lib/core/resource.ts';
@@ -12,6 +14,8 @@ import type { Resource } from '../lib/core/resource.ts';
 import { UsageProfile } from '../lib/core/usage-profile.ts';
 import { elsewhereReason } from '../lib/supervisor/assembly.ts';
 import { isFollowing } from '../lib/supervisor/change-limits.ts';
+import { suspectedOf } from '../lib/supervisor/leak-view.ts';
+import type { LeakWatch } from '../lib/supervisor/leak-watch.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
 import { RUNS_ELSEWHERE } from '../lib/supervisor/remote.ts';
 import type { Tool } from '../lib/supervisor/tool.ts';
@@ -23,6 +27,7 @@ export interface AdaptionOptions {
   readonly log: { error(data: object, message: string): void };
   readonly registry: () => Registry;
   readonly profiles: () => Profiles;
+  readonly leaks: () => LeakWatch;
   record(record: AuditRecord): void;
 }
 
@@ -58,6 +63,12 @@ export class Adaption {
     }
   }
 
+  /** Its runtime is that of calls, also where somebody runs it whole. */
+  isOfCalls(name: string): boolean {
+    const tool = this.#options.registry().live.get(name);
+    return tool !== undefined && isOfCalls(tool);
+  }
+
   onForgotten(tool: string): void {
     this.#changed.delete(tool);
   }
@@ -78,14 +89,18 @@ export class Adaption {
     const tool = this.#options.registry().find(name);
     const profile = (await this.#options.profiles().of(name)) ?? new UsageProfile();
     const { limits } = tool.definition;
-    const proposals = recommend(profile, limits, isOfCalls(tool));
+    const proposals = recommend(profile, limits, isOfCalls(tool)).map((proposal) =>
+      isFollowing(limits[proposal.resource]) && this.#isLeaking(tool, proposal.resource)
+        ? { ...proposal, reason: `${proposal.reason}; ${NOT_RAISED}` }
+        : proposal,
+    );
     const note = noHistoryReason(tool);
     return {
       tool: name,
       at: new Date(this.#options.clock.wallMs()).toISOString(),
       observedMs: Math.round(profile.observedMs),
       proposals,
-      yaml: note === null ? toYaml(name, proposals, limits) : null,
+      yaml: note === null ? toYaml(name, proposals, limits, unwritten(tool)) : null,
       ...(note === null ? {} : { note }),
     };
   }
@@ -114,6 +129,7 @@ export class Adaption {
         ...inUseOf(tool, resource, limit, profile),
         sinceChangeMs: nowMs - changed.atMs,
         isBumped: bumps > changed.bumps,
+        isLeaking: this.#isLeaking(tool, resource),
       });
       if (decision.kind === 'keep') continue;
       const { to, reason } = decision;
@@ -138,6 +154,11 @@ export class Adaption {
     await this.#options.registry().catchUp(tool.name);
   }
 
+  #isLeaking(tool: Tool, resource: Resource): boolean {
+    const runs = [...tool.runs.values()].map(({ run }) => run);
+    return canLeak(resource) && suspectedOf(runs, this.#options.leaks())?.has(resource) === true;
+  }
+
   #changedOf(tool: string, resource: Resource, bumps: number): Changed {
     const ofTool = this.#changed.get(tool) ?? new Map<Resource, Changed>();
     this.#changed.set(tool, ofTool);
@@ -156,6 +177,11 @@ function mayFollow(tool: Tool): boolean {
 /** What runs elsewhere is not seen from here. */
 function noHistoryReason({ definition }: Tool): string | null {
   return definition.remote === undefined ? elsewhereReason(definition) : RUNS_ELSEWHERE;
+}
+
+/** The file has no entry of it yet, and one needs a command: without secrets, as everywhere. */
+function unwritten({ definition }: Tool): readonly string[] | undefined {
+  return definition.origin === 'run' ? maskArguments([definition.command, ...definition.args]) : undefined;
 }
 
 function isOfCalls({ definition }: Tool): boolean {

@@ -131,7 +131,14 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   });
   const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
   const { record } = recorder;
-  const adaption = new Adaption({ clock: CLOCK, log, record, registry: () => registry, profiles: () => profiles });
+  const adaption: Adaption = new Adaption({
+    clock: CLOCK,
+    log,
+    record,
+    registry: () => registry,
+    profiles: () => profiles,
+    leaks: () => ports.leaks,
+  });
   root.add('adaption', () => adaption.close(), ROOM_DEADLINE_MS);
 
   const tempRoot = chooseTempRoot(config.daemon.tempRoot);
@@ -170,13 +177,14 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     kept,
   });
 
-  const profiles = new Profiles({
+  const profiles: Profiles = new Profiles({
     directory: `${stateDir}/profiles`,
     clock: CLOCK,
     log,
     record,
     sampleIntervalMs: ports.sampleIntervalMs,
     onNews: (tool) => adaption.look(tool),
+    isOfCalls: (tool) => adaption.isOfCalls(tool),
   });
   root.add('profiles', () => profiles.close(), ROOM_DEADLINE_MS);
   const registry: Registry = new Registry({

@@ -21,6 +21,8 @@ export interface ProfilesOptions {
   record(record: AuditRecord): void;
   /** Of a calm run, ms. */
   readonly sampleIntervalMs: number;
+  /** What is remembered of its runtime is that of calls: one of a whole run is another thing. */
+  isOfCalls(tool: string): boolean;
   /** It was read, a run of it was seen first, or was ended for lack of something: a limit may have to follow. */
   onNews(tool: string): void;
 }
@@ -31,7 +33,10 @@ interface Entry {
   profile: UsageProfile | null;
   loaded: Promise<void>;
   isDirty: boolean;
+  /** A run was ended for lack of something, or more was used than ever: not to be lost. */
+  isNews: boolean;
   savedMs: number;
+  savedObservedMs: number;
   readonly anomalyAtMs: Map<Resource, number>;
 }
 
@@ -40,9 +45,14 @@ interface Followed {
   readonly track: RunTrack;
 }
 
-/** A tool that runs is written this often, and when it goes: what a daemon that is killed loses. */
+/** A tool that runs is written at most this often, and when it goes: what a daemon that is killed loses. */
 const SAVE_EVERY_MS = 300_000;
+/** Of what was observed before, or the latest: where nothing new was seen. */
+const SAVE_SHARE = 0.05;
+const SAVE_LATEST_MS = 3_600_000;
 const LOOK_EVERY_MS = 60_000;
+/** The kernel's peak counts whole pages, and is read a moment later: so near to its cap a run was at it. */
+const AT_CAP = 0.95;
 
 export class Profiles {
   readonly #options: ProfilesOptions;
@@ -135,12 +145,15 @@ export class Profiles {
       profile: null,
       loaded: Promise.resolve(),
       isDirty: false,
+      isNews: false,
       savedMs: this.#options.clock.monotonicMs(),
+      savedObservedMs: 0,
       anomalyAtMs: new Map(),
     };
     this.#entries.set(tool, entry);
     entry.loaded = this.#store.read(tool).then((profile) => {
       entry.profile = profile ?? new UsageProfile();
+      entry.savedObservedMs = entry.profile.observedMs;
       entry.profile.onNewHigh = (series, value, before) => this.#noteHigh(entry, series, value, before);
       this.#options.onNews(tool);
     });
@@ -151,27 +164,41 @@ export class Profiles {
     if (track.isBumped || entry.profile === null) return;
     track.isBumped = true;
     const limit = run.enforced.memory;
-    entry.profile.noteOomKill(
-      limit === null ? null : limit.limit * limit.thresholds.emergency,
-      run.last?.kernel.memoryPeakBytes,
-    );
+    const capBytes = limit === null ? null : limit.limit * limit.thresholds.emergency;
+    const peakBytes = run.last?.kernel.memoryPeakBytes;
+    // At a cap that it shares it was not short of its own limit, unless it had come to that.
+    if (run.sharedCaps.size > 0 && (capBytes ?? Infinity) * AT_CAP > (peakBytes ?? 0)) return;
+    entry.profile.noteOomKill(capBytes, peakBytes);
     this.#options.onNews(entry.tool);
   }
 
-  #noteEnd(run: Run, followed: Followed, { reason, resource }: EndView): void {
-    const { profile } = followed.entry;
-    if (profile === null) return;
+  #noteEnd(run: Run, followed: Followed, end: EndView): void {
+    const { profile, loaded } = followed.entry;
+    if (profile === null) {
+      void loaded.then(() => this.#noteEnd(run, followed, end));
+      return;
+    }
+    const { reason, resource } = end;
     followed.entry.isDirty = true;
-    if (reason === 'exited' && run.calls === null) profile.noteRuntime(followed.track.runtimeMs);
+    followed.entry.isNews = true;
+    if (reason === 'exited' && run.calls === null && !this.#options.isOfCalls(run.tool))
+      profile.noteRuntime(followed.track.runtimeMs);
     if (reason === 'oom_kill') this.#noteOomKill(run, followed);
-    else if (reason === 'limit' && resource !== undefined && isBumped(resource)) {
-      // A reading right before the end is at least the limit; where there was none, the limit is what is known.
-      profile.bump(resource, run.limits[resource]?.limit ?? 0);
+    // What a budget of several runs has ended was not short of its own limit.
+    else if (
+      reason === 'limit' &&
+      resource !== undefined &&
+      isBumped(resource) &&
+      run.endRequest?.budget === undefined
+    ) {
+      // Where there was no reading, the limit is what is known.
+      profile.bump(resource, run.endRequest?.breach?.usage ?? run.limits[resource]?.limit ?? 0);
       this.#options.onNews(followed.entry.tool);
     }
   }
 
   #noteHigh(entry: Entry, series: Series, value: number, before: number): void {
+    entry.isNews = true;
     const rule = ANOMALY_RULES[series.name];
     const run = this.#current;
     if (rule === undefined || run === null || entry.profile === null) return;
@@ -195,15 +222,28 @@ export class Profiles {
 
   async #saveDue(): Promise<void> {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const entry of this.#entries.values()) if (nowMs - entry.savedMs >= SAVE_EVERY_MS) await this.#save(entry);
+    for (const entry of this.#entries.values()) if (isDue(entry, nowMs)) await this.#save(entry);
   }
 
   async #save(entry: Entry): Promise<void> {
     if (!entry.isDirty || entry.profile === null) return;
     entry.isDirty = false;
+    entry.isNews = false;
+    entry.savedObservedMs = entry.profile.observedMs;
     entry.savedMs = this.#options.clock.monotonicMs();
-    if (!(await this.#store.write(entry.tool, entry.profile.state()))) entry.isDirty = true;
+    if (!(await this.#store.write(entry.tool, entry.profile.state()))) {
+      entry.isDirty = true;
+      entry.isNews = true;
+    }
   }
+}
+
+/** A tool that does what it always does adds so little that it need not be written as often. */
+function isDue({ profile, isNews, savedMs, savedObservedMs }: Entry, nowMs: number): boolean {
+  const sinceMs = nowMs - savedMs;
+  if (profile === null || sinceMs < SAVE_EVERY_MS) return false;
+  const isMuch = profile.observedMs - savedObservedMs >= savedObservedMs * SAVE_SHARE;
+  return isNews || isMuch || sinceMs >= SAVE_LATEST_MS;
 }
 
 function isBumped(resource: Resource): resource is Bumped {

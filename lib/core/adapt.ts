@@ -19,6 +19,9 @@ export const LOWER_MOST = 0.25;
 /** Observed, before anything is lowered. */
 export const LOWER_OBSERVED_MS = 3_600_000;
 
+/** Of a limit that follows usage, while a leak is suspected. */
+export const NOT_RAISED = 'a leak of it is suspected: not raised until that is over';
+
 /** What floating point adds. */
 const TINY = 1e-9;
 
@@ -44,6 +47,8 @@ export interface AdaptState {
   readonly sinceChangeMs: number;
   /** A run was ended for lack of it since then. */
   readonly isBumped: boolean;
+  /** A run is suspected of leaking it: more would only be leaked as well. */
+  readonly isLeaking: boolean;
 }
 
 export type Adaption =
@@ -55,16 +60,19 @@ export function adapt(state: AdaptState): Adaption {
   const floor = safeFloor(state);
   // A reload has moved the bounds.
   if (limit < bounds.min) return change(state, bounds.min, `below its least of ${text(state, bounds.min)}`);
-  if (limit > bounds.max && floor <= bounds.max)
-    return change(state, bounds.max, `above its most of ${text(state, bounds.max)}`);
+  // Whatever is in use: the ladder answers that, and the kernel's cap follows it.
+  if (limit > bounds.max) return change(state, bounds.max, `above its most of ${text(state, bounds.max)}`);
   if (proposal.proposed === null) return keep(proposal.reason);
-  const wanted = clamp(Math.max(proposal.proposed, roundedUp(floor, limit)), bounds);
+  // A rate is full in many a moment: of that only the percentile says that more is needed.
+  const needed = proposal.resource === 'cpu' ? 0 : roundedUp(floor, limit);
+  const wanted = clamp(Math.max(proposal.proposed, needed), bounds);
   if ((wanted - limit) / limit >= CHANGE_LEAST - TINY || (wanted > limit && state.isBumped))
     return raise(state, wanted);
   return lower(state, proposal.proposed, floor);
 }
 
 function raise(state: AdaptState, to: number): Adaption {
+  if (state.isLeaking) return keep(NOT_RAISED);
   if (!state.isBumped && state.sinceChangeMs < RAISE_PACE_MS)
     return keep(`raised at most every ${formatDuration(RAISE_PACE_MS)}`);
   const { proposal, bounds } = state;
@@ -79,7 +87,6 @@ function lower(state: AdaptState, proposed: number, floor: number): Adaption {
   const safe = Math.max(proposed * caution(proposal.observedMs), floor, limit * (1 - LOWER_MOST));
   const to = Math.min(limit, clamp(roundedUp(safe, limit), bounds));
   if ((limit - to) / limit < CHANGE_LEAST - TINY) return keep('fits');
-  if (to < floor) return keep('what is in use needs more than its most');
   if (state.isStaged) return keep('not lowered while a run is at a stage of it');
   if (state.sinceChangeMs < LOWER_PACE_MS) return keep(`lowered at most every ${formatDuration(LOWER_PACE_MS)}`);
   return change(state, to, `${proposal.reason}; lowered by ${formatPercent(LOWER_MOST * 100)} at most at a time`);
@@ -90,10 +97,9 @@ function safeFloor({ inUse, thresholds, exitMargin }: AdaptState): number {
   return inUse / Math.max(0.05, Math.min(1, thresholds.warning) - exitMargin);
 }
 
-function change({ limit, inUse, bounds }: AdaptState, to: number, reason: string): Adaption {
+function change({ limit, bounds }: AdaptState, to: number, reason: string): Adaption {
   const rounded = Math.min(bounds.max, Math.ceil(to));
   if (rounded === limit) return keep('fits');
-  if (rounded < inUse) return keep('what is in use is more');
   return { kind: 'change', to: rounded, reason };
 }
 

@@ -41,7 +41,7 @@ export interface ResolvedLimit {
 export interface AdaptiveBounds {
   readonly min: number;
   readonly max: number;
-  /** Who has set the limit by hand: it does not follow usage until the file is read again. */
+  /** Who has set the limit by hand: it does not follow usage until another is written. */
   readonly stoppedBy?: string;
 }
 

@@ -20,6 +20,9 @@ export const MARGIN_LEAST = 0.15;
 /** Of observed time; VPA's unit of confidence is a day, too. */
 const DAY_MS = 86_400_000;
 const MEDIUM_MS = 2 * 3_600_000;
+/** Readings, or whole runs: a day in which it was seen once says little. */
+const HIGH_SAMPLES = 30;
+const MEDIUM_SAMPLES = 10;
 
 /** `none`: nothing is proposed. */
 export type Confidence = 'none' | 'low' | 'medium' | 'high';
@@ -120,7 +123,7 @@ export function propose(
   }
   const proposed = proposedFor(resource, usage, margin);
   const inodes = resource === 'temp_storage' ? inodesFor(profile, margin) : null;
-  const confidence = confidenceOf(observedMs);
+  const confidence = confidenceOf(observedMs, samples);
   return {
     ...known,
     proposed,
@@ -146,9 +149,9 @@ function inodesFor(profile: UsageProfile, margin: number): number | null {
   return usage === null ? null : Math.max(LEAST_INODES, Math.ceil(usage * (1 + margin)));
 }
 
-function confidenceOf(observedMs: number): Confidence {
-  if (observedMs >= DAY_MS) return 'high';
-  return observedMs >= MEDIUM_MS ? 'medium' : 'low';
+function confidenceOf(observedMs: number, samples: number): Confidence {
+  if (observedMs >= DAY_MS && samples >= HIGH_SAMPLES) return 'high';
+  return observedMs >= MEDIUM_MS && samples >= MEDIUM_SAMPLES ? 'medium' : 'low';
 }
 
 function tooLittle(resource: Resource, profile: UsageProfile, usage: number | null, ofCalls: boolean): string | null {
@@ -206,13 +209,24 @@ export function writeAmount(resource: Resource, value: number): string {
 
 /**
  * What to paste into limits.yaml; everything else that is written for these limits is kept.
+ * @param command words of a tool that the file has no entry of yet: without one that could not be pasted
  * @returns null when nothing is proposed
  */
-export function toYaml(tool: string, proposals: readonly Proposal[], limits: ResolvedLimits): string | null {
+export function toYaml(
+  tool: string,
+  proposals: readonly Proposal[],
+  limits: ResolvedLimits,
+  command?: readonly string[],
+): string | null {
   const lines = proposals.map((proposal) => {
-    const { resource, proposed, inodes, reason } = proposal;
-    if (proposed === null) return `      # ${resource}: ${reason}`;
+    const { resource, reason } = proposal;
+    if (proposal.proposed === null) return `      # ${resource}: ${reason}`;
     const limit = limits[resource];
+    // More than somebody has allowed it is for that person to write.
+    const most = limit?.adaptive?.max ?? Infinity;
+    const proposed = Math.min(proposal.proposed, most);
+    const inodes = proposal.inodes ?? scaledInodes(limit, proposed);
+    const why = proposed < proposal.proposed ? `${reason}; held at its most` : reason;
     const keys = [
       `limit: ${writeAmount(resource, proposed)}`,
       ...(inodes === undefined ? [] : [`inodes: ${inodes}`]),
@@ -220,18 +234,26 @@ export function toYaml(tool: string, proposals: readonly Proposal[], limits: Res
       ...(limit?.renew === undefined ? [] : [`renew: ${limit.renew}`]),
       ...(limit?.capMs === undefined ? [] : [`cap: ${writeAmount('runtime', Math.max(limit.capMs, proposed))}`]),
       ...(limit?.adaptive === undefined ? [] : [adaptiveText(resource, limit.adaptive, proposed)]),
-      `reason: ${JSON.stringify(reason)}`,
+      `reason: ${JSON.stringify(why)}`,
     ];
     return `      ${resource}: { ${keys.join(', ')} }`;
   });
   if (proposals.every(({ proposed }) => proposed === null)) return null;
-  return ['tools:', `  ${keyText(tool)}:`, '    limits:', ...lines, ''].join('\n');
+  const [name, ...args] = command ?? [];
+  const entry = name === undefined ? [] : [`    command: ${JSON.stringify(name)}`, `    args: ${JSON.stringify(args)}`];
+  return ['tools:', `  ${keyText(tool)}:`, ...entry, '    limits:', ...lines, ''].join('\n');
+}
+
+/** Not measured: in the proportion that they have to the bytes. */
+function scaledInodes(limit: ResolvedLimit | null, proposed: number): number | undefined {
+  if (limit?.inodes === undefined) return undefined;
+  return Math.max(LEAST_INODES, Math.ceil((limit.inodes * proposed) / limit.limit));
 }
 
 function adaptiveText(resource: Resource, { min, max }: { min: number; max: number }, limit: number): string {
   // A limit lies within its bounds, or is refused.
-  const [least, most] = [Math.min(min, limit), Math.max(max, limit)];
-  return `adaptive: { min: ${writeAmount(resource, least)}, max: ${writeAmount(resource, most)} }`;
+  const least = Math.min(min, limit);
+  return `adaptive: { min: ${writeAmount(resource, least)}, max: ${writeAmount(resource, max)} }`;
 }
 
 /** As it stands where YAML takes it so, in quotes otherwise. */

@@ -79,9 +79,9 @@ export class ProfileStore {
       if ((await stat(file)).size > FILE_MOST_BYTES) return await this.#setAside(file, 'is larger than any profile');
       text = await readFile(file, 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-        this.#log.warn({ tool, file, err: error }, 'the usage profile cannot be read; it begins anew');
-      return null;
+      const { code } = error as NodeJS.ErrnoException;
+      // It may be whole: what is learnt from now on must not take its place.
+      return code === 'ENOENT' ? null : await this.#setAside(file, `cannot be read (${code ?? String(error)})`);
     }
     const { profile, problem } = parse(text, tool);
     return profile ?? (await this.#setAside(file, problem));

@@ -30,6 +30,8 @@ export interface LedgerEntry {
   readonly containment: unknown;
   /** Opaque: the tool definition with environment values left out. */
   readonly definition: unknown;
+  /** A lowered limit is not the kernel's yet: usage was too near to it. Absent from entries of an older version. */
+  readonly capsPending?: boolean;
   /** Masked. */
   readonly command: readonly string[];
   readonly cwd: string;

@@ -1,11 +1,19 @@
 /** Applies a new configuration to the live tools: what is new comes, what is gone goes, changed limits hold at once. */
 
 import { formatAmount } from '../core/format.ts';
-import type { Provenance, ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
+import type { ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
-import { adaptedFrom, changesBacking, forLiveRun, setRunLimits } from './change-limits.ts';
+import {
+  adaptedFrom,
+  adaptedTo,
+  changesBacking,
+  forLiveRun,
+  isFollowing,
+  isOfALaunch,
+  setRunLimits,
+} from './change-limits.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { keptDegraded } from './kept-degraded.ts';
 import type { Tool } from './tool.ts';
@@ -106,27 +114,28 @@ function reloaded(held: ResolvedLimits, before: ResolvedLimits, next: ResolvedLi
   return { ...held, ...limits, lifted };
 }
 
-/** Given with a launch, and not from where the file's own limit comes. */
-const OF_A_LAUNCH: ReadonlySet<Provenance> = new Set<Provenance>(['flag', 'environment']);
-
 function reloadedLimit(
   held: ResolvedLimit | null,
   before: ResolvedLimit | null,
   next: ResolvedLimit | null,
 ): ResolvedLimit | null {
-  if (held !== null && OF_A_LAUNCH.has(held.source.from) && next?.source.from !== held.source.from) return held;
+  // Given with a launch, and not from where the file's own limit comes.
+  if (held !== null && isOfALaunch(held.source) && next?.source.from !== held.source.from) return held;
+  // Where it began is not where it is: what it needs was learnt, and holds within the new bounds.
+  if (held?.source.from === 'adaptive' && before?.adaptive !== undefined && isFollowing(next))
+    return { ...adaptedTo(next, held.limit, held.reason), source: adaptedFrom(next.source) };
   const isChanged = !sameAmount(before, next);
-  if (isChanged || sameAmount(held, next)) return next;
+  const isPinned = held?.adaptive?.stoppedBy !== undefined && next?.adaptive !== undefined;
+  if (isChanged || (sameAmount(held, next) && !isPinned)) return next;
   if (held === null || next === null) return held;
   const { from } = held.source;
-  if (from === 'adaptive' && next.adaptive === undefined) return next;
-  if (from !== 'api' && from !== 'adaptive') return held;
-  // Only the amount was set: stages, actions and bounds are the file's, and within these it follows usage again.
-  const { inodes: _inodes, reason: _reason, ...stages } = next;
+  if (from === 'adaptive') return next;
+  if (from !== 'api') return held;
+  // Only the amount was set: stages, actions and bounds are the file's. A person's word stands until the file's changes.
+  const { inodes: _inodes, reason: _reason, adaptive, ...stages } = next;
   const inodes = held.inodes === undefined ? {} : { inodes: held.inodes };
-  if (from === 'api') return { ...stages, limit: held.limit, source: held.source, ...inodes };
-  const reason = held.reason === undefined ? {} : { reason: held.reason };
-  return { ...stages, limit: held.limit, source: adaptedFrom(next.source), ...inodes, ...reason };
+  const stopped = adaptive === undefined ? {} : { adaptive: { ...adaptive, stoppedBy: held.source.detail } };
+  return { ...stages, ...stopped, limit: held.limit, source: held.source, ...inodes };
 }
 
 /** Limits that were set by hand and do not hold any more because the file says something else from now on. */

@@ -135,6 +135,10 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
       ports,
     );
     run = made;
+    made.keepLimits = () => {
+      entry = { ...entry, ...limitsOnRecord(entry, made) };
+      putOnRecord(entry, ports);
+    };
     made.channel = channel;
     made.outcomes = await containment.limits.apply(made.enforced);
     ending = new Ending(made, ports);
@@ -158,6 +162,14 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
           cause: error,
         });
   }
+}
+
+/** What changes in an entry with the limits of its run. */
+export function limitsOnRecord(
+  { definition }: LedgerEntry,
+  { limits, capsPending }: Run,
+): Pick<LedgerEntry, 'definition' | 'capsPending'> {
+  return { definition: { ...(definition as object), limits }, capsPending };
 }
 
 /** Where the kernel can hold all runs of a context together, and has limits to hold them to. */

@@ -66,6 +66,7 @@ export function endRequest(
     reason: 'limit',
     message: `stopped: ${of}: ${what}, ${how}; this run goes first: ${whyThisOne(budget, run, resource)}${reason}`,
     resource,
+    budget: budget.name,
     graceMs: action === 'kill' ? 0 : run.init.definition.graceMs,
     breach: { usage, limit: limit?.limit ?? judged, ratio, stage, action },
   };

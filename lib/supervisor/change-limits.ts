@@ -1,7 +1,7 @@
 /** Changes the limits of a live tool: on record, at once for the ladder, and in the kernel as soon as that kills nothing. */
 
 import { GovernorError } from '../core/errors.ts';
-import type { AdaptiveBounds, ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
+import type { AdaptiveBounds, Provenance, ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
 import { ratioOf } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
@@ -47,39 +47,89 @@ export async function adaptLimit(
 ): Promise<boolean> {
   const adapted = (limits: ResolvedLimits): ResolvedLimits | null => {
     const before = limits[resource];
-    if (before === null || !isFollowing(before)) return null;
-    return { ...limits, [resource]: { ...amountOf(before, to), source: adaptedFrom(before.source), reason } };
+    return isFollowing(before) ? { ...limits, [resource]: adaptedTo(before, to, reason) } : null;
   };
   const limits = adapted(tool.definition.limits);
   if (limits === null) return false;
   const before = tool.definition.limits[resource]?.limit ?? null;
   tool.definition = { ...tool.definition, limits };
-  const runs = [...tool.runs.values()].flatMap(({ run }) => {
-    const wanted = run.alive ? adapted(run.limits) : null;
-    return wanted === null ? [] : [{ run, wanted }];
-  });
-  if (runs.length === 0)
+  const concerned = [...tool.runs.values()].filter(({ run }) => run.alive && isFollowing(run.limits[resource]));
+  if (concerned.length === 0)
     ports.recorder.record({ kind: 'limits', tool: tool.name, resource, before, after: to, by: 'adaptive', reason });
-  for (const { run, wanted } of runs) await setRunLimits(run, keptDegraded(tool, run, wanted), 'adaptive', ports);
+  for (const { run } of concerned) {
+    // Somebody may have set it while the kernel was told of the run before.
+    const wanted = run.alive ? adapted(run.limits) : null;
+    if (wanted !== null) await setRunLimits(run, keptDegraded(tool, run, wanted), 'adaptive', ports);
+  }
   return true;
 }
 
-/** Of runs whose start was under way while a limit of the tool followed usage. */
+/** Of runs whose start was under way while a limit of the tool followed usage, or was set by hand. */
 export async function catchUp(tool: Tool, ports: SupervisorPorts): Promise<void> {
   for (const { run } of tool.runs.values()) {
-    const wanted = keptDegraded(tool, run, withAdapted(run.limits, tool.definition.limits));
-    const isBehind = RESOURCES.some((resource) => wanted[resource]?.limit !== run.limits[resource]?.limit);
-    if (isBehind && run.alive) await setRunLimits(run, wanted, 'adaptive', ports);
+    const held = tool.definition.limits;
+    const wanted = keptDegraded(tool, run, withHeld(run.limits, held));
+    const behind = RESOURCES.filter((resource) => wanted[resource]?.limit !== run.limits[resource]?.limit);
+    if (behind.length === 0 || !run.alive) continue;
+    const setBy = behind.map((resource) => setByHand(held, resource)).find((source) => source !== null);
+    await setRunLimits(run, wanted, setBy?.detail ?? 'adaptive', ports);
   }
 }
 
-/** Limits of a launch that follow usage begin where those of its tool are by now. */
-export function withAdapted(launched: ResolvedLimits, held: ResolvedLimits): ResolvedLimits {
-  const adapted = RESOURCES.flatMap((resource) => {
-    const limit = held[resource];
-    return limit?.source.from === 'adaptive' && isFollowing(launched[resource]) ? [[resource, limit] as const] : [];
-  });
-  return adapted.length === 0 ? launched : { ...launched, ...Object.fromEntries(adapted) };
+/** The same for a start, which goes on whatever the kernel says. Never rejects. */
+export async function catchUpSafely(tool: Tool, ports: SupervisorPorts): Promise<void> {
+  try {
+    await catchUp(tool, ports);
+  } catch (error) {
+    ports.log.error({ tool: tool.name, err: error }, 'the kernel refused a limit that was changed during a start');
+  }
+}
+
+/** Limits of a launch begin where those of its tool are by now: set by hand, or from usage. Its own flags stay. */
+export function withHeld(launched: ResolvedLimits, held: ResolvedLimits): ResolvedLimits {
+  const limits: Partial<Record<Resource, ResolvedLimit | null>> = {};
+  const lifted: Partial<Record<Resource, Source>> = { ...launched.lifted };
+  for (const resource of RESOURCES) {
+    const [own, limit, by] = [launched[resource], held[resource], setByHand(held, resource)];
+    if (by !== null && !isOfALaunch(own?.source ?? launched.lifted?.[resource])) {
+      limits[resource] = limit === null ? null : setTo(own, limit, by);
+      if (limit === null) lifted[resource] = by;
+      else delete lifted[resource];
+    } else if (limit?.source.from === 'adaptive' && isFollowing(own))
+      limits[resource] = adaptedTo(own, limit.limit, limit.reason);
+  }
+  return Object.keys(limits).length === 0 ? launched : { ...launched, ...limits, lifted };
+}
+
+/** Who has set it, or taken it away; null: it is what it was resolved to. */
+function setByHand(held: ResolvedLimits, resource: Resource): Source | null {
+  const source = held[resource]?.source ?? held.lifted?.[resource];
+  return source?.from === 'api' ? source : null;
+}
+
+/** Given with a launch: for that run it is the last word. */
+const OF_A_LAUNCH: ReadonlySet<Provenance> = new Set<Provenance>(['flag', 'environment']);
+
+export function isOfALaunch(source: Source | undefined): boolean {
+  return source !== undefined && OF_A_LAUNCH.has(source.from);
+}
+
+/** Stages, actions and bounds stay its own. */
+function setTo(own: ResolvedLimit | null, { limit, ...held }: ResolvedLimit, by: Source): ResolvedLimit {
+  if (own === null) return { limit, ...held };
+  return byHand(own, limit, by);
+}
+
+/** The amount, within its own bounds; stages and actions stay its own. */
+export function adaptedTo(
+  before: ResolvedLimit & { readonly adaptive: AdaptiveBounds },
+  to: number,
+  reason?: string,
+): ResolvedLimit {
+  const { min, max } = before.adaptive;
+  const within = Math.min(max, Math.max(min, to));
+  const why = reason === undefined ? {} : { reason };
+  return { ...amountOf(before, within), source: adaptedFrom(before.source), ...why };
 }
 
 /** It is to follow usage, and nobody has set it by hand since. */
@@ -120,6 +170,7 @@ export async function setRunLimits(
   }
   run.limits = limits;
   run.capsPending = !capsFit(run);
+  putOnRecord(run, ports);
   if (run.capsPending) {
     ports.log.info(
       { tool: run.tool, run: run.id },
@@ -128,6 +179,20 @@ export async function setRunLimits(
     return;
   }
   run.outcomes = await run.init.containment.limits.apply(run.enforced);
+}
+
+/** A daemon that comes after this one takes it up with what it has. What the disk refuses holds here all the same. */
+function putOnRecord(run: Run, ports: SupervisorPorts): void {
+  // Not of a run that is over: an entry of it would come to life again.
+  if (!run.alive || run.keepLimits === null || !ports.ledger.has(run.id)) return;
+  try {
+    run.keepLimits();
+  } catch (error) {
+    ports.log.error(
+      { tool: run.tool, run: run.id, err: error },
+      'the ledger cannot be written: after a restart of the daemon the run has its former limits',
+    );
+  }
 }
 
 /** False while usage is at or above where a kernel cap would come to lie: setting it would kill at once. */
@@ -190,6 +255,10 @@ function withLimit(
     const actions = defaultActions(resource, callsPass);
     return { resource, limit: value, thresholds: DEFAULT_THRESHOLDS, actions, source };
   }
+  return byHand(before, value, source);
+}
+
+function byHand(before: ResolvedLimit, value: number, source: Source): ResolvedLimit {
   const { adaptive } = before;
   return {
     ...amountOf(before, value),

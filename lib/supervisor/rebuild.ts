@@ -3,7 +3,7 @@
 import type { Containment } from '../os/backend.ts';
 import type { LedgerEntry } from '../process/ledger.ts';
 import { Scope } from '../scope/scope.ts';
-import { addProcess, elsewhereReason, type Assembled } from './assembly.ts';
+import { addProcess, elsewhereReason, limitsOnRecord, type Assembled } from './assembly.ts';
 import { Ending } from './ending.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
@@ -53,7 +53,13 @@ export async function rebuild(
   scope.add('pressure channel', () => channel.close(), 1_000);
   run.channel = channel;
   run.leader = entry.leader;
-  run.outcomes = await containment.limits.apply(run.enforced);
+  run.keepLimits = () => {
+    current = { ...current, ...limitsOnRecord(current, run) };
+    ports.ledger.write(current);
+  };
+  // Until its first sample says that this kills nothing.
+  if (entry.capsPending === true) run.capsPending = true;
+  else run.outcomes = await containment.limits.apply(run.enforced);
   run.state = 'running';
   const assembled: Assembled = { run, ending, variables: {}, prefix: [], progress };
   addProcess(assembled);

@@ -7,7 +7,7 @@ import type { LoadedDefinitions } from './apply-definitions.ts';
 import { Budgets } from './budgets.ts';
 import { budgetView, limitedBudgets } from './budget-view.ts';
 import type { Governor, LimitPatch, ReloadOutcome, ToolDefinition } from './governor.ts';
-import { adaptLimit, capsFit, catchUp, changeLimits, withAdapted } from './change-limits.ts';
+import { adaptLimit, capsFit, catchUp, changeLimits, withHeld } from './change-limits.ts';
 import type { LimitAdaption } from './change-limits.ts';
 import { Monitor } from './monitor.ts';
 import { moveRun, refuseToMove } from './move-run.ts';
@@ -131,7 +131,7 @@ export class Registry extends ToolTable implements Governor {
     this.refuseWhenClosing();
     const tool = this.live.get(definition.name) ?? this.add(definition);
     // Flags hold for this run; the entry of the file stays as it is.
-    const followed = { ...definition, limits: withAdapted(definition.limits, tool.definition.limits) };
+    const followed = { ...definition, limits: withHeld(definition.limits, tool.definition.limits) };
     if (tool.definition.origin === 'run') tool.definition = followed;
     return tool.adoptLauncher(request, followed);
   }
@@ -183,7 +183,7 @@ export class Registry extends ToolTable implements Governor {
     return true;
   }
 
-  /** Runs that were starting while a limit of their tool followed usage get it now. */
+  /** Runs that were starting while a limit of their tool followed usage, or was set, get it now. */
   async catchUp(name: string): Promise<void> {
     const tool = this.live.get(name);
     if (tool !== undefined && !this.#closing) await catchUp(tool, this.#ports);

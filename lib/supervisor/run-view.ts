@@ -74,7 +74,8 @@ export function limitViews(
 }
 
 function adaptiveView({ min, max, stoppedBy }: AdaptiveBounds): NonNullable<LimitView['adaptive']> {
-  const why = stoppedBy === undefined ? {} : { stopped: `set by hand (${stoppedBy}), until the file is read again` };
+  const until = 'until another limit is written where the tool is defined';
+  const why = stoppedBy === undefined ? {} : { stopped: `set by hand (${stoppedBy}), ${until}` };
   return { min, max, ...why };
 }
 

@@ -65,6 +65,8 @@ export class Run {
   outcomes: readonly LimitOutcome[] = [];
   /** A lowered limit whose kernel cap waits until usage is below it. */
   capsPending = false;
+  /** Writes its limits as they are to the ledger; throws the file system's error. Null: it is on no ledger. */
+  keepLimits: (() => void) | null = null;
   leader: ProcessIdentity | null = null;
   process: ManagedProcess | null = null;
   connection: Connection | null = null;
@@ -164,6 +166,8 @@ export interface EndRequest {
   readonly message: string;
   readonly resource?: Resource;
   readonly graceMs: number;
+  /** Of several runs, by its name, where it was that and not a limit of its own. */
+  readonly budget?: string;
   /** What the ladder saw and did, where it was the ladder. */
   readonly breach?: Breach;
 }

@@ -20,6 +20,8 @@ export interface StarterOptions {
   readonly runs: ToolRuns;
   readonly logs: LogRing;
   definition(): ToolDefinition;
+  /** One of the tool's runs is looked after from now on; its limits are those of when its start began. */
+  onContained(): void;
   /** Told before the error is thrown on. */
   onFailed(failure: FailedStart): void;
 }
@@ -92,7 +94,7 @@ export class Starter {
     try {
       const assembled = await this.#during(() =>
         startDirect(definition, request, ports, {
-          onContained: (started) => this.watch(started),
+          onContained: (started) => this.#contained(started),
           onFailed: (started, end) => runs.end(started, end),
         }),
       );
@@ -111,7 +113,7 @@ export class Starter {
     try {
       const assembled = await this.#during(() =>
         startManaged(definition(), request, ports, {
-          onContained: (started) => this.watch(started),
+          onContained: (started) => this.#contained(started),
           onLogLine: (line) => logs.add(line),
           onExit: (run) => monitor.poke(run.id),
           onFailed: async (started, end) => {
@@ -131,6 +133,11 @@ export class Starter {
       onFailed({ mode: 'managed', onDemand: request.onDemand, reason, error });
       throw error;
     }
+  }
+
+  #contained(assembled: Assembled): void {
+    this.watch(assembled);
+    this.#options.onContained();
   }
 
   #isStopping(): boolean {

@@ -19,6 +19,7 @@ import type { Finding, Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { postMortem } from './post-mortem.ts';
 import { Recovery } from './recovery.ts';
+import { catchUpSafely } from './change-limits.ts';
 import { giveBack, othersOf, unanswered } from './recovery-acts.ts';
 import { recoveryView } from './recovery-view.ts';
 import type { Responder } from './responder.ts';
@@ -81,6 +82,7 @@ export class Tool {
       runs: this.#runs,
       logs: this.logs,
       definition: () => this.recovery.course.applied(this.definition),
+      onContained: () => void catchUpSafely(this, context.ports),
       onFailed: (failure) => this.#startFailed(failure),
     });
     this.#unproven = new UnprovenWatch({

@@ -41,7 +41,7 @@ export interface LimitView {
   readonly renew?: 'progress' | 'none';
   /** runtime of calls only, as written: milliseconds that a call may take in all. */
   readonly cap?: number;
-  /** It follows usage within these; `stopped`: no more, because somebody has set it by hand, until the file is read again. */
+  /** It follows usage within these; `stopped`: no more, because somebody has set it by hand, until another is written. */
   readonly adaptive?: { readonly min: number; readonly max: number; readonly stopped?: string };
   readonly thresholds: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', number>> | null;
   readonly actions: Readonly<Record<'warning' | 'throttled' | 'cleanup' | 'emergency', readonly string[]>> | null;

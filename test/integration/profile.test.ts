@@ -114,7 +114,7 @@ t.test('an adaptive limit follows what was learnt, on record, until somebody set
   t.match(await limitOf(daemon, 'worker', 'memory'), {
     limit: 200 * MIB,
     source: { from: 'api' },
-    adaptive: { stopped: /^set by hand \(.*\), until the file is read again$/ },
+    adaptive: { stopped: /^set by hand \(.*\), until another limit is written where the tool is defined$/ },
   });
 });
 
@@ -222,3 +222,33 @@ t.test('where profiles cannot be written everything else goes on', { skip }, asy
   await daemon.stop('SIGTERM');
   t.equal(daemon.output().split('usage profiles cannot be written').length, 2, 'said once');
 });
+
+t.test(
+  'a limit that was changed while it runs is what a daemon after a SIGKILL takes it up with',
+  { skip },
+  async (t) => {
+    const stateDir = newStateDir(t);
+    const first = await startDaemon(t, { stateDir, config: { daemon: daemonSection } });
+    const run = runStairs(t, first, 'raised', { flags: ['--memory', '256MiB', '--file-handles', '100'] });
+    await run.said('ready');
+    t.equal((await first.cli(['set', 'raised', 'memory=930MiB', 'file_handles=500'])).code, 0);
+    await run.hold('files', 300);
+    await first.stop('SIGKILL');
+    const second = await startDaemon(t, { stateDir, config: { daemon: daemonSection } });
+    const [adopted] = (await second.call('GET', '/v1/tools/raised')).json.runs;
+    const limit = (resource: string): unknown =>
+      adopted?.limits.find((found: Document) => found.resource === resource)?.limit;
+    t.equal(limit('memory'), 930 * MIB);
+    t.equal(limit('file_handles'), 500);
+    await waitFor('a sample', async () => {
+      const found = await usageOf(second, 'raised', 'file_handles');
+      return typeof found?.usage === 'number' && found.usage > 300;
+    });
+    t.same(
+      (await auditOf(second, 'raised', 'action')).filter(({ resource }) => resource === 'file_handles'),
+      [],
+    );
+    t.match((await second.call('GET', '/v1/tools/raised')).json.runs, [{ state: 'running' }]);
+    t.equal((await second.cli(['stop', 'raised'])).code, 0);
+  },
+);

@@ -1,5 +1,6 @@
 /** `governor recommend [NAME]`. */
 
+import { GovernorError } from '../../../lib/core/errors.ts';
 import { formatAmount, formatDuration } from '../../../lib/core/format.ts';
 import type { Proposal } from '../../../lib/core/recommend.ts';
 import type { RecommendationView, ToolView } from '../../../lib/supervisor/views.ts';
@@ -38,8 +39,14 @@ export async function recommend(session: Session, name: string | null): Promise<
 async function ofAll(client: Client): Promise<readonly RecommendationView[]> {
   const { tools } = (await client.get('/v1/tools')).body as { readonly tools: readonly ToolView[] };
   const views: RecommendationView[] = [];
-  for (const { name } of tools)
-    views.push((await client.get(`/v1/tools/${segment(name)}/recommendation`)).body as RecommendationView);
+  for (const { name } of tools) {
+    try {
+      views.push((await client.get(`/v1/tools/${segment(name)}/recommendation`)).body as RecommendationView);
+    } catch (error) {
+      // It has gone since they were listed.
+      if (!(error instanceof GovernorError) || error.code !== 'unknown_tool') throw error;
+    }
+  }
   return views;
 }
 

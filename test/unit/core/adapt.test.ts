@@ -37,6 +37,7 @@ interface Case {
   readonly isStaged?: boolean;
   readonly sinceChangeMs?: number;
   readonly isBumped?: boolean;
+  readonly isLeaking?: boolean;
 }
 
 function state(given: Case): AdaptState {
@@ -50,6 +51,7 @@ function state(given: Case): AdaptState {
     isStaged: given.isStaged ?? false,
     sinceChangeMs: given.sinceChangeMs ?? Infinity,
     isBumped: given.isBumped ?? false,
+    isLeaking: given.isLeaking ?? false,
   };
 }
 
@@ -82,7 +84,12 @@ t.test('the table', (t) => {
     ['less, and what is in use needs it all', { proposed: 100, inUse: 275 }, /^fits/],
     ['the least was raised', { limit: 400, min: 500 }, 500],
     ['the most was lowered', { limit: 400, max: 300 }, 300],
-    ['the most was lowered below what is in use', { limit: 400, max: 300, inUse: 290 }, /in use needs more/],
+    ['the most was lowered to less than what is in use needs', { limit: 400, max: 300, inUse: 290 }, 300],
+    ['the most was lowered below what is in use', { limit: 900, max: 500, inUse: 600 }, 500],
+    ['what is in use is above the most', { limit: 256, max: 500, inUse: 600 }, 500],
+    ['more, while a leak is suspected', { proposed: 600, isLeaking: true }, /^a leak of it is suspected/],
+    ['and a run was ended for it', { proposed: 600, isLeaking: true, isBumped: true }, /^a leak of it is suspected/],
+    ['less, while a leak is suspected', { proposed: 300, isLeaking: true }, 343],
   ];
   for (const [what, given, expected] of cases) {
     const decision = adapt(state(given));
@@ -90,6 +97,19 @@ t.test('the table', (t) => {
       t.match(decision, { kind: 'change', to: expected * MIB, reason: /because|below its least|above its most/ }, what);
     else t.match(decision, { kind: 'keep', why: expected }, what);
   }
+  t.end();
+});
+
+t.test('a moment of full CPU is no need of more', (t) => {
+  const cpu = (inUse: number, proposed: number): AdaptState => ({
+    ...state({}),
+    limit: 100,
+    bounds: { min: 50, max: 400 },
+    proposal: { ...proposal(null), resource: 'cpu', unit: 'percent', proposed },
+    inUse,
+  });
+  t.equal(adapt(cpu(100, 100)).kind, 'keep');
+  t.match(adapt(cpu(100, 150)), { kind: 'change', to: 150 });
   t.end();
 });
 
@@ -107,7 +127,7 @@ t.test('whatever is known: within its bounds, and never near what is in use', (t
             changes++;
             const { to } = decision;
             const isWithin = to >= given.bounds.min && to <= given.bounds.max;
-            const isSafe = to >= given.limit || given.inUse / to <= 0.7 + 1e-6;
+            const isSafe = to >= given.limit || to === given.bounds.max || given.inUse / to <= 0.7 + 1e-6;
             if (!isWithin || !isSafe) t.fail(`limit ${limit} proposed ${proposed} in use ${inUse}: ${to / MIB} MiB`);
           }
   t.ok(changes > 500, `${changes} changes`);

@@ -166,3 +166,38 @@ t.test('a profile that was read again says the same', (t) => {
   );
   t.end();
 });
+
+t.test('a day in which it was seen once says little', (t) => {
+  const profile = filledProfile({ hours: 30, memory: 100 * MIB });
+  for (let run = 0; run < 5; run++) profile.noteRuntime(60_000);
+  const [memory, runtime] = (['memory', 'runtime'] as const).map((name) => propose(name, profile, null, false));
+  t.match(memory, { confidence: 'high' });
+  t.match(runtime, { samples: 5, confidence: 'low' });
+  t.end();
+});
+
+t.test('the YAML never allows more than somebody did, and keeps inodes that were not measured', (t) => {
+  const profile = filledProfile({ hours: 30, memory: 900 * MIB, temp_storage: 100 * MIB });
+  const limits: ResolvedLimits = {
+    ...NO_LIMITS,
+    memory: limited({ memory: 400 * MIB }, { adaptive: { min: 200 * MIB, max: 512 * MIB } }).memory,
+    temp_storage: limited({ temp_storage: 1024 * MIB }, { inodes: 102_400 }).temp_storage,
+  };
+  const yaml = toYaml('tool', recommend(profile, limits, false), limits) ?? '';
+  t.match(
+    yaml,
+    /^ {6}memory: \{ limit: 512MiB, adaptive: \{ min: 200MiB, max: 512MiB \}, reason: ".*held at its most" \}$/m,
+  );
+  t.match(yaml, /^ {6}temp_storage: \{ limit: 1\d\dMiB, inodes: 1\d{4}, /m);
+  t.end();
+});
+
+t.test('the YAML of a tool that the file does not have can be pasted as it is', (t) => {
+  const profile = filledProfile({ hours: 30, memory: 100 * MIB });
+  const yaml = toYaml('tool', recommend(profile, NO_LIMITS, false), NO_LIMITS, ['node', 'a b.js', '--x']) ?? '';
+  const host = { memoryBytes: 24 * 1024 ** 3, cores: 2 };
+  const text = `version: 1\n${yaml}`;
+  const loaded = loadConfig({ path: '/etc/governor/limits.yaml', text, host, env: {} });
+  t.match(loaded, { ok: true, value: { tools: [{ command: 'node', args: ['a b.js', '--x'] }] } });
+  t.end();
+});

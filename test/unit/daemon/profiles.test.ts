@@ -30,20 +30,22 @@ interface Scene extends Stand {
 function scene(t: Test, directory = join(temporaryDirectory(t), 'profiles')): Scene {
   const world = stand(t);
   const record = world.ports.recorder.record;
-  const adaption = new Adaption({
+  const adaption: Adaption = new Adaption({
     clock: world.time,
     log: world.ports.log,
     record,
     registry: () => world.registry,
     profiles: () => profiles,
+    leaks: () => world.ports.leaks,
   });
-  const profiles = new Profiles({
+  const profiles: Profiles = new Profiles({
     directory,
     clock: world.time,
     log: world.ports.log,
     record,
     sampleIntervalMs: 1000,
     onNews: (tool) => adaption.look(tool),
+    isOfCalls: (tool) => adaption.isOfCalls(tool),
   });
   t.teardown(async () => {
     adaption.close();
@@ -185,7 +187,7 @@ t.test('never beyond its bounds', async (t) => {
   t.match(memoryOf(s).reason, /held at its most/);
 });
 
-t.test('set by hand it stays, and says so, until the file is read again', async (t) => {
+t.test('set by hand it stays, and says so, until the file has another limit', async (t) => {
   const s = scene(t);
   await s.seed('worker', filledProfile({ hours: 30, memory: 300 * MIB }));
   s.registry.add(worker(256));
@@ -194,13 +196,21 @@ t.test('set by hand it stays, and says so, until the file is read again', async 
   t.match(memoryOf(s), {
     limit: 200 * MIB,
     source: { from: 'api' },
-    adaptive: { stopped: 'set by hand (token default), until the file is read again' },
+    adaptive: { stopped: 'set by hand (token default), until another limit is written where the tool is defined' },
   });
   await s.time.pass(100_000);
   s.adaption.look('worker');
   await s.time.pass(10);
   t.equal(memoryOf(s).limit, 200 * MIB);
   s.define([worker(256)]);
+  await s.registry.reload();
+  await s.settled('worker');
+  t.match(memoryOf(s), { limit: 200 * MIB, source: { from: 'api' }, adaptive: { stopped: /token default/ } });
+  s.define([worker(256, { graceMs: 77 })]);
+  await s.registry.reload();
+  await s.settled('worker');
+  t.match(memoryOf(s), { limit: 200 * MIB, adaptive: { stopped: /token default/ } }, 'an edit of something else');
+  s.define([worker(300)]);
   await s.registry.reload();
   await s.settled('worker');
   t.ok((memoryOf(s).limit ?? 0) >= 400 * MIB, 'it follows again');
@@ -338,4 +348,103 @@ t.test('unusual usage is told and nothing is done; not where there is no history
     t.equal(found.length, 1, 'not again within ten minutes');
     t.match(s.complaints, [/^unusual: 200 more sockets within seconds/]);
   }
+});
+
+t.test('a start value that is edited does not take away what was learnt; other bounds do, within them', async (t) => {
+  const s = scene(t);
+  await s.seed('worker', filledProfile({ hours: 30, memory: 300 * MIB }));
+  s.registry.add(worker(256));
+  await s.settled('worker');
+  const { limit } = memoryOf(s);
+  s.define([worker(300)]);
+  await s.registry.reload();
+  t.match(memoryOf(s), { limit, source: { from: 'adaptive' }, reason: /^p99/ });
+});
+
+t.test('ended for a budget of several runs: it was not short of its own limit', async (t) => {
+  const s = scene(t);
+  s.registry.add(worker(256));
+  const { id } = await s.registry.activate('worker', { context: null });
+  await s.settled('worker');
+  s.tree.holds.memory = 100 * MIB;
+  await s.time.pass(2_000);
+  const breach = { usage: 900 * MIB, limit: 800 * MIB, ratio: 1.1, stage: 'cleanup', action: 'recycle' } as const;
+  const request = { reason: 'limit', message: 'of all', resource: 'memory', graceMs: 0, breach } as const;
+  await s.registry.live.get('worker')?.endRun(id, { ...request, budget: 'host' });
+  await s.time.pass(2_000);
+  t.equal(s.registry.run(id).state, 'ended');
+  t.equal(s.profiles.known('worker')?.series.memory.bumps, 0);
+  t.equal(memoryOf(s).limit, 256 * MIB);
+});
+
+t.test('ended by the kernel at a cap that it shares: only where it had come to its own', async (t) => {
+  for (const [peakMib, bumps] of [
+    [undefined, 0],
+    [200, 0],
+    [384, 1],
+  ] as const) {
+    const s = scene(t);
+    s.registry.add(worker(256));
+    const { id } = await s.registry.activate('worker', { context: null });
+    await s.settled('worker');
+    const run = s.registry.live.get('worker')?.runs.get(id)?.run;
+    run?.sharedCaps.add('host');
+    s.tree.holds.memory = 100 * MIB;
+    await s.time.pass(2_000);
+    if (run === undefined || run.last === null) throw new Error('no sample');
+    const { last } = run;
+    const kernel = {
+      ...last.kernel,
+      oomKills: 1,
+      ...(peakMib === undefined ? {} : { memoryPeakBytes: peakMib * MIB }),
+    };
+    s.profiles.onSample(Object.create(run, { last: { value: { ...last, kernel } } }) as Run);
+    t.equal(s.profiles.known('worker')?.series.memory.bumps, bumps, String(peakMib));
+  }
+});
+
+t.test('a run that is ended while its profile is read counts as well', async (t) => {
+  const s = scene(t);
+  s.registry.add(fakeDefinition('tool', { limits: limited({ memory: 256 * MIB }) }));
+  const { id } = await s.registry.activate('tool', { context: null });
+  const run = s.registry.live.get('tool')?.runs.get(id)?.run;
+  if (run === undefined) throw new Error('no run');
+  await s.time.pass(100);
+  const reason = 'limit';
+  const breach = { usage: 290 * MIB, limit: 256 * MIB, ratio: 1.1, stage: 'cleanup', action: 'recycle' } as const;
+  const fresh = new Profiles({
+    directory: s.directory,
+    clock: s.time,
+    log: s.ports.log,
+    record: s.ports.recorder.record,
+    sampleIntervalMs: 1000,
+    isOfCalls: () => false,
+    onNews: () => undefined,
+  });
+  t.teardown(() => fresh.close());
+  fresh.onSample(run);
+  await s.registry.live
+    .get('tool')
+    ?.endRun(id, { reason, message: 'too much', resource: 'memory', graceMs: 0, breach });
+  const profile = await fresh.of('tool');
+  await s.time.pass(100);
+  t.equal(profile?.series.memory.bumps, 1);
+});
+
+t.test('not raised while a leak of it is suspected, and said so', async (t) => {
+  const s = scene(t);
+  await s.seed('worker', filledProfile({ hours: 30, memory: 300 * MIB }));
+  const leaks = Object.create(s.ports.leaks, {
+    of: { value: () => ({ detector: { suspicions: [{ resource: 'memory' }] } }) },
+  }) as typeof s.ports.leaks;
+  Object.defineProperty(s.ports, 'leaks', { value: leaks });
+  const tool = s.registry.add(worker(256, { limits: limited({ memory: 256 * MIB }) }));
+  await s.registry.activate('worker', { context: null });
+  await s.time.pass(100);
+  tool.definition = worker(256);
+  s.adaption.onTools('worker');
+  await s.settled('worker');
+  t.equal(tool.definition.limits.memory?.limit, 256 * MIB);
+  const { proposals } = await s.adaption.recommendation('worker');
+  t.match(proposals[0]?.reason, /a leak of it is suspected: not raised/);
 });

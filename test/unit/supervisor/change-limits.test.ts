@@ -189,3 +189,81 @@ t.test('an unknown tool', async (t) => {
   const scene = stand(t);
   await t.rejects(scene.registry.setLimits('nobody', { memory: 1 }, 'me'), isGovernorError('unknown_tool'));
 });
+
+const NO_ACTIONS = { warning: [], throttled: [], cleanup: [], emergency: [] };
+const FOLLOWS = { adaptive: { min: 100, max: 5_000 } };
+const CHANGE = { resource: 'memory', to: 2_000, reason: 'p99' } as const;
+
+t.test('from usage: within the bounds of each run, whose stages and actions stay its own', async (t) => {
+  const scene = stand(t);
+  scene.tool('tool', { origin: 'file', limits: limited({ memory: 1_000 }, FOLLOWS) });
+  const small = limited({ memory: 300 }, { adaptive: { min: 100, max: 500 }, actions: NO_ACTIONS });
+  const before = await scene.launch('tool', { limits: small });
+  await scene.registry.adaptLimit('tool', CHANGE);
+  const after = await scene.launch('tool', { limits: small });
+  for (const { limits } of [before, after])
+    t.match(limits.memory, { limit: 500, adaptive: { max: 500 }, source: { from: 'adaptive' }, reason: 'p99' });
+  t.same(after.limits.memory?.actions, NO_ACTIONS);
+});
+
+t.test('from usage: what is set while the kernel is told of another run is not undone', async (t) => {
+  const scene = stand(t);
+  const limits = limited({ memory: 1_000, tasks: 100 }, FOLLOWS);
+  scene.tool('tool', { origin: 'file', limits });
+  await scene.launch('tool', { limits });
+  const second = await scene.launch('tool', { limits });
+  const letGo = scene.points.hold('limits.apply');
+  const adapted = scene.registry.adaptLimit('tool', CHANGE);
+  await settled();
+  const set = scene.registry.setLimits('tool', { tasks: 50 }, 'me');
+  await settled();
+  letGo();
+  await Promise.all([adapted, set]);
+  t.match(second.limits, { memory: { limit: 2_000 }, tasks: { limit: 50, source: { from: 'api' } } });
+});
+
+t.test('set while a run of it is starting: the run gets it', async (t) => {
+  const scene = stand(t);
+  scene.tool('tool', { origin: 'file', limits: limited({ memory: 1_000, tasks: 10 }) });
+  const letGo = scene.points.hold('tempDirs.create');
+  const started = scene.registry.activate('tool', { context: null });
+  await settled();
+  await scene.registry.setLimits('tool', { memory: 700, tasks: null }, 'me');
+  letGo();
+  const { id } = await started;
+  t.match(scene.tree.applied, { memory: { limit: 700 }, tasks: null });
+  t.match(scene.recordsOf('limits'), [
+    { run: id, resource: 'memory', before: 1_000, after: 700, by: 'me' },
+    { run: id, resource: 'tasks', before: 10, after: null, by: 'me' },
+  ]);
+});
+
+t.test('set on a tool of the file: it holds for what is launched as that tool later, but for flags', async (t) => {
+  const scene = stand(t);
+  const limits = limited({ memory: 1_000, tasks: 10, sockets: 20 });
+  scene.tool('tool', { origin: 'file', limits });
+  await scene.registry.setLimits('tool', { memory: 700, tasks: 77, sockets: null }, 'me');
+  const flag = limited({ tasks: 5 }, { source: { from: 'flag', detail: '--tasks' } });
+  const run = await scene.launch('tool', { limits: { ...limits, tasks: flag.tasks } });
+  t.match(scene.tree.applied, { memory: { limit: 700 }, tasks: { limit: 5 }, sockets: null });
+  t.match(run.limits.memory?.source, { from: 'api', detail: 'me' });
+});
+
+t.test('what is changed is on the ledger, and a disk that refuses that does not refuse the change', async (t) => {
+  const scene = stand(t);
+  const limits = limited({ memory: 1_000 }, FOLLOWS);
+  const run = await scene.launch('tool', { limits });
+  const onLedger = (): unknown =>
+    (scene.ledger.get(run.id)?.definition as { readonly limits: typeof limits } | undefined)?.limits.memory?.limit;
+  await scene.registry.adaptLimit('tool', CHANGE);
+  t.equal(onLedger(), 2_000);
+  t.match(scene.ledger.get(run.id), { step: 'running', capsPending: false });
+  scene.points.fail('ledger.write running', new Error('ENOSPC'), 1);
+  await scene.registry.setLimits('tool', { memory: 3_000 }, 'me');
+  t.match(scene.tree.applied, { memory: { limit: 3_000 } });
+  t.equal(onLedger(), 2_000);
+  t.match(scene.complaints, [/^the ledger cannot be written: .*ENOSPC/]);
+  scene.ledger.delete(run.id);
+  await scene.registry.setLimits('tool', { memory: 4_000 }, 'me');
+  t.notOk(scene.ledger.has(run.id), 'what is not on record any more does not come back');
+});

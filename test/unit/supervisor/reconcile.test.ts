@@ -393,3 +393,12 @@ t.test('one interrupted launch that cannot be cleaned up after does not keep the
   t.same([...scene.ledger.keys()], [ID]);
   t.match(scene.complaints, [/could not be settled: EBUSY/]);
 });
+
+t.test("a lowered limit that is not the kernel's yet waits for a sample of the new daemon", async (t) => {
+  const scene = stand(t);
+  const { tree } = left(scene, { capsPending: true });
+  await settle(scene);
+  t.equal(tree.applied, null);
+  await scene.time.pass(2_000);
+  t.match(tree.applied, { tasks: { limit: 100 } });
+});
