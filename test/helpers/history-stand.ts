@@ -3,6 +3,7 @@
 import Libsql from 'libsql';
 import { COLUMNS, ReadingBatch } from '../../lib/observe/history/readings.ts';
 import { Keeper } from '../../lib/observe/history/keeper.ts';
+import type { Room } from '../../lib/observe/history/keeper.ts';
 import type { Answer, KeeperStatus, NewRun } from '../../lib/observe/history/messages.ts';
 import type { HistoryDocument, HistoryQuestion } from '../../lib/observe/history/query.ts';
 import type { Note } from '../../lib/observe/history/rescue.ts';
@@ -43,9 +44,19 @@ export interface HistoryStand {
   close(): void;
 }
 
+export interface HistoryStandOptions {
+  readonly settings?: HistorySettings;
+  readonly boot?: string;
+  readonly sampleIntervalMs?: number;
+  /** Of the disk; default: more than enough, whatever this host has. */
+  readonly room?: (folder: string) => Room;
+}
+
+const ENOUGH = (): Room => ({ freeBytes: 1e12, totalBytes: 1e12 });
+
 export function historyStand(
   path: string,
-  { settings = USUAL, boot = 'boot-1' }: { readonly settings?: HistorySettings; readonly boot?: string } = {},
+  { settings = USUAL, boot = 'boot-1', sampleIntervalMs = 1_000, room = ENOUGH }: HistoryStandOptions = {},
 ): HistoryStand {
   const notes: Note[] = [];
   const statuses: KeeperStatus[] = [];
@@ -55,6 +66,8 @@ export function historyStand(
       path,
       boot: name,
       settings,
+      sampleIntervalMs,
+      room,
       open: (file) => new Libsql(file),
       onNote: (note) => notes.push(note),
       onStatus: (status) => statuses.push(status),

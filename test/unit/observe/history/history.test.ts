@@ -23,6 +23,7 @@ function made(t: TestScope, path = join(temporaryDirectory(t), 'history.db')) {
     path,
     boot: 'boot-1',
     settings: USUAL,
+    sampleIntervalMs: 1_000,
     clock: () => ({ monotonicMs: clock.monotonicMs(), uptimeMs: clock.monotonicMs() + 70_000, wallMs: clock.wallMs() }),
     onNote: (note) => notes.push(note),
   };

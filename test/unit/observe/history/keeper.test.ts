@@ -111,7 +111,7 @@ t.test('runs of a tool are added up, and can be asked for one by one', async (t)
   t.same(document.runs, [1, 1, 2, 2]);
   t.same(document.resources.find(({ resource }) => resource === 'runtime')?.mean, [1_000, 1_000, 1_000, 1_000]);
   t.same(memory(history.document({ tool: 'docs', run: 'run2', ...range })).mean, [null, null, 11, 11]);
-  t.same(history.ask({ tool: 'docs', run: 'run3' }), { kind: 'refused', refusal: { kind: 'unknown' } });
+  t.same(history.ask({ tool: 'docs', run: 'run3' }), { kind: 'refused', refusal: { kind: 'unknown_run' } });
   t.same(history.ask({ tool: 'nobody' }), { kind: 'refused', refusal: { kind: 'unknown' } });
 });
 
