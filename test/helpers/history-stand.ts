@@ -1,5 +1,6 @@
 /** A keeper of history without its thread, on clocks that stand still, and runs whose readings are given to it. */
 
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import Libsql from 'libsql';
 import { COLUMNS, ReadingBatch } from '../../lib/observe/history/readings.ts';
 import { Keeper } from '../../lib/observe/history/keeper.ts';
@@ -121,7 +122,12 @@ export function historyStand(
       throw new Error(JSON.stringify(answer));
     },
     restart({ crash = false, boot: next = boot } = {}) {
-      if (!crash) keeper.close();
+      const parts = ['', '-wal'].map((part) => path + part).filter((part) => crash && existsSync(part));
+      const found = parts.map((part) => [part, readFileSync(part)] as const);
+      keeper.close();
+      // A crash: as the file and its log were before anybody could tidy up.
+      if (crash) for (const part of ['', '-wal', '-journal']) rmSync(path + part, { force: true });
+      for (const [part, bytes] of found) writeFileSync(part, bytes);
       keeper = made(next);
     },
     close: () => keeper.close(),

@@ -37,6 +37,11 @@ export class Intake {
     this.#holdS = Math.ceil(sampleIntervalMs / 1000);
   }
 
+  /** Seconds after which nothing is added to a second any more. */
+  get settleS(): number {
+    return this.#holdS > 1 ? LATE_S + 1 : 0;
+  }
+
   get rows(): readonly SecondRow[] {
     return this.#rows;
   }

@@ -135,7 +135,8 @@ export class Keeper {
     if (store === null || timeline === null || this.#isWaiting) return;
     const intake = this.#intake;
     const nowS = timeline.secondOf(this.#clock.monotonicMs);
-    const isRollUpDue = nowS >= this.#rolledUpS + ROLL_UP_EVERY_S;
+    const settledS = nowS - intake.settleS;
+    const isRollUpDue = settledS >= this.#rolledUpS + ROLL_UP_EVERY_S;
     const isTidyDue = nowS >= this.#tidiedS + TIDY_EVERY_S;
     let [lost, gone] = [0, 0];
     try {
@@ -144,7 +145,7 @@ export class Keeper {
       lost = store.write(intake.rows);
       saveTotals(store, intake.totals, nowS);
       store.saveRuns(intake.ended);
-      if (isRollUpDue) this.#rollUp(store, nowS);
+      if (isRollUpDue) this.#rollUp(store, settledS, nowS);
       if (isTidyDue) gone = this.#tidy(store, nowS);
       store.connection.exec('COMMIT');
     } catch (error) {
@@ -160,15 +161,15 @@ export class Keeper {
     if (isTidyDue) this.#tidiedS = floorTo(nowS, TIDY_EVERY_S);
     if (gone > 0) this.#noteShrunk(gone, nowS);
     if (isRollUpDue) {
-      this.#rolledUpS = floorTo(nowS, ROLL_UP_EVERY_S);
+      this.#rolledUpS = floorTo(settledS, ROLL_UP_EVERY_S);
       this.#tell();
     }
     this.#resume();
   }
 
-  #rollUp(store: Store, nowS: number): void {
+  #rollUp(store: Store, settledS: number, nowS: number): void {
     const [second] = TIERS;
-    store.rollUp(nowS);
+    store.rollUp(settledS);
     store.prune(second, this.#options.settings, nowS);
     boundTotals(store);
   }
