@@ -272,7 +272,10 @@ export class History {
     this.#asked.clear();
     if (this.#closed !== null) return this.#closed();
     const { written, dropped } = this.status();
-    this.#before = { written, dropped: dropped + this.#underway.reduce((sum, rows) => sum + rows, this.#batch?.rows ?? 0) };
+    this.#before = {
+      written,
+      dropped: dropped + this.#underway.reduce((sum, rows) => sum + rows, this.#batch?.rows ?? 0),
+    };
     this.#dropped = 0;
     this.#worker = null;
     this.#deaths += 1;

@@ -73,8 +73,7 @@ export class Intake {
     this.#buckets.take(new Float64Array(buffer), rows, secondOf, keep);
     const nowS = secondOf(clock.monotonicMs);
     this.#buckets.closeBefore(nowS, keep);
-    for (const [run, held] of this.#held)
-      this.#fill(run, held, Math.min(nowS - LATE_S, held.second + this.#holdS));
+    for (const [run, held] of this.#held) this.#fill(run, held, Math.min(nowS - LATE_S, held.second + this.#holdS));
     const tooMany = Math.max(0, this.#rows.length - WAITING_MAX);
     this.#rows.splice(0, tooMany);
     return tooMany;

@@ -189,7 +189,8 @@ export class Keeper {
     if (nowS < this.#shrunkS + SHRUNK_EVERY_S) return;
     this.#shrunkS = nowS;
     const fields = { gone, maxBytes: this.#options.settings.maxBytes, file: this.#options.path };
-    const message = 'the history knows more runs and calls than max_size has room for: the oldest of them are forgotten';
+    const message =
+      'the history knows more runs and calls than max_size has room for: the oldest of them are forgotten';
     this.#options.onNote({ level: 'warn', fields, message });
   }
 

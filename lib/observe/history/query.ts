@@ -58,8 +58,8 @@ export type Refusal =
   | { readonly kind: 'unknown_run' }
   | { readonly kind: 'invalid'; readonly reason: string };
 
-/** Values looked for, at most, for one answer (rows times resources): a second or two of the worker's time. */
-const VALUES_MAX = 2_000_000;
+/** Values looked for, at most, for one answer (rows times resources): some seconds of the worker's time, and readings wait no longer. */
+const VALUES_MAX = 1_000_000;
 /** Rows that are held at once, whatever is asked: a step that has more is held as a whole. Some ten MB. */
 const ROWS_HELD = 20_000;
 /** Runs whose life is read for one answer. */

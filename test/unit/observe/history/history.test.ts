@@ -210,7 +210,11 @@ t.test('a thread that hangs does not keep the daemon', async (t) => {
   const { history, sample } = made(
     t,
     undefined,
-    () => new Worker('setInterval(() => undefined, 1e6); require("node:worker_threads").parentPort.on("message", () => undefined)', { eval: true }),
+    () =>
+      new Worker(
+        'setInterval(() => undefined, 1e6); require("node:worker_threads").parentPort.on("message", () => undefined)',
+        { eval: true },
+      ),
   );
   sample('run', 1);
   void history.ask(QUESTION);

@@ -39,10 +39,9 @@ t.test('each second as it was; what could not be taken is null, and a gap is a g
     cpu?.mean.every((value) => value === null),
     'never read: never a zero',
   );
-  t.same(
-    history.document({ tool: 'docs', fromS: START_S, stepS: 5, resources: ['tasks'] }).resources,
-    [{ resource: 'tasks', unit: 'count', mean: [3, 3, null], min: [3, 3, null], max: [3, 3, null] }],
-  );
+  t.same(history.document({ tool: 'docs', fromS: START_S, stepS: 5, resources: ['tasks'] }).resources, [
+    { resource: 'tasks', unit: 'count', mean: [3, 3, null], min: [3, 3, null], max: [3, 3, null] },
+  ]);
 });
 
 t.test('several readings a second: lowest, mean and highest', async (t) => {
@@ -380,7 +379,15 @@ t.test('where no run more can be told apart the oldest that are over make room',
   for (const sql of CREATE) file.exec(sql);
   const store = new Store(file, 8);
   const write = (name: string, second: number): number => {
-    const run: KnownRun = { tool: 'docs', run: name, context: null, id: null, firstS: second, lastS: second, savedS: 0 };
+    const run: KnownRun = {
+      tool: 'docs',
+      run: name,
+      context: null,
+      id: null,
+      firstS: second,
+      lastS: second,
+      savedS: 0,
+    };
     return store.write([{ run, second, values: Array(21).fill(null), isPlain: true }]);
   };
   for (let n = 0; n < 8; n++) t.equal(write(`old${n}`, n), 0);
