@@ -114,7 +114,14 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   });
   root.add('audit', async () => void (await audit.close()), ROOM_DEADLINE_MS);
 
-  const history = createHistory({ config: config.daemon.history, stateDir, clock: CLOCK, bootId: bootId(), log });
+  const history = createHistory({
+    config: config.daemon.history,
+    stateDir,
+    sampleIntervalMs: config.daemon.sampleIntervalMs,
+    clock: CLOCK,
+    bootId: bootId(),
+    log,
+  });
   root.add('history', () => history.close(), ROOM_DEADLINE_MS);
   const hub = new EventHub({
     daemon: instance,

@@ -15,6 +15,7 @@ export interface HistoryInput {
   /** Null: off. */
   readonly config: HistoryConfig | null;
   readonly stateDir: string;
+  readonly sampleIntervalMs: number;
   readonly clock: Clock;
   readonly bootId: string;
   readonly log: Log;
@@ -26,18 +27,19 @@ export type HistoryView = Omit<HistoryStatus, 'state'> & { readonly state: Histo
 export interface DaemonHistory {
   onSample(run: SampledRun): void;
   onCall(record: CallRecord): void;
-  /** @throws GovernorError unknown_tool, invalid_request, no_history */
+  /** @throws GovernorError unknown_tool, unknown_run, invalid_request, no_history */
   read(question: HistoryQuestion): Promise<HistoryDocument>;
   status(): HistoryView;
   close(): Promise<void>;
 }
 
-export function createHistory({ config, stateDir, clock, bootId, log }: HistoryInput): DaemonHistory {
+export function createHistory({ config, stateDir, sampleIntervalMs, clock, bootId, log }: HistoryInput): DaemonHistory {
   if (config === null) return OFF;
   const history = new History({
     path: `${stateDir}/history.db`,
     boot: bootId,
     settings: config,
+    sampleIntervalMs,
     clock: () => ({ monotonicMs: clock.monotonicMs(), uptimeMs: uptime() * 1000, wallMs: clock.wallMs() }),
     onNote: ({ level, fields, message }) => log[level](fields, message),
   });
@@ -62,6 +64,8 @@ const OFF: DaemonHistory = {
 };
 
 const NAME_MAX = 128;
+/** Longer ones are not searched for secrets as a whole: what lies beyond is not kept. */
+const MASKED_MAX = 4_096;
 
 function addCall(history: History, record: CallRecord): void {
   const { tool, context, method, outcome, durationMs, cpuTimeMs, isShared } = record;
@@ -82,7 +86,8 @@ function addCall(history: History, record: CallRecord): void {
 /** A URI, which may hold a secret and of which there is no end, does not belong on record. */
 function nameOf({ method, name }: CallRecord): string {
   if (name === null || (method !== 'tools/call' && method !== 'prompts/get')) return '';
-  return maskText(name.slice(0, NAME_MAX).replaceAll(/\p{C}/gu, ' '));
+  // Masked before it is cut: half a secret is not recognised.
+  return maskText(name.slice(0, MASKED_MAX).replaceAll(/\p{C}/gu, ' ')).slice(0, NAME_MAX);
 }
 
 async function read(history: History, question: HistoryQuestion): Promise<HistoryDocument> {
@@ -94,6 +99,8 @@ async function read(history: History, question: HistoryQuestion): Promise<Histor
       throw new GovernorError('no_history', `the history cannot be read: ${answer.reason}`);
     case 'refused':
       if (answer.refusal.kind === 'invalid') throw new GovernorError('invalid_request', answer.refusal.reason);
+      if (answer.refusal.kind === 'unknown_run')
+        throw new GovernorError('unknown_run', `nothing is kept of a run ${question.run} of ${question.tool}`);
       throw new GovernorError('unknown_tool', `nothing is kept of a tool named ${question.tool}`);
   }
 }

@@ -11,6 +11,7 @@ const history = new History({
   path: join(folder, 'history.db'),
   boot: 'bench',
   settings: USUAL,
+  sampleIntervalMs: 1_000,
   clock: () => ({ monotonicMs: performance.now(), uptimeMs: uptime() * 1000, wallMs: Date.now() }),
   onNote: ({ message, fields }) => process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
 });

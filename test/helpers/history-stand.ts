@@ -1,8 +1,10 @@
 /** A keeper of history without its thread, on clocks that stand still, and runs whose readings are given to it. */
 
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import Libsql from 'libsql';
 import { COLUMNS, ReadingBatch } from '../../lib/observe/history/readings.ts';
 import { Keeper } from '../../lib/observe/history/keeper.ts';
+import type { Room } from '../../lib/observe/history/keeper.ts';
 import type { Answer, KeeperStatus, NewRun } from '../../lib/observe/history/messages.ts';
 import type { HistoryDocument, HistoryQuestion } from '../../lib/observe/history/query.ts';
 import type { Note } from '../../lib/observe/history/rescue.ts';
@@ -43,9 +45,19 @@ export interface HistoryStand {
   close(): void;
 }
 
+export interface HistoryStandOptions {
+  readonly settings?: HistorySettings;
+  readonly boot?: string;
+  readonly sampleIntervalMs?: number;
+  /** Of the disk; default: more than enough, whatever this host has. */
+  readonly room?: (folder: string) => Room;
+}
+
+const ENOUGH = (): Room => ({ freeBytes: 1e12, totalBytes: 1e12 });
+
 export function historyStand(
   path: string,
-  { settings = USUAL, boot = 'boot-1' }: { readonly settings?: HistorySettings; readonly boot?: string } = {},
+  { settings = USUAL, boot = 'boot-1', sampleIntervalMs = 1_000, room = ENOUGH }: HistoryStandOptions = {},
 ): HistoryStand {
   const notes: Note[] = [];
   const statuses: KeeperStatus[] = [];
@@ -55,6 +67,8 @@ export function historyStand(
       path,
       boot: name,
       settings,
+      sampleIntervalMs,
+      room,
       open: (file) => new Libsql(file),
       onNote: (note) => notes.push(note),
       onStatus: (status) => statuses.push(status),
@@ -108,7 +122,12 @@ export function historyStand(
       throw new Error(JSON.stringify(answer));
     },
     restart({ crash = false, boot: next = boot } = {}) {
-      if (!crash) keeper.close();
+      const parts = ['', '-wal'].map((part) => path + part).filter((part) => crash && existsSync(part));
+      const found = parts.map((part) => [part, readFileSync(part)] as const);
+      keeper.close();
+      // A crash: as the file and its log were before anybody could tidy up.
+      if (crash) for (const part of ['', '-wal', '-journal']) rmSync(path + part, { force: true });
+      for (const [part, bytes] of found) writeFileSync(part, bytes);
       keeper = made(next);
     },
     close: () => keeper.close(),

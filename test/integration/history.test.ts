@@ -86,6 +86,8 @@ t.test('of a tool that is gone the history stays; of one that never was there is
   t.ok((await measured(daemon)) >= 2);
   const unknown = await daemon.call('GET', '/v1/tools/nobody/history');
   t.match([unknown.status, unknown.json], [404, { code: 'unknown_tool' }]);
+  const run = await daemon.call('GET', '/v1/tools/idle/history?run=nobody');
+  t.match([run.status, run.json], [404, { code: 'unknown_run' }], 'of a tool that is gone too');
   await daemon.call('POST', '/v1/tools', { name: 'young', command: 'true', readiness: 'none' });
   t.match((await daemon.call('GET', '/v1/tools/young/history')).json, { tool: 'young', at: [], resources: [] });
 });

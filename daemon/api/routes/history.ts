@@ -56,7 +56,7 @@ export function historyRoutes({ governor, history }: ApiDependencies): readonly 
       params: nameParams,
       query: historyQuery,
       answer: historySchema,
-      errors: ['invalid_name', 'unknown_tool', 'invalid_request', 'no_history'],
+      errors: ['invalid_name', 'unknown_tool', 'unknown_run', 'invalid_request', 'no_history'],
       async handle({ params, query }) {
         const name = parseToolName(params.name);
         if (!name.ok) throw new GovernorError('invalid_name', name.error);

@@ -17,6 +17,8 @@ import type { CallTotal } from './totals.ts';
 export interface HistoryOptions extends WorkerStart {
   clock(): ClockReading;
   onNote(note: Note): void;
+  /** @throws where the host has no thread left */
+  readonly thread?: (start: WorkerStart) => Worker;
 }
 
 /** A run, as far as it is of interest here. */
@@ -27,7 +29,7 @@ export interface SampledRun {
   readonly last: UsageRecord | null;
 }
 
-/** `waiting`: it is opened with the first reading. `failed`: there is none for the rest of this daemon's life. */
+/** `waiting`: it is opened with the first reading. `failed`: its thread has died; another one is tried after a while. */
 export type HistoryStatus = Omit<KeeperStatus, 'state'> & {
   readonly state: KeeperStatus['state'] | 'waiting' | 'failed';
 };
@@ -42,6 +44,11 @@ const CALLS_MAX = 1_000;
 const QUIET_MS = 150_000;
 /** Its heap: what an answer takes, and a young generation that does not grow for rows that live for a second. */
 const LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 } as const;
+
+/** After a death of the worker, doubled with each that follows. */
+const REVIVE_MS = { first: 10_000, most: 600_000 } as const;
+/** What it may take to write what is left, at the end. */
+const CLOSE_MS = 4_000;
 
 interface Slot {
   readonly index: number;
@@ -65,6 +72,12 @@ export class History {
   /** Readings for which there was no room. */
   #dropped = 0;
   #status: HistoryStatus = { state: 'waiting', reason: null, written: 0, dropped: 0, bytes: 0 };
+  /** Of workers that have died. */
+  #before = { written: 0, dropped: 0 };
+  /** Rows of batches that the worker has not read yet, in order. */
+  #underway: number[] = [];
+  #deaths = 0;
+  #reviveMs = -Infinity;
   #closed: (() => void) | null = null;
 
   constructor(options: HistoryOptions) {
@@ -72,15 +85,25 @@ export class History {
   }
 
   status(): HistoryStatus {
-    return { ...this.#status, dropped: this.#status.dropped + this.#dropped };
+    const { written, dropped } = this.#before;
+    return {
+      ...this.#status,
+      written: this.#status.written + written,
+      dropped: this.#status.dropped + dropped + this.#dropped,
+    };
   }
 
   /** Copies its last record. */
   sample({ id, tool, context, last }: SampledRun): void {
-    if (last === null || this.#isOver) return;
+    if (last === null || this.#closed !== null) return;
+    // First: should it find no thread, all places are given anew.
+    if (this.#batch?.isFull === true) this.#post();
+    if (this.#isDown(last.atMs)) {
+      this.#dropped += 1;
+      return;
+    }
     const slot = this.#slots.get(id) ?? this.#begin(id, tool, context);
     slot.seenMs = last.atMs;
-    if (this.#batch?.isFull === true) this.#post();
     this.#batch ??= this.#nextBatch();
     if (this.#batch === null) this.#dropped += 1;
     else this.#batch.add(slot.index, last.atMs, last.readings);
@@ -89,7 +112,7 @@ export class History {
 
   /** Adds up what one call came to. */
   call(key: Pick<CallTotal, 'tool' | 'context' | 'method' | 'name'>, sums: CallSums): void {
-    if (this.#isOver) return;
+    if (this.#closed !== null) return;
     const named = `${key.tool}\0${key.context}\0${key.method}\0${key.name}`;
     const isMore = this.#calls.size >= CALLS_MAX && !this.#calls.has(named);
     const of = isMore ? `${key.tool}\0` : named;
@@ -104,8 +127,10 @@ export class History {
 
   /** The newest readings included. */
   ask(question: HistoryQuestion): Promise<Answer> {
-    if (this.#isOver) return Promise.resolve({ kind: 'unavailable', reason: this.#status.reason ?? 'the daemon ends' });
-    this.#post();
+    const isDown = this.#closed !== null || this.#isDown(this.#options.clock().monotonicMs);
+    if (!isDown) this.#post();
+    if (isDown || this.#status.state === 'failed')
+      return Promise.resolve({ kind: 'unavailable', reason: this.#status.reason ?? 'the daemon ends' });
     const id = (this.#lastAsked += 1);
     return new Promise((resolve) => {
       this.#asked.set(id, resolve);
@@ -119,17 +144,31 @@ export class History {
   async close(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     const worker = this.#worker;
-    if (worker === null || this.#isOver) return;
+    if (worker === null || this.#closed !== null) {
+      this.#closed ??= () => undefined;
+      return;
+    }
     this.#post();
-    const closed = new Promise<void>((resolve) => (this.#closed = resolve));
+    if (this.#worker !== worker) return;
+    const closed = new Promise<boolean>((resolve) => (this.#closed = () => resolve(true)));
     this.#tell({ kind: 'close' });
     worker.ref();
-    await closed;
-    await worker.terminate();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), CLOSE_MS)));
+    const isDone = await Promise.race([closed, late]);
+    clearTimeout(timer);
+    const ended = worker.terminate();
+    // One that hangs keeps nobody.
+    if (isDone) await ended;
+    else worker.unref();
   }
 
-  get #isOver(): boolean {
-    return this.#status.state === 'failed' || this.#closed !== null;
+  /** While its thread is dead; the first one to ask when it is time begins anew. */
+  #isDown(nowMs: number): boolean {
+    if (this.#status.state !== 'failed') return false;
+    if (nowMs < this.#reviveMs) return true;
+    this.#status = { ...this.#status, state: 'waiting' };
+    return false;
   }
 
   #begin(run: string, tool: string, context: string | null): Slot {
@@ -147,7 +186,9 @@ export class History {
   #post(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    // What calls came to waits for the next one.
     const clock = this.#options.clock();
+    if (this.#isDown(clock.monotonicMs)) return;
     this.#endQuiet(clock.monotonicMs);
     const batch = this.#batch ?? this.#nextBatch();
     // The worker is behind: what has begun and was called is told with the next one.
@@ -155,7 +196,8 @@ export class History {
     this.#batch = null;
     const { buffer, rows } = batch;
     const post = { buffer, rows, ended: this.#ended, began: this.#began, calls: [...this.#calls.values()], clock };
-    this.#tell({ kind: 'post', post }, [buffer]);
+    this.#underway.push(rows);
+    if (!this.#tell({ kind: 'post', post }, [buffer])) return;
     this.#ended = [];
     this.#began = [];
     this.#calls.clear();
@@ -178,23 +220,26 @@ export class History {
     }
   }
 
-  #tell(message: ToWorker, transfer: readonly ArrayBuffer[] = []): void {
-    this.#worker ??= this.#start();
+  /** @returns false: there is no thread to tell it */
+  #tell(message: ToWorker, transfer: readonly ArrayBuffer[] = []): boolean {
+    try {
+      this.#worker ??= this.#start();
+    } catch (error) {
+      this.#fail(error instanceof Error ? error.message : String(error));
+      return false;
+    }
     this.#worker.postMessage(message, transfer);
+    return true;
   }
 
   #start(): Worker {
-    const { path, boot, settings } = this.#options;
-    const workerData: WorkerStart = { path, boot, settings };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), {
-      workerData,
-      name: 'history',
-      resourceLimits: LIMITS,
-      execArgv: [],
-    });
-    worker.on('message', (message: FromWorker) => this.#hear(message));
-    worker.on('error', (error: Error) => this.#fail(error.message));
-    worker.on('exit', () => this.#fail('its thread has ended'));
+    const { path, boot, settings, sampleIntervalMs, thread = startThread } = this.#options;
+    const worker = thread({ path, boot, settings, sampleIntervalMs });
+    // Of one that has been given up, nothing is heard any more.
+    const own = (): boolean => worker === this.#worker;
+    worker.on('message', (message: FromWorker) => own() && this.#hear(message));
+    worker.on('error', (error: Error) => own() && this.#fail(error.message));
+    worker.on('exit', () => own() && this.#fail('its thread has ended'));
     worker.unref();
     return worker;
   }
@@ -203,9 +248,11 @@ export class History {
     switch (message.kind) {
       case 'buffer':
         this.#buffers.push(message.buffer);
+        this.#underway.shift();
         return;
       case 'status':
         this.#status = message.status;
+        if (message.status.state === 'on') this.#deaths = 0;
         return;
       case 'note':
         return this.#options.onNote(message.note);
@@ -219,24 +266,37 @@ export class History {
     }
   }
 
-  /** Its binary is not there for this host, or the thread died: the daemon goes on without. */
+  /** Its binary is not there for this host, there is no thread left, or the thread died: the daemon goes on without, for a while. */
   #fail(reason: string): void {
-    const wasClosing = this.#closed !== null;
-    this.#closed?.();
-    if (!wasClosing && this.#status.state !== 'failed') {
-      const fields = { reason };
-      this.#options.onNote({
-        level: 'error',
-        fields,
-        message: 'there is no history: tools are supervised all the same',
-      });
-      this.#status = { ...this.#status, state: 'failed', reason };
-    }
     for (const answer of this.#asked.values()) answer({ kind: 'unavailable', reason });
     this.#asked.clear();
+    if (this.#closed !== null) return this.#closed();
+    const { written, dropped } = this.status();
+    this.#before = {
+      written,
+      dropped: dropped + this.#underway.reduce((sum, rows) => sum + rows, this.#batch?.rows ?? 0),
+    };
+    this.#dropped = 0;
+    this.#worker = null;
+    this.#deaths += 1;
+    const waitMs = Math.min(REVIVE_MS.most, REVIVE_MS.first * 2 ** (this.#deaths - 1));
+    this.#reviveMs = this.#options.clock().monotonicMs + waitMs;
+    if (this.#deaths === 1) {
+      const message = 'there is no history for now: tools are supervised all the same';
+      this.#options.onNote({ level: 'error', fields: { reason, againInMs: waitMs }, message });
+    }
+    this.#status = { state: 'failed', reason, written: 0, dropped: 0, bytes: this.#status.bytes };
+    // The next one knows of no run.
+    this.#slots.clear();
+    for (const list of [this.#free, this.#began, this.#ended, this.#buffers, this.#underway]) list.length = 0;
+    this.#made = 0;
     this.#batch = null;
-    this.#buffers.length = 0;
   }
+}
+
+function startThread(workerData: WorkerStart): Worker {
+  const url = new URL('./worker.js', import.meta.url);
+  return new Worker(url, { workerData, name: 'history', resourceLimits: LIMITS, execArgv: [] });
 }
 
 const NO_CALLS: CallSums = {

@@ -3,7 +3,9 @@
  * worker is a thread around it.
  */
 
-import { statSync } from 'node:fs';
+import { statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { formatBytes } from '../../core/format.ts';
 import { closeConnection, troubleOf } from './database.ts';
 import type { Connection, OpenConnection, Trouble } from './database.ts';
 import { Intake } from './intake.ts';
@@ -22,11 +24,25 @@ export interface KeeperOptions extends WorkerStart {
   readonly open: OpenConnection;
   onNote(note: Note): void;
   onStatus(status: KeeperStatus): void;
+  /** Of the file system of a folder. */
+  readonly room?: (folder: string) => Room;
+}
+
+export interface Room {
+  /** For whoever is not privileged. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
 }
 
 const RETRY_MS = { first: 2_000, most: 60_000 } as const;
 /** Damaged again so soon: it is the disk, and another empty file helps nobody. */
 const DAMAGED_AGAIN_MS = 60_000;
+/** What is left to others: without room in the state directory nothing can be launched. */
+const RESERVE = { leastBytes: 64 * 1024 ** 2, share: 0.02 } as const;
+const LOOK_EVERY_MS = 60_000;
+const TELL_EVERY_MS = 10_000;
+/** How often it is said that more is known than there is room for. */
+const SHRUNK_EVERY_S = 3_600;
 const ROLL_UP_EVERY_S = 10;
 const TIDY_EVERY_S = 60;
 
@@ -40,7 +56,7 @@ interface Pause {
 export class Keeper {
   readonly #options: KeeperOptions;
   readonly #rescue: Rescue;
-  readonly #intake = new Intake();
+  readonly #intake: Intake;
   #store: Store | null = null;
   #timeline: Timeline | null = null;
   #savedBoot: Boot | null = null;
@@ -49,11 +65,15 @@ export class Keeper {
   #damagedMs = -Infinity;
   #rolledUpS = -Infinity;
   #tidiedS = -Infinity;
+  #lookedMs = -Infinity;
+  #toldMs = -Infinity;
+  #shrunkS = -Infinity;
   #written = 0;
   #dropped = 0;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#intake = new Intake(options.sampleIntervalMs);
     this.#rescue = new Rescue({
       path: options.path,
       open: options.open,
@@ -64,14 +84,18 @@ export class Keeper {
 
   take(post: Post): void {
     this.#clock = post.clock;
+    this.#lookForRoom();
     this.#openWhenDue();
     const timeline = this.#timeline;
     timeline?.note(post.clock);
     this.#dropped += this.#intake.take(post, timeline === null ? null : (atMs) => timeline.secondOf(atMs));
     this.#write();
+    // What is lost meanwhile is known before it is over.
+    if (this.#pause !== null && post.clock.monotonicMs >= this.#toldMs + TELL_EVERY_MS) this.#tell();
   }
 
   ask(question: HistoryQuestion): Answer {
+    this.#lookForRoom();
     this.#openWhenDue();
     const [store, timeline] = [this.#store, this.#timeline];
     if (store === null || timeline === null)
@@ -93,6 +117,8 @@ export class Keeper {
     // Once more, whatever was tried before.
     if (this.#pause !== null) this.#pause = { ...this.#pause, untilMs: -Infinity };
     this.#tidiedS = -Infinity;
+    this.#lookedMs = -Infinity;
+    this.#lookForRoom();
     this.#openWhenDue();
     this.#write();
     if (this.#store !== null) closeConnection(this.#store.connection);
@@ -109,17 +135,18 @@ export class Keeper {
     if (store === null || timeline === null || this.#isWaiting) return;
     const intake = this.#intake;
     const nowS = timeline.secondOf(this.#clock.monotonicMs);
-    const isRollUpDue = nowS >= this.#rolledUpS + ROLL_UP_EVERY_S;
+    const settledS = nowS - intake.settleS;
+    const isRollUpDue = settledS >= this.#rolledUpS + ROLL_UP_EVERY_S;
     const isTidyDue = nowS >= this.#tidiedS + TIDY_EVERY_S;
-    let lost = 0;
+    let [lost, gone] = [0, 0];
     try {
       store.connection.exec('BEGIN IMMEDIATE');
       if (timeline.current !== this.#savedBoot) store.saveBoots(timeline.boots);
       lost = store.write(intake.rows);
       saveTotals(store, intake.totals, nowS);
       store.saveRuns(intake.ended);
-      if (isRollUpDue) this.#rollUp(store, nowS);
-      if (isTidyDue) this.#tidy(store, nowS);
+      if (isRollUpDue) this.#rollUp(store, settledS, nowS);
+      if (isTidyDue) gone = this.#tidy(store, nowS);
       store.connection.exec('COMMIT');
     } catch (error) {
       rollBack(store.connection);
@@ -132,28 +159,52 @@ export class Keeper {
     this.#dropped += lost;
     intake.written();
     if (isTidyDue) this.#tidiedS = floorTo(nowS, TIDY_EVERY_S);
+    if (gone > 0) this.#noteShrunk(gone, nowS);
     if (isRollUpDue) {
-      this.#rolledUpS = floorTo(nowS, ROLL_UP_EVERY_S);
+      this.#rolledUpS = floorTo(settledS, ROLL_UP_EVERY_S);
       this.#tell();
     }
     this.#resume();
   }
 
-  #rollUp(store: Store, nowS: number): void {
+  #rollUp(store: Store, settledS: number, nowS: number): void {
     const [second] = TIERS;
-    store.rollUp(nowS);
+    store.rollUp(settledS);
     store.prune(second, this.#options.settings, nowS);
     boundTotals(store);
   }
 
-  #tidy(store: Store, nowS: number): void {
+  /** @returns runs and lines of totals that there was no room for */
+  #tidy(store: Store, nowS: number): number {
     const { settings } = this.#options;
     const [, ten, minute] = TIERS;
     store.saveRuns(this.#intake.live);
     store.prune(ten, settings, nowS);
     store.prune(minute, settings, nowS);
     store.pruneKnown(nowS - longestS(settings));
-    store.shrinkTo(settings.maxBytes);
+    return store.shrinkTo(settings.maxBytes, nowS);
+  }
+
+  #noteShrunk(gone: number, nowS: number): void {
+    if (nowS < this.#shrunkS + SHRUNK_EVERY_S) return;
+    this.#shrunkS = nowS;
+    const fields = { gone, maxBytes: this.#options.settings.maxBytes, file: this.#options.path };
+    const message =
+      'the history knows more runs and calls than max_size has room for: the oldest of them are forgotten';
+    this.#options.onNote({ level: 'warn', fields, message });
+  }
+
+  /** Paused until the next look where too little is left to others. */
+  #lookForRoom(): void {
+    const nowMs = this.#clock.monotonicMs;
+    if (nowMs < this.#lookedMs + LOOK_EVERY_MS) return;
+    this.#lookedMs = nowMs;
+    const room = roomOf(this.#options);
+    if (room === null) return;
+    const reserveBytes = Math.max(RESERVE.leastBytes, room.totalBytes * RESERVE.share);
+    if (room.freeBytes >= reserveBytes) return;
+    const free = `${formatBytes(room.freeBytes)} of the ${formatBytes(reserveBytes)} that are left to others`;
+    this.#wait(`the file system of the state directory has no more than ${free}`, LOOK_EVERY_MS);
   }
 
   #openWhenDue(): void {
@@ -187,12 +238,13 @@ export class Keeper {
     }
   }
 
-  #wait(reason: string): void {
+  /** @param forMs null: longer each time */
+  #wait(reason: string, forMs: number | null = null): void {
     const isNew = this.#pause === null;
     const attempts = (this.#pause?.attempts ?? 0) + 1;
-    const waitMs = Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** (attempts - 1));
+    const waitMs = forMs ?? Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** (attempts - 1));
     this.#pause = { reason, attempts, untilMs: this.#clock.monotonicMs + waitMs };
-    if (!isNew) return;
+    if (!isNew) return this.#tell();
     const fields = { reason, file: this.#options.path };
     this.#options.onNote({
       level: 'error',
@@ -212,6 +264,7 @@ export class Keeper {
 
   #tell(): void {
     const { path } = this.#options;
+    this.#toldMs = this.#clock.monotonicMs;
     this.#options.onStatus({
       state: this.#pause === null ? 'on' : 'paused',
       reason: this.#pause?.reason ?? null,
@@ -220,6 +273,20 @@ export class Keeper {
       bytes: sizeOf(path) + sizeOf(`${path}-wal`),
     });
   }
+}
+
+/** Null: it cannot be told. */
+function roomOf({ path, room = fileSystemRoom }: KeeperOptions): Room | null {
+  try {
+    return room(dirname(path));
+  } catch {
+    return null;
+  }
+}
+
+function fileSystemRoom(folder: string): Room {
+  const { bavail, blocks, bsize } = statfsSync(folder);
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
 }
 
 function sizeOf(path: string): number {

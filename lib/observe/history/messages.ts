@@ -10,6 +10,8 @@ export interface WorkerStart {
   readonly path: string;
   readonly boot: string;
   readonly settings: HistorySettings;
+  /** At which a calm run is read; never more slowly. */
+  readonly sampleIntervalMs: number;
 }
 
 export interface NewRun {

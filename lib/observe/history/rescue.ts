@@ -3,7 +3,7 @@
  * read of it is carried over, the newest first.
  */
 
-import { chmodSync, closeSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, closeSync, lstatSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { numberOf, prepareConnection, rowsOf, troubleOf } from './database.ts';
 import type { Connection, OpenConnection, Row } from './database.ts';
@@ -27,8 +27,12 @@ export interface RescueOptions {
 
 /** Larger ones are not read through at the start: what is wrong in them shows when it is met. */
 const CHECKED_BYTES = 64 * 1024 ** 2;
-/** Files set aside that are kept, the newest. */
+/** Files of Governor's own that are set aside and kept: the newest, with their logs. */
 const ASIDE_MAX = 3;
+const ASIDE_BYTES = 256 * 1024 ** 2;
+/** What the database of another program was set aside as is never removed: it is not ours. */
+const OWN_ASIDE = /^\.(corrupt|newer-v\d+|older-v\d+)-\d{8}T\d{6}Z(-\d+)?$/;
+const PARTS = ['', '-wal', '-shm', '-journal'] as const;
 const CARRY_MS = 5_000;
 const CARRY_ROWS = 1_000;
 
@@ -36,6 +40,8 @@ export class Rescue {
   readonly #options: RescueOptions;
   /** Kept over attempts that fail: a second one in this process would find the locks of the first. */
   #connection: Connection | null = null;
+  /** Set aside, and not carried over yet: the disk may have no room for another one at the moment. */
+  #unread: { readonly connection: Connection; readonly file: string } | null = null;
 
   constructor(options: RescueOptions) {
     this.#options = options;
@@ -53,7 +59,7 @@ export class Rescue {
     }
     if (unusable !== null) return this.setAside(unusable);
     try {
-      return begin(connection);
+      return this.#carry(begin(connection));
     } catch (error) {
       if (troubleOf(error).kind !== 'corrupt') throw error;
       return this.setAside('corrupt');
@@ -62,22 +68,37 @@ export class Rescue {
 
   /** The file goes aside, another takes its place, with what can be read of the old one. @throws as `ready` */
   setAside(why: Unusable): Connection {
-    const { path, note } = this.#options;
+    const { note } = this.#options;
     const old = this.#connection;
     const file = basename(this.#moveAway(why));
     note({ level: 'error', fields: { file }, message: MESSAGES[why.replace(/-.*/, '') as keyof typeof MESSAGES] });
-    for (const gone of dropOldest(path))
-      note({ level: 'warn', fields: { file: gone }, message: 'an old history that was set aside is removed' });
     this.#connection = null;
-    const fresh = begin((this.#connection = this.#connect()));
-    if (old !== null && (why === 'corrupt' || why.startsWith('older')))
-      note({
-        level: 'warn',
-        fields: { file, rows: carryOver(old, fresh) },
-        message: 'what could be read of it is kept',
-      });
-    old?.close();
+    // One that is damaged before the last one was carried over has nothing in it.
+    if (old !== null && this.#unread === null && (why === 'corrupt' || why.startsWith('older')))
+      this.#unread = { connection: old, file };
+    else old?.close();
+    if (this.#unread === null) this.#dropOldest();
+    return this.#carry(begin((this.#connection = this.#connect())));
+  }
+
+  /** Before anything that was set aside is removed: it may be the one. */
+  #carry(fresh: Connection): Connection {
+    if (this.#unread === null) return fresh;
+    const { connection, file } = this.#unread;
+    this.#unread = null;
+    try {
+      const rows = carryOver(connection, fresh);
+      this.#options.note({ level: 'warn', fields: { file, rows }, message: 'what could be read of it is kept' });
+    } finally {
+      connection.close();
+    }
+    this.#dropOldest();
     return fresh;
+  }
+
+  #dropOldest(): void {
+    for (const file of dropOldest(this.#options.path))
+      this.#options.note({ level: 'warn', fields: { file }, message: 'an old history that was set aside is removed' });
   }
 
   #connect(): Connection {
@@ -217,16 +238,36 @@ function keep(to: Connection, table: string, columns: readonly string[], rows: r
   }
 }
 
-/** @returns names of what was removed */
+/** The newest stay, within their number and size. @returns names of what was removed */
 function dropOldest(path: string): readonly string[] {
   const folder = dirname(path);
-  const prefix = `${basename(path)}.`;
   const aside = readdirSync(folder)
-    .filter((name) => name.startsWith(prefix) && !/-(wal|shm|journal)$/.test(name))
-    .map((name) => ({ name, atMs: statSync(join(folder, name)).mtimeMs }))
-    .sort((a, b) => b.atMs - a.atMs)
-    .slice(ASIDE_MAX);
-  for (const { name } of aside)
-    for (const part of ['', '-wal', '-shm', '-journal']) rmSync(join(folder, name + part), { force: true });
-  return aside.map(({ name }) => name);
+    .filter((name) => name.startsWith(basename(path)) && OWN_ASIDE.test(name.slice(basename(path).length)))
+    .flatMap((name) => {
+      const stat = lstatSync(join(folder, name), { throwIfNoEntry: false });
+      if (stat?.isFile() !== true) return [];
+      const bytes = PARTS.reduce((sum, part) => sum + sizeOf(join(folder, name + part)), 0);
+      return [{ name, atMs: stat.mtimeMs, bytes }];
+    })
+    .sort((a, b) => b.atMs - a.atMs);
+  let bytes = 0;
+  return aside.flatMap((each, n) => {
+    bytes += each.bytes;
+    if (n < ASIDE_MAX && bytes <= ASIDE_BYTES) return [];
+    return remove(PARTS.map((part) => join(folder, each.name + part))) ? [each.name] : [];
+  });
+}
+
+function sizeOf(path: string): number {
+  return lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** @returns false: it may not, and stays */
+function remove(paths: readonly string[]): boolean {
+  try {
+    for (const path of paths) rmSync(path, { force: true });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -4,7 +4,7 @@ import type { Connection, Row } from './database.ts';
 import { numberOf, rowsOf } from './database.ts';
 import { FINER, idOf, insert, MEANS, rollUp, RUN_SPACE, TABLES, VALUES } from './sql.ts';
 import { TIERS } from './tiers.ts';
-import type { HistorySettings, Tier, TierName } from './tiers.ts';
+import type { HistorySettings, Tier } from './tiers.ts';
 import type { Boot } from './timeline.ts';
 
 /** A run as the worker knows it. */
@@ -29,6 +29,23 @@ export interface SecondRow {
   readonly isPlain: boolean;
 }
 
+/** A run that was heard of within this is not known to be over. */
+const LIVE_S = 300;
+/** Of the size of the file, what runs may take, and lines of totals, before the oldest of them go. */
+const KNOWN_SHARE = 1 / 4;
+/** Runs that make room at once where no more can be told apart. */
+const FREED_AT_ONCE = 4_096;
+/** Where none could, it is tried again after this. */
+const FULL_S = 60;
+/** What a line takes beside its text and numbers. */
+const LINE_BYTES = 64;
+const LINES: Readonly<Record<'runs' | 'calls' | 'contexts', string>> = {
+  // The tool and the name are in the index too.
+  runs: `sum(2 * (length(tool) + length(run)) + length(coalesce(context, '')) + ${LINE_BYTES})`,
+  calls: `sum(length(tool) + length(method) + length(name) + ${LINE_BYTES})`,
+  contexts: `sum(length(tool) + length(context) + ${LINE_BYTES})`,
+};
+
 /** Fewer calls into the library: most of what a row costs. */
 const ROWS_AT_ONCE = 32;
 
@@ -43,10 +60,16 @@ function meansOf(id: number, values: SecondRow['values']): unknown[] {
 export class Store {
   readonly connection: Connection;
   readonly #statements = new Map<string, Statement>();
+  readonly #runSpace: number;
   #nextRun: number;
+  #freed: number[] = [];
+  /** Since then no run more can be told apart. */
+  #fullS = -Infinity;
 
-  constructor(connection: Connection) {
+  /** @param runSpace runs that can be told apart */
+  constructor(connection: Connection, runSpace = RUN_SPACE) {
     this.connection = connection;
+    this.#runSpace = runSpace;
     this.#nextRun = (numberOf(connection, 'SELECT max(id) FROM runs') ?? -1) + 1;
   }
 
@@ -89,7 +112,7 @@ export class Store {
     let lost = 0;
     const plain: unknown[][] = [];
     for (const { run, second, values, isPlain } of rows) {
-      const runId = this.#idOf(run);
+      const runId = this.#idOf(run, second);
       if (runId === null) {
         lost += 1;
         continue;
@@ -144,13 +167,44 @@ export class Store {
     }
   }
 
-  /** The oldest first, of the coarsest tier first, until the pages in use are no more than that. */
-  shrinkTo(maxBytes: number): void {
+  /**
+   * Until the pages in use are no more than that: runs that are over and totals where they take much of it, the oldest first;
+   * then rows of the coarsest tier first, the oldest first.
+   * @returns runs and lines of totals that are gone
+   */
+  shrinkTo(maxBytes: number, nowS: number): number {
     const pageBytes = numberOf(this.connection, 'PRAGMA page_size') ?? 4096;
+    if (this.#pages() * pageBytes <= maxBytes) {
+      this.#giveBack();
+      return 0;
+    }
+    const most = maxBytes * KNOWN_SHARE;
+    const gone =
+      this.#shrinkLines('runs', most, nowS - LIVE_S) +
+      this.#shrinkLines('calls', most / 2, nowS + 1) +
+      this.#shrinkLines('contexts', most / 2, nowS + 1);
+    this.#shrinkTiers(maxBytes, pageBytes);
+    this.#giveBack();
+    return gone;
+  }
+
+  /** @param beforeS only what was heard of last before it @returns lines that are gone */
+  #shrinkLines(table: keyof typeof LINES, mostBytes: number, beforeS: number): number {
+    const [bytes, lines] = (this.rows(`SELECT ${LINES[table]}, count(*) FROM ${table}`)[0] ?? []).map(Number);
+    if (bytes === undefined || lines === undefined || bytes <= mostBytes) return 0;
+    const many = Math.ceil((lines * (bytes - mostBytes)) / bytes);
+    const key = table === 'runs' ? 'id' : TABLES[table]?.slice(0, table === 'calls' ? 3 : 2).join(', ');
+    const before = this.#changes();
+    const oldest = `SELECT ${key} FROM ${table} WHERE last_s < ? ORDER BY last_s LIMIT ${many}`;
+    this.run(`DELETE FROM ${table} WHERE (${key}) IN (${oldest})`, [beforeS]);
+    return this.#changes() - before;
+  }
+
+  #shrinkTiers(maxBytes: number, pageBytes: number): void {
     for (const { table } of TIERS.toReversed()) {
       for (;;) {
         const usedBytes = this.#pages() * pageBytes;
-        if (usedBytes <= maxBytes) return this.#giveBack();
+        if (usedBytes <= maxBytes) return;
         const oldest = numberOf(this.connection, `SELECT min(id) FROM ${table}`);
         const newest = numberOf(this.connection, `SELECT max(id) FROM ${table}`);
         if (oldest === null || newest === null) break;
@@ -159,12 +213,6 @@ export class Store {
         this.run(`DELETE FROM ${table} WHERE id < ?`, [idOf(first + Math.max(1, Math.ceil((last - first) / 20)), 0)]);
       }
     }
-    return this.#giveBack();
-  }
-
-  count(tier: TierName): number {
-    const table = TIERS.find(({ name }) => name === tier)?.table ?? 'second';
-    return numberOf(this.connection, `SELECT count(*) FROM ${table}`) ?? 0;
   }
 
   run(sql: string, parameters: readonly unknown[] = []): void {
@@ -183,6 +231,10 @@ export class Store {
     return made;
   }
 
+  #changes(): number {
+    return numberOf(this.connection, 'SELECT total_changes()') ?? 0;
+  }
+
   #pages(): number {
     const all = numberOf(this.connection, 'PRAGMA page_count') ?? 0;
     return all - (numberOf(this.connection, 'PRAGMA freelist_count') ?? 0);
@@ -195,7 +247,7 @@ export class Store {
     if (spare > 0) rowsOf(this.connection, `PRAGMA incremental_vacuum(${Math.min(spare, 4_096)})`);
   }
 
-  #idOf(run: KnownRun): number | null {
+  #idOf(run: KnownRun, second: number): number | null {
     if (run.id !== null) return run.id;
     const known = this.rows('SELECT id, first_s, last_s FROM runs WHERE tool = ? AND run = ?', [run.tool, run.run])[0];
     if (known !== undefined) {
@@ -207,17 +259,31 @@ export class Store {
       this.saveRuns([run]);
       return run.id;
     }
-    const id = this.#free();
-    if (id === null) return null;
+    if (second < this.#fullS + FULL_S) return null;
+    const id = this.#free() ?? this.#freeOldest(second);
+    if (id === null) {
+      this.#fullS = second;
+      return null;
+    }
     this.run(insert('runs', TABLES['runs'] ?? [], 1), [id, run.tool, run.run, run.context, run.firstS, run.lastS]);
     run.savedS = run.lastS;
     return (run.id = id);
   }
 
+  /** The oldest that are over make room. */
+  #freeOldest(second: number): number | null {
+    const most = Math.min(FREED_AT_ONCE, Math.ceil(this.#runSpace / 4));
+    const oldest = this.rows(`SELECT id FROM runs WHERE last_s < ? ORDER BY last_s LIMIT ${most}`, [second - LIVE_S]);
+    for (const [id] of oldest) this.run('DELETE FROM runs WHERE id = ?', [id]);
+    this.#freed = oldest.map(([id]) => Number(id));
+    return this.#freed.pop() ?? null;
+  }
+
   #free(): number | null {
     const taken = (id: number): boolean => this.rows('SELECT 1 FROM runs WHERE id = ?', [id]).length > 0;
-    for (let tries = 0; tries < 1_000; tries++) {
-      const id = this.#nextRun % RUN_SPACE;
+    for (let freed = this.#freed.pop(); freed !== undefined; freed = this.#freed.pop()) if (!taken(freed)) return freed;
+    for (let tries = 0; tries < Math.min(1_000, this.#runSpace); tries++) {
+      const id = this.#nextRun % this.#runSpace;
       this.#nextRun = id + 1;
       if (!taken(id)) return id;
     }

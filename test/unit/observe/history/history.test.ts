@@ -2,6 +2,7 @@
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import type { Readings } from '../../../../lib/core/usage.ts';
 import { measured, unsupported } from '../../../../lib/core/usage.ts';
@@ -16,15 +17,21 @@ import { temporaryDirectory } from '../../../helpers/temp-directory.ts';
 import type { TestScope } from '../../../helpers/fixture.ts';
 import { waitFor } from '../../../helpers/wait-for.ts';
 
-function made(t: TestScope, path = join(temporaryDirectory(t), 'history.db')) {
+function made(
+  t: TestScope,
+  path = join(temporaryDirectory(t), 'history.db'),
+  thread?: NonNullable<HistoryOptions['thread']>,
+) {
   const clock = manualClock(5_000, START_S * 1000);
   const notes: Note[] = [];
   const options: HistoryOptions = {
     path,
     boot: 'boot-1',
     settings: USUAL,
+    sampleIntervalMs: 1_000,
     clock: () => ({ monotonicMs: clock.monotonicMs(), uptimeMs: clock.monotonicMs() + 70_000, wallMs: clock.wallMs() }),
     onNote: (note) => notes.push(note),
+    ...(thread === undefined ? {} : { thread }),
   };
   const history = new History(options);
   t.teardown(() => history.close());
@@ -134,4 +141,83 @@ t.test('where there can be no file it is told once, and the daemon goes on', asy
   t.match(history.status(), { state: 'paused', reason: /ENOTDIR/ });
   t.equal(notes.length, 1);
   await history.close();
+});
+
+const ownThread: NonNullable<HistoryOptions['thread']> = (workerData) =>
+  new Worker(new URL('../../../../lib/observe/history/worker.js', import.meta.url), { workerData, execArgv: [] });
+
+t.test('no thread left on the host: the daemon goes on, says so once, and tries again later', async (t) => {
+  let [isFull, tries] = [true, 0];
+  const { history, clock, notes, sample } = made(t, undefined, (start) => {
+    tries += 1;
+    if (isFull) throw new Error('ERR_WORKER_INIT_FAILED: EAGAIN');
+    return ownThread(start);
+  });
+  sample('run', 1);
+  t.match(await history.ask(QUESTION), { kind: 'unavailable', reason: /EAGAIN/ });
+  t.match(history.status(), { state: 'failed', reason: /EAGAIN/, dropped: 1 });
+  sample('run', 1);
+  t.match(await history.ask(QUESTION), { kind: 'unavailable', reason: /EAGAIN/ });
+  t.equal(tries, 1, 'not at each reading');
+  clock.advance(11_000);
+  sample('run', 1);
+  t.match(await history.ask(QUESTION), { kind: 'unavailable' });
+  clock.advance(11_000);
+  sample('run', 1);
+  t.equal(tries, 2, 'later each time');
+  t.equal(notes.length, 1);
+  isFull = false;
+  clock.advance(11_000);
+  sample('run', 3);
+  clock.advance(1_000);
+  t.same(memoryOf(await history.ask(QUESTION)), [3]);
+  t.match(history.status(), { state: 'on', dropped: 4 });
+});
+
+t.test('a thread that dies is replaced, and its runs go on', async (t) => {
+  const threads: Worker[] = [];
+  const { history, clock, notes, sample } = made(t, undefined, (start) => {
+    const thread = ownThread(start);
+    threads.push(thread);
+    return thread;
+  });
+  sample('a', 1);
+  sample('b', 2);
+  clock.advance(1_000);
+  t.same(memoryOf(await history.ask(QUESTION)), [3]);
+  const waiting = history.ask(QUESTION);
+  await threads[0]?.terminate();
+  t.match(await waiting, { kind: /unavailable|document/ });
+  await waitFor('its end to be seen', () => Promise.resolve(history.status().state === 'failed'));
+  t.equal(notes.filter(({ level }) => level === 'error').length, 1);
+  history.call(
+    { tool: 'docs', context: 'c', method: 'tools/call', name: 'n' },
+    { calls: 1, failures: 0, durationMs: 4, maxMs: 4, cpuTimeMs: 1, sharedCpuTimeMs: 0, unmeasured: 0 },
+  );
+  clock.advance(60_000);
+  sample('b', 20);
+  sample('a', 10);
+  sample('c', 400);
+  clock.advance(1_000);
+  const answer = await history.ask(QUESTION);
+  t.same(memoryOf(answer), [3, 430]);
+  t.equal(answer.kind === 'document' && answer.document.totals.calls[0]?.calls, 1, 'no call is lost');
+  const one = await history.ask({ ...QUESTION, run: 'a' });
+  t.same(memoryOf(one), [1, 10], 'places are not mixed up');
+});
+
+t.test('a thread that hangs does not keep the daemon', async (t) => {
+  const { history, sample } = made(
+    t,
+    undefined,
+    () =>
+      new Worker(
+        'setInterval(() => undefined, 1e6); require("node:worker_threads").parentPort.on("message", () => undefined)',
+        { eval: true },
+      ),
+  );
+  sample('run', 1);
+  void history.ask(QUESTION);
+  await history.close();
+  t.pass('closed all the same');
 });

@@ -1,12 +1,24 @@
 /** A file that is damaged, of another version, of another program, locked, or on a full disk. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import Libsql from 'libsql';
 import t from 'tap';
 import { historyStand, START_S } from '../../../helpers/history-stand.ts';
 import type { HistoryStand } from '../../../helpers/history-stand.ts';
+import { Rescue } from '../../../../lib/observe/history/rescue.ts';
+import type { Note } from '../../../../lib/observe/history/rescue.ts';
 import { lacks } from '../../../helpers/skip.ts';
 import { temporaryDirectory } from '../../../helpers/temp-directory.ts';
 import type { TestScope } from '../../../helpers/fixture.ts';
@@ -60,10 +72,8 @@ t.test('damaged in the middle: what can be read is kept, the rest set aside unde
     history.notes.some(({ level, fields }) => level === 'error' && fields['file'] === name),
     'the log has the name',
   );
-  t.ok(
-    Array.from({ length: RUNS }, (_, n) => left(history, `tool${n}`)).some((seconds) => seconds > 0),
-    'some of it is left',
-  );
+  const kept = Array.from({ length: RUNS }, (_, n) => left(history, `tool${n}`)).reduce((sum, one) => sum + one, 0);
+  t.ok(kept > (RUNS * 240) / 2 && kept < RUNS * 240, `${kept} of ${RUNS * 240} seconds are left`);
   history.close();
 });
 
@@ -126,16 +136,31 @@ t.test('of an older version: what fits is carried over', async (t) => {
 
 t.test('damaged while it is in use: the next one takes over, and not for ever', async (t) => {
   const history = written(t);
+  // More than the pages that are held in memory.
+  for (let slot = 0; slot < 400; slot++) history.begin(slot, 'many', `run-many${slot}`);
+  for (let second = 0; second < 120; second++) {
+    for (let slot = 0; slot < 400; slot++) history.read(slot, { memory: 1e9 + second, cpu: second / 7 });
+    history.advance(1_000);
+    history.post();
+  }
+  history.restart();
   goesOn(t, history);
-  const file = readFileSync(history.path);
-  file.fill(0xa5, 8_192);
-  writeFileSync(history.path, file);
-  history.advance(60_000);
-  history.begin(1, 'more', 'run-more');
-  history.live(1, 200, () => ({ memory: 1 }));
-  for (let n = 0; n < RUNS; n++) history.ask({ tool: `tool${n}`, fromS: START_S });
-  t.ok(aside(history).length <= 3);
+  t.same(aside(history), []);
+  const damage = (): void => {
+    const file = readFileSync(history.path);
+    file.fill(0xa5, 8_192);
+    writeFileSync(history.path, file);
+  };
+  const ask = (): void => {
+    for (const tool of ['many', ...Array.from({ length: RUNS }, (_, n) => `tool${n}`)])
+      history.ask({ tool, fromS: START_S, stepS: 1, resources: ['memory'] });
+  };
+  damage();
+  ask();
+  t.equal(aside(history).length, 1, 'set aside');
+  t.match(aside(history)[0], /corrupt/);
   goesOn(t, history);
+  t.equal(history.statuses.at(-1)?.state, 'on');
   history.close();
 });
 
@@ -207,4 +232,73 @@ t.test('a disk that is full from the start', { skip: lacks('root', 'mount') }, a
   goesOn(t, history);
   t.equal(history.statuses.at(-1)?.state, 'on');
   history.close();
+});
+
+t.test('only what Governor has set aside itself is removed, and files only', async (t) => {
+  const history = written(t);
+  const folder = dirname(history.path);
+  const named = (name: string, bytes: number, ageS: number): string => {
+    const path = join(folder, name);
+    writeFileSync(path, '');
+    truncateSync(path, bytes);
+    utimesSync(path, START_S - ageS, START_S - ageS);
+    return path;
+  };
+  const own = [1, 2, 3, 4].map((n) => named(`history.db.corrupt-2020010${n}T000000Z`, 10, 10 - n));
+  const others = ['history.db.bak', 'history.db.foreign-20200101T000000Z', 'history.db.corrupt-mine', 'history.db.old'];
+  for (const name of others) named(name, 10, 100);
+  mkdirSync(join(folder, 'history.db.corrupt-20190101T000000Z'));
+  writeFileSync(history.path, 'no database '.repeat(1_000));
+  goesOn(t, history);
+  t.same(own.map(existsSync), [false, false, true, true], 'the newest three');
+  t.same(
+    others.filter((name) => !existsSync(join(folder, name))),
+    [],
+    'the files of people',
+  );
+  t.ok(existsSync(join(folder, 'history.db.corrupt-20190101T000000Z')), 'a folder');
+  history.close();
+});
+
+t.test('what is set aside is bounded in bytes', async (t) => {
+  const history = written(t);
+  const folder = dirname(history.path);
+  const large = ['older-v0-20200101T000000Z', 'newer-v9-20200102T000000Z'].map((name, n) => {
+    const path = join(folder, `history.db.${name}`);
+    writeFileSync(path, '');
+    truncateSync(path, 150 * 1024 ** 2);
+    utimesSync(path, START_S + n, START_S + n);
+    return path;
+  });
+  writeFileSync(history.path, 'no database '.repeat(1_000));
+  goesOn(t, history);
+  t.same(large.map(existsSync), [false, true]);
+  const removed = history.notes.filter(({ message }) => /is removed/.test(message)).map(({ fields }) => fields['file']);
+  t.same(removed, ['history.db.older-v0-20200101T000000Z']);
+  history.close();
+});
+
+t.test('no room for another file: what was set aside is carried over when there is', async (t) => {
+  const history = written(t);
+  history.close();
+  const file = new Libsql(history.path);
+  file.exec('PRAGMA user_version = 0');
+  file.close();
+  const notes: Note[] = [];
+  let opened = 0;
+  const rescue = new Rescue({
+    path: history.path,
+    wallMs: () => START_S * 1000,
+    note: (note) => notes.push(note),
+    open: (path) => {
+      opened += 1;
+      if (opened === 2) throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+      return new Libsql(path);
+    },
+  });
+  t.throws(() => rescue.ready(), { code: 'ENOSPC' });
+  const connection = rescue.ready();
+  t.same(connection.prepare('SELECT count(*) FROM second').raw().get([]), [RUNS * 240]);
+  t.equal(notes.filter(({ message }) => /is kept/.test(message)).length, 1);
+  connection.close();
 });
