@@ -20,7 +20,7 @@ const HANDLES_MOST = 4_096;
 const LOOK_MOST_MS = 50;
 
 /** Ends that are a failure of the tool itself; of a client's own run that it ended is the client's to know. */
-const FAILURES: ReadonlySet<EndReason> = new Set<EndReason>(['limit', 'oom_kill', 'not_ready', 'unhealthy']);
+const FAILURES: ReadonlySet<EndReason> = new Set<EndReason>(['limit', 'oom_kill', 'not_ready', 'unhealthy', 'leak']);
 
 export function isFailure(run: Run, reason: EndReason): boolean {
   return FAILURES.has(reason) || (reason === 'exited' && run.init.mode === 'managed');

@@ -127,8 +127,12 @@ export class LeakWatch {
     if (kind === 'cleared') this.#keep(watched, suspicion);
     if (!this.#mayRecycle(run)) return;
     const [worst] = detector.suspicions;
+    // As it is by then: which calls it grows by may only show later.
     run.recycle =
-      worst === undefined ? null : `recycled while nothing was open with it: ${this.view(watched, worst).summary}`;
+      worst === undefined
+        ? null
+        : () =>
+            `recycled while nothing was open with it: ${this.view(watched, detector.suspicions[0] ?? worst).summary}`;
     run.events.recycle();
   }
 

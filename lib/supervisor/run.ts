@@ -76,7 +76,7 @@ export class Run {
   /** Why it ends, from the moment that its end has begun. */
   endRequest: EndRequest | null = null;
   /** Why it is to be ended as soon as nothing is open with it; null: it is not. */
-  recycle: string | null = null;
+  recycle: (() => string) | null = null;
   end: EndView | null = null;
   endedWallMs: number | null = null;
   /**

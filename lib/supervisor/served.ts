@@ -39,7 +39,7 @@ export interface ServedRun {
   /** Why it ends, from the moment that its end has begun. */
   readonly ending: EndRequest | null;
   /** Why it is to be ended as soon as nothing is open with it; null: it is not. */
-  readonly recycle: string | null;
+  readonly recycle: (() => string) | null;
   /** How its first process ended; `unknown` before, and where that is not known. */
   readonly exit: Run['exit'];
   /** CPU time of its whole tree until now, milliseconds, read from the kernel; null where that cannot be read. */

@@ -111,6 +111,18 @@ t.test('the everything server with a leak', { skip }, async (t) => {
     });
     const events = (await auditOf(daemon, 'everything', 'leak')).map(({ event }) => event);
     t.same(events, ['suspected', 'recycled', 'cleared']);
+    const [{ id }] = await waitFor('its post-mortem', async () => {
+      const { postMortems } = (await daemon.call('GET', '/v1/tools/everything/post-mortems')).json;
+      return postMortems.length > 0 && postMortems;
+    });
+    t.match((await daemon.call('GET', `/v1/tools/everything/post-mortems/${id}`)).json, {
+      end: { reason: 'leak', message: /per get-env call$/ },
+      snapshot: { processes: [{ name: /node|MainThread/ }], usage: Array },
+    });
+    t.match(
+      (await daemon.cli(['post-mortem', 'everything'])).stdout,
+      /^everything {2}recycled while nothing was open with it/,
+    );
     // Nobody's request was touched: the client's session is served by the next process.
     t.match(await peer.call('echo', { message: 'again' }), { content: [{ text: 'Echo: again' }] });
     const after = await view();

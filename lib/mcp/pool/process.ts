@@ -196,7 +196,7 @@ export class ServerProcess {
     if (this.run.recycle === null || !this.#alive) return;
     if (!this.#quiet) this.#lastUsedMs = this.#options.monotonicMs();
     const leftMs = this.#lastUsedMs + RECYCLE_QUIET_MS - this.#options.monotonicMs();
-    if (leftMs <= 1) return void this.stop('leak', this.run.recycle);
+    if (leftMs <= 1) return void this.stop('leak', this.run.recycle());
     this.#recycleTimer = setTimeout(() => this.#recycleWhenIdle(), leftMs);
     this.#recycleTimer.unref();
   }

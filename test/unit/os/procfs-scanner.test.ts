@@ -27,7 +27,7 @@ class FakeProc {
   }
 
   put(pid: number, fake: Fake = {}): void {
-    const { ppid = 1, session = 1, group = 1, start = pid, cookie, name = 'x' } = fake;
+    const { ppid = 1, session = 1, group = 1, start = UNBORN_TICKS + pid, cookie, name = 'x' } = fake;
     const directory = join(this.root, String(pid));
     mkdirSync(directory, { recursive: true });
     writeFileSync(
@@ -48,6 +48,8 @@ class FakeProc {
   }
 }
 
+/** Later than any host has been up, so that a process counts as just born when it is seen first. */
+const UNBORN_TICKS = 1_000_000_000_000;
 /** Pids above what this machine gives out, so that none is one of our own ancestors. */
 const BASE = 5_000_000;
 
@@ -173,7 +175,7 @@ t.test('on the word of who started it, and a run of an earlier daemon', { skip }
   proc.put(BASE + 2, { ppid: BASE + 1 });
   proc.put(BASE + 8, { cookie: 'old' });
   t.same(proc.scan(first), []);
-  proc.scanner.adopt(first, { pid: BASE + 1, startTicks: BASE + 1 }, 0);
+  proc.scanner.adopt(first, { pid: BASE + 1, startTicks: UNBORN_TICKS + BASE + 1 }, 0);
   t.same([...first.pids], [BASE + 1], 'known at once');
   const old = new ScannedRun('old');
   proc.scanner.register(old, true);
