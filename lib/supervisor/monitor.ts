@@ -145,7 +145,7 @@ export class Monitor {
     const { run } = watched;
     try {
       const { populated, still, steady, decisions } = run.judge.observe(stalled);
-      this.#options.onSample(run);
+      this.#told(run);
       if (decisions.length > 0) this.#tell(run, populated, decisions);
       if (still) watched.stillAtMs = run.last?.atMs ?? watched.stillAtMs;
       else if (!watched.endSeen && run.state === 'running') this.#noticeEnd(watched, populated);
@@ -159,6 +159,15 @@ export class Monitor {
     const intervalMs = this.#interval(watched);
     watched.calm = intervalMs >= this.#options.baseMs;
     watched.dueMs = watched.calm ? this.#nextTogether() : this.#now() + intervalMs;
+  }
+
+  /** Who only looks on keeps nothing from being acted on. */
+  #told(run: Run): void {
+    try {
+      this.#options.onSample(run);
+    } catch (error) {
+      this.#options.onFinding(run, { kind: 'failed', error });
+    }
   }
 
   #tell(run: Run, populated: boolean, decisions: readonly Decision[]): void {

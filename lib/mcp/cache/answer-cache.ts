@@ -22,7 +22,7 @@ import { keepOf, shownResult } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { ToolStates } from './tool-states.ts';
 import type { ToolState } from './tool-states.ts';
-import { BoundedMap } from './bounded-map.ts';
+import { BoundedMap } from '../../core/bounded-map.ts';
 
 export interface AnswerCacheOptions {
   readonly entries: ResourceCache<Fields>;

@@ -1,5 +1,7 @@
 /** What each context has asked for and what that cost: calls, outcomes, time, CPU time. Bounded: the contexts that were quiet longest go first. */
 
+import { BoundedMap } from '../../core/bounded-map.ts';
+
 /** `expired`: it ran into its deadline. */
 export type CallOutcome = 'ok' | 'tool_error' | 'error' | 'refused' | 'cancelled' | 'expired' | 'stopped';
 
@@ -39,7 +41,7 @@ export class Accounts {
   /** The one that was heard of last at the end. */
   readonly #accounts = new Map<string, ContextAccount>();
   /** Contexts that were ended, and when. */
-  readonly #ended = new Map<string, number>();
+  readonly #ended = new BoundedMap<string, number>(CONTEXTS_MAX);
 
   /** @param now monotonic, milliseconds */
   constructor(now: () => number) {
@@ -61,7 +63,8 @@ export class Accounts {
       sharedCpuTimeMs: before.sharedCpuTimeMs + (isShared ? (cpuTimeMs ?? 0) : 0),
       unmeasured: before.unmeasured + (cpuTimeMs === null ? 1 : 0),
     });
-    bound(this.#accounts);
+    const oldest = this.#accounts.keys().next();
+    if (this.#accounts.size > CONTEXTS_MAX && oldest.done !== true) this.#accounts.delete(oldest.value);
   }
 
   of(context: string): ContextAccount | null {
@@ -70,9 +73,7 @@ export class Accounts {
 
   /** @returns false: it has none */
   forget(context: string): boolean {
-    this.#ended.delete(context);
     this.#ended.set(context, this.#now());
-    bound(this.#ended);
     return this.#accounts.delete(context);
   }
 
@@ -80,12 +81,6 @@ export class Accounts {
   all(): readonly ContextAccount[] {
     return [...this.#accounts.values()].reverse();
   }
-}
-
-/** What was set longest ago goes. */
-function bound(map: Map<string, unknown>): void {
-  const oldest = map.keys().next();
-  if (map.size > CONTEXTS_MAX && oldest.done !== true) map.delete(oldest.value);
 }
 
 function emptyAccount(context: string): ContextAccount {

@@ -3,6 +3,7 @@
  * `requestState`, and only the process that asked may know what that stands for. Nothing is open with it meanwhile.
  */
 
+import { BoundedMap } from '../../core/bounded-map.ts';
 import type { Answer, RequestBody } from '../wire/message.ts';
 
 /** A person thinks no longer than this; clients of Governor's own bridges give up by then, too. */
@@ -12,7 +13,7 @@ const OWED_MOST = 1_000;
 export class OwedInputs {
   readonly #now: () => number;
   /** By state, until when; those that can be forgotten first come first. */
-  readonly #owed = new Map<unknown, number>();
+  readonly #owed = new BoundedMap<unknown, number>(OWED_MOST);
 
   /** @param now monotonic, milliseconds */
   constructor(now: () => number) {
@@ -37,9 +38,6 @@ export class OwedInputs {
     if (result['resultType'] !== 'input_required') return;
     // Without a state nobody can tell which question it was that is answered.
     const state = result['requestState'] ?? Symbol('no state');
-    this.#owed.delete(state);
     this.#owed.set(state, this.#now() + OWED_MS);
-    const oldest = this.#owed.keys().next();
-    if (this.#owed.size > OWED_MOST && oldest.done !== true) this.#owed.delete(oldest.value);
   }
 }

@@ -38,7 +38,7 @@ const RETRY_MS = { first: 2_000, most: 60_000 } as const;
 /** Damaged again so soon: it is the disk, and another empty file helps nobody. */
 const DAMAGED_AGAIN_MS = 60_000;
 /** What is left to others: without room in the state directory nothing can be launched. */
-const RESERVE = { leastBytes: 64 * 1024 ** 2, share: 0.02 } as const;
+const RESERVE = { leastBytes: 64 * 1024 ** 2, share: 0.02, mostBytes: 1024 ** 3 } as const;
 const LOOK_EVERY_MS = 60_000;
 const TELL_EVERY_MS = 10_000;
 /** How often it is said that more is known than there is room for. */
@@ -201,7 +201,8 @@ export class Keeper {
     this.#lookedMs = nowMs;
     const room = roomOf(this.#options);
     if (room === null) return;
-    const reserveBytes = Math.max(RESERVE.leastBytes, room.totalBytes * RESERVE.share);
+    const share = Math.min(RESERVE.mostBytes, room.totalBytes * RESERVE.share);
+    const reserveBytes = Math.max(RESERVE.leastBytes, share);
     if (room.freeBytes >= reserveBytes) return;
     const free = `${formatBytes(room.freeBytes)} of the ${formatBytes(reserveBytes)} that are left to others`;
     this.#wait(`the file system of the state directory has no more than ${free}`, LOOK_EVERY_MS);

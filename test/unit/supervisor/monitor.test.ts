@@ -25,7 +25,7 @@ interface Scene extends FakeWorld {
   }): Promise<{ readonly run: Run; readonly tree: FakeTree }>;
 }
 
-function scene(t: TestScope): Scene {
+function scene(t: TestScope, onSample: () => void = () => undefined): Scene {
   const time = manualTime(t);
   const world = fakeWorld({ clock: time });
   const findings: Scene['findings'] = [];
@@ -36,7 +36,10 @@ function scene(t: TestScope): Scene {
     facts: world.processes,
     baseMs: 1_000,
     onFinding: ({ id }, finding) => void findings.push({ run: id, finding }),
-    onSample: ({ id }) => void samples.push({ run: id, atMs: time.monotonicMs() }),
+    onSample: ({ id }) => {
+      samples.push({ run: id, atMs: time.monotonicMs() });
+      onSample();
+    },
     onPass: (_durationMs, runs) => void passes.push(runs),
   });
   t.teardown(() => monitor.close());
@@ -311,6 +314,20 @@ t.test('a reader that fails is told each time, and the others are read', async (
   await s.time.pass(1_000);
   t.match(s.findings, [{ run: runs[0]?.run.id, finding: { kind: 'failed' } }]);
   t.ok(s.samples.filter(({ atMs }) => atMs === s.samples.at(-1)?.atMs).length >= 1);
+});
+
+t.test('who only looks on and fails is told, and what was decided is acted on all the same', async (t) => {
+  const s = scene(t, () => {
+    throw new Error('the looker-on');
+  });
+  const { run, tree } = await s.run({ limits: limited({ tasks: 100 }) });
+  s.monitor.add(run);
+  await s.time.pass(2_000);
+  tree.holds.tasks = 160;
+  await s.time.pass(3_000);
+  const kinds = new Set(s.findings.map(({ finding }) => finding.kind));
+  t.ok(kinds.has('failed'));
+  t.ok(kinds.has('decisions'));
 });
 
 t.test('a run that is removed is not looked at, and its notices are let go', async (t) => {

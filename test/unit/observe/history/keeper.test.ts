@@ -446,6 +446,20 @@ t.test('paused while too little of the disk is left to others', async (t) => {
   t.same(all.runs, Array(240).fill(1), 'what waited is written');
 });
 
+t.test('what is left to others is a share of the disk, and no more than a GiB of a large one', async (t) => {
+  for (const [freeBytes, totalBytes, state] of [
+    [63 * 1024 ** 2, 1e9, 'paused'],
+    [65 * 1024 ** 2, 1e9, 'on'],
+    [1.01 * 1024 ** 3, 4e12, 'on'],
+    [0.99 * 1024 ** 3, 4e12, 'paused'],
+  ] as const) {
+    const history = stand(t, { room: () => ({ freeBytes, totalBytes }) });
+    history.begin(0, 'docs', 'run1');
+    history.live(0, 30, () => ({ memory: 1 }));
+    t.equal(history.statuses.at(-1)?.state, state, `${freeBytes} of ${totalBytes}`);
+  }
+});
+
 t.test('what is lost in a pause is told before it is over', async (t) => {
   const history = stand(t, { room: () => ({ freeBytes: 63 * 1024 ** 2, totalBytes: 1e9 }) });
   for (let slot = 0; slot < 100; slot++) history.begin(slot, 'docs', `run${slot}`);
