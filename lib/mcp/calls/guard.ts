@@ -5,6 +5,7 @@ import type { ServedRun } from '../../supervisor/served.ts';
 import type { Call, CallGuard } from '../pool/call-guard.ts';
 import type { Answer } from '../wire/message.ts';
 import { RPC_CODE } from '../wire/protocol.ts';
+import { refused } from '../wire/refused.ts';
 import type { Exchange } from '../wire/session.ts';
 import { failure } from '../wire/text.ts';
 import type { CallOutcome, CallRecord } from './account.ts';
@@ -96,7 +97,7 @@ function notSent(run: ServedRun, admission: Exclude<Admission, { kind: 'admitted
       // Whoever knows why it ends says so.
       return failure(RPC_CODE.stopped, 'its process has ended');
     case 'refused':
-      return refused(run, admission.why, admission.held);
+      return heldUp(run, admission.why, admission.held);
   }
 }
 
@@ -106,18 +107,17 @@ const HOW: Readonly<Record<'full' | 'late' | 'closed', string>> = {
   closed: 'new calls are refused',
 };
 
-function refused(run: ServedRun, why: keyof typeof HOW, held: Obstacle): Answer {
-  return failure(RPC_CODE.refused, `${run.tool}: held back (${whatHolds(held)}): ${HOW[why]}; try again later`, {
+function heldUp(run: ServedRun, why: keyof typeof HOW, held: Obstacle): Answer {
+  return refused(`${run.tool}: held back (${whatHolds(held)}): ${HOW[why]}; try again later`, {
     tool: run.tool,
     run: run.id,
     ...figuresOf(held),
-    action: 'refuse_calls',
     retryAfterMs: RETRY_MS,
   });
 }
 
 function figuresOf(held: Obstacle): Readonly<Record<string, unknown>> {
-  if ('callsAtOnce' in held) return { resource: null, usage: null, limit: null, ratio: null, stage: null };
+  if ('callsAtOnce' in held) return {};
   const { resource, usage, limit, ratio, stage, sharedBy } = held;
   const shared = sharedBy === undefined ? {} : { shared: sharedBy === 'host' ? 'host' : 'context' };
   return { resource, usage, limit, ratio, stage, ...shared };
