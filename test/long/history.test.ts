@@ -61,8 +61,10 @@ t.test('what is measured is kept, over a restart and a crash; a gap is a gap', a
   // A whole second in which nobody measures.
   await pause(2_100);
   const second = await start(t, stateDir);
-  t.ok((await measured(second)) >= 3, 'what the first has seen');
-  await untilMeasured(second, 6);
+  const before = await measured(second);
+  t.ok(before >= 3, 'what the first has seen');
+  // On a busy host the first has seen more than it was waited for.
+  await untilMeasured(second, before + 3);
   const both = (await second.call('GET', '/v1/tools/idle/history?from=10m&step=1s')).json as Columns;
   const seen = both.runs.map((runs) => runs > 0);
   t.ok(seen.slice(seen.indexOf(true), seen.lastIndexOf(true)).includes(false), 'between them nothing was measured');
