@@ -8,6 +8,7 @@ import type {
   Containment,
   FileView,
   LimitOutcome,
+  Pace,
   ProcessView,
   RunSample,
   SocketView,
