@@ -186,6 +186,34 @@ t.test('degraded: a reload keeps it, and one that takes `degraded` out ends it',
   t.equal(scene.registry.tool('tool').recovery.degraded, null);
 });
 
+t.test('a reload with another program begins anew, one with the same does not', async (t) => {
+  for (const [overrides, expected] of [
+    [{ graceMs: 9_000 }, { strategy: 'restart-on-demand', degraded: { why: 'once' } }],
+    [{ args: ['--mended'] }, { strategy: 'restart', replaced: null, degraded: null }],
+  ] as const) {
+    const scene = stand(t);
+    const written = { ...TOOL, origin: 'file', recovery: { strategy: 'restart', degraded: DEGRADED } } as const;
+    scene.recoveries.set('tool', {
+      strategies: { restart: { succeeded: 0, failed: 6, gaveUp: 0, failedInARow: 6, recent: 'ffffff' } },
+      replaced: { strategy: 'restart-on-demand', written: 'restart', sinceMs: 0, why: 'once' },
+      degraded: { sinceMs: 0, why: 'once' },
+    });
+    const tool = scene.tool('tool', written);
+    await tool.activate(null);
+    t.strictSame(memoryOf(tool), [400]);
+    scene.define([stand(t).tool('tool', { ...written, ...overrides }).definition]);
+    await scene.registry.reload();
+    t.match(scene.registry.tool('tool').recovery, expected);
+    const isAnew = expected.strategy === 'restart';
+    t.strictSame(memoryOf(tool), [isAnew ? 1_000 : 400]);
+    t.equal(tool.recovery.course.record.strategies.restart?.failedInARow, isAnew ? 0 : 6);
+    t.match(
+      scene.recordsOf('recovery'),
+      isAnew ? [{ outcome: 'restored', detail: { by: 'program', instead: 'restart-on-demand' } }] : [],
+    );
+  }
+});
+
 t.test('restart-on-demand: never a timer; the first demand at once, later ones paced', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart-on-demand', budget: 50 } });
