@@ -165,11 +165,14 @@ export interface FileView {
   readonly deleted: boolean;
 }
 
-/** On demand, for people: may cost milliseconds. */
+/** Called before each read of a look, a few microseconds apart; what it throws ends the look, and is thrown on. */
+export type Pace = () => void;
+
+/** On demand, for people: may cost milliseconds, and with very many descriptors or sockets of a host seconds. */
 export interface Inspector {
-  processes(): readonly ProcessView[];
-  sockets(): readonly SocketView[];
-  files(): readonly FileView[];
+  processes(pace?: Pace): readonly ProcessView[];
+  sockets(pace?: Pace): readonly SocketView[];
+  files(pace?: Pace): readonly FileView[];
 }
 
 /** Who belongs to the run. */

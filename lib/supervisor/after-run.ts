@@ -98,7 +98,7 @@ export class AfterRun {
     if (verdict === 'none' || isFinal()) return;
     const { strategy } = recovery.course;
     // The action `stop` is about the run that it was taken for; the strategy is about the tool.
-    const depth = cleanupDepth(strategy);
+    const depth = verdict === 'stopped' && strategy !== 'stop' ? 'run' : cleanupDepth(strategy);
     if (depth === 'run') return;
     void endOthers(
       depth,

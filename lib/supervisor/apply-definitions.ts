@@ -87,6 +87,8 @@ async function change(
     JSON.stringify([d.readiness, d.ladder, d.graceMs, d.dryRun, d.idleTimeoutMs, d.healthCheckMs, d.leaks]);
   const isServed = definition.readiness === 'mcp';
   const isOther = server(before) !== server(definition);
+  // What was held against the one that it was before is nothing against this one.
+  if (isOther) tool.recovery.course.reset('program');
   if (tool.runs.size > 0 && isOther && isServed)
     notes.push(`${tool.name}: what runs now gets no new request, and goes when none is open with it`);
   if (tool.runs.size > 0 && ((isOther && !isServed) || manner(before) !== manner(definition))) {

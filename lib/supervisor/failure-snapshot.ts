@@ -1,6 +1,6 @@
 /**
  * What a run is like right before it is cleaned up after a failure. Bounded: whoever is to be killed at once is not looked
- * at, a tree with too much in it is not listed, and a look that has taken its time already is not gone on with.
+ * at, a tree with too much in it is not listed, and a look that has taken its time already is ended where it is.
  */
 
 import type { EndReason } from '../core/audit-record.ts';
@@ -8,7 +8,7 @@ import { wallOf } from '../core/clock.ts';
 import { maskText } from '../core/mask.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
-import type { FileView, ProcessView, SocketView } from '../os/backend.ts';
+import type { FileView, Pace, ProcessView, SocketView } from '../os/backend.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { FailureSnapshot, ProcessSnapshot } from './post-mortem-view.ts';
 import type { EndRequest, Run } from './run.ts';
@@ -33,23 +33,27 @@ export function snapshotOf(run: Run, request: EndRequest, ports: SupervisorPorts
   const { inspect } = run.init.containment;
   const omitted: { what: Part; why: string }[] = [];
   const whyNot = reasonNotToLook(run, request);
+  const isLate = (): boolean => ports.clock.monotonicMs() - startedMs > LOOK_MOST_MS;
+  const pace: Pace = () => {
+    if (isLate()) throw new TookTooLong();
+  };
   const look = <T>(what: Part, read: () => T): T | null => {
-    const isLate = ports.clock.monotonicMs() - startedMs > LOOK_MOST_MS;
-    const why = whyNot ?? (isLate ? 'what was read before had taken its time' : null);
+    const why = whyNot ?? (isLate() ? 'what was read before had taken its time' : null);
     if (why === null) {
       try {
         return read();
       } catch (error) {
-        omitted.push({ what, why: `could not be read: ${error instanceof Error ? error.message : String(error)}` });
+        const failed = `could not be read: ${error instanceof Error ? error.message : String(error)}`;
+        omitted.push({ what, why: error instanceof TookTooLong ? error.message : failed });
         return null;
       }
     }
     omitted.push({ what, why });
     return null;
   };
-  const processes = look('processes', () => inspect.processes().map(processOf));
-  const sockets = look('sockets', () => socketsByState(inspect.sockets()));
-  const files = look('files', () => filesByKind(inspect.files()));
+  const processes = look('processes', () => inspect.processes(pace).map(processOf));
+  const sockets = look('sockets', () => socketsByState(inspect.sockets(pace)));
+  const files = look('files', () => filesByKind(inspect.files(pace)));
   const endedMs = ports.clock.monotonicMs();
   return {
     at: iso(wallOf(ports.clock, startedMs)),
@@ -62,9 +66,17 @@ export function snapshotOf(run: Run, request: EndRequest, ports: SupervisorPorts
   };
 }
 
+/** Whoever is to be stopped does not wait for the rest. */
+class TookTooLong extends Error {
+  constructor() {
+    super(`it took more than ${LOOK_MOST_MS} ms`);
+  }
+}
+
 function reasonNotToLook(run: Run, { graceMs, reason }: EndRequest): string | null {
   if (reason === 'exited' && graceMs === 0) return 'the tree had ended already';
   if (reason === 'oom_kill') return 'the kernel had killed it already';
+  // It hangs or is on its way out, and takes no more meanwhile.
   if (reason === 'not_ready') return whyTooMuch(run);
   if (graceMs === 0) return 'it was killed at once: nothing was looked at before';
   return whyTooMuch(run);

@@ -107,8 +107,8 @@ export class RecoveryCourse {
     this.#timer.unref();
   }
 
-  /** Somebody has mended it. */
-  reset(): void {
+  /** Somebody has mended it: by `hand`, or with another `program` in the file. */
+  reset(by: 'hand' | 'program' = 'hand'): void {
     this.cancel();
     const { strategies } = this.record;
     if (Object.values(strategies).some(({ failedInARow, recent }) => failedInARow > 0 || recent.includes('f')))
@@ -117,7 +117,7 @@ export class RecoveryCourse {
           Object.entries(strategies).map(([strategy, record]) => [strategy, forgiven(record)]),
         ) as Partial<Record<Strategy, StrategyRecord>>,
       });
-    this.#return({ by: 'hand' });
+    this.#return({ by });
   }
 
   cancel(): void {

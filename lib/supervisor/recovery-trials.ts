@@ -104,10 +104,8 @@ export class RecoveryTrials {
     this.#options.onSucceeded(open);
   }
 
-  /** Its end has begun: whether that is a failure is told by `take`. One that is not proven to have ended tells nothing any more. */
-  #isLeft(open: Open): boolean {
-    const { run } = open;
-    if (run.state === 'unproven') this.#open.delete(run.id);
+  /** Its end has begun: what that says is told with `take`. */
+  #isLeft({ run }: Open): boolean {
     return run.state !== 'running' && run.state !== 'starting';
   }
 

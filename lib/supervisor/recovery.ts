@@ -18,6 +18,7 @@ import { FAULTS } from './recovery-words.ts';
 import type { ConsideredEnd, HeldBack, RecoveryHooks, RunEnd, Verdict } from './recovery-words.ts';
 import type { Run } from './run.ts';
 import { StartPace } from './start-pace.ts';
+import type { EndView } from './views.ts';
 
 export class Recovery {
   readonly course: RecoveryCourse;
@@ -202,6 +203,11 @@ export class Recovery {
     return onDemand || strategy === 'restart-on-demand' ? this.#awaitDemand(reason) : this.#schedule(reason);
   }
 
+  /** It may live on, so nothing follows; what it was to make good, it has not where its end is a fault. */
+  unproven({ id: runId }: Run, { reason, message }: EndView): void {
+    this.#settleTrial({ runId, reason, message }, FAULTS.has(reason));
+  }
+
   /** For runs of clients, which start them themselves: the window has passed. */
   breakerMayClose(): boolean {
     return !this.#failures.isExceeded;
@@ -234,7 +240,10 @@ export class Recovery {
   }
 
   /** A start after a failure that failed itself was a recovery too. */
-  #settleTrial({ runId, message, reason }: ConsideredEnd, isFault: boolean): void {
+  #settleTrial(
+    { runId, message, reason }: Pick<ConsideredEnd, 'runId' | 'message' | 'reason'>,
+    isFault: boolean,
+  ): void {
     const trial = runId === null ? null : this.#trials.take(runId);
     if (!isFault) return;
     const detail = { reason, message };

@@ -32,6 +32,8 @@ export interface FailedStart {
   /** `launch_failed`: not even a run came of it. */
   readonly reason: EndReason;
   readonly error: unknown;
+  /** What came of it until then, ended by now; null: nothing that is to be told of. */
+  readonly run: Run | null;
 }
 
 export class Starter {
@@ -39,6 +41,8 @@ export class Starter {
   readonly #starts = new Set<Promise<unknown>>();
   /** The same to their very end, what they have to end themselves included. */
   readonly #followed = new Set<Promise<unknown>>();
+  /** Managed runs until their start is over, either way. */
+  readonly #underWay = new Set<Run>();
   /** Set when the daemon ends: what is still being started is ended at once. */
   #final: { readonly request: EndRequest; readonly concerns: (run: Run) => boolean } | null = null;
 
@@ -49,6 +53,11 @@ export class Starter {
   /** No start is under way. */
   get idle(): boolean {
     return this.#starts.size === 0;
+  }
+
+  /** Whether its start succeeds is not known yet. */
+  isUnderWay(run: Run): boolean {
+    return this.#underWay.has(run);
   }
 
   /** What is started from now on is ended at once. */
@@ -102,7 +111,7 @@ export class Starter {
       if (lifecycle.state !== 'active') await runs.end(assembled, this.#overtaken());
       return assembled.run;
     } catch (error) {
-      onFailed({ mode: 'direct', onDemand: false, reason: 'launch_failed', error });
+      onFailed({ mode: 'direct', onDemand: false, reason: 'launch_failed', error, run: null });
       throw error;
     }
   }
@@ -110,13 +119,26 @@ export class Starter {
   async #managed(request: ManagedStart): Promise<Run> {
     const { ports, monitor, runs, lifecycle, logs, definition, onFailed } = this.#options;
     let reason: EndReason = 'launch_failed';
+    let begun: Run | null = null;
+    const begin = ({ run }: Assembled): void => {
+      begun = run;
+      this.#underWay.add(run);
+    };
+    const over = (): Run | null => {
+      if (begun !== null) this.#underWay.delete(begun);
+      return begun;
+    };
     try {
       const assembled = await this.#during(() =>
         startManaged(definition(), request, ports, {
-          onContained: (started) => this.#contained(started),
+          onContained: (started) => {
+            begin(started);
+            this.#contained(started);
+          },
           onLogLine: (line) => logs.add(line),
           onExit: (run) => monitor.poke(run.id),
           onFailed: async (started, end) => {
+            begin(started);
             await runs.end(started, end);
             reason = started.ending.request?.reason ?? end.reason;
           },
@@ -128,9 +150,10 @@ export class Starter {
         await runs.end(assembled, this.#overtaken());
         throw new GovernorError('illegal_state', `${assembled.run.tool} was stopped while it was starting`);
       }
+      over();
       return assembled.run;
     } catch (error) {
-      onFailed({ mode: 'managed', onDemand: request.onDemand, reason, error });
+      onFailed({ mode: 'managed', onDemand: request.onDemand, reason, error, run: over() });
       throw error;
     }
   }

@@ -5,6 +5,7 @@
 
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
+import { maskShort } from '../core/mask.ts';
 import type { Decision } from '../core/policy.ts';
 import type { ToolEffect, ToolState } from '../core/tool-state.ts';
 import { admitBeside, admitDirect, admitManaged } from './admission.ts';
@@ -271,14 +272,16 @@ export class Tool {
     const run = await this.#starter.managed(request);
     this.server = run.connection?.server ?? null;
     this.recovery.started(run);
+    if (run.end !== null) this.#keepPostMortem(run, run.end);
     if (!request.onDemand && run.connection !== null) this.#context.onSpare(this, run);
     return run;
   }
 
   #startFailed(failure: FailedStart): void {
-    const { mode, reason, error } = failure;
+    const { mode, reason, error, run } = failure;
     if (mode === 'managed' && reason === 'launch_failed') this.lastEnd = neverBegan(error);
     this.#afterRun.startFailed(failure);
+    if (run?.end != null) this.#keepPostMortem(run, run.end);
   }
 
   /** No run, and none under way. */
@@ -294,11 +297,13 @@ export class Tool {
     if (run.state === 'unproven') {
       this.#lifecycle.dispatch('stop_unproven', run.id);
       this.#unproven.arm();
-      return;
+      this.recovery.unproven(run, end);
+    } else {
+      this.#forgetRun(run);
+      this.#afterRun.ended(run, end, wasReady);
     }
-    this.#forgetRun(run);
-    this.#afterRun.ended(run, end, wasReady);
-    this.#keepPostMortem(run, end);
+    // It tells what comes next, which is decided when a start that is under way is over.
+    if (!this.#starter.isUnderWay(run)) this.#keepPostMortem(run, end);
   }
 
   #keepPostMortem(run: Run, end: EndView): void {
@@ -343,6 +348,6 @@ const SLEEPS: ReadonlySet<EndReason | undefined> = new Set<EndReason | undefined
 
 /** Not even a run came of it. */
 function neverBegan(error: unknown): EndView {
-  const message = `could not be started: ${error instanceof Error ? error.message : String(error)}`;
+  const message = maskShort(`could not be started: ${error instanceof Error ? error.message : String(error)}`);
   return { reason: 'launch_failed', message, exit: 'unknown', cleanup: null };
 }

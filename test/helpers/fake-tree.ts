@@ -8,6 +8,7 @@ import type {
   Containment,
   FileView,
   LimitOutcome,
+  Pace,
   ProcessView,
   RunSample,
   SocketView,
@@ -121,12 +122,12 @@ export class FakeTree implements Containment {
   };
 
   readonly inspect: Containment['inspect'] = {
-    processes: () => {
+    processes: (pace) => {
       this.#points.now('inspect');
-      return this.listed;
+      return paced(this.listed, pace);
     },
-    sockets: () => this.openSockets,
-    files: () => this.openFiles,
+    sockets: (pace) => paced(this.openSockets, pace),
+    files: (pace) => paced(this.openFiles, pace),
   };
 
   get membership(): Containment['membership'] {
@@ -207,4 +208,12 @@ export class FakeTree implements Containment {
   #living(): readonly { readonly pid: number; readonly startTicks: number }[] {
     return [...this.pids].flatMap((pid) => this.#processes.identity(pid) ?? []);
   }
+}
+
+/** One look each, as in /proc. */
+function paced<T>(views: readonly T[], pace: Pace | undefined): readonly T[] {
+  return views.map((view) => {
+    pace?.();
+    return view;
+  });
 }

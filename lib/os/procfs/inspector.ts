@@ -2,7 +2,7 @@
 
 import { constants, readdirSync, readlinkSync } from 'node:fs';
 import { measured, type Reading } from '../../core/usage.ts';
-import type { FileView, Inspector, ProcessView, SocketView } from '../backend.ts';
+import type { FileView, Inspector, Pace, ProcessView, SocketView } from '../backend.ts';
 import { failedReading, isDenied, isGone, readKernelFile } from '../kernel-file.ts';
 import { PAGE_BYTES } from './memory-total.ts';
 import { type NetSocket, readNetTables } from './net-table.ts';
@@ -11,14 +11,15 @@ import { MS_PER_TICK, printable, readNamedStat } from './stat.ts';
 /** @param pids called anew for each view */
 export function createInspector(pids: () => readonly number[], procRoot: string): Inspector {
   return {
-    processes: () => pids().flatMap((pid) => viewProcess(pid, procRoot) ?? []),
-    sockets: () => viewSockets(pids(), procRoot),
-    files: () =>
-      pids().flatMap((pid) => readHandles(pid, procRoot)?.map((handle) => viewFile(pid, handle, procRoot)) ?? []),
+    processes: (pace = atLeisure) => pids().flatMap((pid) => viewProcess(pid, procRoot, pace) ?? []),
+    sockets: (pace = atLeisure) => viewSockets(pids(), procRoot, pace),
+    files: (pace = atLeisure) => pids().flatMap((pid) => viewFiles(pid, procRoot, pace)),
   };
 }
 
-function viewProcess(pid: number, procRoot: string): ProcessView | null {
+const atLeisure: Pace = () => undefined;
+
+function viewProcess(pid: number, procRoot: string, pace: Pace): ProcessView | null {
   const found = readNamedStat(pid, procRoot);
   if (found === null) return null;
   const { stat, name } = found;
@@ -33,7 +34,7 @@ function viewProcess(pid: number, procRoot: string): ProcessView | null {
     cpuTimeMs: stat.ownTicks * MS_PER_TICK,
     threads: stat.threads,
   };
-  const { fileHandles, sockets } = countHandles(pid, procRoot, nowMs);
+  const { fileHandles, sockets } = countHandles(pid, procRoot, nowMs, pace);
   return { ...view, fileHandles, sockets };
 }
 
@@ -41,9 +42,10 @@ function countHandles(
   pid: number,
   procRoot: string,
   nowMs: number,
+  pace: Pace,
 ): { readonly fileHandles: Reading; readonly sockets: Reading } {
   try {
-    const handles = listHandles(pid, procRoot);
+    const handles = listHandles(pid, procRoot, pace);
     const sockets = new Set(handles.flatMap((handle) => socketInode(handle.target) ?? []));
     return { fileHandles: measured(handles.length, 'exact', nowMs), sockets: measured(sockets.size, 'exact', nowMs) };
   } catch (error) {
@@ -52,14 +54,14 @@ function countHandles(
   }
 }
 
-function viewSockets(pids: readonly number[], procRoot: string): readonly SocketView[] {
+function viewSockets(pids: readonly number[], procRoot: string, pace: Pace): readonly SocketView[] {
   const tables = new Map<string, ReadonlyMap<number, NetSocket>>();
   const views: SocketView[] = [];
   for (const pid of pids) {
-    for (const { fd, target } of readHandles(pid, procRoot) ?? []) {
+    for (const { fd, target } of readHandles(pid, procRoot, pace) ?? []) {
       const inode = socketInode(target);
       if (inode === null) continue;
-      const known = tableOf(pid, procRoot, tables).get(inode);
+      const known = tableOf(pid, procRoot, tables, pace).get(inode);
       const { kind, state, local, remote } = known ?? { kind: 'other', state: null, local: null, remote: null };
       views.push({ pid, fd, inode, kind, state, local: shown(local), remote: shown(remote) });
     }
@@ -72,6 +74,7 @@ function tableOf(
   pid: number,
   procRoot: string,
   tables: Map<string, ReadonlyMap<number, NetSocket>>,
+  pace: Pace,
 ): ReadonlyMap<number, NetSocket> {
   let namespace = `pid ${pid}`;
   try {
@@ -79,7 +82,7 @@ function tableOf(
   } catch (error) {
     if (!isGone(error) && !isDenied(error)) throw error;
   }
-  const known = tables.get(namespace) ?? readNetTables(pid, procRoot);
+  const known = tables.get(namespace) ?? readNetTables(pid, procRoot, pace);
   tables.set(namespace, known);
   return known;
 }
@@ -89,18 +92,19 @@ interface Handle {
   readonly target: string;
 }
 
-function readHandles(pid: number, procRoot: string): readonly Handle[] | null {
+function readHandles(pid: number, procRoot: string, pace: Pace): readonly Handle[] | null {
   try {
-    return listHandles(pid, procRoot);
+    return listHandles(pid, procRoot, pace);
   } catch (error) {
     if (isGone(error) || isDenied(error)) return null;
     throw error;
   }
 }
 
-function listHandles(pid: number, procRoot: string): readonly Handle[] {
+function listHandles(pid: number, procRoot: string, pace: Pace): readonly Handle[] {
   const directory = `${procRoot}/${pid}/fd`;
   return readdirSync(directory).flatMap((name) => {
+    pace();
     try {
       return { fd: Number(name), target: readlinkSync(`${directory}/${name}`) };
     } catch (error) {
@@ -116,6 +120,14 @@ function socketInode(target: string): number | null {
 }
 
 const DELETED = ' (deleted)';
+
+function viewFiles(pid: number, procRoot: string, pace: Pace): readonly FileView[] {
+  const handles = readHandles(pid, procRoot, pace) ?? [];
+  return handles.map((handle) => {
+    pace();
+    return viewFile(pid, handle, procRoot);
+  });
+}
 
 function viewFile(pid: number, { fd, target }: Handle, procRoot: string): FileView {
   const deleted = target.startsWith('/') && target.endsWith(DELETED);

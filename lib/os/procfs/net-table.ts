@@ -1,6 +1,7 @@
 /** Sockets of a network namespace by inode, from /proc/PID/net/*, proc_pid_net(5). For people: a table costs milliseconds. */
 
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
+import type { Pace } from '../backend.ts';
 import { isDenied, isGone } from '../kernel-file.ts';
 
 export interface NetSocket {
@@ -12,14 +13,22 @@ export interface NetSocket {
 }
 
 /** Reads every table of the namespace that the process is in. Tables that are not there (no IPv6) are left out. */
-export function readNetTables(pid: number, procRoot = '/proc'): ReadonlyMap<number, NetSocket> {
+export function readNetTables(
+  pid: number,
+  procRoot = '/proc',
+  pace: Pace = () => undefined,
+): ReadonlyMap<number, NetSocket> {
+  const each = (table: string, add: (line: string) => void): void => {
+    for (const line of lines(`${procRoot}/${pid}/net/${table}`, pace)) {
+      pace();
+      add(line);
+    }
+  };
   const sockets = new Map<number, NetSocket>();
-  for (const kind of ['tcp', 'tcp6', 'udp', 'udp6'] as const) {
-    for (const line of lines(`${procRoot}/${pid}/net/${kind}`)) addInet(sockets, kind, line);
-  }
-  for (const line of lines(`${procRoot}/${pid}/net/unix`)) addUnix(sockets, line);
-  for (const line of lines(`${procRoot}/${pid}/net/netlink`)) addByLastField(sockets, 'netlink', line, 9);
-  for (const line of lines(`${procRoot}/${pid}/net/packet`)) addByLastField(sockets, 'packet', line, 8);
+  for (const kind of ['tcp', 'tcp6', 'udp', 'udp6'] as const) each(kind, (line) => addInet(sockets, kind, line));
+  each('unix', (line) => addUnix(sockets, line));
+  each('netlink', (line) => addByLastField(sockets, 'netlink', line, 9));
+  each('packet', (line) => addByLastField(sockets, 'packet', line, 8));
   return sockets;
 }
 
@@ -96,13 +105,32 @@ function ipv6(bytes: readonly number[]): string {
 }
 
 /** Without the heading. */
-function lines(path: string): readonly string[] {
+function lines(path: string, pace: Pace): readonly string[] {
   try {
-    return readFileSync(path, 'utf8').split('\n').slice(1, -1);
+    return readInPieces(path, pace).split('\n').slice(1, -1);
   } catch (error) {
     // The protocol is not there, the process is gone (EINVAL while it is reaped), or it is another user's.
     if (isGone(error) || isDenied(error) || (error instanceof Error && 'code' in error && error.code === 'EINVAL'))
       return [];
     throw error;
+  }
+}
+
+const PIECE_BYTES = 64 * 1024;
+
+/** A table is as long as its namespace has sockets, and the kernel walks them as it is read. */
+function readInPieces(path: string, pace: Pace): string {
+  const pieces: Buffer[] = [];
+  const file = openSync(path, 'r');
+  try {
+    for (;;) {
+      pace();
+      const piece = Buffer.allocUnsafe(PIECE_BYTES);
+      const count = readSync(file, piece);
+      if (count === 0) return Buffer.concat(pieces).toString('utf8');
+      pieces.push(piece.subarray(0, count));
+    }
+  } finally {
+    closeSync(file);
   }
 }

@@ -204,6 +204,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'proto-key': '3:3: "__proto__" is not possible as a key (choose another name)',
   'return-before-stable':
     '5:47: return_after: is shorter than stable_for: the tool would be back before it was known to be stable (write at least stable_for)',
+  'return-too-long': '5:31: return_after: "25d" is too large (at most 24d)',
   'sample-interval': '2:28: sample_interval: "10ms" is too small (write at least 100ms)',
   'separator-letter': '3:21: separator: "x" could not be told from a name (write one to eight of _ . -, such as "__")',
   'runtime-cap-low':

@@ -146,6 +146,33 @@ t.test('a crash, a kill by the kernel, a start that comes to nothing', async (t)
   t.match(only(scene), { end: { reason: 'not_ready', message: /something else/ }, snapshot: { processes: [] } });
 });
 
+t.test('a start that came to nothing: what was made of it is there', async (t) => {
+  const scene = stand(t);
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart', budget: 1 } });
+  scene.points.fail('connect', new Error('it speaks something else'), 2);
+  await t.rejects(tool.activate(null));
+  t.match(only(scene).recovery, { attempts: 1, nextAttemptAt: /^\d{4}-/, failure: null });
+  scene.postMortems.length = 0;
+  await scene.time.pass(1_500);
+  t.match(only(scene), {
+    end: { reason: 'not_ready' },
+    recovery: { failure: { reason: /^it failed more than 1 times in 10m; the last time: it speaks/ } },
+  });
+});
+
+t.test('of a run that cannot be proven to have ended there is one, and it says so', async (t) => {
+  const scene = stand(t);
+  scene.processes.endsOn = 'nothing';
+  const tool = scene.tool('tool', TOOL);
+  const run = await tool.activate(null);
+  await tool.stop('unhealthy', 'stopped: it is not well', run.id);
+  t.match(only(scene), { id: run.id, end: { reason: 'unhealthy', cleanup: { proven: false } } });
+  scene.launched[0]?.end();
+  await scene.time.pass(5_000);
+  t.equal(run.state, 'ended');
+  only(scene);
+});
+
 t.test('a tree with too much in it is not listed, and what cannot be read is said', async (t) => {
   for (const [what, change, why] of [
     [
@@ -167,25 +194,29 @@ t.test('a tree with too much in it is not listed, and what cannot be read is sai
   }
 });
 
-t.test('a look that has taken its time is not gone on with', async (t) => {
+t.test('a look that takes its time is ended where it is, and none is begun after it', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', TOOL);
   await tool.activate(null);
   fill(scene);
-  const [process] = scene.tree.listed;
-  Object.defineProperty(scene.tree, 'listed', {
+  const { openSockets } = scene.tree;
+  Object.defineProperty(scene.tree, 'openSockets', {
     get: () => {
       scene.clock.advance(60);
-      return [process];
+      return openSockets;
     },
   });
   scene.tree.holds.tasks = 120;
   await scene.time.pass(10_000);
   t.match(only(scene).snapshot, {
     tookMs: 60,
-    processes: [{ pid: 4711 }],
+    processes: [{ pid: 4711 }, {}],
     sockets: null,
-    omitted: [{ what: 'sockets', why: 'what was read before had taken its time' }, { what: 'files' }],
+    files: null,
+    omitted: [
+      { what: 'sockets', why: 'it took more than 50 ms' },
+      { what: 'files', why: 'what was read before had taken its time' },
+    ],
   });
 });
 
@@ -228,12 +259,13 @@ t.test('decisions are bounded', async (t) => {
   const limits = limited({ tasks: 100 }, { actions: { ...DEFAULT_ACTIONS.tasks, cleanup: [] } });
   const tool = scene.tool('tool', { ...TOOL, limits });
   await tool.activate(null);
-  for (let turn = 0; turn < 30; turn++) {
+  for (let turn = 0; turn < 41; turn++) {
     scene.tree.holds.tasks = turn % 2 === 0 ? 80 : 10;
     await scene.time.pass(10_000);
   }
   scene.launched.at(-1)?.end({ code: 1 });
   await scene.time.pass(100);
-  t.equal(only(scene).decisions.length <= 32, true);
-  t.equal(only(scene).decisions.at(-1)?.kind, 'leave');
+  const { decisions } = only(scene);
+  t.equal(decisions.length, 32, 'of 41');
+  t.equal(decisions.at(-1)?.kind, 'enter', 'the newest');
 });

@@ -186,6 +186,34 @@ t.test('degraded: a reload keeps it, and one that takes `degraded` out ends it',
   t.equal(scene.registry.tool('tool').recovery.degraded, null);
 });
 
+t.test('a reload with another program begins anew, one with the same does not', async (t) => {
+  for (const [overrides, expected] of [
+    [{ graceMs: 9_000 }, { strategy: 'restart-on-demand', degraded: { why: 'once' } }],
+    [{ args: ['--mended'] }, { strategy: 'restart', replaced: null, degraded: null }],
+  ] as const) {
+    const scene = stand(t);
+    const written = { ...TOOL, origin: 'file', recovery: { strategy: 'restart', degraded: DEGRADED } } as const;
+    scene.recoveries.set('tool', {
+      strategies: { restart: { succeeded: 0, failed: 6, gaveUp: 0, failedInARow: 6, recent: 'ffffff' } },
+      replaced: { strategy: 'restart-on-demand', written: 'restart', sinceMs: 0, why: 'once' },
+      degraded: { sinceMs: 0, why: 'once' },
+    });
+    const tool = scene.tool('tool', written);
+    await tool.activate(null);
+    t.strictSame(memoryOf(tool), [400]);
+    scene.define([stand(t).tool('tool', { ...written, ...overrides }).definition]);
+    await scene.registry.reload();
+    t.match(scene.registry.tool('tool').recovery, expected);
+    const isAnew = expected.strategy === 'restart';
+    t.strictSame(memoryOf(tool), [isAnew ? 1_000 : 400]);
+    t.equal(tool.recovery.course.record.strategies.restart?.failedInARow, isAnew ? 0 : 6);
+    t.match(
+      scene.recordsOf('recovery'),
+      isAnew ? [{ outcome: 'restored', detail: { by: 'program', instead: 'restart-on-demand' } }] : [],
+    );
+  }
+});
+
 t.test('restart-on-demand: never a timer; the first demand at once, later ones paced', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart-on-demand', budget: 50 } });
@@ -312,6 +340,19 @@ t.test('the action stop ends the run that it was taken for, and no other', async
   await t.rejects(tool.start(DEMAND), { code: 'breaker_open', message: /is not started again/ });
 });
 
+t.test('the action stop is about that run also where the strategy would end what nobody uses', async (t) => {
+  for (const strategy of ['degrade', 'restart-on-demand'] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy, degraded: DEGRADED } });
+    const spare = await tool.activate(null);
+    await tool.start(DEMAND);
+    tool.recovery.hold();
+    await crash(scene);
+    await scene.time.pass(10_000);
+    t.strictSame([...tool.runs.keys()], [spare.id], strategy);
+  }
+});
+
 t.test('a job that ended well has done its work: it takes nobody with it, and has not failed', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { readiness: 'none', limits: LIMITS, recovery: { strategy: 'stop' } });
@@ -337,10 +378,20 @@ t.test('what a server says of itself is kept short and without its secrets', asy
   scene.points.fail('connect', new Error(`invalid API key ${secret} ${'x'.repeat(5_000_000)}`), 1);
   await t.rejects(tool.activate(null));
   await scene.time.pass(100);
-  const text = JSON.stringify([scene.recordsOf('recovery'), tool.recovery.failure, tool.recovery.course.record]);
+  const text = JSON.stringify([
+    scene.recordsOf('recovery'),
+    scene.postMortems,
+    tool.recovery.failure,
+    tool.recovery.course.record,
+  ]);
   t.match(text, /invalid API key/);
   t.notOk(text.includes(secret));
   t.ok(text.length < 10_000, `${text.length} characters`);
+  const other = scene.tool('other', TOOL);
+  scene.points.fail('resolveCommand', new Error(`no ${secret} ${'x'.repeat(5_000_000)}`), 1);
+  await t.rejects(other.activate(null));
+  t.match(other.lastEnd, { reason: 'launch_failed', message: /^could not be started: no ••• x{900}/ });
+  t.ok((other.lastEnd?.message.length ?? 0) < 1_100, 'also of what never began');
 });
 
 t.test('what is known of a tool outlives its registration, and the daemon', async (t) => {
@@ -474,6 +525,62 @@ t.test('a run that somebody stops before it has proven anything is neither', asy
   await scene.time.pass(120_000);
   t.strictSame(steps(scene), ['restart scheduled']);
   t.strictSame(scene.registry.tool('tool').recovery.rates, []);
+});
+
+t.test('a recovery has not succeeded while the end of its run is under way', async (t) => {
+  for (const [reason, expected] of [
+    ['unhealthy', ['restart scheduled', 'restart failed', 'restart scheduled']],
+    ['requested', ['restart scheduled']],
+  ] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart', stableForMs: 10_000 } });
+    await tool.activate(null);
+    await crash(scene);
+    await scene.time.pass(1_500);
+    const [runId] = tool.runs.keys();
+    await scene.time.pass(8_000);
+    const goOn = scene.points.hold('connection.close');
+    const ended = tool.stop(reason, 'stopped', runId);
+    await scene.time.pass(4_000);
+    t.equal(tool.runs.size, 1, 'its end takes its time');
+    t.strictSame(steps(scene), ['restart scheduled']);
+    goOn();
+    await ended;
+    t.strictSame(steps(scene), expected, reason);
+    await scene.registry.deactivate('tool');
+  }
+});
+
+t.test('a run after a failure that fails and cannot be proven to have ended was a recovery that failed', async (t) => {
+  for (const [reason, expected] of [
+    ['unhealthy', ['restart scheduled', 'restart failed']],
+    ['requested', ['restart scheduled']],
+  ] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
+    await tool.activate(null);
+    await crash(scene);
+    scene.processes.endsOn = 'nothing';
+    await scene.time.pass(1_500);
+    t.equal(scene.registry.tool('tool').recovery.onTrial, true);
+    const [run] = [...tool.runs.values()].map((assembled) => assembled.run);
+    await tool.stop(reason, 'stopped', run?.id);
+    t.equal(run?.state, 'unproven');
+    t.equal(scene.registry.tool('tool').recovery.onTrial, false, 'it shows nothing any more');
+    await scene.time.pass(120_000);
+    t.strictSame(steps(scene), expected, reason);
+    scene.launched.at(-1)?.end();
+    await scene.time.pass(5_000);
+  }
+});
+
+t.test('by hand everything is forgiven, also what a success came after', async (t) => {
+  const scene = stand(t);
+  const restart = { succeeded: 4, failed: 6, gaveUp: 0, failedInARow: 0, recent: 'fffffssfss' };
+  scene.recoveries.set('tool', { strategies: { restart }, replaced: null, degraded: null });
+  const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart', degraded: DEGRADED } });
+  await scene.registry.cleanup('tool');
+  t.strictSame(tool.recovery.course.record.strategies.restart, { ...restart, recent: '' });
 });
 
 t.test('a start that fails after a failure is a recovery that failed', async (t) => {

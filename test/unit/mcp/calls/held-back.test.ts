@@ -211,3 +211,33 @@ t.test('degraded: after a failure so many calls at once, until the tool is given
   for (const release of held) release();
   t.match([await second, await third], [{ kind: 'result' }, { kind: 'result' }]);
 });
+
+t.test(
+  'degraded: who waits goes on as soon as the tool is given everything back, while another is still open',
+  async (t) => {
+    const recovery = {
+      strategy: 'degrade',
+      degraded: { class: null, limits: null, callsAtOnce: 1 },
+      returnAfterMs: 5_000,
+    } as const;
+    const s = await scene(t, {}, { recovery });
+    const held: (() => void)[] = [];
+    s.offer.behaviour = () =>
+      new Promise((resolve) => held.push(() => resolve({ kind: 'result', result: { content: [] } })));
+    const before = s.call(s.session);
+    await settled();
+    s.launched.at(-1)?.end({ code: 1 });
+    await s.time.pass(100);
+    t.match(await before, { kind: 'error' });
+    const calls = [s.call(s.session), s.call(s.session)];
+    await settled();
+    const sent = s.sent();
+    await s.time.pass(4_000);
+    t.equal(s.sent(), sent, 'one at once');
+    await s.time.pass(2_000);
+    t.equal(s.registry.tool('tool').recovery.degraded, null);
+    t.equal(s.sent(), sent + 1, 'the other too');
+    for (const release of held) release();
+    t.match(await Promise.all(calls), [{ kind: 'result' }, { kind: 'result' }]);
+  },
+);
