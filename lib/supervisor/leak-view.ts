@@ -60,9 +60,12 @@ function trendsOf(run: Run, detector: LeakDetector): readonly TrendView[] {
     const points = floors.length < POINTS ? floors : lowestOfParts(floors, POINTS);
     const trend = trendOf(points, (floors.length * detector.binMs) / points.length);
     // A bin in which nothing was read is a gap.
-    const level = floors.findLast((floor) => !Number.isNaN(floor));
-    if (trend === null || level === undefined) return [];
+    const floor = floors.findLast((one) => !Number.isNaN(one));
+    if (trend === null || floor === undefined) return [];
     const limit = run.limits[resource]?.limit;
+    // What lies above the floor meets the limit first.
+    const reading = run.last?.readings[resource];
+    const level = reading?.kind === 'measured' ? Math.max(floor, reading.value) : floor;
     const reached = limit === undefined ? null : forecast(trend, level, limit);
     return [
       {
