@@ -116,7 +116,17 @@ export class GovernorLink {
     this.#rest = lines.pop() ?? '';
     if (this.#offer.kind === 'watch') return this.#hearPressure(lines);
     if (this.#rest.length > MAX_PROTOCOL_LINE_CHARACTERS) return void this.#socket?.destroy();
-    for (const line of lines) this.#understand(parseDaemonMessage(line));
+    for (const line of lines) {
+      const message = parseDaemonMessage(line);
+      if (message !== null) this.#understand(message);
+      // Told before the daemon had read the hello: to whoever just listens.
+      else this.#hearBare(line);
+    }
+  }
+
+  #hearBare(line: string): void {
+    const notice = parseNotice(parseObject(line));
+    if (notice !== null) this.#listener.onPressure(notice);
   }
 
   /** Any bytes are pressure; of Governor they are notices. */
@@ -131,8 +141,8 @@ export class GovernorLink {
     this.#listener.onPressure(null);
   }
 
-  #understand(message: DaemonMessage | null): void {
-    switch (message?.type) {
+  #understand(message: DaemonMessage): void {
+    switch (message.type) {
       case 'welcome':
         this.#welcomed = true;
         this.#retryMs = FIRST_RETRY_MS;
@@ -141,7 +151,6 @@ export class GovernorLink {
         return this.#listener.onPressure(message.notice);
       case 'cleanup':
         return this.#listener.onCleanup(message);
-      case undefined:
     }
   }
 }

@@ -72,6 +72,18 @@ t.test('the numbers come along', async (t) => {
   t.same(heard, [{ resource: 'memory', stage: 'warning', usage: 96, limit: 128, ratio: 0.75 }]);
 });
 
+t.test('what is told before the daemon has read the hello is heard too', async (t) => {
+  const path = join(temporaryDirectory(t), 'early.sock');
+  const server = createServer((socket) => void socket.write(`${notice('throttled')}\n`));
+  t.teardown(() => server.close());
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const client = newClient(t, { GOVERNOR_SOCKET: path });
+  const heard: string[] = [];
+  client.onPressure('memory', ({ stage }) => void heard.push(stage));
+  await waitFor('it', () => heard.length > 0);
+  t.same(heard, ['throttled']);
+});
+
 t.test('a daemon that is started again is found again, and hears of the handles again', async (t) => {
   const { path, channel, client } = await stand(t);
   const heard: string[] = [];
