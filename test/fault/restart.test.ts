@@ -82,7 +82,7 @@ t.test('an adopted run keeps its id, its history and its limits', async (t) => {
     t,
     first,
     'leak',
-    ['leak-memory', `--rate-mb=${30 / patience(1)}`, '--cap-mb=400'],
+    ['leak-memory', `--rate-mb=${15 / patience(1)}`, '--cap-mb=400'],
     ['--memory', '200MiB', '--grace', '100ms'],
   );
   const before = await toolOf(first, 'leak');
