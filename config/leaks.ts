@@ -1,6 +1,7 @@
 /** `leaks:` of a tool, over that of the daemon. */
 
 import { BINS } from '../lib/core/floor-window.ts';
+import { isolatedElsewhere } from '../lib/core/elsewhere.ts';
 import { formatDuration } from '../lib/core/format.ts';
 import { DEFAULT_LEAK_SETTINGS } from '../lib/core/leak.ts';
 import type { Problem } from '../lib/core/errors.ts';
@@ -14,7 +15,10 @@ export function leaksOf({ fields, origin, daemon }: Plan): ToolDefinition['leaks
   const leaks = { ...given(daemon.leaks), ...given(fields.leaks ?? {}) };
   return {
     // Of the daemon it holds for those that can be recycled: whose conversation it has, and so knows when nothing is open.
-    action: origin === 'run' || fields.readiness === 'none' ? 'notify' : (leaks.action ?? 'notify'),
+    action:
+      origin === 'run' || fields.readiness === 'none' || isolatedElsewhere(fields.command, fields.args ?? []) !== null
+        ? 'notify'
+        : (leaks.action ?? 'notify'),
     warmUpMs: leaks.warm_up ?? DEFAULT_LEAK_SETTINGS.warmUpMs,
     windowMs: leaks.window ?? Math.max(DEFAULT_LEAK_SETTINGS.windowMs, BINS * daemon.sampleIntervalMs),
   };
@@ -22,7 +26,16 @@ export function leaksOf({ fields, origin, daemon }: Plan): ToolDefinition['leaks
 
 export function leakProblems({ fields, origin, daemon, problemAt }: ToolPlan): readonly Problem[] {
   const problems: Problem[] = [];
-  if (fields.leaks?.action === 'recycle_when_idle' && fields.readiness === 'none' && origin !== 'run')
+  const elsewhere = isolatedElsewhere(fields.command, fields.args ?? []);
+  if (fields.leaks !== undefined && elsewhere !== null && origin !== 'run')
+    problems.push(
+      problemAt(
+        ['leaks'],
+        `leaks: has no effect: the process runs in ${elsewhere.where}, only its client is seen here`,
+        'take it out',
+      ),
+    );
+  else if (fields.leaks?.action === 'recycle_when_idle' && fields.readiness === 'none' && origin !== 'run')
     problems.push(
       problemAt(
         ['leaks', 'action'],

@@ -21,19 +21,21 @@ export class FloorWindow {
    * @returns true when this has closed a bin: the first value of the next one has come
    */
   add(bin: number, value: number): boolean {
-    if (bin === this.#bin) {
-      if (value < this.#floor) this.#floor = value;
-      return false;
-    }
-    const isFirst = Number.isNaN(this.#bin);
-    if (!isFirst) {
-      this.#push(this.#floor);
-      // Gaps are gaps: nobody looked, nothing is known.
-      for (let gap = Math.min(KEPT_BINS, bin - this.#bin - 1); gap > 0; gap -= 1) this.#push(NaN);
-    }
+    const hasClosed = this.closeUpTo(bin);
     this.#bin = bin;
-    this.#floor = value;
-    return !isFirst;
+    if (!(this.#floor <= value)) this.#floor = value;
+    return hasClosed;
+  }
+
+  /** @returns true when this has closed a bin: time has come to `bin`, whether or not anything was read since */
+  closeUpTo(bin: number): boolean {
+    if (bin === this.#bin || Number.isNaN(this.#bin)) return false;
+    this.#push(this.#floor);
+    // Gaps are gaps: nobody looked, nothing is known.
+    for (let gap = Math.min(KEPT_BINS, bin - this.#bin - 1); gap > 0; gap -= 1) this.#push(NaN);
+    this.#bin = bin;
+    this.#floor = NaN;
+    return true;
   }
 
   /** Of the bins that are closed; at most KEPT_BINS. */
@@ -44,6 +46,13 @@ export class FloorWindow {
   /** One window is there. */
   get isFull(): boolean {
     return this.#closed >= BINS;
+  }
+
+  /** Nothing was read in a whole window. */
+  get isSilent(): boolean {
+    for (let back = 1; back <= Math.min(BINS, this.#closed); back += 1)
+      if (!Number.isNaN(this.#floors[(this.#next - back + KEPT_BINS) % KEPT_BINS])) return false;
+    return this.isFull;
   }
 
   /** Floors of closed bins, oldest first, into `into` (at least KEPT_BINS long). @returns how many */

@@ -5,11 +5,15 @@
 
 import { BINS } from './floor-window.ts';
 
-/** Names that are told apart, of a run; the others are one. */
+/** Names that are told apart, of a run; the others are one. A name that was silent for a window makes room for another. */
 export const NAMES_MAX = 16;
 const OTHERS = '(others)';
-/** That are weighed against each other at once: the most frequent ones. */
+/** That growth may go with at once: more cannot be told apart with this few points. */
 const WEIGHED = 3;
+/** How many standard errors an effect must be away from none to be weighed beside the others. */
+const ENTERS_T = 2;
+/** One in the place of another that explains the growth as well, but for this share of what is left: they cannot be told apart. */
+const AS_WELL = 0.15;
 /** Bins of one step: the floor of a few lies closer to what lives than that of one. */
 const STEP = 2;
 /** How many standard errors an effect must be away from none; with this few points much more than the usual two. */
@@ -30,26 +34,36 @@ export interface GrowthByCall {
   readonly calls: number;
 }
 
+interface Ring {
+  readonly counts: Uint32Array;
+  /** The bin that each count is of. */
+  readonly bins: Int32Array;
+  lastBin: number;
+}
+
 /** How often each was called, by bins; bounded. */
 export class CallCounts {
-  /** Of each name a ring: the count, and the bin that it is of. */
-  readonly #rings = new Map<string, { readonly counts: Uint32Array; readonly bins: Int32Array }>();
+  readonly #rings = new Map<string, Ring>();
 
   add(bin: number, name: string): void {
     if (bin < 0) return;
-    let ring = this.#rings.get(name);
-    if (ring === undefined) {
-      const kept = this.#rings.size < NAMES_MAX ? name : OTHERS;
-      ring = this.#rings.get(kept);
-      if (ring === undefined) {
-        ring = { counts: new Uint32Array(BINS + 1), bins: new Int32Array(BINS + 1).fill(-1) };
-        this.#rings.set(kept, ring);
-      }
-    }
+    const ring = this.#rings.get(name) ?? this.#newRing(bin, name);
+    ring.lastBin = bin;
     const place = bin % (BINS + 1);
     if (ring.bins[place] !== bin) ring.counts[place] = 0;
     ring.bins[place] = bin;
     ring.counts[place] = (ring.counts[place] as number) + 1;
+  }
+
+  #newRing(bin: number, name: string): Ring {
+    if (this.#rings.size >= NAMES_MAX)
+      for (const [silent, { lastBin }] of this.#rings) if (lastBin < bin - BINS) this.#rings.delete(silent);
+    const kept = this.#rings.size < NAMES_MAX ? name : OTHERS;
+    const known = this.#rings.get(kept);
+    if (known !== undefined) return known;
+    const ring = { counts: new Uint32Array(BINS + 1), bins: new Int32Array(BINS + 1).fill(-1), lastBin: bin };
+    this.#rings.set(kept, ring);
+    return ring;
   }
 
   get isEmpty(): boolean {
@@ -81,35 +95,75 @@ export function growthByCall(
   calls: ReadonlyMap<string, readonly number[]>,
 ): readonly GrowthByCall[] {
   const levels = stepped(floors);
-  const names = [...calls.keys()]
-    .toSorted((a, b) => sum(calls.get(b) ?? []) - sum(calls.get(a) ?? []))
-    .slice(0, WEIGHED);
-  const columns = names.map((name) => steppedCounts(calls.get(name) ?? []));
-  const rows: number[][] = [];
   const grown: number[] = [];
+  const steps: number[] = [];
   for (let at = 0; at + 1 < levels.length; at += 1) {
     const rise = (levels[at + 1] as number) - (levels[at] as number);
     if (Number.isNaN(rise)) continue;
     // The floor of a step lies near its beginning: what is called in it shows in the next.
-    rows.push([1, ...columns.map((column) => column[at] as number)]);
+    steps.push(at);
     grown.push(rise);
   }
-  const fit = leastSquares(rows, grown);
   const total = sum(grown);
-  if (fit === null || total <= 0) return [];
-  return names
-    .flatMap((name, index): readonly GrowthByCall[] => {
+  if (total <= 0) return [];
+  const columns = [...calls].map(([name, counts]): Column => {
+    const all = steppedCounts(counts);
+    return { name, calls: sum(counts), counts: steps.map((at) => all[at] as number) };
+  });
+  const chosen = weighed(columns, grown);
+  const fit = fitted(chosen, grown);
+  if (fit === null) return [];
+  return chosen
+    .flatMap((column, index): readonly GrowthByCall[] => {
+      const { name, counts, calls: count } = column;
       const [perCall, error] = [fit.coefficients[index + 1] as number, fit.errors[index + 1] as number];
-      const used = sum(rows.map((row) => row[index + 1] as number));
-      const share = (perCall * used) / total;
+      const share = (perCall * sum(counts)) / total;
       if (!(perCall > 0 && perCall >= LEAST_T * error && share >= LEAST_SHARE)) return [];
+      const others = columns.filter((one) => !chosen.includes(one));
+      const isTold = others.every((other) => {
+        const instead = fitted(chosen.with(index, other), grown);
+        return instead === null || instead.left > fit.left * (1 + AS_WELL) + Number.EPSILON * total * total;
+      });
+      if (!isTold) return [];
       const margin = 2 * error;
-      const count = sum(calls.get(name) ?? []);
       return [
         { name, perCall, low: perCall - margin, high: perCall + margin, share: Math.min(1, share), calls: count },
       ];
     })
     .toSorted((a, b) => b.share - a.share);
+}
+
+interface Column {
+  readonly name: string;
+  /** In all. */
+  readonly calls: number;
+  /** By steps that a rise is known of. */
+  readonly counts: readonly number[];
+}
+
+/** Step by step the one that leaves least unexplained beside those before it, however rarely it is called. */
+function weighed(columns: readonly Column[], grown: readonly number[]): readonly Column[] {
+  let chosen: readonly Column[] = [];
+  while (chosen.length < WEIGHED) {
+    let best: { readonly column: Column; readonly left: number } | null = null;
+    for (const column of columns) {
+      if (chosen.includes(column)) continue;
+      const fit = fitted([...chosen, column], grown);
+      if (fit === null || (best !== null && fit.left >= best.left)) continue;
+      const [perCall, error] = [fit.coefficients.at(-1) as number, fit.errors.at(-1) as number];
+      if (perCall > 0 && perCall >= ENTERS_T * error) best = { column, left: fit.left };
+    }
+    if (best === null) return chosen;
+    chosen = [...chosen, best.column];
+  }
+  return chosen;
+}
+
+function fitted(columns: readonly Column[], grown: readonly number[]): Fit | null {
+  return leastSquares(
+    grown.map((_, at) => [1, ...columns.map(({ counts }) => counts[at] as number)]),
+    grown,
+  );
 }
 
 function stepped(floors: Float64Array): readonly number[] {
@@ -129,11 +183,15 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
+interface Fit {
+  readonly coefficients: readonly number[];
+  readonly errors: readonly number[];
+  /** Sum of squares of what it does not explain. */
+  readonly left: number;
+}
+
 /** Ordinary least squares by the normal equations, with standard errors; null where columns cannot be told apart. */
-function leastSquares(
-  rows: readonly (readonly number[])[],
-  values: readonly number[],
-): { readonly coefficients: readonly number[]; readonly errors: readonly number[] } | null {
+function leastSquares(rows: readonly (readonly number[])[], values: readonly number[]): Fit | null {
   const width = rows[0]?.length ?? 0;
   const freedom = rows.length - width;
   if (width < 2 || freedom < 6) return null;
@@ -149,8 +207,10 @@ function leastSquares(
   const left = rows.map(
     (row, at) => (values[at] as number) - sum(row.map((cell, of) => cell * (coefficients[of] as number))),
   );
-  const variance = sum(left.map((one) => one * one)) / freedom;
-  return { coefficients, errors: inverse.map((row, at) => Math.sqrt(Math.max(0, variance * (row[at] as number)))) };
+  const unexplained = sum(left.map((one) => one * one));
+  const variance = unexplained / freedom;
+  const errors = inverse.map((row, at) => Math.sqrt(Math.max(0, variance * (row[at] as number))));
+  return { coefficients, errors, left: unexplained };
 }
 
 /** Gauss and Jordan with pivots. */

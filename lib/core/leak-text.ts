@@ -20,7 +20,7 @@ export const LEAST_RISE: Readonly<Record<LeakResource, { readonly amount: number
 export function outsideThePoint({ warmUpMs, windowMs }: LeakSettings): readonly string[] {
   const window = formatDuration(windowMs);
   return [
-    `no verdict before ${formatDuration(warmUpMs + windowMs)} after the start of a process`,
+    `no verdict before ${formatDuration(warmUpMs + windowMs)} after the start of a process, or after its first call`,
     `slower growth is found late or never: a longer window finds it`,
     `growth that ends by itself only after ${formatDuration(warmUpMs + windowMs / 2)} looks like a leak for as long as it goes on`,
     `what comes and goes in cycles longer than ${formatDuration(windowMs / 4)} may look like a leak while it rises`,

@@ -1,5 +1,6 @@
 /**
- * Is one run leaking? Fed at its samples, judged once a bin, with memory that does not grow: seven kilobytes a run.
+ * Is one run leaking? Fed at its samples, judged once a bin, with memory that does not grow: seven kilobytes a run, two more
+ * where its memory is summed by two rules in turn.
  * The verdict is a suspicion, for people and for a restart at a quiet moment; nothing is ever ended for it in a hurry.
  */
 
@@ -30,17 +31,25 @@ export interface LeakChange {
   readonly suspicion: Suspicion;
 }
 
-interface Watched {
-  readonly resource: LeakResource;
-  window: FloorWindow;
-  quality: Quality | null;
-  /** Grows with each window that looks like a leak, shrinks faster with each that does not. */
+/** What was read of a resource by one rule. */
+interface Series {
+  /** Null: the rule does not matter. */
+  readonly quality: Quality | null;
+  readonly window: FloorWindow;
+  /** Grows with each window that looks like a leak, shrinks with each that does not. */
   evidence: number;
   /** The highest that any quarter's floor was since the warm-up, windows that have gone by included. */
   record: number;
   /** Closed bins since it last looked like a leak. */
   quiet: number;
+}
+
+interface Watched {
+  readonly resource: LeakResource;
+  series: readonly Series[];
   suspicion: Suspicion | null;
+  /** Where it was suspected, or is judged since that fell silent. */
+  judgedBy: Series | null;
 }
 
 /** Cleared when so much of the rise was given back. */
@@ -53,9 +62,9 @@ const scratch = new Float64Array(KEPT_BINS);
 
 export class LeakDetector {
   readonly settings: LeakSettings;
-  readonly #startedMs: number;
   readonly #binMs: number;
-  readonly #watched: readonly Watched[];
+  #startedMs: number;
+  #watched: readonly Watched[] = notWatched();
   #bin = -1;
 
   /** @param startedMs of the run, monotonic */
@@ -63,15 +72,17 @@ export class LeakDetector {
     this.settings = settings;
     this.#startedMs = startedMs;
     this.#binMs = settings.windowMs / BINS;
-    this.#watched = LEAK_RESOURCES.map((resource) => ({
-      resource,
-      window: new FloorWindow(),
-      quality: null,
-      evidence: 0,
-      record: -Infinity,
-      quiet: 0,
-      suspicion: null,
-    }));
+  }
+
+  /**
+   * The first use: caches, compilers and pools fill from now on. What is suspected already did not wait for that.
+   * @param atMs monotonic
+   */
+  firstUsed(atMs: number): void {
+    if (this.suspicions.length > 0) return;
+    this.#startedMs = atMs;
+    this.#watched = notWatched();
+    this.#bin = -1;
   }
 
   /** Number of the bin that this time falls into; negative: in the warm-up. */
@@ -92,15 +103,13 @@ export class LeakDetector {
     return this.#watched.flatMap(({ suspicion }) => (suspicion === null ? [] : [suspicion]));
   }
 
-  /** 0…1: how much of the first window is there, of the resource that has most. */
-  get filled(): number {
-    return Math.max(...this.#watched.map(({ window }) => window.closed)) / BINS;
-  }
-
-  /** The floors of a resource, oldest first; a copy. */
+  /** The floors of a resource in bins up to the last closed one, oldest first; a copy. By the rule that says most. */
   floors(resource: LeakResource): Float64Array {
-    const window = this.#watched.find((watched) => watched.resource === resource)?.window;
-    return scratch.slice(0, window?.read(scratch) ?? 0);
+    const watched = this.#watched.find((one) => one.resource === resource);
+    const all = watched?.judgedBy == null ? (watched?.series ?? []) : [watched.judgedBy];
+    const copies = all.map(({ window }) => scratch.slice(0, window.read(scratch)));
+    const known = (floors: Float64Array): number => floors.slice(-BINS).filter((floor) => !Number.isNaN(floor)).length;
+    return copies.toSorted((a, b) => known(b) - known(a))[0] ?? new Float64Array();
   }
 
   /** @returns what has become or ceased to be a suspicion; null, mostly: nothing */
@@ -108,59 +117,89 @@ export class LeakDetector {
     // Of what nobody has touched since, the reading still holds: the time of the look counts, not its own.
     const bin = this.binOf(atMs);
     if (bin < 0) return null;
-    this.#bin = bin;
-    let changes: LeakChange[] | null = null;
+    const changes = bin === this.#bin ? null : this.#close(bin, atMs);
     for (const watched of this.#watched) {
       const reading = readings[watched.resource];
-      if (reading.kind !== 'measured') continue;
+      // What rises because more and more of it was found is no growth.
+      if (reading.kind !== 'measured' || reading.isBeingFound === true) continue;
       // Sums of memory by different rules are no series. A directory that is still being walked is an estimate, and the same one.
-      if (watched.resource === 'memory' && watched.quality !== reading.quality) {
-        if (watched.quality !== null) watched.window = new FloorWindow();
-        watched.quality = reading.quality;
-        watched.evidence = 0;
-        watched.record = -Infinity;
-      }
-      if (!watched.window.add(bin, reading.value) || !watched.window.isFull) continue;
-      const change = judge(watched, atMs);
-      if (change !== null) (changes ??= []).push(change);
+      seriesOf(watched, watched.resource === 'memory' ? reading.quality : null).window.add(bin, reading.value);
     }
+    return changes;
+  }
+
+  #close(bin: number, atMs: number): readonly LeakChange[] | null {
+    this.#bin = bin;
+    let changes: LeakChange[] | null = null;
+    for (const watched of this.#watched)
+      for (const series of watched.series) {
+        if (!series.window.closeUpTo(bin) || !series.window.isFull) continue;
+        const change = judge(watched, series, atMs);
+        if (change !== null) (changes ??= []).push(change);
+      }
     return changes;
   }
 }
 
-function judge(watched: Watched, atMs: number): LeakChange | null {
-  const { resource, window, suspicion } = watched;
+function notWatched(): readonly Watched[] {
+  return LEAK_RESOURCES.map((resource) => ({ resource, series: [], suspicion: null, judgedBy: null }));
+}
+
+function seriesOf(watched: Watched, quality: Quality | null): Series {
+  for (const series of watched.series) if (series.quality === quality) return series;
+  const series = { quality, window: new FloorWindow(), evidence: 0, record: -Infinity, quiet: 0 };
+  watched.series = [...watched.series, series];
+  return series;
+}
+
+function judge(watched: Watched, series: Series, atMs: number): LeakChange | null {
+  const { resource } = watched;
+  const { window } = series;
   const length = window.read(scratch);
   const last = scratch.subarray(length - BINS, length);
   const inTwo = length === KEPT_BINS ? leakIn(resource, scratch, 2) : null;
   const rise = inTwo ?? leakIn(resource, last, 1);
-  noteEvidence(watched, rise, inTwo !== null);
+  noteEvidence(series, rise, inTwo !== null);
   const oldest = lowestOfParts(last, LEAK_TEST.quarters)[0] as number;
   // NaN where nobody looked then.
-  if (oldest > watched.record) watched.record = oldest;
-  watched.quiet = rise === null ? watched.quiet + 1 : 0;
+  if (oldest > series.record) series.record = oldest;
+  series.quiet = rise === null ? series.quiet + 1 : 0;
+  if (watched.judgedBy !== null && watched.judgedBy !== series && !takesOver(watched, series)) return null;
+  const { suspicion } = watched;
   if (suspicion !== null) {
     if (rise !== null) {
       // It began where it was first seen to begin.
       watched.suspicion = { ...suspicion, to: rise.to, rise: rise.rise };
       return null;
     }
-    const cause = causeOfEnd(suspicion, last, watched.quiet);
+    const cause = causeOfEnd(suspicion, last, series.quiet);
     if (cause === null) return null;
     watched.suspicion = null;
-    watched.evidence = 0;
+    watched.judgedBy = null;
+    series.evidence = 0;
     return { kind: 'cleared', cause, suspicion };
   }
-  if (rise === null || watched.evidence < LEAK_TEST.evidence) return null;
+  if (rise === null || series.evidence < LEAK_TEST.evidence) return null;
   watched.suspicion = { resource, sinceMs: atMs, ...rise };
+  watched.judgedBy = series;
   return { kind: 'suspected', cause: 'floor rises', suspicion: watched.suspicion };
 }
 
-function noteEvidence(watched: Watched, rise: Rise | null, isInTwo: boolean): void {
+/** Nothing is read by the rule of the suspicion any more: from here on by this one, that had grown as much when it came up. */
+function takesOver(watched: Watched, series: Series): boolean {
+  const { suspicion, judgedBy } = watched;
+  if (suspicion === null || judgedBy === null || !judgedBy.window.isSilent || series.window.isSilent) return false;
+  const to = scratch.subarray(0, series.window.read(scratch)).find((floor) => !Number.isNaN(floor)) as number;
+  watched.suspicion = { ...suspicion, from: Math.max(0, to - (suspicion.to - suspicion.from)), to };
+  watched.judgedBy = series;
+  return true;
+}
+
+function noteEvidence(series: Series, rise: Rise | null, isInTwo: boolean): void {
   const { weightOfTwo, counterweight } = LEAK_TEST;
   // What comes and goes has been as high before; a leak has not.
-  if (rise !== null && rise.to > watched.record) watched.evidence += isInTwo ? weightOfTwo : 1;
-  else watched.evidence = Math.max(0, watched.evidence - counterweight);
+  if (rise !== null && rise.to > series.record) series.evidence += isInTwo ? weightOfTwo : 1;
+  else series.evidence = Math.max(0, series.evidence - counterweight);
 }
 
 /** Half of it was given back, or it has not looked like a leak for most of a window, in which little was added. */

@@ -17,6 +17,8 @@ export interface Measured {
   readonly atMs: number;
   /** temp_storage only: inodes in use beside the bytes. */
   readonly inodes?: number;
+  /** temp_storage only: it was never counted to its end yet, and rises while more and more is found. */
+  readonly isBeingFound?: boolean;
 }
 
 export interface Unsupported {

@@ -27,11 +27,20 @@ export interface TempUsageReading {
   readonly atMs: number;
   /** False when a part could not be read. */
   readonly complete: boolean;
+  /** No walk has come to its end yet: the values rise while more is found. */
+  readonly isBeingFound: boolean;
 }
 
 export class TempUsage {
   readonly #dir: ByteString;
-  readonly #last = { kind: 'measured' as const, bytes: 0, inodes: 0, atMs: Number.NEGATIVE_INFINITY, complete: false };
+  readonly #last = {
+    kind: 'measured' as const,
+    bytes: 0,
+    inodes: 0,
+    atMs: Number.NEGATIVE_INFINITY,
+    complete: false,
+    isBeingFound: false,
+  };
   #walk: TempWalk | null = null;
   #nextMs = Number.NEGATIVE_INFINITY;
   /** mtime and ctime of the directory when it was last found empty: while they stay, it is empty. */
@@ -104,10 +113,11 @@ export class TempUsage {
   /** What an unfinished walk found is a lower bound: it counts where it is more than the last complete value. */
   #unfinished(walk: TempWalk): TempUsageReading {
     const last = this.#last;
-    if (last.atMs !== Number.NEGATIVE_INFINITY && walk.bytes <= last.bytes && walk.inodes <= last.inodes) return last;
+    const isBeingFound = last.atMs === Number.NEGATIVE_INFINITY;
+    if (!isBeingFound && walk.bytes <= last.bytes && walk.inodes <= last.inodes) return last;
     const bytes = Math.max(walk.bytes, last.bytes);
     const inodes = Math.max(walk.inodes, last.inodes);
-    return { kind: 'measured', bytes, inodes, atMs: walk.beganMs, complete: false };
+    return { kind: 'measured', bytes, inodes, atMs: walk.beganMs, complete: false, isBeingFound };
   }
 }
 

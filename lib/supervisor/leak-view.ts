@@ -16,12 +16,16 @@ import type { LeakView, TrendView } from './views.ts';
 const POINTS = 24;
 const HOUR_MS = 3_600_000;
 
-/** @param isWhole with the trends, which take a fraction of a millisecond a run */
+/**
+ * @param isWhole with the trends, which take a fraction of a millisecond a run
+ * @param notGoverned why only a client is seen of it
+ */
 export function leakView(
   definition: Pick<ToolDefinition, 'name' | 'leaks'>,
   runs: readonly Run[],
   watch: LeakWatch,
   isWhole: boolean,
+  notGoverned: string | null = null,
 ): LeakView {
   const { name } = definition;
   // What judges a live run is what it was started with, whatever a reload has written since.
@@ -34,7 +38,7 @@ export function leakView(
       warmUp: leaks.warmUpMs,
       window: leaks.windowMs,
       leastRise: LEAK_RESOURCES.map((resource) => ({ resource, unit: UNIT[resource], ...LEAST_RISE[resource] })),
-      outside: outsideThePoint(leaks),
+      outside: notGoverned === null ? outsideThePoint(leaks) : [`it is not watched at all: ${notGoverned}`],
     },
     suspected: watched.flatMap((one) => one.detector.suspicions.map((suspicion) => watch.view(one, suspicion))),
     last: watch.lastOf(name),
@@ -60,9 +64,12 @@ function trendsOf(run: Run, detector: LeakDetector): readonly TrendView[] {
     const points = floors.length < POINTS ? floors : lowestOfParts(floors, POINTS);
     const trend = trendOf(points, (floors.length * detector.binMs) / points.length);
     // A bin in which nothing was read is a gap.
-    const level = floors.findLast((floor) => !Number.isNaN(floor));
-    if (trend === null || level === undefined) return [];
+    const floor = floors.findLast((one) => !Number.isNaN(one));
+    if (trend === null || floor === undefined) return [];
     const limit = run.limits[resource]?.limit;
+    // What lies above the floor meets the limit first.
+    const reading = run.last?.readings[resource];
+    const level = reading?.kind === 'measured' ? Math.max(floor, reading.value) : floor;
     const reached = limit === undefined ? null : forecast(trend, level, limit);
     return [
       {

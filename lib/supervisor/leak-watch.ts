@@ -64,8 +64,10 @@ export class LeakWatch {
   onCall(runId: string, name: string): void {
     const watched = this.#runs.get(runId);
     if (watched === undefined) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (watched.calls === null) watched.detector.firstUsed(nowMs);
     watched.calls ??= new CallCounts();
-    watched.calls.add(watched.detector.binOf(this.#options.clock.monotonicMs()), name);
+    watched.calls.add(watched.detector.binOf(nowMs), name);
   }
 
   /** What is known of a run; undefined before its first sample, and after its end. */

@@ -24,6 +24,7 @@ export function toolView(tool: Tool, ports: SupervisorPorts, isWhole = false): T
   const { definition } = tool;
   const live = [...tool.runs.values()].map(({ run }) => run);
   const [firstLive] = live;
+  const unseen = firstLive === undefined ? notGoverned(definition) : firstLive.init.notGoverned;
   const runs = live.map((run) => runView(run, ports));
   const signIn = ports.signIn.view(definition);
   return {
@@ -38,14 +39,14 @@ export function toolView(tool: Tool, ports: SupervisorPorts, isWhole = false): T
     limits: limitViews(
       definition.limits,
       firstLive?.outcomes ?? expected(definition, ports),
-      firstLive === undefined ? notGoverned(definition) : firstLive.init.notGoverned,
+      unseen,
       definition.readiness === 'mcp' && definition.origin !== 'run',
     ),
     lastEnd: tool.lastEnd,
     server: tool.server,
     recovery: recoveryView(tool.recovery, definition),
     ...(signIn === null ? {} : { signIn }),
-    leaks: leakView(definition, live, ports.leaks, isWhole),
+    leaks: leakView(definition, live, ports.leaks, isWhole, unseen),
   };
 }
 

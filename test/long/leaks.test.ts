@@ -134,7 +134,7 @@ t.test('the everything server with a leak', { skip }, async (t) => {
 });
 
 t.test('what does not leak is left alone', { skip }, async (t) => {
-  const [command, ...args] = fixtureCommand('leaky-everything', ['--tool=none']);
+  const [command, ...args] = fixtureCommand('leaky-everything', ['--tool=none', '--collect-ms=200']);
   const daemon = await startDaemon(t, {
     config: {
       daemon: { sample_interval: '100ms', leaks: { action: 'recycle_when_idle', warm_up: '10s', window: '20s' } },

@@ -39,6 +39,10 @@ export const reading = component<Reading>(
       quality,
       atMs: z.number(),
       inodes: count.exactOptional(),
+      isBeingFound: z
+        .boolean()
+        .exactOptional()
+        .describe('temp_storage: not counted to its end yet, it rises while more is found'),
     }),
     z.object({ kind: z.literal('unsupported'), reason: z.string() }),
     z.object({ kind: z.literal('gone') }),

@@ -237,6 +237,7 @@ export class TreeReader {
     value.inodes = usage.inodes + unlinked.inodes;
     const whole = usage.complete && this.#handlesDenied === null && this.#sockets.denied === null;
     value.quality = whole ? 'exact' : 'estimate';
+    value.isBeingFound = usage.isBeingFound;
     return measure(value, usage.bytes + unlinked.bytes, usage.atMs);
   }
 }

@@ -10,6 +10,22 @@ export interface Judged extends Outcome {
   readonly rate: number;
 }
 
+export interface Verdict {
+  readonly resource: string;
+  /** Milliseconds since the start. */
+  readonly atMs: number;
+}
+
+/**
+ * The verdict that counts, of those within a trial in their order: of a leak what leaks has to be named, and nothing else at
+ * any time; of the others any name is wrong.
+ * @param leaks null: nothing
+ */
+export function verdictOf(leaks: string | null, within: readonly Verdict[]): Verdict | null {
+  const [first = null] = within;
+  return leaks !== null && within.some(({ resource }) => resource !== leaks) ? null : first;
+}
+
 const percent = (share: number): number => share * 100;
 
 /** Figures and tables of one set. Aim: the bound, not the estimate, above 99 %. */

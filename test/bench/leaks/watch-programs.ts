@@ -7,6 +7,8 @@ import { pause } from '../../helpers/wait-for.ts';
 import { compared } from './evaluate.ts';
 import type { Outcome } from './evaluate.ts';
 import type { Sample } from './model.ts';
+import { verdictOf } from './judged.ts';
+import type { Verdict } from './judged.ts';
 import { FAST_PACE } from './operating-point.ts';
 import { REAL_TRIAL_MS } from './programs.ts';
 import type { RealTrial } from './programs.ts';
@@ -17,6 +19,8 @@ export interface Watched extends Outcome {
   readonly suspected: readonly string[];
   /** It did not live through its trial: it counts as neither. */
   readonly died: boolean;
+  /** What held it: its readings are of that class. */
+  readonly containment: string;
 }
 
 const LOOK_MS = 500;
@@ -46,20 +50,21 @@ export async function watchPrograms(t: TestScope, trials: readonly RealTrial[]):
   await daemon.stop();
   return trials.map((trial) => {
     const began = startedMs.get(trial.name) ?? 0;
-    const within = (said.get(trial.name) ?? []).filter(({ atMs }) => atMs - began <= REAL_TRIAL_MS);
-    // Of a leak the resource that leaks has to be named; of the others any name is wrong.
-    const right = trial.leaks === null ? within[0] : within.find(({ resource }) => resource === trial.leaks);
+    const within = (said.get(trial.name) ?? [])
+      .map(({ resource, atMs }) => ({ resource, atMs: atMs - began }))
+      .filter(({ atMs }) => atMs <= REAL_TRIAL_MS);
     const plain = series.get(trial.name) ?? new Map<string, Sample[]>();
     const others = (trial.leaks === null ? [...RESOURCES] : [trial.leaks]).map((resource) =>
       compared(plain.get(resource) ?? [], FAST_PACE),
     );
     return {
       trial,
-      suspectedMs: right === undefined ? null : right.atMs - began,
+      suspectedMs: verdictOf(trial.leaks, within)?.atMs ?? null,
       suspected: within.map(({ resource }) => resource),
       mannKendall: others.some(({ mannKendall }) => mannKendall),
       leastSquares: others.some(({ leastSquares }) => leastSquares),
       died: !alive.has(trial.name),
+      containment: alive.get(trial.name) ?? 'unknown',
     };
   });
 }
@@ -125,11 +130,7 @@ async function look(
   }
 }
 
-interface Verdict {
-  readonly resource: string;
-  readonly atMs: number;
-}
-
+/** In the order of time, which is that of the day here. */
 async function verdicts(daemon: RunningDaemon): Promise<ReadonlyMap<string, readonly Verdict[]>> {
   const { json } = await daemon.call('GET', '/v1/audit?kind=leak&limit=1000');
   const { entries } = json as {
@@ -146,10 +147,19 @@ async function verdicts(daemon: RunningDaemon): Promise<ReadonlyMap<string, read
   return found;
 }
 
-async function living(daemon: RunningDaemon): Promise<ReadonlySet<string>> {
+/** Of those that live: what holds them. */
+async function living(daemon: RunningDaemon): Promise<ReadonlyMap<string, string>> {
   const { json } = await daemon.call('GET', '/v1/tools');
   const { tools } = json as {
-    readonly tools: readonly { readonly name: string; readonly runs: readonly unknown[]; readonly lastEnd: unknown }[];
+    readonly tools: readonly {
+      readonly name: string;
+      readonly runs: readonly { readonly backend: string }[];
+      readonly lastEnd: unknown;
+    }[];
   };
-  return new Set(tools.filter(({ runs, lastEnd }) => runs.length > 0 && lastEnd === null).map(({ name }) => name));
+  return new Map(
+    tools.flatMap(({ name, runs: [run], lastEnd }) =>
+      run === undefined || lastEnd !== null ? [] : [[name, run.backend]],
+    ),
+  );
 }

@@ -8,6 +8,7 @@ import { DEFAULT_LEAK_SETTINGS } from '../../../lib/core/leak.ts';
 import { LEAST_RISE } from '../../../lib/core/leak-text.ts';
 import { LEAK_RESOURCES } from '../../../lib/core/leak-test.ts';
 import { evaluate } from '../../bench/leaks/evaluate.ts';
+import { verdictOf } from '../../bench/leaks/judged.ts';
 import { leastRise, USUAL_PACE } from '../../bench/leaks/operating-point.ts';
 import { heldOutTrials, seriesOf } from '../../bench/leaks/trials.ts';
 import { lowerBound, upperBound } from '../../bench/support/proportion.ts';
@@ -33,6 +34,19 @@ t.test('the operating point of the bench is that of the product', async (t) => {
     t.equal(leastRise(resource, 0), amount, resource);
     t.equal(leastRise(resource, 2 ** 40), Math.max(amount, share * 2 ** 40), resource);
   }
+});
+
+t.test('a wrong resource is wrong, also beside the right one', async (t) => {
+  const [memory, files] = [
+    { resource: 'memory', atMs: 1 },
+    { resource: 'temp_storage', atMs: 2 },
+  ];
+  t.equal(verdictOf('temp_storage', [files]), files);
+  t.equal(verdictOf('temp_storage', [memory, files]), null);
+  t.equal(verdictOf('temp_storage', [files, memory]), null);
+  t.equal(verdictOf('temp_storage', []), null);
+  t.equal(verdictOf(null, [memory, files]), memory);
+  t.equal(verdictOf(null, []), null);
 });
 
 t.test('Clopper and Pearson: published values', async (t) => {

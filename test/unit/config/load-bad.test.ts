@@ -172,6 +172,8 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'key-unknown-top': '2:1: "servers" is not a known key (known keys: version, daemon, classes, contexts, tools)',
   'key-unknown': '5:5: "limit" is not a known key (did you mean "limits"?)',
   'leaks-action': '5:22: action: "restart" is not possible here (possible: notify, recycle_when_idle)',
+  'leaks-elsewhere':
+    '6:12: leaks: has no effect: the process runs in a container of docker, only its client is seen here (take it out)',
   'leaks-remote':
     '5:5: "leaks" is not enforced by this version of Governor (a server on another host is held to nothing here; take it out)',
   'leaks-warm-up-number': '5:23: warm_up: 5 has no unit (write 5s)',

@@ -49,6 +49,44 @@ t.test('two that leak are both named', async (t) => {
   t.same(found.map(({ name }) => name).toSorted(), ['echo', 'printEnv']);
 });
 
+/** Each at its own times, by a hash of bin and name. */
+const often =
+  (name: number, most: number) =>
+  (bin: number): number =>
+    Math.floor(((((bin * 2_654_435_761 + name * 40_503_331) >>> 7) % 997) / 997) * (most + 1));
+
+t.test('one that is called rarely is named, however many are called more often', async (t) => {
+  const rare = (bin: number): number => [0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0][bin % 13] ?? 0;
+  const all = new Map(Array.from({ length: 12 }, (_, name) => [`often ${name}`, bins.map(often(name, 20))]));
+  all.set('rare', bins.map(rare));
+  const found = growthByCall(
+    grown((bin) => rare(bin) * 5 * MIB),
+    all,
+  );
+  t.same(
+    found.map(({ name }) => name),
+    ['rare'],
+  );
+});
+
+t.test('one that is mostly called with it is not blamed, and what cannot be told apart is not said', async (t) => {
+  const beside = (bin: number): number => busy(bin) * 3 + (bin % 5 === 2 ? 6 : 0);
+  const floors = grown((bin) => busy(bin) * 1.2 * MIB);
+  const both = new Map([
+    ['beside', bins.map(beside)],
+    ['printEnv', bins.map(busy)],
+  ]);
+  t.same(
+    growthByCall(floors, both).map(({ name }) => name),
+    ['printEnv'],
+  );
+  const always = new Map([
+    ['before', bins.map(busy)],
+    ['printEnv', bins.map(busy)],
+  ]);
+  t.same(growthByCall(floors, always), []);
+});
+
 t.test('nothing is said of what grows by time, or not at all, or at an even pace of calls', async (t) => {
   t.same(
     growthByCall(
@@ -95,4 +133,6 @@ t.test('counts by bins: bounded in names and in time', async (t) => {
   t.equal(all.size, NAMES_MAX + 1);
   t.equal(all.get('(others)')?.at(-1), 1_000 - (NAMES_MAX - 1));
   t.equal(calls.of(500, BINS).size, 0, 'what was long ago is not now');
+  calls.add(500, 'late');
+  t.same([...calls.of(500, 1)], [['late', [1]]], 'names that are silent make room');
 });

@@ -289,6 +289,9 @@ t.test('without a run a limit is shown with what this host would do for one', as
   scene.tool('elsewhere', { limits, command: 'docker', args: ['run', 'image'] });
   t.same(enforcement('elsewhere'), ['memory none', 'cpu none', 'runtime none'], 'nor can it be done here');
   t.match(scene.registry.usageOf('elsewhere').resources[0], { enforcement: 'none' });
+  t.match(scene.registry.tool('elsewhere').leaks, {
+    point: { outside: [/^it is not watched at all: the process runs in a container of docker/] },
+  });
 });
 
 t.test('ten thousand registrations come and go, one too many is refused', async (t) => {

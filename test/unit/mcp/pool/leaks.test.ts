@@ -132,6 +132,22 @@ t.test('a gap in what is read is no number: trends are told from what was read l
   }
 });
 
+t.test('what nobody has used yet is judged from its start, and anew from its first use', async (t) => {
+  const scene = leaking(t, { leaks: { ...LEAKS, action: 'notify' } });
+  const session = scene.open(scene.client('a'));
+  await scene.call(session);
+  const run = scene.registry.tool('tool').runs[0]?.id ?? '';
+  await live(scene, 60, false);
+  const detector = scene.ports.leaks.of(run)?.detector;
+  t.equal(detector?.lastClosed, 24, 'by seconds, of two seconds a bin');
+  scene.ports.leaks.onCall(run, 'get-env');
+  t.ok((detector?.binOf(scene.clock.monotonicMs()) ?? 0) < 0, 'in its warm-up again');
+  await live(scene, 30, false);
+  const bin = detector?.binOf(scene.clock.monotonicMs()) ?? 0;
+  scene.ports.leaks.onCall(run, 'get-env');
+  t.equal(detector?.binOf(scene.clock.monotonicMs()), bin, 'only the first');
+});
+
 t.test('notify: said, and left alone', async (t) => {
   const scene = leaking(t, { leaks: { ...LEAKS, action: 'notify' } });
   await scene.call(scene.open(scene.client('a')));
@@ -177,6 +193,11 @@ t.test('trends with a forecast are shown of one tool, not in a list', async (t) 
   t.ok((memory?.confidence ?? 0) > 0.99);
   t.equal(trends?.find(({ resource }) => resource === 'tasks')?.limitIn, null, 'it does not rise');
   t.equal(scene.registry.tools()[0]?.leaks.trends, undefined);
+  // A call that needs much for a while meets the limit sooner than the floor does.
+  scene.tree.holds.memory = 5_000 * MIB;
+  await scene.time.pass(1_000);
+  const loaded = scene.registry.tool('tool').leaks.trends?.find(({ resource }) => resource === 'memory');
+  t.ok((loaded?.limitIn?.expected ?? Infinity) < 0.55 * expectedMs, `${loaded?.limitIn?.expected}`);
 });
 
 t.test('calls that it grows by are named', async (t) => {
