@@ -193,8 +193,9 @@ export class Monitor {
     if (populated && run.init.detached) return;
     watched.endSeen = true;
     // Once more: the kernel may have killed it between the sample and this look at its leader.
-    if (!run.judge.oomKilled) run.judge.observe(false);
-    this.#options.onFinding(run, { kind: populated ? 'leader_gone' : 'empty' });
+    const again = run.judge.oomKilled ? null : run.judge.observe(false);
+    if (again !== null) this.#tell(run, again.populated, again.decisions);
+    this.#options.onFinding(run, { kind: (again?.populated ?? populated) ? 'leader_gone' : 'empty' });
   }
 
   #checkClients(nowMs: number): void {

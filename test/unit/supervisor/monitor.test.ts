@@ -266,6 +266,26 @@ t.test('an end is noticed once', async (t) => {
   t.same(kinds(s), ['empty']);
 });
 
+t.test('what the kernel kills between a sample and the look at its leader is judged as well', async (t) => {
+  const s = scene(t);
+  const { run, tree } = await s.run({ limits: limited({ memory: 100 }) });
+  s.monitor.add(run);
+  await s.time.pass(1_000);
+  const isAlive = s.processes.alive.bind(s.processes);
+  s.processes.alive = (identity) => {
+    if (identity.pid === run.leader?.pid && tree.holds.oomKills === 0) {
+      tree.holds.oomKills = 1;
+      s.processes.get(identity.pid).end();
+    }
+    return isAlive(identity);
+  };
+  await s.time.pass(2_000);
+  t.match(
+    s.findings.map(({ finding }) => finding),
+    [{ kind: 'decisions', decisions: [{ resource: 'memory', to: 'emergency', cause: 'kernel' }] }, { kind: 'empty' }],
+  );
+});
+
 t.test('a leader that is gone while others live, and a detached one', async (t) => {
   const s = scene(t);
   const [one, detached] = [await s.run(), await s.run({ detached: true })];
