@@ -19,6 +19,8 @@ export interface StrategyRecord {
   readonly gaveUp: number;
   /** Since the last success. */
   readonly failedInARow: number;
+  /** The same of the budget. */
+  readonly gaveUpInARow: number;
   /** The last ten, the newest at the end: `s` or `f`. */
   readonly recent: string;
 }
@@ -40,7 +42,7 @@ export interface RecoveryRecord {
 
 export const NO_RECOVERIES: RecoveryRecord = { strategies: {}, replaced: null, degraded: null };
 
-const NONE_YET: StrategyRecord = { succeeded: 0, failed: 0, gaveUp: 0, failedInARow: 0, recent: '' };
+const NONE_YET: StrategyRecord = { succeeded: 0, failed: 0, gaveUp: 0, failedInARow: 0, gaveUpInARow: 0, recent: '' };
 const RECENT_KEPT = 10;
 
 export function noted(record: StrategyRecord | undefined, outcome: 'succeeded' | 'failed' | 'gave_up'): StrategyRecord {
@@ -48,7 +50,7 @@ export function noted(record: StrategyRecord | undefined, outcome: 'succeeded' |
   const recent = (sign: string): string => (before.recent + sign).slice(-RECENT_KEPT);
   switch (outcome) {
     case 'succeeded':
-      return { ...before, succeeded: before.succeeded + 1, failedInARow: 0, recent: recent('s') };
+      return { ...before, succeeded: before.succeeded + 1, failedInARow: 0, gaveUpInARow: 0, recent: recent('s') };
     case 'failed':
       return {
         ...before,
@@ -57,13 +59,13 @@ export function noted(record: StrategyRecord | undefined, outcome: 'succeeded' |
         recent: recent('f'),
       };
     case 'gave_up':
-      return { ...before, gaveUp: before.gaveUp + 1 };
+      return { ...before, gaveUp: before.gaveUp + 1, gaveUpInARow: before.gaveUpInARow + 1 };
   }
 }
 
 /** Someone has mended it: what was counted stays counted, and nothing is held against the strategy any more. */
 export function forgiven(record: StrategyRecord): StrategyRecord {
-  return { ...record, failedInARow: 0, recent: '' };
+  return { ...record, failedInARow: 0, gaveUpInARow: 0, recent: '' };
 }
 
 /** Share of recoveries that succeeded, 0 … 1; null: there was none. */
@@ -88,14 +90,18 @@ const SUCCEEDED_LEAST = 4;
 const STOP_AFTER = 10;
 
 /** How many failures in a row it takes for this one to come next; null: it does not by itself. */
-function failuresBefore(next: Strategy, { canDemand, budget }: StrategyChoice): number | null {
+function failuresBefore(
+  next: Strategy,
+  { gaveUpInARow }: StrategyRecord,
+  { canDemand, budget }: StrategyChoice,
+): number | null {
   switch (next) {
     case 'restart':
     case 'degrade':
       return FAILED_IN_A_ROW;
-    // The breaker opens first, and says so: nobody who reads of a tool that waits is to miss that it does not work.
+    // The breaker has opened before, and said so: nobody who reads of a tool that waits is to miss that it does not work.
     case 'restart-on-demand':
-      return Math.max(FAILED_IN_A_ROW, budget + 1);
+      return gaveUpInARow > 0 ? FAILED_IN_A_ROW : null;
     // Whose demand would go unanswered for ever is the client's own loss: the breaker bounds its starts.
     case 'stop':
       return canDemand ? null : Math.max(STOP_AFTER, budget + 1);
@@ -114,7 +120,7 @@ export function nextStrategy(
   const next = STRATEGIES.slice(STRATEGIES.indexOf(strategy) + 1).find((candidate) => isPossible(candidate, choice));
   if (next === undefined) return null;
   const { failedInARow, recent } = record;
-  const least = failuresBefore(next, choice);
+  const least = failuresBefore(next, record, choice);
   if (least === null) return null;
   if (failedInARow >= least)
     return { strategy: next, why: `the last ${failedInARow} recoveries by ${strategy} failed` };

@@ -118,7 +118,7 @@ function isRecoveries(value: unknown): value is RecoveryRecord {
 
 function isCounts(value: unknown): boolean {
   if (!isRecord(value) || typeof value['recent'] !== 'string' || !/^[sf]{0,10}$/.test(value['recent'])) return false;
-  return ['succeeded', 'failed', 'gaveUp', 'failedInARow'].every((key) => {
+  return ['succeeded', 'failed', 'gaveUp', 'failedInARow', 'gaveUpInARow'].every((key) => {
     const count = value[key];
     return typeof count === 'number' && Number.isSafeInteger(count) && count >= 0;
   });

@@ -11,8 +11,6 @@ import type { DefinitionOverrides } from '../../helpers/fake-views.ts';
 const LIMITS = limited({ memory: 1_000, tasks: 100 });
 const DEGRADED = { class: 'light', limits: limited({ memory: 400, tasks: 200 }), callsAtOnce: 2 };
 const TOOL: DefinitionOverrides = { readiness: 'mcp', limits: LIMITS };
-/** Three failures in a row are more than these, and so far apart that the breaker stays closed. */
-const FEW = { budget: 2, windowMs: 5_000 } as const;
 const DEMAND = { context: 'a', onDemand: true } as const;
 
 /** The newest process of it ends with a fault, and the monitor has time to see it. */
@@ -194,7 +192,7 @@ t.test('a reload with another program begins anew, one with the same does not', 
     const scene = stand(t);
     const written = { ...TOOL, origin: 'file', recovery: { strategy: 'restart', degraded: DEGRADED } } as const;
     scene.recoveries.set('tool', {
-      strategies: { restart: { succeeded: 0, failed: 6, gaveUp: 0, failedInARow: 6, recent: 'ffffff' } },
+      strategies: { restart: { succeeded: 0, failed: 6, gaveUp: 1, failedInARow: 6, gaveUpInARow: 1, recent: 'ffffff' } },
       replaced: { strategy: 'restart-on-demand', written: 'restart', sinceMs: 0, why: 'once' },
       degraded: { sinceMs: 0, why: 'once' },
     });
@@ -253,7 +251,13 @@ t.test('degrade and restart-on-demand end what nobody uses yet, restart does not
 
 t.test('a strategy that keeps failing is replaced by the next, on record, and comes back', async (t) => {
   const scene = stand(t);
-  const recovery = { strategy: 'restart', degraded: DEGRADED, ...FEW, returnAfterMs: 300_000 } as const;
+  const recovery = {
+    strategy: 'restart',
+    degraded: DEGRADED,
+    budget: 4,
+    windowMs: 300_000,
+    returnAfterMs: 300_000,
+  } as const;
   const tool = scene.tool('tool', { ...TOOL, recovery });
   await tool.activate(null);
   await crash(scene);
@@ -275,8 +279,14 @@ t.test('a strategy that keeps failing is replaced by the next, on record, and co
     replaced: { why: 'the last 3 recoveries by restart failed', since: /^\d{4}-/ },
     degraded: { class: 'light' },
   });
-  for (let failure = 0; failure < 3; failure++) {
-    await scene.time.pass(40_000);
+  await scene.time.pass(40_000);
+  t.strictSame(memoryOf(tool), [400]);
+  await crash(scene);
+  t.equal(tool.state, 'failed', 'the budget is spent');
+  for (let failure = 0; failure < 2; failure++) {
+    t.equal(tool.recovery.course.strategy, 'degrade', 'what was let through has not failed yet');
+    await scene.time.pass(400_000);
+    await tool.start(DEMAND);
     t.strictSame(memoryOf(tool), [400]);
     await crash(scene);
   }
@@ -287,7 +297,7 @@ t.test('a strategy that keeps failing is replaced by the next, on record, and co
     degraded: { class: 'light' },
   });
   await scene.time.pass(600_000);
-  t.equal(tool.state, 'registered', 'no timer any more');
+  t.equal(tool.runs.size, 0, 'no timer any more');
   await tool.start(DEMAND);
   t.strictSame(memoryOf(tool), [400], 'less is still all it gets');
   await scene.time.pass(300_000);
@@ -396,16 +406,20 @@ t.test('what a server says of itself is kept short and without its secrets', asy
 
 t.test('what is known of a tool outlives its registration, and the daemon', async (t) => {
   const first = stand(t);
-  const definition = { ...TOOL, recovery: { strategy: 'restart', ...FEW, returnAfterMs: 300_000 } } as const;
+  const recovery = { strategy: 'restart', budget: 2, windowMs: 60_000, returnAfterMs: 300_000 } as const;
+  const definition = { ...TOOL, recovery } as const;
   const tool = first.tool('tool', definition);
   await tool.activate(null);
   await crash(first);
-  for (let failure = 0; failure < 3; failure++) {
+  for (let failure = 0; failure < 2; failure++) {
     await first.time.pass(10_000);
     await crash(first);
   }
+  t.equal(tool.state, 'failed');
+  await first.time.pass(60_000);
+  await tool.start(DEMAND);
+  await crash(first);
   t.equal(tool.recovery.course.strategy, 'restart-on-demand');
-  t.equal(tool.state, 'registered');
   const next = stand(t, { recoveries: first.ports.recoveries });
   const again = next.tool('tool', definition);
   t.equal(again.recovery.course.strategy, 'restart-on-demand');
@@ -576,7 +590,7 @@ t.test('a run after a failure that fails and cannot be proven to have ended was 
 
 t.test('by hand everything is forgiven, also what a success came after', async (t) => {
   const scene = stand(t);
-  const restart = { succeeded: 4, failed: 6, gaveUp: 0, failedInARow: 0, recent: 'fffffssfss' };
+  const restart = { succeeded: 4, failed: 6, gaveUp: 0, failedInARow: 0, gaveUpInARow: 0, recent: 'fffffssfss' };
   scene.recoveries.set('tool', { strategies: { restart }, replaced: null, degraded: null });
   const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart', degraded: DEGRADED } });
   await scene.registry.cleanup('tool');
