@@ -40,24 +40,36 @@ export class AfterRun {
     this.#options = options;
   }
 
-  startFailed({ mode, onDemand, reason, error }: FailedStart): void {
+  startFailed({ mode, onDemand, reason, error, run }: FailedStart): void {
     const { lifecycle, recovery, isIdle, isFinal } = this.#options;
     const stopped = lifecycle.state === 'deactivating' || lifecycle.state === 'unregistering' || isFinal();
     if (isIdle()) lifecycle.dispatch(lifecycle.state === 'active' ? 'last_run_ended' : 'launch_failed');
     // What somebody stopped is not started again; what is missing is not there the next time either.
     if (mode === 'managed') {
       if (stopped || isLasting(error)) recovery.undecided();
-      else this.#consider({ runId: null, reason, message: messageOf(error), livedMs: 0, onDemand, isDone: false });
+      else {
+        const endsTool = run?.endsTool === true;
+        this.#consider({
+          runId: null,
+          reason,
+          message: messageOf(error),
+          livedMs: 0,
+          onDemand,
+          isDone: false,
+          endsTool,
+        });
+      }
     }
     this.unregisterIfAdHoc();
   }
 
-  /** @param wasReady a run that never became ready is reported by its start */
+  /** @param wasReady a run that never became ready is reported by its start, when that is over */
   ended(run: Run, end: EndView, wasReady: boolean): void {
-    const { id: runId, livedMs, onDemand } = run;
+    const { id: runId, livedMs, onDemand, endsTool } = run;
     const { reason, message } = end;
     const isDone = hasDoneItsWork(end, this.#options.recovery.course.strategy);
-    if (wasReady && run.init.mode === 'managed') this.#consider({ runId, reason, message, livedMs, onDemand, isDone });
+    if (wasReady && run.init.mode === 'managed')
+      this.#consider({ runId, reason, message, livedMs, onDemand, isDone, endsTool });
     run.isCounted = true;
     this.unregisterIfAdHoc();
   }

@@ -21,6 +21,8 @@ export interface RunEnd {
   readonly reason: EndReason;
   /** Since it was started. */
   readonly livedMs: number;
+  /** By the configured action `stop`. */
+  readonly endsTool: boolean;
 }
 
 export interface ConsideredEnd extends RunEnd {

@@ -28,7 +28,6 @@ export class Recovery {
   readonly #trials: RecoveryTrials;
   readonly #failures: FailureAccount;
   readonly #pace: StartPace;
-  #held = false;
   /** Only a person starts it again: it failed, or has done its work. */
   #staysStopped = false;
   #isDone = false;
@@ -78,11 +77,6 @@ export class Recovery {
       reason: `it failed more than ${budget} times in ${formatDuration(windowMs)}${last}`,
       untilWallMs: wallOf(this.#ports.clock, untilMs),
     };
-  }
-
-  /** The next fault is final: a configured `stop`. */
-  hold(): void {
-    this.#held = true;
   }
 
   /** Of a run of a client, which starts it again itself. */
@@ -135,10 +129,10 @@ export class Recovery {
    * What a demand has to wait for after this end; null: it stays stopped.
    * @param isCounted it is in the account already: a failure is charged once
    */
-  retryAfterMs({ reason, livedMs }: RunEnd, isCounted: boolean): number | null {
+  retryAfterMs({ reason, livedMs, endsTool }: RunEnd, isCounted: boolean): number | null {
     // Until a person has signed in.
     if (this.#ports.signIn.problem(this.#definition()) !== null) return null;
-    if (!isCounted && FAULTS.has(reason)) return this.#afterFailureMs(livedMs);
+    if (!isCounted && FAULTS.has(reason)) return endsTool ? null : this.#afterFailureMs(livedMs);
     if (this.#staysStopped) return null;
     return Math.max(0, this.#breaker.waitMs(this.#now()), this.#pace.waitMs);
   }
@@ -146,7 +140,7 @@ export class Recovery {
   /** The same for a failure that is still to be counted. */
   #afterFailureMs(livedMs: number): number | null {
     const { recovery } = this.#definition();
-    if (this.#staysStopped || this.#held || this.course.strategy === 'stop') return null;
+    if (this.#staysStopped || this.course.strategy === 'stop') return null;
     const attempts = livedMs >= recovery.stableForMs ? 0 : this.attempts;
     return (
       this.#failures.heldBackAfterOneMoreMs() ??
@@ -171,7 +165,7 @@ export class Recovery {
 
   /** A run has ended, or its start failed: what comes now? */
   consider(end: ConsideredEnd): Verdict {
-    const { reason, message, livedMs, onDemand, isLast, isDone } = end;
+    const { reason, message, livedMs, onDemand, isLast, isDone, endsTool } = end;
     const isFault = FAULTS.has(reason) && !isDone;
     this.#settleTrial(end, isFault);
     if (livedMs >= this.#definition().recovery.stableForMs) this.#pace.attempts = 0;
@@ -180,14 +174,12 @@ export class Recovery {
       this.#isDone = true;
     }
     if (!isFault || this.#definition().origin === 'run') {
-      if (!onDemand && isLast) this.#held = false;
-      else if (!onDemand) this.undecided();
+      if (!onDemand && !isLast) this.undecided();
       return 'none';
     }
     this.#lastFailure = message;
     const { strategy } = this.course;
-    if (this.#held || strategy === 'stop') {
-      this.#held = false;
+    if (endsTool || strategy === 'stop') {
       this.#staysStopped = true;
       this.#breaker.forgetProbe();
       this.course.cancel();
@@ -230,7 +222,6 @@ export class Recovery {
     if (this.attempts > 0 || this.#failures.count > 0 || this.#staysStopped) this.#record('reset', {});
     this.#pace.reset();
     this.#failures.forget();
-    this.#held = false;
     this.#staysStopped = false;
     this.#isDone = false;
     this.#unsettled = false;

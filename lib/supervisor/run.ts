@@ -60,6 +60,8 @@ export class Run {
   onDemand: boolean;
   /** Its end is in the account of its tool's recovery. */
   isCounted = false;
+  /** The configured action `stop` was taken for it: if that is its end, only a person starts its tool again. */
+  endsTool = false;
   state: RunState = 'starting';
   limits: ResolvedLimits;
   outcomes: readonly LimitOutcome[] = [];

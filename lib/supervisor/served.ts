@@ -160,7 +160,8 @@ export function serveRun(tool: Tool, run: Run): ServedRun {
     },
     retryAfterMs() {
       const reason = run.endRequest?.reason;
-      return reason === undefined ? null : tool.recovery.retryAfterMs({ reason, livedMs: run.livedMs }, run.isCounted);
+      const { livedMs, endsTool, isCounted } = run;
+      return reason === undefined ? null : tool.recovery.retryAfterMs({ reason, livedMs, endsTool }, isCounted);
     },
     readCpuTimeMs: () => run.readCpuTimeMs(),
     listen(listener) {

@@ -248,7 +248,7 @@ export class Tool {
   #respond(assembled: Assembled, decision: Decision): Promise<void> {
     const { run } = assembled;
     return this.#context.responder.respond(run, decision, (request, action) => {
-      if (action === 'stop' && run.init.mode === 'managed') this.recovery.hold();
+      if (action === 'stop') run.endsTool = true;
       // A managed run's failure is counted when its recovery is considered.
       if (action === 'kill' && run.init.mode === 'direct') this.recovery.countFailure();
       void this.#runs.end(assembled, request);
@@ -272,9 +272,15 @@ export class Tool {
     const run = await this.#starter.managed(request);
     this.server = run.connection?.server ?? null;
     this.recovery.started(run);
-    if (run.end !== null) this.#keepPostMortem(run, run.end);
+    if (run.end !== null) this.#startedAndEnded(run, run.end);
     if (!request.onDemand && run.connection !== null) this.#context.onSpare(this, run);
     return run;
+  }
+
+  /** It was ended while it was starting, and its start went through all the same. */
+  #startedAndEnded(run: Run, end: EndView): void {
+    if (run.state !== 'unproven') this.#afterRun.ended(run, end, true);
+    this.#keepPostMortem(run, end);
   }
 
   #startFailed(failure: FailedStart): void {
@@ -291,6 +297,7 @@ export class Tool {
 
   #ended(assembled: Assembled, end: EndView, wasReady: boolean): void {
     const { run } = assembled;
+    const isUnderWay = this.#starter.isUnderWay(run);
     this.lastEnd = end;
     // What was said on its stderr has come in from there.
     if (!assembled.ending.said) this.logs.add(`governor: ${this.name}: ${end.message}`);
@@ -300,10 +307,10 @@ export class Tool {
       this.recovery.unproven(run, end);
     } else {
       this.#forgetRun(run);
-      this.#afterRun.ended(run, end, wasReady);
+      this.#afterRun.ended(run, end, wasReady || !isUnderWay);
     }
     // It tells what comes next, which is decided when a start that is under way is over.
-    if (!this.#starter.isUnderWay(run)) this.#keepPostMortem(run, end);
+    if (!isUnderWay) this.#keepPostMortem(run, end);
   }
 
   #keepPostMortem(run: Run, end: EndView): void {

@@ -24,9 +24,20 @@ function record(history: string): StrategyRecord {
 
 t.test('what became of recoveries is counted, and the last ten are known by themselves', async (t) => {
   t.strictSame(record('f'), { succeeded: 0, failed: 1, gaveUp: 0, failedInARow: 1, gaveUpInARow: 0, recent: 'f' });
-  t.strictSame(record('ffsff'), { succeeded: 1, failed: 4, gaveUp: 0, failedInARow: 2, gaveUpInARow: 0, recent: 'ffsff' });
+  t.strictSame(record('ffsff'), {
+    succeeded: 1,
+    failed: 4,
+    gaveUp: 0,
+    failedInARow: 2,
+    gaveUpInARow: 0,
+    recent: 'ffsff',
+  });
   t.strictSame(record('fffffffffffs').recent, 'fffffffffs');
-  t.strictSame(noted(record('sf'), 'gave_up'), { ...record('sf'), gaveUp: 1, gaveUpInARow: 1 }, 'to give up is no recovery');
+  t.strictSame(
+    noted(record('sf'), 'gave_up'),
+    { ...record('sf'), gaveUp: 1, gaveUpInARow: 1 },
+    'to give up is no recovery',
+  );
   t.strictSame(record('fGs'), { ...record('fs'), gaveUp: 1 }, 'a success ends that row too');
   t.equal(successRate(record('sssf')), 0.75);
   t.equal(successRate(noted(undefined, 'gave_up')), null);

@@ -276,14 +276,14 @@ t.test(
     await crash(scene);
     t.equal(tool.state, 'registered');
     t.equal(
-      tool.recovery.retryAfterMs({ reason: 'exited', livedMs: 0 }, true),
+      tool.recovery.retryAfterMs({ reason: 'exited', livedMs: 0, endsTool: false }, true),
       0,
       'the first failure costs nothing, also once it is counted',
     );
     await scene.time.pass(120_000);
     t.equal(scene.launched.length, 1, 'no timer');
     await tool.start(DEMAND);
-    const end = { reason: 'exited', livedMs: 0 } as const;
+    const end = { reason: 'exited', livedMs: 0, endsTool: false } as const;
     t.equal(tool.recovery.retryAfterMs(end, false), 1_000, 'what the failure will cost');
     await crash(scene);
     t.equal(tool.recovery.retryAfterMs(end, true), 950, 'what it has cost: it is charged once');

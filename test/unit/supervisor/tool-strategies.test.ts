@@ -192,7 +192,9 @@ t.test('a reload with another program begins anew, one with the same does not', 
     const scene = stand(t);
     const written = { ...TOOL, origin: 'file', recovery: { strategy: 'restart', degraded: DEGRADED } } as const;
     scene.recoveries.set('tool', {
-      strategies: { restart: { succeeded: 0, failed: 6, gaveUp: 1, failedInARow: 6, gaveUpInARow: 1, recent: 'ffffff' } },
+      strategies: {
+        restart: { succeeded: 0, failed: 6, gaveUp: 1, failedInARow: 6, gaveUpInARow: 1, recent: 'ffffff' },
+      },
       replaced: { strategy: 'restart-on-demand', written: 'restart', sinceMs: 0, why: 'once' },
       degraded: { sinceMs: 0, why: 'once' },
     });
@@ -342,9 +344,12 @@ t.test('the action stop ends the run that it was taken for, and no other', async
   const scene = stand(t);
   const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
   const other = await tool.start({ context: 'b', onDemand: true });
-  await tool.start(DEMAND);
-  tool.recovery.hold();
+  const stopped = await tool.start(DEMAND);
+  stopped.endsTool = true;
+  await tool.start({ context: 'c', onDemand: true });
   await crash(scene);
+  t.equal(tool.recovery.failure, null, 'the end of another uses nothing up');
+  scene.launched[1]?.end({ code: 1 });
   await scene.time.pass(10_000);
   t.strictSame([...tool.runs.keys()], [other.id]);
   await t.rejects(tool.start(DEMAND), { code: 'breaker_open', message: /is not started again/ });
@@ -355,11 +360,42 @@ t.test('the action stop is about that run also where the strategy would end what
     const scene = stand(t);
     const tool = scene.tool('tool', { ...TOOL, recovery: { strategy, degraded: DEGRADED } });
     const spare = await tool.activate(null);
-    await tool.start(DEMAND);
-    tool.recovery.hold();
+    const stopped = await tool.start(DEMAND);
+    stopped.endsTool = true;
     await crash(scene);
     await scene.time.pass(10_000);
     t.strictSame([...tool.runs.keys()], [spare.id], strategy);
+  }
+});
+
+t.test('what is ended while it starts, and whose start goes through all the same, is a failure too', async (t) => {
+  for (const [reason, expected] of [
+    ['limit', ['restart scheduled']],
+    ['requested', []],
+  ] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
+    let answer = (): void => undefined;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    const starting = tool.start({
+      ...DEMAND,
+      connect: async () => {
+        await answered;
+        return {
+          server: { name: 'late', version: '1', protocol: '2025-11-25', tools: [] },
+          close: async () => undefined,
+        };
+      },
+    });
+    await scene.time.pass(100);
+    const [run] = [...tool.runs.values()].map((assembled) => assembled.run);
+    await tool.stop(reason, 'stopped', run?.id);
+    t.strictSame(steps(scene), [], 'its start may still fail');
+    answer();
+    await starting;
+    await scene.time.pass(10);
+    t.strictSame(steps(scene), expected, reason);
+    t.equal(scene.postMortems.length, expected.length);
   }
 });
 
