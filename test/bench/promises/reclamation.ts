@@ -52,6 +52,8 @@ interface Teardown {
   readonly program: Program;
   readonly held: Counts;
   readonly left: Counts;
+  /** To the stop, where it was another than 200: what cannot be proven to be over is said so, and looked at like all the rest. */
+  readonly answer: string | null;
 }
 
 export async function reclamation(stand: Stand): Promise<readonly Stated[]> {
@@ -85,6 +87,9 @@ export async function reclamation(stand: Stand): Promise<readonly Stated[]> {
               left: KINDS.filter((kind) => sum(some, 'left', kind) > 0)
                 .map((kind) => `${kind} ${sum(some, 'left', kind)}`)
                 .join(', '),
+              'answers to the stop but 200': [...new Set(some.flatMap(({ answer }) => answer ?? []))]
+                .join('; ')
+                .slice(0, 300),
             },
           ],
     ),
@@ -145,10 +150,10 @@ async function oneRound(
     }
     const teardown = async ({ program, run }: (typeof started)[number], held: Counts): Promise<Teardown> => {
       const { status, text } = await daemon.call('POST', `/v1/tools/${encodeURIComponent(run.name)}/deactivate`);
-      // What cannot be proven to be over is said so, and looked at like all the rest.
-      if (status !== 200) bench.say(`${containment}, ${program.name}: ${status} ${text}`);
+      const answer = status === 200 ? null : `${status} ${text}`;
+      if (answer !== null) bench.say(`${containment}, ${program.name}: ${answer}`);
       await pause(AFTER_MS);
-      return { program, held, left: await oracle.left(run.marker) };
+      return { program, held, left: await oracle.left(run.marker), answer };
     };
     return await Promise.all(started.map((one, at) => teardown(one, noted[at] as Counts)));
   } finally {

@@ -101,21 +101,15 @@ export async function recovers(
     if (fault.inject !== null) void fault.inject(daemon, tool).catch(() => undefined);
     await first;
     // The fault is in effect when the process that it hit is gone; an answer before that is the old one's.
-    const answered = await answers(
-      daemon,
-      oracle,
-      tool,
-      before.map(({ pid, startTicks }) => `${pid} ${startTicks}`),
-    );
+    const answered = await answers(daemon, oracle, tool, before.map(idOf));
     if (answered === null) return outcome('no answer within a minute');
     const afterMs = answered.atMs - faultMs;
     await pause(stableMs);
     const { lives, looks, atMs } = await oracle.watched(tool.marker);
     const alive = lives.filter(({ lastMs }) => lastMs >= atMs - WATCH_MS * 10);
-    const old = new Set(before.map(({ pid, startTicks }) => `${pid} ${startTicks}`));
-    if (alive.some(({ pid, startTicks }) => old.has(`${pid} ${startTicks}`)))
-      return outcome('something of the failed run lives', afterMs);
-    if (!alive.some(({ firstMs }) => firstMs <= answered.atMs)) return outcome('it did not stay', afterMs);
+    const old = new Set(before.map(idOf));
+    if (alive.some((one) => old.has(idOf(one)))) return outcome('something of the failed run lives', afterMs);
+    if (!alive.some((one) => answered.by.has(idOf(one)))) return outcome('it did not stay', afterMs);
     const since = looks.filter((look) => look.atMs >= answered.atMs);
     if (since.some(({ usage }) => usage.memory >= MEMORY_LIMIT)) return outcome('it is above its limit', afterMs);
     if (!(await answersOnce(daemon, tool))) return outcome('it does not answer at the end', afterMs);
@@ -126,13 +120,17 @@ export async function recovers(
   }
 }
 
+function idOf({ pid, startTicks }: { readonly pid: number; readonly startTicks: number }): string {
+  return `${pid} ${startTicks}`;
+}
+
 /** Asks until somebody answers who was not there before. @returns null when a minute has passed */
 async function answers(
   daemon: RunningDaemon,
   oracle: Oracle,
   tool: Registered,
   before: readonly string[],
-): Promise<{ readonly atMs: number } | null> {
+): Promise<{ readonly atMs: number; readonly by: ReadonlySet<string> } | null> {
   const old = new Set(before);
   const untilMs = Date.now() + WITHIN_MS;
   while (Date.now() < untilMs) {
@@ -141,8 +139,9 @@ async function answers(
     await pause(WATCH_MS * 2);
     const { lives, atMs: lookedMs } = await oracle.watched(tool.marker);
     const alive = lives.filter(({ lastMs }) => lastMs >= lookedMs - WATCH_MS * 2);
-    if (ok && alive.length > 0 && alive.every(({ pid, startTicks }) => !old.has(`${pid} ${startTicks}`)))
-      return { atMs };
+    // Who answered may have been born after the look before.
+    const by = new Set(alive.map(idOf));
+    if (ok && by.size > 0 && ![...by].some((id) => old.has(id))) return { atMs, by };
     await pause(ASK_MS);
   }
   return null;
