@@ -77,12 +77,15 @@ export function unreclaimable(pid: number): number {
   return kib * 1024;
 }
 
-/** The directories of a process's control groups that are not this process's own. */
+/**
+ * The directories of a process's control groups that are not this process's own. Never the root: that is nobody's, and of
+ * whoever is just ending all v1 hierarchies say so (kernel/cgroup/cgroup.c, proc_cgroup_show).
+ */
 export function groupsOf(pid: number): readonly string[] {
   const own = new Set(text('/proc/self/cgroup').split('\n'));
   return text(`/proc/${pid}/cgroup`)
     .split('\n')
-    .filter((line) => line !== '' && !own.has(line))
+    .filter((line) => line !== '' && !line.endsWith(':/') && !own.has(line))
     .flatMap((line) => {
       const [, controllers = '', ...path] = line.split(':');
       const root = hierarchies().find(({ is }) => is(controllers.split(',')));
