@@ -2,7 +2,6 @@
 
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import MetricsRegistry from 'prom-client/lib/registry.js';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
 import { cacheNote, restartNeeded, sharedLimitsNote } from '../config/restart-needed.ts';
@@ -10,20 +9,14 @@ import { ALL_SCOPES } from './api/dependencies.ts';
 import { createFront } from './api/front.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { formatProblem, GovernorError } from '../lib/core/errors.ts';
-import { openAuditLog } from '../lib/observe/audit-log.ts';
-import { EventHub } from '../lib/observe/events.ts';
 import { createLogger } from '../lib/observe/logger.ts';
-import { createMetrics } from '../lib/observe/metrics.ts';
-import { createRecorder } from '../lib/observe/recorder.ts';
 import { procfsFacts } from '../lib/os/procfs/process-facts.ts';
-import { bootId } from '../lib/os/procfs/stat.ts';
 import { selectBackend } from '../lib/os/select.ts';
 import { acquireInstanceLock } from '../lib/process/instance-lock.ts';
 import { Ledger } from '../lib/process/ledger.ts';
-import { Rendezvous, unansweredLaunchers } from '../lib/process/rendezvous.ts';
+import type { Rendezvous } from '../lib/process/rendezvous.ts';
 import { withDeadline } from '../lib/scope/deadline.ts';
 import { Scope } from '../lib/scope/scope.ts';
-import { reconcile } from '../lib/supervisor/reconcile.ts';
 import { Registry } from '../lib/supervisor/registry.ts';
 import { serveRun } from '../lib/supervisor/served.ts';
 import { createAuditReader } from './api/audit-reader.ts';
@@ -32,15 +25,12 @@ import { resolveLocations } from './cli/locations.ts';
 import type { Locations } from './cli/locations.ts';
 import { governorVersion } from './cli/version.ts';
 import { createConfigSource } from './config-source.ts';
-import { createEventSink } from './event-sink.ts';
-import { createHistory } from './history.ts';
 import { countForLeaks } from './leak-calls.ts';
-import { createLaunchDoor } from './launch-door.ts';
 import { Adaption } from './adaption.ts';
+import { openObservers, ROOM_DEADLINE_MS } from './observers.ts';
 import { createPorts } from './ports.ts';
 import { Profiles } from './profiles.ts';
 import { linkSocket, prepareSocketDir, prepareStateDir } from './state-dir.ts';
-import { restoreDefinition } from './restore-definition.ts';
 import { createMcp } from './mcp.ts';
 import type { Mcp } from './mcp.ts';
 import { openRecoveries } from './recoveries.ts';
@@ -49,6 +39,7 @@ import type { ShutdownMode } from './shutdown.ts';
 import { selftest } from './selftest.ts';
 import { createSignIns, signInActions } from './sign-ins.ts';
 import { ownMemory, settleMemory } from './settle-memory.ts';
+import { takeUp } from './take-up.ts';
 import { chooseTempRoot } from './temp-root.ts';
 import { readOrCreateToken } from './token.ts';
 import { isEachNormal, toolSnapshots } from './tool-snapshots.ts';
@@ -77,8 +68,6 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
 }
 
 const CLOCK: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
-/** Finalizers of the daemon's own rooms; the tools are stopped before, under deadlines of their own. */
-const ROOM_DEADLINE_MS = 5_000;
 /** What starts with the daemon has started by then. */
 const API_LOAD_MS = 3_000;
 
@@ -100,43 +89,17 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   root.add('lock', () => lock.release(), ROOM_DEADLINE_MS);
 
   const instance = randomBytes(6).toString('hex');
-  const audit = await openAuditLog({
+  const { audit, history, hub, metrics, recorder } = await openObservers({
     stateDir,
+    instance,
+    config: config.daemon,
     clock: CLOCK,
-    bootId: bootId(),
-    daemon: instance,
-    maxFileBytes: config.daemon.audit.maxFileBytes,
-    keepFiles: config.daemon.audit.keepFiles,
-    onStatus: (status) =>
-      status.ok
-        ? log.info(status, 'the audit log is written again')
-        : log.error(status, 'the audit log cannot be written: entries wait'),
-  });
-  root.add('audit', async () => void (await audit.close()), ROOM_DEADLINE_MS);
-
-  const history = createHistory({
-    config: config.daemon.history,
-    stateDir,
-    sampleIntervalMs: config.daemon.sampleIntervalMs,
-    clock: CLOCK,
-    bootId: bootId(),
     log,
-  });
-  root.add('history', () => history.close(), ROOM_DEADLINE_MS);
-  const hub = new EventHub({
-    daemon: instance,
-    wallMs: CLOCK.wallMs,
-    onListenerError: (error) => log.warn({ err: error }, 'an event listener failed'),
-  });
-  const metrics = createMetrics({
-    registry: new MetricsRegistry(),
-    version: governorVersion(),
+    root,
     snapshot: () => toolSnapshots(registry, ports, (tool) => mcp.pool.connections(tool)),
     budgets: () => registry.budgets(),
     cache: () => mcp.cache.snapshot(),
-    ...(config.daemon.history === null ? {} : { history: () => history.status() }),
   });
-  const recorder = createRecorder([audit, metrics, createEventSink(hub)]);
   const { record } = recorder;
   const adaption: Adaption = new Adaption({
     clock: CLOCK,
@@ -321,29 +284,15 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     event: 'start',
     detail: { version: governorVersion(), pid: process.pid, backend: backend.id, config: config.file },
   });
-  const waiting = new Set(unansweredLaunchers(`${stateDir}/launch`));
-  const afterwards = await reconcile({
+  ({ rendezvous, interrupted } = await takeUp({
+    directory: `${stateDir}/launch`,
+    config: () => config,
     ports,
     registry,
-    restoreDefinition: (entry) => restoreDefinition(entry, config),
-    waiting,
-  });
-  for (const definition of config.tools) if (!registry.live.has(definition.name)) registry.add(definition);
-  signIns.settle(definitions());
-  rendezvous = new Rendezvous({
-    directory: `${stateDir}/launch`,
     self,
-    facts: procfsFacts,
-    onRequest: createLaunchDoor({
-      registry,
-      config: () => config,
-      facts: procfsFacts,
-      log,
-      directory: `${stateDir}/launch`,
-    }),
-    onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
-  });
-  interrupted = rendezvous.caughtUp.then(afterwards);
+    log,
+    onDefined: () => signIns.settle(definitions()),
+  }));
   registry.autostart();
   state = 'ready';
   onConfigChange = () => reload('file change');

@@ -6,7 +6,10 @@ import { maskShort } from '../core/mask.ts';
 import { cleanupDepth } from '../core/recovery-strategy.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import type { LogRing } from './log-ring.ts';
 import type { SupervisorPorts } from './ports.ts';
+import { postMortem } from './post-mortem.ts';
+import { recoveryView } from './recovery-view.ts';
 import type { Recovery } from './recovery.ts';
 import { hasDoneItsWork } from './recovery-words.ts';
 import type { ConsideredEnd } from './recovery-words.ts';
@@ -18,6 +21,7 @@ export interface AfterRunOptions {
   readonly ports: SupervisorPorts;
   readonly lifecycle: Lifecycle;
   readonly recovery: Recovery;
+  readonly logs: LogRing;
   definition(): ToolDefinition;
   /** No run, and none under way. */
   isIdle(): boolean;
@@ -61,6 +65,25 @@ export class AfterRun {
       }
     }
     this.unregisterIfAdHoc();
+    if (run !== null && run.end !== null) this.keepPostMortem(run, run.end);
+  }
+
+  /** It was ended while it was starting, and its start went through all the same. */
+  startedAndEnded(run: Run, end: EndView): void {
+    if (run.state !== 'unproven') this.ended(run, end, true);
+    this.keepPostMortem(run, end);
+  }
+
+  /** Once it is decided what comes next. */
+  keepPostMortem(run: Run, end: EndView): void {
+    const { ports, definition, recovery, logs } = this.#options;
+    const around = {
+      definition: definition(),
+      lines: (count: number) => logs.last(count),
+      recovery: recoveryView(recovery, definition()),
+    };
+    const document = postMortem(run, end, around, ports);
+    if (document !== null) ports.postMortems.add(document);
   }
 
   /** @param wasReady a run that never became ready is reported by its start, when that is over */

@@ -18,11 +18,9 @@ import { Mailbox } from './mailbox.ts';
 import { endFor } from './end-for.ts';
 import type { Finding, Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
-import { postMortem } from './post-mortem.ts';
 import { Recovery } from './recovery.ts';
 import { catchUpSafely } from './change-limits.ts';
 import { giveBack, othersOf, unanswered } from './recovery-acts.ts';
-import { recoveryView } from './recovery-view.ts';
 import type { Responder } from './responder.ts';
 import type { EndRequest, Run } from './run.ts';
 import type { DirectStart, ManagedStart } from './start.ts';
@@ -104,6 +102,7 @@ export class Tool {
       ports: context.ports,
       lifecycle: this.#lifecycle,
       recovery: this.recovery,
+      logs: this.logs,
       definition: () => this.definition,
       isIdle: () => this.#isIdle,
       isFinal: () => this.#starter.isFinal,
@@ -272,22 +271,15 @@ export class Tool {
     const run = await this.#starter.managed(request);
     this.server = run.connection?.server ?? null;
     this.recovery.started(run);
-    if (run.end !== null) this.#startedAndEnded(run, run.end);
+    if (run.end !== null) this.#afterRun.startedAndEnded(run, run.end);
     if (!request.onDemand && run.connection !== null) this.#context.onSpare(this, run);
     return run;
   }
 
-  /** It was ended while it was starting, and its start went through all the same. */
-  #startedAndEnded(run: Run, end: EndView): void {
-    if (run.state !== 'unproven') this.#afterRun.ended(run, end, true);
-    this.#keepPostMortem(run, end);
-  }
-
   #startFailed(failure: FailedStart): void {
-    const { mode, reason, error, run } = failure;
+    const { mode, reason, error } = failure;
     if (mode === 'managed' && reason === 'launch_failed') this.lastEnd = neverBegan(error);
     this.#afterRun.startFailed(failure);
-    if (run?.end != null) this.#keepPostMortem(run, run.end);
   }
 
   /** No run, and none under way. */
@@ -310,19 +302,7 @@ export class Tool {
       this.#afterRun.ended(run, end, wasReady || !isUnderWay);
     }
     // It tells what comes next, which is decided when a start that is under way is over.
-    if (!isUnderWay) this.#keepPostMortem(run, end);
-  }
-
-  #keepPostMortem(run: Run, end: EndView): void {
-    const { definition, logs, recovery } = this;
-    const { ports } = this.#context;
-    const around = {
-      definition,
-      lines: (count: number) => logs.last(count),
-      recovery: recoveryView(recovery, definition),
-    };
-    const document = postMortem(run, end, around, ports);
-    if (document !== null) ports.postMortems.add(document);
+    if (!isUnderWay) this.#afterRun.keepPostMortem(run, end);
   }
 
   #forgetRun(run: Run): void {

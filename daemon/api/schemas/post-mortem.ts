@@ -4,7 +4,9 @@ import { z } from 'zod';
 import type { PostMortem } from '../../../lib/supervisor/post-mortem-view.ts';
 import { component, viewOf } from '../view-schema.ts';
 import { backend, count, resource, time } from './atoms.ts';
-import { end, endReason, limit, recovery, resourceUsage } from './tool.ts';
+import { end, endReason } from './end.ts';
+import { recovery } from './recovery.ts';
+import { limit, resourceUsage } from './tool.ts';
 
 const processSnapshot = z.object({
   pid: z.number().int(),
