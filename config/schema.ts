@@ -12,7 +12,7 @@ import { RemoteToolSchema } from './remote-schema.ts';
 import { AUTOSTART, CALLS, LEAKS, READY_TIMEOUT, RECOVERY, SHARING_SHAPE } from './serving-schema.ts';
 import { ActionsSchema, LadderSchema, StagesSchema } from './ladder-schema.ts';
 
-/** Words that other versions know, as values. */
+/** Words that belong elsewhere, as values. */
 export const NOT_ENFORCED_VALUES: NotEnforced = {
   degrade: 'degrade is a strategy of recovery',
 };

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import Libsql from 'libsql';
 import { COLUMNS, ReadingBatch } from '../../lib/observe/history/readings.ts';
 import { Keeper } from '../../lib/observe/history/keeper.ts';
-import type { Room } from '../../lib/observe/history/keeper.ts';
+import type { Room } from '../../lib/observe/history/room.ts';
 import type { Answer, KeeperStatus, NewRun } from '../../lib/observe/history/messages.ts';
 import type { HistoryDocument, HistoryQuestion } from '../../lib/observe/history/query.ts';
 import type { Note } from '../../lib/observe/history/rescue.ts';

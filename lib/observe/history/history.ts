@@ -4,6 +4,7 @@
  */
 
 import { Worker } from 'node:worker_threads';
+import { CallTally } from './call-tally.ts';
 import type { CallSums } from './totals.ts';
 import type { UsageRecord } from '../../core/usage.ts';
 import type { Answer, FromWorker, KeeperStatus, NewRun, ToWorker, WorkerStart } from './messages.ts';
@@ -11,7 +12,6 @@ import type { HistoryQuestion } from './query.ts';
 import { ReadingBatch } from './readings.ts';
 import type { Note } from './rescue.ts';
 import type { ClockReading } from './timeline.ts';
-import { addSums } from './totals.ts';
 import type { CallTotal } from './totals.ts';
 
 export interface HistoryOptions extends WorkerStart {
@@ -38,8 +38,6 @@ const POST_EVERY_MS = 1_000;
 const BATCH_ROWS = 2_048;
 /** Also the most that the worker can be behind by. */
 const BATCHES_MAX = 8;
-/** Different calls between two posts; the others are added up without a name. */
-const CALLS_MAX = 1_000;
 /** A run that was not sampled for so long is over. The longest interval of samples is a minute. */
 const QUIET_MS = 150_000;
 /** Its heap: what an answer takes, and a young generation that does not grow for rows that live for a second. */
@@ -60,7 +58,7 @@ export class History {
   readonly #slots = new Map<string, Slot>();
   readonly #free: number[] = [];
   readonly #buffers: ArrayBuffer[] = [];
-  readonly #calls = new Map<string, CallTotal>();
+  readonly #calls = new CallTally();
   readonly #asked = new Map<number, (answer: Answer) => void>();
   #began: NewRun[] = [];
   #ended: number[] = [];
@@ -113,15 +111,7 @@ export class History {
   /** Adds up what one call came to. */
   call(key: Pick<CallTotal, 'tool' | 'context' | 'method' | 'name'>, sums: CallSums): void {
     if (this.#closed !== null) return;
-    const named = `${key.tool}\0${key.context}\0${key.method}\0${key.name}`;
-    const isMore = this.#calls.size >= CALLS_MAX && !this.#calls.has(named);
-    const of = isMore ? `${key.tool}\0` : named;
-    const before = this.#calls.get(of) ?? {
-      ...key,
-      ...(isMore ? { context: '', method: '', name: '' } : {}),
-      ...NO_CALLS,
-    };
-    this.#calls.set(of, { ...before, ...addSums(before, sums) });
+    this.#calls.add(key, sums);
     this.#arm();
   }
 
@@ -195,7 +185,7 @@ export class History {
     if (batch === null) return this.#arm();
     this.#batch = null;
     const { buffer, rows } = batch;
-    const post = { buffer, rows, ended: this.#ended, began: this.#began, calls: [...this.#calls.values()], clock };
+    const post = { buffer, rows, ended: this.#ended, began: this.#began, calls: this.#calls.all, clock };
     this.#underway.push(rows);
     if (!this.#tell({ kind: 'post', post }, [buffer])) return;
     this.#ended = [];
@@ -298,13 +288,3 @@ function startThread(workerData: WorkerStart): Worker {
   const url = new URL('./worker.js', import.meta.url);
   return new Worker(url, { workerData, name: 'history', resourceLimits: LIMITS, execArgv: [] });
 }
-
-const NO_CALLS: CallSums = {
-  calls: 0,
-  failures: 0,
-  durationMs: 0,
-  maxMs: 0,
-  cpuTimeMs: 0,
-  sharedCpuTimeMs: 0,
-  unmeasured: 0,
-};

@@ -3,9 +3,8 @@
  * worker is a thread around it.
  */
 
-import { statfsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { formatBytes } from '../../core/format.ts';
 import { closeConnection, troubleOf } from './database.ts';
 import type { Connection, OpenConnection, Trouble } from './database.ts';
 import { Intake } from './intake.ts';
@@ -14,6 +13,8 @@ import { answer } from './query.ts';
 import type { HistoryQuestion } from './query.ts';
 import { Rescue } from './rescue.ts';
 import type { Note } from './rescue.ts';
+import { lackOfRoom } from './room.ts';
+import type { Room } from './room.ts';
 import { Store } from './store.ts';
 import { longestS, TIERS } from './tiers.ts';
 import { Timeline } from './timeline.ts';
@@ -28,17 +29,9 @@ export interface KeeperOptions extends WorkerStart {
   readonly room?: (folder: string) => Room;
 }
 
-export interface Room {
-  /** For whoever is not privileged. */
-  readonly freeBytes: number;
-  readonly totalBytes: number;
-}
-
 const RETRY_MS = { first: 2_000, most: 60_000 } as const;
 /** Damaged again so soon: it is the disk, and another empty file helps nobody. */
 const DAMAGED_AGAIN_MS = 60_000;
-/** What is left to others: without room in the state directory nothing can be launched. */
-const RESERVE = { leastBytes: 64 * 1024 ** 2, share: 0.02, mostBytes: 1024 ** 3 } as const;
 const LOOK_EVERY_MS = 60_000;
 const TELL_EVERY_MS = 10_000;
 /** How often it is said that more is known than there is room for. */
@@ -199,13 +192,9 @@ export class Keeper {
     const nowMs = this.#clock.monotonicMs;
     if (nowMs < this.#lookedMs + LOOK_EVERY_MS) return;
     this.#lookedMs = nowMs;
-    const room = roomOf(this.#options);
-    if (room === null) return;
-    const share = Math.min(RESERVE.mostBytes, room.totalBytes * RESERVE.share);
-    const reserveBytes = Math.max(RESERVE.leastBytes, share);
-    if (room.freeBytes >= reserveBytes) return;
-    const free = `${formatBytes(room.freeBytes)} of the ${formatBytes(reserveBytes)} that are left to others`;
-    this.#wait(`the file system of the state directory has no more than ${free}`, LOOK_EVERY_MS);
+    const { path, room } = this.#options;
+    const lack = lackOfRoom(dirname(path), room);
+    if (lack !== null) this.#wait(lack, LOOK_EVERY_MS);
   }
 
   #openWhenDue(): void {
@@ -274,20 +263,6 @@ export class Keeper {
       bytes: sizeOf(path) + sizeOf(`${path}-wal`),
     });
   }
-}
-
-/** Null: it cannot be told. */
-function roomOf({ path, room = fileSystemRoom }: KeeperOptions): Room | null {
-  try {
-    return room(dirname(path));
-  } catch {
-    return null;
-  }
-}
-
-function fileSystemRoom(folder: string): Room {
-  const { bavail, blocks, bsize } = statfsSync(folder);
-  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
 }
 
 function sizeOf(path: string): number {
