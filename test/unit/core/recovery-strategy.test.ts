@@ -18,7 +18,7 @@ const OUTCOMES = { s: 'succeeded', f: 'failed', G: 'gave_up' } as const;
 
 /** `sffGf`: how its recoveries went, oldest first, and when the budget was spent. */
 function record(history: string): StrategyRecord {
-  const [first, ...rest] = [...history].map((sign) => OUTCOMES[sign as keyof typeof OUTCOMES]);
+  const [first, ...rest] = history.split('').map((sign) => OUTCOMES[sign as keyof typeof OUTCOMES]);
   return rest.reduce((made, outcome) => noted(made, outcome), noted(undefined, first ?? 'failed'));
 }
 
