@@ -17,7 +17,10 @@ export function figuresDocument(): string {
   const results = readdirSync(RESULTS)
     .filter((name) => name.endsWith('.json'))
     .toSorted()
-    .map((name) => JSON.parse(readFileSync(join(RESULTS, name), 'utf8')) as BenchResult);
+    .map((name) => {
+      const result = JSON.parse(readFileSync(join(RESULTS, name), 'utf8')) as BenchResult;
+      return { name: name.replace(/\.json$/, ''), result };
+    });
   return [
     '# Figures',
     '',
@@ -29,12 +32,13 @@ export function figuresDocument(): string {
   ].join('\n');
 }
 
-function section(result: BenchResult): readonly string[] {
+/** @param name of its file: a bench that takes hours may be kept in parts */
+function section({ name, result }: { readonly name: string; readonly result: BenchResult }): readonly string[] {
   const { host, parameters } = result;
-  const given = Object.entries(parameters).map(([name, value]) => `${name} ${value}`);
+  const given = Object.entries(parameters).map(([key, value]) => `${key} ${value}`);
   const lines = [
     '',
-    `## ${result.bench}`,
+    `## ${name}`,
     '',
     `\`${result.command.replaceAll(/ ?(--)? --save=\S+/g, '')}\`, ${result.at.slice(0, 10)}`,
     '',
@@ -44,7 +48,7 @@ function section(result: BenchResult): readonly string[] {
       `Load ${short(result.load.before)} before, ${short(result.load.after)} after. ${given.join(', ')}.`,
   ];
   if (result.figures.length > 0) lines.push('', ...table(result.figures.map(figure)));
-  for (const [name, rows] of Object.entries(result.tables)) lines.push('', `**${name}**`, '', ...table(rows));
+  for (const [title, rows] of Object.entries(result.tables)) lines.push('', `**${title}**`, '', ...table(rows));
   if (result.checks.length > 0) lines.push('');
   for (const { what, held, detail } of result.checks)
     lines.push(`- ${held ? 'yes' : '**no**'}: ${escaped(what)}${detail === '' ? '' : `: ${escaped(detail)}`}`);
