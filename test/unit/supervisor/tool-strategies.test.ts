@@ -471,6 +471,22 @@ t.test('what a server says of itself is kept short and without its secrets', asy
   t.ok((other.lastEnd?.message.length ?? 0) < 1_100, 'also of what never began');
 });
 
+t.test('a secret that lies where a message is cut is on no record in half', async (t) => {
+  for (let before = 930; before <= 1_000; before += 7) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'degrade', degraded: DEGRADED } });
+    const said = `${'. '.repeat(500).slice(0, before)}https://u:${'Zx9Secret'.repeat(5)}@host/ ${'. '.repeat(5_000)}`;
+    scene.points.fail('connect', new Error(said), 1);
+    await t.rejects(tool.activate(null));
+    await scene.time.pass(100);
+    t.equal(scene.postMortems.length, 1);
+    const { course, failure } = tool.recovery;
+    t.equal(typeof course.record.degraded?.why, 'string');
+    const records = JSON.stringify([scene.records, scene.postMortems, failure, course.record, tool.lastEnd]);
+    t.notMatch(records, /Zx9|Secret|9S/, `after ${before} characters`);
+  }
+});
+
 t.test('what is known of a tool outlives its registration, and the daemon', async (t) => {
   const first = stand(t);
   const recovery = { strategy: 'restart', budget: 2, windowMs: 60_000, returnAfterMs: 300_000 } as const;
