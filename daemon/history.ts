@@ -4,7 +4,7 @@ import { uptime } from 'node:os';
 import type { HistoryConfig } from '../config/history-schema.ts';
 import type { Clock } from '../lib/core/clock.ts';
 import { GovernorError } from '../lib/core/errors.ts';
-import { maskText } from '../lib/core/mask.ts';
+import { maskLabel } from '../lib/core/mask.ts';
 import type { CallRecord } from '../lib/mcp/calls/account.ts';
 import { History } from '../lib/observe/history/history.ts';
 import type { HistoryStatus, SampledRun } from '../lib/observe/history/history.ts';
@@ -64,8 +64,6 @@ const OFF: DaemonHistory = {
 };
 
 const NAME_MAX = 128;
-/** Longer ones are not searched for secrets as a whole: what lies beyond is not kept. */
-const MASKED_MAX = 4_096;
 
 function addCall(history: History, record: CallRecord): void {
   const { tool, context, method, outcome, durationMs, cpuTimeMs, isShared } = record;
@@ -86,8 +84,7 @@ function addCall(history: History, record: CallRecord): void {
 /** A URI, which may hold a secret and of which there is no end, does not belong on record. */
 function nameOf({ method, name }: CallRecord): string {
   if (name === null || (method !== 'tools/call' && method !== 'prompts/get')) return '';
-  // Masked before it is cut: half a secret is not recognised.
-  return maskText(name.slice(0, MASKED_MAX).replaceAll(/\p{C}/gu, ' ')).slice(0, NAME_MAX);
+  return maskLabel(name, NAME_MAX);
 }
 
 async function read(history: History, question: HistoryQuestion): Promise<HistoryDocument> {

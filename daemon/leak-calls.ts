@@ -1,6 +1,6 @@
 /** Which calls growth is set against: by the name of the tool or prompt, where they got as far as the server. */
 
-import { maskText } from '../lib/core/mask.ts';
+import { maskLabel } from '../lib/core/mask.ts';
 import type { CallRecord } from '../lib/mcp/calls/account.ts';
 import type { LeakWatch } from '../lib/supervisor/leak-watch.ts';
 
@@ -10,5 +10,5 @@ export function countForLeaks({ run, method, name, outcome }: CallRecord, leaks:
   if (run === null || outcome === 'refused') return;
   // A URI may hold a secret, and there is no end of them.
   const isNamed = name !== null && (method === 'tools/call' || method === 'prompts/get');
-  leaks.onCall(run, isNamed ? maskText(name.slice(0, NAME_MAX).replaceAll(/\p{C}/gu, ' ')) : method);
+  leaks.onCall(run, isNamed ? maskLabel(name, NAME_MAX) : method);
 }

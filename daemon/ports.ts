@@ -88,6 +88,8 @@ export function createPorts(input: PortsInput): SupervisorPorts {
     staleSockets: { destroy: destroyStaleSockets },
     cores: cpus().length,
     bootId: input.report.bootId,
+    // Where performance.now() counts from, and on the same scale.
+    hostMs: () => Number(process.hrtime.bigint()) / 1e6,
     self: input.self,
     newRunId,
     random01: Math.random,

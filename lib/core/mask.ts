@@ -35,11 +35,38 @@ export function maskArguments(argv: readonly string[]): string[] {
 }
 
 const SHORT_MOST = 1_000;
+/** Of a secret whose end was not read so much may be left at the end; longer beginnings are recognised. */
+const UNSURE_UNITS = 512;
 
-/** The beginning of a text of which there may be no end, with its secrets hidden; cut after that, so that no half secret passes. */
+/** What a server or library says, kept short for records: cut with an ellipsis. */
 export function maskShort(text: string): string {
-  const masked = maskText(text.slice(0, 4 * SHORT_MOST));
-  return masked.length <= SHORT_MOST && text.length <= 4 * SHORT_MOST ? masked : `${masked.slice(0, SHORT_MOST)}…`;
+  const whole = maskBeginning(text, SHORT_MOST + 1);
+  return whole.length <= SHORT_MOST && text.length <= unitsRead(SHORT_MOST + 1)
+    ? whole
+    : `${whole.slice(0, SHORT_MOST)}…`;
+}
+
+/**
+ * The beginning of a text of which there may be no end, with its secrets hidden: at most so many UTF-16 units. It is cut after
+ * that, and what lies at the end of what was read is left out, so that no half secret passes.
+ */
+export function maskBeginning(text: string, mostUnits: number): string {
+  const read = text.slice(0, unitsRead(mostUnits));
+  const masked = maskText(read);
+  const sureUnits = read.length < text.length ? Math.max(0, masked.length - UNSURE_UNITS) : masked.length;
+  return masked.slice(0, Math.min(mostUnits, sureUnits));
+}
+
+/** The same on one line, for names on records and terminals: what a terminal would obey is a space. */
+export function maskLabel(text: string, mostUnits: number): string {
+  // A character of two units becomes one.
+  const enough = text.slice(0, 2 * (unitsRead(mostUnits) + 1));
+  return maskBeginning(enough.replaceAll(/\p{C}/gu, ' '), mostUnits);
+}
+
+/** Beyond what is kept: secrets may be most of it. */
+function unitsRead(mostUnits: number): number {
+  return 4 * mostUnits + UNSURE_UNITS;
 }
 
 /** Free text with its secrets hidden: `name=value`, `name: value`, `--name value`, URLs with userinfo, known tokens. */

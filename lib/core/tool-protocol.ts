@@ -4,7 +4,7 @@
  * are ignored, so that both sides can learn new ones. Described for tool authors in daemon/docs/client.md.
  */
 
-import { maskText } from './mask.ts';
+import { maskLabel } from './mask.ts';
 
 export const TOOL_PROTOCOL_VERSION = 1;
 /** Of one line, both ways; whoever says more at once is not heard any more. */
@@ -131,7 +131,7 @@ function failedHandle(value: unknown): FailedHandle[] {
 
 /** It goes into the audit log and onto terminals. */
 function shown(text: string, maxCharacters: number): string {
-  return maskText(text.slice(0, maxCharacters).replaceAll(/\p{C}/gu, ' '));
+  return maskLabel(text, maxCharacters);
 }
 
 function isCount(value: unknown): value is number {

@@ -1,6 +1,7 @@
 /** From a started process, or the address of a server elsewhere, to a conversation that is ready: handshake, and the tools listed. */
 
 import { GovernorError } from '../core/errors.ts';
+import { maskShort } from '../core/mask.ts';
 import type { ToolDefinition } from '../supervisor/governor.ts';
 import type { Connector } from './pool/connector.ts';
 import { internalClient, internalExchange } from './pool/internal-client.ts';
@@ -76,7 +77,7 @@ async function toolNames(
       const request = { method: 'tools/list', ...(params === undefined ? {} : { params }) };
       const answer = await session.request(request, internalExchange(timeOut));
       if (answer.kind === 'error')
-        throw failed(timeOut.aborted ? 'the list of its tools timed out' : answer.error.message);
+        throw failed(timeOut.aborted ? 'the list of its tools timed out' : maskShort(answer.error.message));
       const { tools, nextCursor } = answer.result;
       if (!Array.isArray(tools)) throw failed('its tools are no list');
       for (const tool of tools) if (isFields(tool) && typeof tool['name'] === 'string') names.push(tool['name']);

@@ -5,7 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { restoreProfile } from '../core/profile-state.ts';
 import type { ProfileState } from '../core/profile-state.ts';
@@ -131,7 +131,7 @@ export class ProfileStore {
       // The daemon died in the middle of a write; what counts is the text before it.
       if (name.endsWith('.new')) await rm(path, { force: true });
       else if (/^[0-9a-f]{24}\.json/.test(name))
-        (name.endsWith('.json') ? files : aside).push({ path, changedMs: (await stat(path)).mtimeMs });
+        (name.endsWith('.json') ? files : aside).push({ path, changedMs: (await lstat(path)).mtimeMs });
     }
     for (const [found, most] of [
       [files, PROFILES_MAX],

@@ -80,7 +80,7 @@ function readTools({ file, wallMs, onProblem }: RecoveryStoreOptions): Map<strin
     return new Map();
   }
   try {
-    return parse(text);
+    return parse(text, (problem) => onProblem(`${file}: ${problem}`));
   } catch (error) {
     const aside = `${file}.damaged-${wallMs()}`;
     try {
@@ -94,23 +94,39 @@ function readTools({ file, wallMs, onProblem }: RecoveryStoreOptions): Map<strin
 }
 
 /** @throws Error when it is not what `#write` writes */
-function parse(text: string): Map<string, RecoveryRecord> {
+function parse(text: string, onProblem: (problem: string) => void): Map<string, RecoveryRecord> {
   const value: unknown = JSON.parse(text);
   if (!isRecord(value)) throw new Error('it is no object');
   if (value['format'] !== FORMAT) throw new Error(`its format is ${String(value['format'])}, not ${FORMAT}`);
   const { tools } = value;
   if (!isRecord(tools)) throw new Error('it has no tools');
-  const entries = Object.entries(tools).slice(-TOOLS_KEPT);
-  for (const [tool, record] of entries)
-    if (!isRecoveries(record)) throw new Error(`what it says of ${tool} is no record`);
-  return new Map(entries as [string, RecoveryRecord][]);
+  const known = new Map<string, RecoveryRecord>();
+  for (const [tool, record] of Object.entries(tools).slice(-TOOLS_KEPT)) {
+    const unknown = unknownStrategy(record);
+    if (unknown !== null)
+      onProblem(
+        `what it says of ${tool} is left out: this version has no strategy ${unknown} (it has ${STRATEGIES.join(', ')})`,
+      );
+    else if (isRecoveries(record)) known.set(tool, record);
+    else throw new Error(`what it says of ${tool} is no record`);
+  }
+  return known;
+}
+
+/** One of another version of Governor: what it did for a tool is of no use here, and says nothing of the other tools. */
+function unknownStrategy(value: unknown): string | null {
+  if (!isRecord(value)) return null;
+  const { strategies, replaced } = value;
+  const names: unknown[] = isRecord(strategies) ? Object.keys(strategies) : [];
+  if (isRecord(replaced)) names.push(replaced['strategy'], replaced['written']);
+  return names.find((name): name is string => typeof name === 'string' && !isStrategy(name)) ?? null;
 }
 
 function isRecoveries(value: unknown): value is RecoveryRecord {
   if (!isRecord(value) || !isRecord(value['strategies'])) return false;
   const { strategies, replaced, degraded } = value;
   return (
-    Object.entries(strategies).every(([name, record]) => isStrategy(name) && isCounts(record)) &&
+    Object.values(strategies).every(isCounts) &&
     (replaced === null || (isSince(replaced) && isStrategy(replaced['strategy']) && isStrategy(replaced['written']))) &&
     (degraded === null || isSince(degraded))
   );

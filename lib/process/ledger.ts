@@ -18,6 +18,8 @@ export interface LedgerEntry {
   /** How far the acquisition got. */
   readonly step: 'intended' | 'temp_dir' | 'contained' | 'running' | 'stopping' | 'unproven';
   readonly startedWallMs: number;
+  /** By the clock of the host (`SupervisorPorts.hostMs`), within `bootId`. Absent from entries of an older version. */
+  readonly startedHostMs?: number;
   readonly leader: ProcessIdentity | null;
   readonly clients: readonly ProcessIdentity[];
   readonly detached: boolean;

@@ -63,6 +63,7 @@ export async function assemble(request: AssemblyRequest, ports: SupervisorPorts)
     mode: request.mode,
     step: 'intended',
     startedWallMs: ports.clock.wallMs(),
+    startedHostMs: ports.hostMs(),
     leader: null,
     clients: request.clients,
     detached: request.detached,

@@ -8,8 +8,13 @@ import type { Tool } from './tool.ts';
 export function keptDegraded(tool: Tool, run: Run, limits: ResolvedLimits): ResolvedLimits {
   if (run.init.definition.degraded === undefined) return limits;
   const { course } = tool.recovery;
-  if (course.degraded !== null) return course.limitsOf(limits);
-  run.callsAtOnce = null;
-  run.events.held();
-  return tool.definition.limits;
+  const { degraded } = tool.definition.recovery;
+  const callsAtOnce = course.degraded === null ? null : (degraded?.callsAtOnce ?? null);
+  if (callsAtOnce !== run.callsAtOnce) {
+    run.callsAtOnce = callsAtOnce;
+    // Calls that wait for a turn.
+    run.events.held();
+  }
+  // Not of what it has: that is the less already, of the class that was written then.
+  return course.limitsOf(tool.definition.limits);
 }

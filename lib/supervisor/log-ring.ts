@@ -1,15 +1,17 @@
 /** The last lines of a managed tool's stderr, masked, bounded in lines and bytes. */
 
-import { maskText } from '../core/mask.ts';
+import { maskBeginning } from '../core/mask.ts';
 
 const LINES_KEPT = 1_000;
 const LINE_CHARACTERS = 2_000;
+/** Of a line that does not end. More than is read of one (maskBeginning): a secret may lie where it is cut. */
+const CUT_CHARACTERS = 5 * LINE_CHARACTERS;
 
 export class LogRing {
   #lines: string[] = [];
 
   add(line: string): void {
-    this.#lines.push(maskText(line.slice(0, LINE_CHARACTERS)));
+    this.#lines.push(maskBeginning(line, LINE_CHARACTERS));
     if (this.#lines.length > LINES_KEPT * 1.2) this.#lines = this.#lines.slice(-LINES_KEPT);
   }
 
@@ -36,7 +38,7 @@ export class LineCutter {
       if (!this.#dropping) this.#onLine(part);
       this.#dropping = false;
     }
-    if (this.#rest.length <= LINE_CHARACTERS) return;
+    if (this.#rest.length <= CUT_CHARACTERS) return;
     if (!this.#dropping) this.#onLine(this.#rest);
     this.#dropping = true;
     this.#rest = '';

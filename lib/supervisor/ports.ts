@@ -156,6 +156,8 @@ export interface SupervisorPorts {
   /** CPUs that the kernel counts throttling over. */
   readonly cores: number;
   readonly bootId: string;
+  /** Monotonic milliseconds since about the boot of the host: the same for every process, so that it outlives a daemon. Stands still as `clock` does. */
+  hostMs(): number;
   readonly self: ProcessIdentity;
   newRunId(): string;
   random01(): number;

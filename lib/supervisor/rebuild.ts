@@ -23,7 +23,7 @@ export async function rebuild(
     current = { ...current, step, context: run.context, ...(leader === undefined ? {} : { leader }) };
     ports.ledger.write(current);
   };
-  const startedMs = ports.clock.monotonicMs() - Math.max(0, ports.clock.wallMs() - entry.startedWallMs);
+  const startedMs = ports.clock.monotonicMs() - ageMs(entry, ports);
   const run = new Run(
     {
       id: entry.runId,
@@ -64,4 +64,9 @@ export async function rebuild(
   const assembled: Assembled = { run, ending, variables: {}, prefix: [], progress };
   addProcess(assembled);
   return assembled;
+}
+
+/** Of a run of this boot. The wall clock may have been set since, and would end a runtime or skip a warm-up. */
+function ageMs({ startedHostMs, startedWallMs }: LedgerEntry, { hostMs, clock }: SupervisorPorts): number {
+  return Math.max(0, startedHostMs === undefined ? clock.wallMs() - startedWallMs : hostMs() - startedHostMs);
 }

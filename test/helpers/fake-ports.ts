@@ -23,6 +23,8 @@ import { FAKE_HOST } from './fake-views.ts';
 import { manualClock, type ManualClock } from './manual-clock.ts';
 
 const NO_BUDGETS: BudgetRules = { host: NO_LIMITS, contexts: [], ladder: DEFAULT_LADDER, dryRun: false };
+/** The host was there before the daemon. */
+export const HOST_AHEAD_MS = 3_600_000;
 export const TEMP_ROOT = '/temp-root';
 export const SERVER = { name: 'fake', version: '1', protocol: '2025-06-18', tools: ['echo'] } as const;
 
@@ -226,6 +228,7 @@ export function fakeWorld(overrides: WorldOptions = {}): FakeWorld {
     postMortems: { add: (document) => void world.postMortems.push(document) },
     cores: 2,
     bootId: 'this-boot',
+    hostMs: () => clock.monotonicMs() + HOST_AHEAD_MS,
     self: { pid: 1, startTicks: 1 },
     newRunId: () => `run${String(++runs).padStart(7, '0')}`,
     random01: () => 0.5,

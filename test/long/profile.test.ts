@@ -231,16 +231,23 @@ t.test(
     const first = await startDaemon(t, { stateDir, config: { daemon: daemonSection } });
     const run = runStairs(t, first, 'raised', { flags: ['--memory', '256MiB', '--file-handles', '200'] });
     await run.said('ready');
+    const readyMs = performance.now();
     t.equal((await first.cli(['set', 'raised', 'memory=930MiB', 'file_handles=500'])).code, 0);
     // Over what it was launched with; below the hard limit of each process, which only CAP_SYS_RESOURCE may raise.
     await run.hold('files', 250);
     await first.stop('SIGKILL');
+    const secondMs = performance.now();
     const second = await startDaemon(t, { stateDir, config: { daemon: daemonSection } });
     const [adopted] = (await second.call('GET', '/v1/tools/raised')).json.runs;
     const limit = (resource: string): unknown =>
       adopted?.limits.find((found: Document) => found.resource === resource)?.limit;
     t.equal(limit('memory'), 930 * MIB);
     t.equal(limit('file_handles'), 500);
+    const runtime = await waitFor(
+      'its runtime',
+      async () => (await usageOf(second, 'raised', 'runtime'))?.usage ?? null,
+    );
+    t.ok(Number(runtime) >= secondMs - readyMs, 'it began before this daemon, by the clock that both have');
     await waitFor('a sample', async () => {
       const found = await usageOf(second, 'raised', 'file_handles');
       return typeof found?.usage === 'number' && found.usage > 250;

@@ -1,6 +1,6 @@
 /** What a call is called, for people. Pure. */
 
-import { maskText } from '../../core/mask.ts';
+import { maskLabel } from '../../core/mask.ts';
 import type { RequestBody } from '../wire/message.ts';
 
 const LABEL_MAX = 128;
@@ -14,6 +14,5 @@ export function nameOf({ params }: RequestBody): string | null {
 /** `tools/call search`. It goes on record and onto terminals, where a URI, which may hold a secret, does not belong. */
 export function labelOf({ method, params }: RequestBody): string {
   const name = params?.['name'];
-  const label = (typeof name === 'string' ? `${method} ${name}` : method).slice(0, LABEL_MAX);
-  return maskText(label.replaceAll(/\p{C}/gu, ' '));
+  return maskLabel(typeof name === 'string' ? `${method} ${name}` : method, LABEL_MAX);
 }

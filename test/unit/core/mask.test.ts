@@ -1,5 +1,5 @@
 import t from 'tap';
-import { MASK, maskArguments, maskText } from '../../../lib/core/mask.ts';
+import { MASK, maskArguments, maskBeginning, maskLabel, maskShort, maskText } from '../../../lib/core/mask.ts';
 import { isSecretName } from '../../../lib/core/mask-names.ts';
 
 t.test('names that say secret', (t) => {
@@ -339,4 +339,50 @@ t.test('a secret never survives, however it is written', (t) => {
     t.notMatch(maskText(argv.join(' ')), secret, `text ${argv.join(' ')}`);
   }
   t.end();
+});
+
+t.test('what is cut leaves no half of a secret, whether it is cut for length or not read any further', async (t) => {
+  const body = 'Zx9Secret'.repeat(5);
+  const secrets = [
+    `sk-ant-${body}`,
+    `token=${body}`,
+    `Bearer ${body}`,
+    `https://u:${body}@host/`,
+    `"password": "${body}"`,
+  ];
+  const wrong: string[] = [];
+  const cuts = [
+    [64, (text: string) => maskLabel(text, 64)],
+    [128, (text: string) => maskLabel(text, 128)],
+    [1_000, maskShort],
+    [2_000, (text: string) => maskBeginning(text, 2_000)],
+  ] as const;
+  for (const [most, cut] of cuts) {
+    // What is hidden takes the room of three: then the end of what is read is near.
+    const hidden = 'a1'.repeat(2 * most);
+    for (const secret of secrets)
+      for (const [start, pad] of [
+        ['', most],
+        [hidden, 516],
+      ] as const)
+        for (let before = pad - 60; before <= pad; before += 9) {
+          const text = `${start}${'. '.repeat(most).slice(0, before)}${secret} ${'. '.repeat(4 * most)}`;
+          const shown = cut(text);
+          if (/Zx9|Secret|9S/.test(shown) || shown.length > most + 1)
+            wrong.push(`${most}, ${before}: ${shown.slice(-80)}`);
+        }
+  }
+  t.same(wrong, []);
+});
+
+t.test('what is short stays whole, and what is not says so', async (t) => {
+  t.equal(maskShort('x'.repeat(1_000)), 'x'.repeat(1_000));
+  t.equal(maskShort('x'.repeat(1_001)), `${'x'.repeat(1_000)}…`);
+  t.equal(maskShort('x'.repeat(5_000_000)), `${'x'.repeat(1_000)}…`);
+  t.equal(maskShort(`token=${'9'.repeat(2_000)} and more`), 'token=••• and more');
+  t.equal(maskShort(`token=${'9'.repeat(10_000)}`), '…', 'all that was read may be one secret');
+  t.equal(maskBeginning('x'.repeat(10_000), 64), 'x'.repeat(64));
+  t.equal(maskBeginning('', 64), '');
+  t.equal(maskLabel('a\u0007b\n\u001b[31m', 64), 'a b  [31m');
+  t.equal(maskLabel('\u{e0001}'.repeat(10_000), 64), ' '.repeat(64));
 });

@@ -37,6 +37,7 @@ t.test('what it names is bounded, and fit to be shown', async (t) => {
     { name: 'no reason' },
     { name: 'x'.repeat(1_000), reason: 'y'.repeat(1_000) },
     { name: 'a\nb\u001b[31m', reason: 'token=abcdefghijklmnop' },
+    { name: 'cut', reason: `${'. '.repeat(90)}https://u:${'Zx9Secret'.repeat(5)}@host/` },
     ...Array.from({ length: 100 }, () => ({ name: 'more', reason: 'r' })),
   ];
   const message = parseToolMessage(JSON.stringify({ type: 'cleaned', id: 1, held: 1, closed: 0, failed }));
@@ -45,6 +46,7 @@ t.test('what it names is bounded, and fit to be shown', async (t) => {
   t.match(message.failed[0], { name: /^x{100}$/, reason: /^y{200}$/ });
   t.equal(message.failed[1]?.name, 'a b [31m');
   t.notMatch(message.failed[1]?.reason, /abcdefgh/);
+  t.match(message.failed[2]?.reason, /\. https:\/\/•••@host\/$/, 'hidden before it is cut');
 });
 
 t.test('what the daemon says', async (t) => {

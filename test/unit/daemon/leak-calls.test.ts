@@ -40,3 +40,12 @@ t.test('names are bounded and clean', async (t) => {
   t.same(counted({ name: 'a\u0007b\n' }), ['r1 a b ']);
   t.equal(counted({ name: 'x'.repeat(1_000) })[0]?.length, 'r1 '.length + 64);
 });
+
+t.test('no half of a secret where a name is cut', async (t) => {
+  const wrong: string[] = [];
+  for (let before = 10; before <= 64; before++) {
+    const [name = ''] = counted({ name: `${'x '.repeat(32).slice(0, before)} ghp_${'Zx9S'.repeat(9)}` });
+    if (/Zx9|9S/.test(name)) wrong.push(name);
+  }
+  t.same(wrong, []);
+});

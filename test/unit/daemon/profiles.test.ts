@@ -1,5 +1,6 @@
 /** Profiles and limits that follow them, with the real supervisor on ports in memory. */
 
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -102,6 +103,35 @@ t.test('raised to what was learnt, before anything of it runs; with the reason, 
   const run = await s.registry.activate('worker', { context: null });
   t.match(run.limits[0], { limit, source: { from: 'adaptive' } }, 'and holds for what is started');
   t.match(s.tree.applied, { memory: { limit } });
+});
+
+t.test('a profile that cannot be read costs what it held, and nothing else', async (t) => {
+  for (const put of [
+    (file: string) => mkdirSync(file),
+    (file: string) => writeFileSync(file, '{"format":1,"tool":"wor'),
+  ]) {
+    const s = scene(t);
+    await s.seed('worker', filledProfile({ hours: 30, memory: 300 * MIB }));
+    const [name = ''] = readdirSync(s.directory);
+    await s.seed('other', filledProfile({ hours: 30, memory: 300 * MIB }));
+    rmSync(join(s.directory, name));
+    put(join(s.directory, name));
+    s.registry.add(worker(256));
+    s.registry.add({ ...worker(256), name: 'other' });
+    await s.settled('worker');
+    await s.settled('other');
+    t.match(s.complaints, [/^a usage profile .*: set aside under this name, and begun anew$/]);
+    t.ok(readdirSync(s.directory).some((file) => file.startsWith(`${name}.set-aside-`)));
+    t.equal(memoryOf(s).limit, 256 * MIB, 'nothing is known of it');
+    t.ok((s.registry.tool('other').limits[0]?.limit ?? 0) >= 400 * MIB, 'what is known of another one is');
+    const { id } = await s.registry.activate('worker', { context: null });
+    await s.time.pass(5_000);
+    t.equal(s.registry.run(id).state, 'running');
+    t.ok((s.profiles.known('worker')?.series.memory.samples ?? 0) > 0, 'it is learnt anew');
+    await s.registry.unregister('worker');
+    const after = await new ProfileStore(s.directory, s.ports.log).read('worker');
+    t.ok((after?.observedMs ?? 0) > 0, 'and kept');
+  }
 });
 
 t.test('a live run gets it at once', async (t) => {

@@ -1,4 +1,14 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Test } from 'tap';
@@ -80,6 +90,34 @@ t.test('damaged, cut off, of another tool, newer: set aside under a name that is
   }
 });
 
+t.test('what is there and cannot be read is set aside too, and no other tool loses anything', async (t) => {
+  // Also for root, which may read any file.
+  const unreadable: Readonly<Record<string, (file: string) => void>> = {
+    EISDIR: (file) => mkdirSync(file),
+    ELOOP: (file) => symlinkSync(file, file),
+  };
+  const other = filledProfile({ hours: 5, memory: 30 * MIB }).state();
+  for (const [code, put] of Object.entries(unreadable)) {
+    const scene = stand(t);
+    await scene.open().write('tool', STATE);
+    const [name = ''] = scene.files();
+    await scene.open().write('other', other);
+    rmSync(join(scene.directory, name));
+    put(join(scene.directory, name));
+    const store = scene.open();
+    t.equal(await store.read('tool'), null, code);
+    const aside = scene.files().find((file) => file.startsWith(`${name}.set-aside-`)) ?? '';
+    t.same(scene.said, [
+      `warn a usage profile cannot be read (${code}): set aside under this name, and begun anew ${join(scene.directory, aside)}`,
+    ]);
+    t.notOk(lstatSync(join(scene.directory, aside)).isFile(), 'as it was');
+    t.equal(await store.write('tool', STATE), true, 'and goes on');
+    t.equal((await scene.open().read('tool'))?.observedMs, STATE.observedMs);
+    t.equal((await scene.open().read('other'))?.observedMs, other.observedMs, 'what is known of another tool stays');
+    t.equal(scene.said.length, 1);
+  }
+});
+
 t.test('what cannot be written is said once, harms nothing, and is tried again', async (t) => {
   const scene = stand(t);
   // A file where the directory is to be: the same for root as for everybody.
@@ -104,7 +142,6 @@ t.test(
     const store = scene.open();
     await store.write('tool', STATE);
     const [name = ''] = scene.files();
-    const { symlinkSync } = await import('node:fs');
     symlinkSync('/dev/full', join(scene.directory, `${name}.new`));
     t.equal(await store.write('tool', filledProfile({ hours: 3, memory: MIB }).state()), false);
     t.same(scene.files(), [name], 'what was begun is gone');

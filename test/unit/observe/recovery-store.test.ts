@@ -64,7 +64,8 @@ t.test('what cannot be understood is set aside, and said', async (t) => {
     'no object': '[]',
     'no tools': '{"format":1}',
     'a count that is none': whole.replace('"failed":1', '"failed":-1'),
-    'a strategy that is none': whole.replace('"degrade":{', '"reboot":{'),
+    'a name that is none': whole.replace('"strategy":"degrade"', '"strategy":7'),
+    'no counts': whole.replace(/"degrade":\{[^}]*\}/, '"degrade":7'),
     'a time that is none': whole.replace('1000', '1e30'),
     binary: '\u0000\u0001',
   };
@@ -83,6 +84,40 @@ t.test('what cannot be understood is set aside, and said', async (t) => {
   }
   rmSync(t.testdirName, { recursive: true, force: true });
 });
+
+t.test(
+  'a strategy that this version does not have: what is known of that tool is left out, and of no other',
+  async (t) => {
+    const folder = t.testdir();
+    const counted = { ...RECORD.strategies, reboot: { succeeded: 1, byItself: true } };
+    const replacedBy = { ...RECORD, replaced: { ...RECORD.replaced, strategy: 'hibernate' } };
+    const replacing = { ...RECORD, replaced: { ...RECORD.replaced, written: 'hibernate' } };
+    const tools = {
+      first: RECORD,
+      'a newer one': { ...RECORD, strategies: counted },
+      replacedBy,
+      replacing,
+      last: RECORD,
+    };
+    writeFileSync(join(folder, 'recoveries.json'), JSON.stringify({ format: 1, tools }));
+    const { store, problems, file } = open(folder);
+    t.strictSame(store.of('first'), RECORD);
+    t.strictSame(store.of('last'), RECORD);
+    for (const tool of ['a newer one', 'replacedBy', 'replacing']) t.equal(store.of(tool), NO_RECOVERIES, tool);
+    const has = 'it has restart, degrade, restart-on-demand, stop';
+    t.strictSame(problems, [
+      `${file}: what it says of a newer one is left out: this version has no strategy reboot (${has})`,
+      `${file}: what it says of replacedBy is left out: this version has no strategy hibernate (${has})`,
+      `${file}: what it says of replacing is left out: this version has no strategy hibernate (${has})`,
+    ]);
+    t.strictSame(readdirSync(folder), ['recoveries.json'], 'nothing is set aside');
+    store.keep('a newer one', RECORD);
+    await store.flush();
+    const { store: next, problems: none } = open(folder);
+    t.strictSame([next.of('first'), next.of('a newer one'), next.of('last')], [RECORD, RECORD, RECORD]);
+    t.strictSame(none, []);
+  },
+);
 
 t.test('a disk that refuses is told once, and tried again', async (t) => {
   const folder = join(t.testdir({ state: {} }), 'state');

@@ -47,3 +47,19 @@ t.test('the ring keeps the last thousand lines, each cut and masked', async (t) 
   t.ok(line.length <= 2_000);
   t.same(ring.last(0), []);
 });
+
+t.test('a secret that is cut, in a line or in the middle of one without end, is not there in half', async (t) => {
+  // Half of it does not look like any secret.
+  const secret = `https://u:${'Zx9Secret'.repeat(5)}@host/`;
+  const ring = new LogRing();
+  const cut = new LineCutter((line) => ring.add(line));
+  for (const end of ['\n', `${' .'.repeat(10_000)}\n`])
+    for (let before = 1_940; before <= 2_010; before += 5) {
+      const line = bytes(`${'. '.repeat(1_010).slice(0, before)}${secret}${end}`);
+      for (let from = 0; from < line.length; from += 2_007) cut.push(line.subarray(from, from + 2_007));
+    }
+  const lines = ring.last(1_000);
+  t.equal(lines.length, 2 * 15);
+  t.ok(lines.every((line) => line.length <= 2_000));
+  t.notMatch(lines.join('\n'), /Zx9|Secret|9S/);
+});

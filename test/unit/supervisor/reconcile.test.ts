@@ -28,6 +28,7 @@ function left(
     mode: 'direct',
     step: 'running',
     startedWallMs: scene.clock.wallMs() - 5_000,
+    startedHostMs: scene.ports.hostMs() - 5_000,
     leader: leader.identity,
     clients: [],
     detached: false,
@@ -99,6 +100,43 @@ t.test('a direct run whose leader and client live is adopted, with its time, its
   t.equal(scene.tempDirs.size, 0);
   t.equal(scene.openPressure.size, 0);
   t.same(scene.registry.tools(), [], 'ad-hoc as before');
+});
+
+t.test('the wall clock was set while no daemon ran: an adopted run is as old as it is', async (t) => {
+  for (const jumpMs of [86_400_000, -86_400_000]) {
+    const scene = stand(t);
+    left(scene);
+    scene.time.jumpWall(jumpMs);
+    await settle(scene);
+    await scene.time.pass(1_000);
+    const runtime = scene.registry.usageOf('tool').resources.find(({ resource }) => resource === 'runtime');
+    t.ok((runtime?.usage ?? 0) >= 6_000 && (runtime?.usage ?? 0) < 8_000, `runtime: ${runtime?.usage}`);
+    t.equal(scene.registry.run(ID).state, 'running', 'its runtime is not over');
+    const detector = scene.ports.leaks.of(ID)?.detector;
+    const nowMs = scene.time.monotonicMs();
+    t.ok((detector?.binOf(nowMs) ?? 0) < 0, 'it is in its warm-up');
+    t.ok((detector?.binOf(nowMs + 293_000) ?? 0) < 0, 'of five minutes');
+    t.equal(detector?.binOf(nowMs + 295_000), 0, 'from its own start');
+  }
+});
+
+t.test('an entry of a version that did not know the clock of the host goes by the wall clock', async (t) => {
+  const scene = stand(t);
+  const { entry } = left(scene);
+  const { startedHostMs: _, ...older } = entry;
+  scene.ledger.set(ID, older);
+  await settle(scene);
+  await scene.time.pass(1_000);
+  const runtime = scene.registry.usageOf('tool').resources.find(({ resource }) => resource === 'runtime');
+  t.ok((runtime?.usage ?? 0) >= 6_000 && (runtime?.usage ?? 0) < 8_000, `runtime: ${runtime?.usage}`);
+});
+
+t.test('what a daemon puts on record is what the next one takes a run up with', async (t) => {
+  const scene = stand(t);
+  const run = await scene.launch('tool');
+  await scene.time.pass(7_000);
+  const age = scene.ports.hostMs() - (scene.ledger.get(run.id)?.startedHostMs ?? 0);
+  t.equal(Math.round(age), Math.round(run.livedMs));
 });
 
 t.test('what is not adopted is ended and cleaned up after, each with its reason', async (t) => {

@@ -1,12 +1,13 @@
 /** Each strategy with each outcome, on a clock that a test holds. */
 
 import t from 'tap';
+import type { DegradedTo } from '../../../lib/core/degraded.ts';
 import type { Strategy } from '../../../lib/core/recovery-strategy.ts';
 import type { SupervisorPorts } from '../../../lib/supervisor/ports.ts';
 import type { Tool } from '../../../lib/supervisor/tool.ts';
 import { limited, SERVER } from '../../helpers/fake-ports.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
-import type { DefinitionOverrides } from '../../helpers/fake-views.ts';
+import { fakeDefinition, type DefinitionOverrides } from '../../helpers/fake-views.ts';
 
 const LIMITS = limited({ memory: 1_000, tasks: 100 });
 const DEGRADED = { class: 'light', limits: limited({ memory: 400, tasks: 200 }), callsAtOnce: 2 };
@@ -182,6 +183,36 @@ t.test('degraded: a reload keeps it, and one that takes `degraded` out ends it',
   t.strictSame(memoryOf(tool), [1_000]);
   t.equal([...tool.runs.values()][0]?.run.callsAtOnce, null);
   t.equal(scene.registry.tool('tool').recovery.degraded, null);
+});
+
+t.test('degraded: what `degraded` gives after a reload is given to live runs at once', async (t) => {
+  const scene = stand(t);
+  const written = (degraded: DegradedTo) =>
+    fakeDefinition('tool', { ...TOOL, origin: 'file', recovery: { strategy: 'degrade', degraded } });
+  const tool = scene.registry.add(written(DEGRADED));
+  await tool.activate(null);
+  await crash(scene);
+  await scene.time.pass(1_500);
+  const [run] = [...tool.runs.values()].map((assembled) => assembled.run);
+  t.strictSame([memoryOf(tool), run?.callsAtOnce], [[400], 2]);
+  for (const [degraded, memory] of [
+    [{ ...DEGRADED, callsAtOnce: 5 }, 400],
+    [{ ...DEGRADED, callsAtOnce: 1 }, 400],
+    [{ ...DEGRADED, callsAtOnce: null }, 400],
+    [{ class: 'larger', limits: limited({ memory: 600 }), callsAtOnce: 3 }, 600],
+    [{ class: 'smaller', limits: limited({ memory: 300 }), callsAtOnce: 3 }, 300],
+    [{ class: null, limits: null, callsAtOnce: 4 }, 1_000],
+  ] as const) {
+    scene.define([written(degraded)]);
+    await scene.registry.reload();
+    t.strictSame([memoryOf(tool), run?.callsAtOnce], [[memory], degraded.callsAtOnce], degraded.class ?? 'no class');
+    t.match(scene.registry.tool('tool').recovery.degraded, {
+      class: degraded.class,
+      callsAtOnce: degraded.callsAtOnce,
+    });
+  }
+  t.equal(tool.runs.size, 1);
+  t.equal(run?.alive, true, 'in the same run');
 });
 
 t.test('a reload with another program begins anew, one with the same does not', async (t) => {
@@ -438,6 +469,22 @@ t.test('what a server says of itself is kept short and without its secrets', asy
   await t.rejects(other.activate(null));
   t.match(other.lastEnd, { reason: 'launch_failed', message: /^could not be started: no ••• x{900}/ });
   t.ok((other.lastEnd?.message.length ?? 0) < 1_100, 'also of what never began');
+});
+
+t.test('a secret that lies where a message is cut is on no record in half', async (t) => {
+  for (let before = 930; before <= 1_000; before += 7) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'degrade', degraded: DEGRADED } });
+    const said = `${'. '.repeat(500).slice(0, before)}https://u:${'Zx9Secret'.repeat(5)}@host/ ${'. '.repeat(5_000)}`;
+    scene.points.fail('connect', new Error(said), 1);
+    await t.rejects(tool.activate(null));
+    await scene.time.pass(100);
+    t.equal(scene.postMortems.length, 1);
+    const { course, failure } = tool.recovery;
+    t.equal(typeof course.record.degraded?.why, 'string');
+    const records = JSON.stringify([scene.records, scene.postMortems, failure, course.record, tool.lastEnd]);
+    t.notMatch(records, /Zx9|Secret|9S/, `after ${before} characters`);
+  }
 });
 
 t.test('what is known of a tool outlives its registration, and the daemon', async (t) => {

@@ -209,6 +209,31 @@ t.test('recommend', async (t) => {
   t.match(await cli(['recommend', 'ecko']), { code: 1, err: /did you mean "echo"/ });
 });
 
+t.test('recommend: a tool that goes while the others are asked about takes nothing with it', async (t) => {
+  for (const [code, goes] of [
+    ['unknown_tool', true],
+    ['internal', false],
+  ] as const) {
+    let asked = 0;
+    const { cli } = await daemon(t, {
+      recommend: async (tool) => {
+        asked += 1;
+        // It was listed.
+        if (tool === 'echo') throw new GovernorError(code, 'there is no tool named echo');
+        return { tool, at: '2026-01-31T12:00:00.000Z', observedMs: 0, proposals: [], yaml: null, note: 'nothing yet' };
+      },
+    });
+    const all = await cli(['recommend']);
+    t.equal(asked, goes ? 2 : 1);
+    if (goes) {
+      t.match(all, { code: 0, err: /^$/, out: /^naïve tool .*nothing yet$/m });
+      t.notMatch(all.out, 'echo');
+      t.match(JSON.parse((await cli(['recommend', '--json'])).out).recommendations, [{ tool: 'naïve tool' }]);
+    } else t.match(all, { code: 1, out: /^$/ }, 'what is wrong in another way is told');
+    t.equal((await cli(['recommend', 'echo'])).code, 1, 'who asks for it by name hears that it is gone');
+  }
+});
+
 t.test('limits that runs share: in usage and in ls, where there are any', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   t.notMatch((await cli(['ls'])).out, 'SHARED BY');

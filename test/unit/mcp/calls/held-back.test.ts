@@ -241,3 +241,35 @@ t.test(
     t.match(await Promise.all(calls), [{ kind: 'result' }, { kind: 'result' }]);
   },
 );
+
+t.test('degraded: more calls at once after a reload are let in at once, fewer hold back the next', async (t) => {
+  const recovery = (callsAtOnce: number | null) =>
+    ({ strategy: 'degrade', degraded: { class: null, limits: null, callsAtOnce }, returnAfterMs: 600_000 }) as const;
+  const s = await scene(t, {}, { recovery: recovery(1) });
+  const held: (() => void)[] = [];
+  s.offer.behaviour = () =>
+    new Promise((resolve) => held.push(() => resolve({ kind: 'result', result: { content: [] } })));
+  const before = s.call(s.session);
+  await settled();
+  s.launched.at(-1)?.end({ code: 1 });
+  await s.time.pass(100);
+  t.match(await before, { kind: 'error' });
+  held.length = 0;
+  const calls = [s.call(s.session), s.call(s.session), s.call(s.session)];
+  await settled();
+  const sent = s.sent();
+  t.equal(held.length, 1, 'one at once');
+  await s.redefine('tool', { recovery: recovery(2) });
+  await settled();
+  t.equal(s.sent(), sent + 1, 'the second, in the same run');
+  await s.redefine('tool', { recovery: recovery(1) });
+  held[0]?.();
+  await settled();
+  t.equal(s.sent(), sent + 1, 'one is open: the third waits');
+  held[1]?.();
+  await settled();
+  t.equal(s.sent(), sent + 2);
+  held[2]?.();
+  for (const answer of calls) t.match(await answer, { kind: 'result' });
+  t.equal(s.launched.length, 2);
+});

@@ -194,6 +194,20 @@ t.test('answers to initialize that are none', async (t) => {
   }
 });
 
+t.test('an error of a server is kept short, and no half of a secret in it', async (t) => {
+  for (let before = 930; before <= 1_000; before += 7) {
+    const said = `${'. '.repeat(500).slice(0, before)}https://u:${'Zx9Secret'.repeat(5)}@host/ ${'. '.repeat(5_000)}`;
+    const server = scene(new FakeChannel({ initialize: refuse(-32_000, said) }));
+    const { message } = await server.upstream.ready().then(
+      () => new Error('it is ready'),
+      (error: Error) => error,
+    );
+    t.match(message, /failed: \. \. /);
+    t.ok(message.length < 1_100);
+    t.notMatch(message, /Zx9|Secret|9S/, `after ${before} characters`);
+  }
+});
+
 t.test('discovery without capabilities', async (t) => {
   const { capabilities: _, ...rest } = DISCOVERED;
   const server = scene(new FakeChannel({ [DISCOVER]: () => rest }), { era: null });

@@ -12,7 +12,7 @@ import type { Answer } from '../../../../lib/observe/history/messages.ts';
 import type { Note } from '../../../../lib/observe/history/rescue.ts';
 import { RESOURCES } from '../../../../lib/core/resource.ts';
 import { manualClock } from '../../../helpers/manual-clock.ts';
-import { START_S, USUAL } from '../../../helpers/history-stand.ts';
+import { fillMinutes, START_S, USUAL } from '../../../helpers/history-stand.ts';
 import { temporaryDirectory } from '../../../helpers/temp-directory.ts';
 import type { TestScope } from '../../../helpers/fixture.ts';
 import { waitFor } from '../../../helpers/wait-for.ts';
@@ -143,8 +143,14 @@ t.test('where there can be no file it is told once, and the daemon goes on', asy
   await history.close();
 });
 
-const ownThread: NonNullable<HistoryOptions['thread']> = (workerData) =>
-  new Worker(new URL('../../../../lib/observe/history/worker.js', import.meta.url), { workerData, execArgv: [] });
+type Thread = NonNullable<HistoryOptions['thread']>;
+
+const ownThread = (workerData: Parameters<Thread>[0], heapMiB = 256): Worker =>
+  new Worker(new URL('../../../../lib/observe/history/worker.js', import.meta.url), {
+    workerData,
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: heapMiB, maxYoungGenerationSizeMb: 4 },
+  });
 
 t.test('no thread left on the host: the daemon goes on, says so once, and tries again later', async (t) => {
   let [isFull, tries] = [true, 0];
@@ -204,6 +210,53 @@ t.test('a thread that dies is replaced, and its runs go on', async (t) => {
   t.equal(answer.kind === 'document' && answer.document.totals.calls[0]?.calls, 1, 'no call is lost');
   const one = await history.ask({ ...QUESTION, run: 'a' });
   t.same(memoryOf(one), [1, 10], 'places are not mixed up');
+});
+
+t.test('a thread whose heap is too small for a question dies of it alone, and another one answers', async (t) => {
+  const first = made(t);
+  first.sample('run', 1);
+  first.clock.advance(1_000);
+  t.same(memoryOf(await first.history.ask(QUESTION)), [1]);
+  await first.history.close();
+  const minutes = 7_000;
+  fillMinutes(first.path, 6, minutes, START_S);
+  let threads = 0;
+  const { history, clock, notes, sample } = made(t, first.path, (start) => {
+    threads += 1;
+    // Enough for all that the worker does but for one step out of 42,000 rows with seven values each.
+    return ownThread(start, threads === 1 ? 16 : 256);
+  });
+  clock.advance(5_000);
+  sample('run', 2);
+  clock.advance(1_000);
+  t.same(memoryOf(await history.ask(QUESTION)), [1, 2], 'so small a heap is enough for what is usual');
+  const dying = history.ask({
+    ...QUESTION,
+    tool: 'many',
+    fromS: START_S - minutes * 60,
+    toS: START_S,
+    stepS: 30 * 86_400,
+  });
+  sample('run', 3);
+  t.match(await dying, { kind: 'unavailable', reason: /memory/ });
+  t.match(history.status(), { state: 'failed', reason: /memory/, dropped: 1 }, 'with what was not written yet');
+  for (let second = 0; second < 5; second++) {
+    clock.advance(1_000);
+    sample('run', 4);
+  }
+  t.match(await history.ask(QUESTION), { kind: 'unavailable', reason: /memory/ });
+  t.match(history.status(), { state: 'failed', dropped: 1 + 5 }, 'nobody waits for it, and what is lost is counted');
+  t.equal(threads, 1);
+  t.match(notes, [
+    { level: 'error', fields: { reason: /memory/ }, message: /^there is no history for now: tools are/ },
+  ]);
+  clock.advance(10_000);
+  sample('run', 5);
+  clock.advance(1_000);
+  t.same(memoryOf(await history.ask(QUESTION)), [1, 2, 5]);
+  t.equal(threads, 2);
+  t.match(history.status(), { state: 'on', reason: null, dropped: 6 });
+  t.equal(notes.length, 1);
 });
 
 t.test('a thread that hangs does not keep the daemon', async (t) => {

@@ -1,6 +1,7 @@
 /** Rows on disk and back: tiers, gaps, restarts, clocks, totals, bounds. */
 
-import { statSync } from 'node:fs';
+import { existsSync, mkdirSync, statfsSync, statSync, symlinkSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Libsql from 'libsql';
 import t from 'tap';
@@ -9,7 +10,7 @@ import type { KnownRun } from '../../../../lib/observe/history/store.ts';
 import { CREATE } from '../../../../lib/observe/history/sql.ts';
 import { ROW_BYTES, SEVERAL_BYTES } from '../../../../lib/observe/history/tiers.ts';
 import { CALLS_MAX } from '../../../../lib/observe/history/totals.ts';
-import { historyStand, START_S, USUAL } from '../../../helpers/history-stand.ts';
+import { fillMinutes, historyStand, START_S, USUAL } from '../../../helpers/history-stand.ts';
 import type { HistoryStand } from '../../../helpers/history-stand.ts';
 import { temporaryDirectory } from '../../../helpers/temp-directory.ts';
 import type { TestScope } from '../../../helpers/fixture.ts';
@@ -285,27 +286,13 @@ t.test('a reading holds until the next one is due, and no longer', async (t) => 
   t.equal(later.runs[40], 1);
 });
 
-/** Rows of minutes for so many runs, all through `days`, straight into the file: the newest at `nowS`. */
-function fill(path: string, runs: number, minutes: number, nowS: number): void {
-  const file = new Libsql(path);
-  const last = Math.floor(nowS / 60) - 1;
-  file.exec(`BEGIN; UPDATE boots SET first_s = 0;
-    WITH RECURSIVE n(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x + 1 < ${runs})
-      INSERT INTO runs SELECT 1000 + x, 'many', 'r' || x, NULL, ${(last - minutes) * 60}, ${last * 60 + 59} FROM n;
-    WITH RECURSIVE m(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM m WHERE x + 1 < ${minutes}),
-      n(y) AS (SELECT 0 UNION ALL SELECT y + 1 FROM n WHERE y + 1 < ${runs})
-      INSERT INTO minute (id, since, until, memory) SELECT (${last} - x) * 1048576 + 1000 + y, 0, 60, x FROM m CROSS JOIN n;
-    COMMIT`);
-  file.close();
-}
-
 t.test('what is read in parts is the same, and more than can be read is refused', async (t) => {
   const history = stand(t);
   history.begin(0, 'docs', 'run1');
   history.live(0, 3, () => ({ memory: 1 }));
   history.close();
   const nowS = Math.floor(history.clock.wallMs / 1000);
-  fill(history.path, 30, 20_160 - 60, nowS);
+  fillMinutes(history.path, 30, 20_160 - 60, nowS);
   history.restart();
   const long = { tool: 'many', fromS: nowS - 13 * 86_400, toS: nowS - 86_400, stepS: 3_600 };
   const document = history.document({ ...long, resources: ['memory'] });
@@ -458,6 +445,65 @@ t.test('what is left to others is a share of the disk, and no more than a GiB of
     history.live(0, 30, () => ({ memory: 1 }));
     t.equal(history.statuses.at(-1)?.state, state, `${freeBytes} of ${totalBytes}`);
   }
+});
+
+/** The file system of /proc has no room at all, and says so. */
+const PROC = '/proc';
+const { bavail, bsize } = statfsSync(tmpdir());
+const noDisks = !existsSync(PROC)
+  ? 'there is no file system without room here'
+  : bavail * bsize < 1.5 * 1024 ** 3 && 'too little room where the tests run';
+
+t.test('the file system of the state directory itself is asked, at each look', { skip: noDisks }, async (t) => {
+  const folder = temporaryDirectory(t);
+  const [disk, link] = [join(folder, 'disk'), join(folder, 'link')];
+  mkdirSync(disk);
+  symlinkSync(PROC, link);
+  const history = historyStand(join(link, 'history.db'), { room: null });
+  t.teardown(() => history.close());
+  history.begin(0, 'docs', 'run1');
+  history.live(0, 65, () => ({ memory: 1 }));
+  t.match(history.statuses.at(-1), {
+    state: 'paused',
+    reason: /has no more than 0 B of the 64 MiB that are left to others$/,
+  });
+  t.match(history.ask({ tool: 'docs' }), { kind: 'unavailable', reason: /left to others/ });
+  t.match(history.notes, [{ level: 'error', message: /^the history is paused/, fields: { reason: /left to others/ } }]);
+  unlinkSync(link);
+  symlinkSync(disk, link);
+  history.live(0, 65, () => ({ memory: 2 }));
+  t.match(history.statuses.at(-1), { state: 'on', reason: null });
+  t.match(history.notes.slice(1), [{ level: 'info', message: 'the history is written again' }]);
+  t.ok(existsSync(join(disk, 'history.db')));
+  const written = memory(history.document({ tool: 'docs', fromS: START_S, stepS: 1 })).mean.filter(
+    (mean) => mean !== null,
+  );
+  t.ok(written.length > 0 && written.every((mean) => mean === 2), `${written.length} seconds, all since there is room`);
+});
+
+t.test('a file system that does not say how much room it has may have enough: writing shows it', async (t) => {
+  let freeBytes: number | null = null;
+  const history = stand(t, {
+    room: () => {
+      if (freeBytes === null) throw new Error('ENOSYS: function not implemented, statfs');
+      return { freeBytes, totalBytes: 1e9 };
+    },
+  });
+  history.begin(0, 'docs', 'run1');
+  history.live(0, 61, () => ({ memory: 1 }));
+  t.match(history.statuses.at(-1), { state: 'on' });
+  freeBytes = 0;
+  history.live(0, 61, () => ({ memory: 2 }));
+  t.match(history.statuses.at(-1), { state: 'paused', reason: /left to others/ });
+  freeBytes = null;
+  history.live(0, 61, () => ({ memory: 3 }));
+  t.match(history.statuses.at(-1), { state: 'on' }, 'it is tried');
+  t.same(
+    history.notes.map(({ message }) => message),
+    ['the history is paused: tools are supervised all the same', 'the history is written again'],
+  );
+  const { runs } = history.document({ tool: 'docs', fromS: START_S, toS: START_S + 180, stepS: 1 });
+  t.same(runs, Array(180).fill(1), 'what waited is written');
 });
 
 t.test('what is lost in a pause is told before it is over', async (t) => {
