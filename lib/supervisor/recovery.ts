@@ -186,12 +186,10 @@ export class Recovery {
       return 'stopped';
     }
     // Others do its work; whoever wants another starts it.
-    if (!onDemand && !isLast) {
-      this.undecided();
-      return 'none';
-    }
+    if (!onDemand && !isLast) return this.#isOneTooMany(reason, strategy) ? 'gave_up' : 'none';
     this.course.failed(message);
-    if (this.#failed(reason, strategy)) return 'gave_up';
+    this.#unsettled = true;
+    if (this.#isOneTooMany(reason, strategy)) return 'gave_up';
     return onDemand || strategy === 'restart-on-demand' ? this.#awaitDemand(reason) : this.#schedule(reason);
   }
 
@@ -256,9 +254,8 @@ export class Recovery {
   }
 
   /** Counts it. @returns true where that opens the breaker */
-  #failed(reason: EndReason, strategy: Strategy): boolean {
+  #isOneTooMany(reason: EndReason, strategy: Strategy): boolean {
     const { budget, windowMs } = this.#definition().recovery;
-    this.#unsettled = true;
     if (!this.#failures.addAndJudge()) return false;
     const failures = this.#failures.count;
     this.course.gaveUp(strategy, { failures, budget, windowMs, reason, message: this.#lastFailure });

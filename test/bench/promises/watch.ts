@@ -87,7 +87,8 @@ export class Watch {
     }
     for (const id of this.#owner.keys()) if (!seen.has(id)) this.#owner.delete(id);
     for (const [marker, tool] of this.#tools) this.#note(tool, members.get(marker) ?? [], atMs);
-    this.#atMs = Date.now();
+    // When it began: who was seen in it has that time too, however long it took on a busy host.
+    this.#atMs = atMs;
   }
 
   #note(tool: Tool, members: readonly kernel.Alive[], atMs: number): void {
