@@ -293,6 +293,29 @@ t.test(
   },
 );
 
+t.test('a run that nobody asked for and that fails beside others is charged to the budget too', async (t) => {
+  for (const [budget, isOpen] of [
+    [0, true],
+    [1, false],
+  ] as const) {
+    const scene = stand(t);
+    const tool = scene.tool('tool', { readiness: 'mcp', recovery: { ...RESTART, budget } });
+    await tool.activate(null);
+    const used = await tool.start(DEMAND);
+    scene.launched[0]?.end({ code: 1 });
+    await scene.time.pass(10_000);
+    t.strictSame([...tool.runs.keys()], [used.id], 'others do its work: nothing is started for it');
+    t.strictSame(
+      scene.recordsOf('recovery').map(({ outcome }) => outcome),
+      isOpen ? ['gave_up'] : [],
+    );
+    t.equal(scene.registry.tool('tool').recovery.onTrial, false);
+    if (isOpen) await t.rejects(tool.start({ ...DEMAND, context: 'c' }), { code: 'breaker_open' });
+    else await tool.start({ ...DEMAND, context: 'c' });
+    t.ok(tool.runs.has(used.id));
+  }
+});
+
 t.test('while the breaker is half open only one start is let through, and only its success closes it', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { readiness: 'mcp', recovery: { ...RESTART, budget: 0 } });
