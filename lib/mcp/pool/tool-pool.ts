@@ -19,6 +19,7 @@ import { internalClient } from './internal-client.ts';
 import { ToolMemory } from './memory.ts';
 import type { ServerProcess } from './process.ts';
 import { Processes } from './processes.ts';
+import { hasRoots } from './roots.ts';
 import { ProcessStarter } from './starter.ts';
 import type { Current } from './starter.ts';
 import { SingleFlight } from './starts.ts';
@@ -273,9 +274,4 @@ export class ToolPool {
     const memory = this.#memory;
     if (memory?.server === process.server) memory.takesTurns ||= process.upstream.takesTurns;
   }
-}
-
-/** It has roots that a server may ask for. */
-export function hasRoots({ era, capabilities }: Client): boolean {
-  return era === 'legacy' && capabilities['roots'] !== undefined;
 }
