@@ -19,7 +19,6 @@ import { internalClient } from './internal-client.ts';
 import { ToolMemory } from './memory.ts';
 import type { ServerProcess } from './process.ts';
 import { Processes } from './processes.ts';
-import { hasRoots } from './roots.ts';
 import { ProcessStarter } from './starter.ts';
 import type { Current } from './starter.ts';
 import { SingleFlight } from './starts.ts';
@@ -177,8 +176,9 @@ export class ToolPool {
       (process) => process.server === memory.server && fingerprint(process.identity) === print,
     );
     if (running !== undefined) return running;
-    // Its roots cannot be asked for before it is answered; where they decide, the process is nobody's until then.
-    const isOpen = definition.sharing === 'call' || (definition.sharing === 'shared' && hasRoots(client));
+    // Its roots cannot be asked for before it is answered; where they decide, or may, the process is nobody's until then.
+    const mayHaveRoots = client.capabilities['roots'] !== undefined && memory.era !== 'modern';
+    const isOpen = definition.sharing === 'call' || (definition.sharing === 'shared' && mayHaveRoots);
     return isOpen
       ? this.#starts.run(`spare ${print}`, () => this.starter.start(identity, null, true))
       : this.acquire({ client, roots: null });

@@ -300,6 +300,22 @@ t.test('shared: a question that was given up with its request is put again by th
   t.equal(client.rootsAsked, 1);
 });
 
+t.test(
+  'shared: nobody is told of roots to describe a server: what is begun for that is there for whoever calls',
+  async (t) => {
+    const scene = poolStand(t);
+    scene.served('tool', { sharing: 'shared' });
+    // Which era its server has, a client of 2026-07-28 does not know before it is described.
+    const client = scene.client('a', { era: 'modern', roots: ['file:///x'], capabilities: { roots: {} } });
+    const session = scene.open(client);
+    await session.describe(new AbortController().signal);
+    Object.assign(client, { era: 'legacy', frontEra: 'modern' });
+    await scene.call(session);
+    t.equal(client.rootsAsked, 1);
+    t.equal(scene.launched.length, 1);
+  },
+);
+
 t.test('shared: a question that is not answered in time was one for all who came meanwhile', async (t) => {
   const scene = poolStand(t);
   scene.served('tool', { sharing: 'shared' });
