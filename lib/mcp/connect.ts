@@ -14,6 +14,8 @@ import { isFields } from './wire/shape.ts';
 
 /** A tool that logs to its output would flood the log with the same complaint. */
 const COMPLAINTS_MAX = 5;
+/** Whoever misses a tool finds it in the log; one that changes what it offers all the time does not fill that. */
+const LEFT_OUT_MAX = 100;
 /** A list that goes on for ever is none. */
 const PAGES_MAX = 100;
 
@@ -28,6 +30,7 @@ export function createConnector({ version, monotonicMs, remote }: ConnectorOptio
   return async ({ process, options, identity, era, takesTurns }) => {
     const endMs = monotonicMs() + options.timeoutMs;
     let said = 0;
+    let leftOut = 0;
     const { remote: target } = options.definition;
     if (process === null && target === undefined) throw failed('there is neither a process nor an address');
     const channel = process === null ? await remote(options.definition) : new StdioChannel(process);
@@ -40,6 +43,9 @@ export function createConnector({ version, monotonicMs, remote }: ConnectorOptio
       monotonicMs,
       onProblem: (problem) => {
         if (said++ < COMPLAINTS_MAX) options.onProtocolError(problem);
+      },
+      onLeftOut: (what) => {
+        if (leftOut++ < LEFT_OUT_MAX) options.onProtocolError(what);
       },
     });
     try {

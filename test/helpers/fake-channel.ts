@@ -69,6 +69,14 @@ export class FakeChannel implements Channel {
     }
   }
 
+  complain(problem: string): void {
+    this.#listener?.onProblem(problem);
+  }
+
+  leaveOut(what: string): void {
+    this.#listener?.onLeftOut(what);
+  }
+
   answer(request: SentRequest, result: Fields = {}): void {
     this.say({ id: request.id, result });
   }
@@ -161,6 +169,7 @@ export function scene(channel: FakeChannel, options: Partial<UpstreamOptions> = 
     takesTurns: false,
     monotonicMs: () => 1_000,
     onProblem: (problem) => void problems.push(problem),
+    onLeftOut: (what) => void problems.push(what),
     ...options,
   });
   const era = options.era ?? 'legacy';

@@ -86,6 +86,7 @@ export async function openElsewhere(
     takesTurns: false,
     monotonicMs: () => performance.now(),
     onProblem: (problem) => void problems.push(problem),
+    onLeftOut: (what) => void problems.push(what),
   });
   t.teardown(() => upstream.close('the test is over'));
   await upstream.ready();

@@ -47,11 +47,20 @@ export interface Peer {
   heard(method: string): readonly Document[];
   hears(method: string, that?: (params: Document) => boolean): Promise<Document>;
   /** What the server asked of this client. */
-  readonly asked: readonly { readonly method: string; readonly params: Document }[];
+  readonly asked: readonly Asked[];
   readonly roots: { uri: string; name: string }[];
   /** Before each answer to the server. */
   think: () => Promise<void>;
   close(): Promise<void>;
+  /** As a client that says goodbye: over HTTP, a legacy one ends its session first. */
+  leave(): Promise<void>;
+}
+
+export interface Asked {
+  readonly method: string;
+  readonly params: Document;
+  /** Aborted: taken back. */
+  readonly signal: AbortSignal;
 }
 
 export interface PeerOptions {
@@ -76,14 +85,14 @@ const CAPABILITIES = { sampling: {}, elicitation: { form: {} }, roots: { listCha
 /** Connected; closed at the end of the test. */
 export async function connectPeer(t: TestScope, options: PeerOptions): Promise<Peer> {
   const heard: { readonly method: string; readonly params: Document }[] = [];
-  const asked: { readonly method: string; readonly params: Document }[] = [];
+  const asked: Asked[] = [];
   const roots = options.roots ?? [{ uri: 'file:///probe', name: 'probe' }];
   const answers = answersOf(options.voice ?? options.name, roots);
   const note = async (notification: { method: string; params?: object }): Promise<void> => {
     heard.push({ method: notification.method, params: notification.params ?? {} });
   };
-  const answer = async (request: { method: string; params?: object | undefined }): Promise<Document> => {
-    asked.push({ method: request.method, params: request.params ?? {} });
+  const answer: Answerer = async (request, signal) => {
+    asked.push({ method: request.method, params: request.params ?? {}, signal });
     await peer.think();
     return answers[request.method]?.(request.params ?? {});
   };
@@ -141,6 +150,10 @@ export async function connectPeer(t: TestScope, options: PeerOptions): Promise<P
     roots,
     think: async () => undefined,
     close,
+    async leave() {
+      if ('url' in options.to && !modern) await raw.client.transport.terminateSession();
+      await close();
+    },
   };
   return peer;
 }
@@ -152,13 +165,13 @@ interface RawClient {
   protocolVersion(): string | undefined;
 }
 
-type Answerer = (request: { method: string; params?: object | undefined }) => Promise<Document>;
+type Answerer = (request: { method: string; params?: object | undefined }, signal: AbortSignal) => Promise<Document>;
 
 function oldClient(info: { name: string; version: string }, answer: Answerer): RawClient {
   const client = new OldClient(info, { capabilities: CAPABILITIES });
-  client.setRequestHandler(old.CreateMessageRequestSchema, answer);
-  client.setRequestHandler(old.ElicitRequestSchema, answer);
-  client.setRequestHandler(old.ListRootsRequestSchema, answer);
+  client.setRequestHandler(old.CreateMessageRequestSchema, (request, { signal }) => answer(request, signal));
+  client.setRequestHandler(old.ElicitRequestSchema, (request, { signal }) => answer(request, signal));
+  client.setRequestHandler(old.ListRootsRequestSchema, (request, { signal }) => answer(request, signal));
   let transport: OldTransport | undefined;
   return {
     client,
@@ -177,9 +190,9 @@ function newClient(info: { name: string; version: string }, kind: PeerKind, answ
     capabilities: CAPABILITIES,
     versionNegotiation: { mode: kind === 'sdk-2-modern' ? { pin: '2026-07-28' } : 'legacy' },
   });
-  client.setRequestHandler('sampling/createMessage', answer);
-  client.setRequestHandler('elicitation/create', answer);
-  client.setRequestHandler('roots/list', answer);
+  client.setRequestHandler('sampling/createMessage', (request, { mcpReq }) => answer(request, mcpReq.signal));
+  client.setRequestHandler('elicitation/create', (request, { mcpReq }) => answer(request, mcpReq.signal));
+  client.setRequestHandler('roots/list', (request, { mcpReq }) => answer(request, mcpReq.signal));
   return {
     client,
     transport: (to) =>

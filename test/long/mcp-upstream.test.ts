@@ -55,6 +55,7 @@ function start(t: TestScope, command: readonly string[], era: Era | null = null)
     takesTurns: false,
     monotonicMs: () => performance.now(),
     onProblem: (problem) => void problems.push(problem),
+    onLeftOut: (what) => void problems.push(what),
   });
   t.teardown(() => upstream.close('the test is over'));
   return {

@@ -1,7 +1,7 @@
 /** A client's session with one tool, with what is kept of its answers before it: what is found there wakes no server. */
 
 import { randomUUID } from 'node:crypto';
-import { hasRoots } from '../pool/tool-pool.ts';
+import { hasRoots } from '../pool/roots.ts';
 import type { Answer, NotificationBody, RequestBody } from '../wire/message.ts';
 import type { Client, Exchange, ServerDescription, Session } from '../wire/session.ts';
 import type { AnswerCache } from './answer-cache.ts';

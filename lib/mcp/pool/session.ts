@@ -14,11 +14,10 @@ import { isList } from './catalogue.ts';
 import type { ChangedList } from './catalogue.ts';
 import { dispatch } from './dispatch.ts';
 import { errorAnswer, notStarted } from './errors.ts';
-import { canonical } from './identity.ts';
 import { internalExchange } from './internal-client.ts';
 import { admitsWarning, pressureMessage } from './pressure.ts';
 import type { Attached, ServerProcess } from './process.ts';
-import { hasRoots } from './tool-pool.ts';
+import { ClientRoots, hasRoots } from './roots.ts';
 import type { Member, ToolPool } from './tool-pool.ts';
 import { unlessAborted } from './waiting.ts';
 
@@ -28,10 +27,6 @@ interface Attachment extends Attached {
   open: number;
 }
 
-/** A client that does not answer this soon gets a process of its own. */
-const ROOTS_TIMEOUT_MS = 2_000;
-/** A read that comes while its client is asked for roots may be what they wait for. */
-const ASIDE_AFTER_MS = 200;
 const RESTORE_TIMEOUT_MS = 5_000;
 /** Of one client; the server has bounds of its own. */
 const SUBSCRIPTIONS_MAX = 1_000;
@@ -41,11 +36,8 @@ export class PoolSession implements Session, Member {
   readonly #pool: ToolPool;
   #attachment: Attachment | null = null;
   #waking: Promise<Attachment> | null = null;
-  /** Undefined: to be asked for. */
-  #roots: string | null | undefined;
+  readonly #roots: ClientRoots;
   #rootsUntold = false;
-  /** So many questions for its roots are open. */
-  #rootsAsked = 0;
   #level: string | null = null;
   readonly #subscriptions = new Map<string, RequestBody>();
   /** Requests under way that told their log level (modern clients). */
@@ -55,6 +47,7 @@ export class PoolSession implements Session, Member {
   constructor(pool: ToolPool, client: Client) {
     this.#pool = pool;
     this.client = client;
+    this.#roots = new ClientRoots(client);
     pool.join(this);
   }
 
@@ -74,7 +67,7 @@ export class PoolSession implements Session, Member {
 
   notify(notification: NotificationBody): void {
     if (notification.method === 'notifications/roots/list_changed') {
-      this.#roots = undefined;
+      this.#roots.forget();
       // Others share its process for roots that are no longer its own: told is the one that its roots lead to now.
       if (this.#attachment?.process.run.context === null) {
         this.#rootsUntold = true;
@@ -116,10 +109,17 @@ export class PoolSession implements Session, Member {
         return { kind: 'result', result: {} };
       }
       this.#leaveProcess();
-      if (isList(request.method) && (await this.#rootsKey(exchange)) === undefined)
-        return await unlessAborted(this.#pool.readList(this.client, request, exchange), exchange.signal);
-      const awake = this.#wake(exchange);
-      const attachment = (await this.#aside(request, awake, exchange)) ?? (await unlessAborted(awake, exchange.signal));
+      if (isList(request.method)) {
+        const { sharing } = this.#pool.current().definition;
+        if ((await this.#roots.keyForList(sharing, exchange)) === undefined)
+          return await unlessAborted(this.#pool.readList(this.client, request, exchange), exchange.signal);
+      }
+      // Its client may need this read for what it says of its roots, which it was asked for by another request.
+      const mayBeNeeded = request.method === 'resources/read' && this.#roots.isAsked;
+      const goesAside = mayBeNeeded && (await unlessAborted(this.#roots.isAskedLong(), exchange.signal));
+      const attachment = goesAside
+        ? await this.#aside(exchange)
+        : await unlessAborted(this.#wake(exchange), exchange.signal);
       return await this.#send(attachment, request, exchange);
     } catch (error) {
       return notStarted(name, error);
@@ -166,7 +166,7 @@ export class PoolSession implements Session, Member {
 
   /** @throws GovernorError when its server cannot be started */
   async #attach(exchange: Exchange): Promise<Attachment> {
-    const told = await this.#rootsKey(exchange);
+    const told = await this.#roots.key(this.#pool.current().definition.sharing, exchange);
     const roots = told === undefined ? this.#unknownRoots() : told;
     const process = await this.#pool.acquire({ client: this.client, roots });
     const attachment = this.#attachTo(process);
@@ -182,15 +182,8 @@ export class PoolSession implements Session, Member {
     return attachment;
   }
 
-  /**
-   * For one read, which its client may need for what it says of its roots: if that goes on waiting, a process of the client's own, as
-   * for one that cannot tell its roots. Null: it is no such read, or need not go aside.
-   */
-  async #aside({ method }: RequestBody, awake: Promise<Attachment>, { signal }: Exchange): Promise<Attachment | null> {
-    if (method !== 'resources/read' || this.#rootsAsked === 0) return null;
-    const waited = new Promise<null>((resolve) => setTimeout(resolve, ASIDE_AFTER_MS, null));
-    const woken = await unlessAborted(Promise.race([awake, waited]), signal);
-    if (woken !== null || this.#rootsAsked === 0) return woken;
+  /** For one read alone: a process of the client's own, as for one that cannot tell its roots. */
+  async #aside({ signal }: Exchange): Promise<Attachment> {
     const process = await unlessAborted(
       this.#pool.acquire({ client: this.client, roots: this.#unknownRoots() }),
       signal,
@@ -228,21 +221,6 @@ export class PoolSession implements Session, Member {
     if (this.#level !== null)
       void session.request({ method: 'logging/setLevel', params: { level: this.#level } }, quietly);
     for (const request of this.#subscriptions.values()) void session.request(request, quietly);
-  }
-
-  /** Those who share a process of a legacy server have equal roots. Undefined: it has some, and cannot tell them during this request. */
-  async #rootsKey(exchange: Exchange): Promise<string | null | undefined> {
-    const { definition } = this.#pool.current();
-    if (definition.sharing !== 'shared' || !hasRoots(this.client)) return null;
-    if (this.#roots !== undefined) return this.#roots;
-    const inTime = AbortSignal.any([exchange.signal, AbortSignal.timeout(ROOTS_TIMEOUT_MS)]);
-    this.#rootsAsked++;
-    const answer = await unlessAborted(exchange.ask({ method: 'roots/list' }, inTime), inTime)
-      .catch(() => null)
-      .finally(() => this.#rootsAsked--);
-    if (answer?.kind !== 'result') return undefined;
-    this.#roots = canonical(answer.result['roots'] ?? []);
-    return this.#roots;
   }
 
   /** The next request finds another one; what is open with this one goes on. */

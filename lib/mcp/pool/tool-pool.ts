@@ -176,8 +176,9 @@ export class ToolPool {
       (process) => process.server === memory.server && fingerprint(process.identity) === print,
     );
     if (running !== undefined) return running;
-    // Its roots cannot be asked for before it is answered; where they decide, the process is nobody's until then.
-    const isOpen = definition.sharing === 'call' || (definition.sharing === 'shared' && hasRoots(client));
+    // Its roots cannot be asked for before it is answered; where they decide, or may, the process is nobody's until then.
+    const mayHaveRoots = client.capabilities['roots'] !== undefined && memory.era !== 'modern';
+    const isOpen = definition.sharing === 'call' || (definition.sharing === 'shared' && mayHaveRoots);
     return isOpen
       ? this.#starts.run(`spare ${print}`, () => this.starter.start(identity, null, true))
       : this.acquire({ client, roots: null });
@@ -273,9 +274,4 @@ export class ToolPool {
     const memory = this.#memory;
     if (memory?.server === process.server) memory.takesTurns ||= process.upstream.takesTurns;
   }
-}
-
-/** It has roots that a server may ask for. */
-export function hasRoots({ era, capabilities }: Client): boolean {
-  return era === 'legacy' && capabilities['roots'] !== undefined;
 }

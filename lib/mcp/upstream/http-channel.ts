@@ -46,7 +46,7 @@ export class HttpChannel implements Channel {
     monotonicMs: () => performance.now(),
   });
   readonly #requests = new Map<number, Posted>();
-  readonly #params = new ParamHeaders((problem) => this.#listener?.onProblem(problem));
+  readonly #params = new ParamHeaders((fault) => this.#listener?.onLeftOut(fault));
   #learning: Promise<void> | null = null;
   #listener: ChannelListener | null = null;
   #closed = false;

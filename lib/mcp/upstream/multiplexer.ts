@@ -28,6 +28,8 @@ export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' |
   monotonicMs(): number;
   /** What is wrong with the conversation, and goes on. */
   onProblem(problem: string): void;
+  /** What the server offers and nobody may be shown: each once. */
+  onLeftOut(what: string): void;
 }
 
 /** Of what nobody waits for. */
@@ -197,6 +199,7 @@ class Multiplexer implements Upstream, Shared {
       await this.#channel.start({
         onMessage: (message, stream) => this.#receiveSafely(message, stream),
         onProblem: (problem) => this.#options.onProblem(problem),
+        onLeftOut: (what) => this.#options.onLeftOut(what),
         onClose: (reason) => this.#end({ kind: 'shutdown', reason: `the server has gone: ${reason}` }),
       });
       const description = await shakeHands({

@@ -2,7 +2,7 @@
 
 import type { Fields, RequestMessage } from '../wire/message.ts';
 import { META } from '../wire/protocol.ts';
-import { argumentAt, paramDeclarations } from '../wire/param-declarations.ts';
+import { argumentAt, mirrorText, paramDeclarations } from '../wire/param-declarations.ts';
 import type { ParamDeclaration } from '../wire/param-declarations.ts';
 import { paramFault } from '../wire/param-faults.ts';
 import { isFields, metaOf } from '../wire/shape.ts';
@@ -93,19 +93,11 @@ export class ParamHeaders {
     const { name } = params ?? {};
     if (method !== 'tools/call' || typeof name !== 'string') return headers;
     for (const { header, path } of this.#declared.get(name) ?? []) {
-      const text = textOf(argumentAt(params?.['arguments'], path));
+      const text = mirrorText(argumentAt(params?.['arguments'], path));
       if (text !== null) headers[header] = isPlain(text) ? text : coded(text);
     }
     return headers;
   }
-}
-
-function textOf(value: unknown): string | null {
-  if (typeof value === 'string') return value;
-  if (typeof value === 'boolean') return String(value);
-  // Beyond that two numbers may be written alike.
-  if (typeof value !== 'number' || (Number.isInteger(value) && !Number.isSafeInteger(value))) return null;
-  return Number.isFinite(value) ? String(value) : null;
 }
 
 function isPlain(text: string): boolean {

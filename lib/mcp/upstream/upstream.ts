@@ -36,6 +36,8 @@ export interface ChannelListener {
   onMessage(message: Received, stream?: number): void;
   /** Something that is no message: a log line on stdout, half a line, a line that is too long. The conversation goes on. */
   onProblem(problem: string): void;
+  /** Something that it offers and nobody may be shown, in words. Told once for each. */
+  onLeftOut(what: string): void;
   /** No message comes any more. Told once. */
   onClose(reason: string): void;
 }

@@ -35,6 +35,15 @@ export function argumentAt(args: unknown, path: readonly string[]): unknown {
   return value;
 }
 
+/** What a header says of it, before it is encoded. Null: it has none, since it is no single value, or one that may be read as another. */
+export function mirrorText(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'boolean') return String(value);
+  // Beyond that two numbers may be written alike.
+  if (typeof value !== 'number' || (Number.isInteger(value) && !Number.isSafeInteger(value))) return null;
+  return Number.isFinite(value) ? String(value) : null;
+}
+
 /** Only what is reached through `properties` alone counts. */
 function collect(schema: unknown, path: readonly string[], into: ParamDeclaration[]): void {
   if (!isFields(schema) || path.length > MAX_DEPTH) return;

@@ -6,6 +6,7 @@ import type { ServedConnection } from '../../../lib/mcp/pool/connector.ts';
 import type { ManagedProcess } from '../../../lib/process/managed-launch.ts';
 import type { Era } from '../../../lib/mcp/wire/protocol.ts';
 import { fixtureCommand, fixtureEnvironment, newMarker, type Ending } from '../../helpers/fixture.ts';
+import { FakeChannel, INITIALIZED } from '../../helpers/fake-channel.ts';
 import { fakeDefinition } from '../../helpers/fake-views.ts';
 import { isGovernorError } from '../../helpers/governor-error.ts';
 import { killSurvivors } from '../../helpers/survivors.ts';
@@ -99,6 +100,33 @@ t.test('lines that are no messages do not stand in the way', async (t) => {
   const { met } = meet(['--garbage', '--initialize-ms=200']);
   t.equal((await met).server.name, 'mcp-echo');
 });
+
+t.test(
+  'what a server offers in vain is told, whatever else there was to complain of, and not without end',
+  async (t) => {
+    const channel = new FakeChannel({ initialize: () => INITIALIZED, 'tools/list': () => ({ tools: [] }) });
+    const complaints: string[] = [];
+    const meetThere = createConnector({ version: '1', monotonicMs: () => 0, remote: () => Promise.resolve(channel) });
+    const { close } = await meetThere({
+      process: null,
+      options: {
+        timeoutMs: patience(20_000),
+        onProtocolError: (message) => void complaints.push(message),
+        definition: fakeDefinition('far', { remote: { url: 'https://far.test/mcp', headers: {} } }),
+      },
+      identity: { info: { name: 'tester', version: '1' }, capabilities: {} },
+      era: 'legacy',
+      takesTurns: false,
+    });
+    for (let count = 0; count < 20; count++) channel.complain('it prints');
+    for (let count = 0; count < 200; count++) channel.leaveOut(`the tool ${count}`);
+    t.same(complaints, [
+      ...Array.from({ length: 5 }, () => 'it prints'),
+      ...Array.from({ length: 100 }, (_, count) => `the tool ${count}`),
+    ]);
+    await close();
+  },
+);
 
 t.test('a server that takes its time', async (t) => {
   const { met } = meet(['--initialize-ms=300', '--notify-ms=20']);

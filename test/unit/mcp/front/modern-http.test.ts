@@ -131,6 +131,8 @@ t.test('arguments that are mirrored: what the server declares is compared', asyn
     [{}, {}],
     [{ region: null }, {}],
     [{ other: 1 }, { 'mcp-param-other': 'free' }],
+    [{ deep: { count: 2 ** 53 } }, {}],
+    [{ region: ['us'] }, {}],
   ];
   for (const [value, headers] of good) {
     const reply = await ask(server, modern(1, 'tools/call', args(value), headers));
@@ -142,6 +144,8 @@ t.test('arguments that are mirrored: what the server declares is compared', asyn
     [{ region: 'Hello' }, { 'mcp-param-region': '=?base64?SGVsbG8?=' }],
     [{ region: 'Hello' }, { 'mcp-param-region': 'SGVsbG8=' }],
     [{ deep: { count: 42 } }, { 'mcp-param-count': '41' }],
+    [{ deep: { count: 2 ** 53 - 1 } }, {}],
+    [{ deep: { count: 2 ** 53 } }, { 'mcp-param-count': '41' }],
     [{}, { 'mcp-param-region': 'us' }],
   ];
   for (const [value, headers] of bad) {

@@ -212,6 +212,165 @@ t.test('shared: a read beside a call starts nothing of its own where roots are t
   t.equal(scene.servers.length, 1);
 });
 
+t.test('shared: a list that a client reads for its answer about roots puts no second question', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const [first, reader] = ['a', 'b'].map((context) =>
+    scene.client(context, { roots: ['file:///x'], capabilities: { roots: {} } }),
+  ) as [FakeClient, FakeClient];
+  await scene.call(scene.open(first));
+  const session = scene.open(reader);
+  const lists: Answer[] = [];
+  const exchange: Exchange = {
+    signal: new AbortController().signal,
+    notify: () => undefined,
+    async ask() {
+      await settled(1);
+      lists.push(await scene.call(session, 'tools/list'));
+      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+    },
+  };
+  const called = session.request({ method: 'tools/call' }, exchange);
+  await settled();
+  await scene.time.pass(200);
+  t.match(await called, { kind: 'result' });
+  t.match(lists, [{ kind: 'result', result: { tools: [{}] } }]);
+  t.equal(reader.rootsAsked, 0);
+  t.same(results(scene), [2], 'the list came from the process that is there');
+});
+
+t.test('shared: a list beside a call waits for the answer about roots, and starts nothing of its own', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const client = scene.client('a', { roots: ['file:///x'], capabilities: { roots: {} } });
+  const session = scene.open(client);
+  await Promise.all([scene.call(session), scene.call(session, 'tools/list'), scene.call(session, 'prompts/list')]);
+  t.equal(client.rootsAsked, 1);
+  t.equal(scene.servers.length, 1);
+});
+
+t.test('shared: what a client does for its answer to the question of a list puts no second one either', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const [first, reader] = ['a', 'b'].map((context) =>
+    scene.client(context, { roots: ['file:///x'], capabilities: { roots: {} } }),
+  ) as [FakeClient, FakeClient];
+  await scene.call(scene.open(first));
+  const session = scene.open(reader);
+  const done: Answer[] = [];
+  const exchange: Exchange = {
+    signal: new AbortController().signal,
+    notify: () => undefined,
+    async ask() {
+      await settled(1);
+      for (const method of ['tools/list', 'resources/read'])
+        done.push(await scene.call(session, method, method === 'tools/list' ? {} : { uri: 'x:1' }));
+      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+    },
+  };
+  const list = session.request({ method: 'tools/list' }, exchange);
+  await settled();
+  const call = scene.call(session);
+  await scene.time.pass(200);
+  t.match(await list, { kind: 'result' });
+  t.match(await call, { kind: 'result' });
+  t.match(done, [{ kind: 'result' }, { kind: 'result' }]);
+  t.equal(reader.rootsAsked, 0);
+  t.same(results(scene), [2, 0]);
+});
+
+t.test('shared: a question that was given up with its request is put again by the next', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const client = scene.client('a', { roots: ['file:///x'], capabilities: { roots: {} } });
+  const session = scene.open(client);
+  const controller = new AbortController();
+  const exchange = {
+    signal: controller.signal,
+    notify: () => undefined,
+    ask: () => new Promise<Answer>(() => undefined),
+  };
+  const list = session.request({ method: 'tools/list' }, exchange);
+  await settled();
+  const call = scene.call(session);
+  await settled();
+  controller.abort(new Error('enough'));
+  t.match(await list, { kind: 'error' });
+  t.match(await call, { kind: 'result' });
+  t.equal(client.rootsAsked, 1);
+});
+
+t.test(
+  'shared: nobody is told of roots to describe a server: what is begun for that is there for whoever calls',
+  async (t) => {
+    const scene = poolStand(t);
+    scene.served('tool', { sharing: 'shared' });
+    // Which era its server has, a client of 2026-07-28 does not know before it is described.
+    const client = scene.client('a', { era: 'modern', roots: ['file:///x'], capabilities: { roots: {} } });
+    const session = scene.open(client);
+    await session.describe(new AbortController().signal);
+    Object.assign(client, { era: 'legacy', frontEra: 'modern' });
+    await scene.call(session);
+    t.equal(client.rootsAsked, 1);
+    t.equal(scene.launched.length, 1);
+  },
+);
+
+t.test('shared: a question that is not answered in time was one for all who came meanwhile', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const client = scene.client('a', { roots: ['file:///x'], capabilities: { roots: {} } });
+  const session = scene.open(client);
+  const exchange: Exchange = {
+    signal: new AbortController().signal,
+    notify: () => undefined,
+    ask: () => new Promise<Answer>(() => undefined),
+  };
+  const list = session.request({ method: 'tools/list' }, exchange);
+  await settled();
+  const call = scene.call(session);
+  await scene.time.pass(2_000);
+  t.match(await list, { kind: 'result' });
+  t.match(await call, { kind: 'result' });
+  t.equal(client.rootsAsked, 0);
+});
+
+t.test('shared: a list of a client that is asked by the results of its calls alone asks nothing', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const [first, reader] = ['a', 'b'].map((context) =>
+    scene.client(context, { roots: ['file:///x'], capabilities: { roots: {} }, frontEra: 'modern' }),
+  ) as [FakeClient, FakeClient];
+  await scene.call(scene.open(first));
+  const session = scene.open(reader);
+  t.match(await scene.call(session, 'tools/list'), { kind: 'result' });
+  t.equal(reader.rootsAsked, 0);
+  await scene.call(session);
+  t.equal(reader.rootsAsked, 1);
+  t.same(results(scene), [2]);
+});
+
+t.test('shared: a read that asks for roots itself waits for them, however long that takes', async (t) => {
+  const scene = poolStand(t);
+  scene.served('tool', { sharing: 'shared' });
+  const [first, reader] = ['a', 'b'].map((context) =>
+    scene.client(context, { roots: ['file:///x'], capabilities: { roots: {} } }),
+  ) as [FakeClient, FakeClient];
+  await scene.call(scene.open(first));
+  const exchange: Exchange = {
+    signal: new AbortController().signal,
+    notify: () => undefined,
+    async ask() {
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+    },
+  };
+  const read = scene.open(reader).request({ method: 'resources/read', params: { uri: 'x:1' } }, exchange);
+  await scene.time.pass(1_000);
+  t.match(await read, { kind: 'result' });
+  t.equal(scene.servers.length, 1);
+});
+
 t.test('context: a change of roots is told to its own server', async (t) => {
   const scene = poolStand(t);
   scene.served();

@@ -86,6 +86,7 @@ async function world(t: Test): Promise<World> {
         takesTurns: false,
         monotonicMs: () => performance.now(),
         onProblem: (problem) => void logged.push(problem),
+        onLeftOut: (what) => void logged.push(what),
       });
       t.teardown(() => upstream.close('the test is over'));
       await upstream.ready();

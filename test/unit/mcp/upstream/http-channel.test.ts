@@ -98,6 +98,7 @@ async function open(url: string, era: Era = 'legacy', headers: Readonly<Record<s
     takesTurns: false,
     monotonicMs: () => performance.now(),
     onProblem: (problem) => void problems.push(problem),
+    onLeftOut: (what) => void problems.push(what),
   });
   await upstream.ready();
   const session = upstream.attach(fakeClient(era));

@@ -15,6 +15,7 @@ async function opened() {
   await channel.start({
     onMessage: (message) => void heard.push(message),
     onProblem: (problem) => void problems.push(problem),
+    onLeftOut: () => undefined,
     onClose: (reason) => void closed.push(reason),
   });
   const say = async (...chunks: readonly (string | Uint8Array)[]): Promise<void> => {
