@@ -186,10 +186,10 @@ export class Recovery {
       return 'stopped';
     }
     // Others do its work; whoever wants another starts it.
-    if (!onDemand && !isLast) return this.#isOneTooMany(reason, strategy) ? 'gave_up' : 'none';
+    if (!onDemand && !isLast) return this.#charge(reason, strategy) ? 'gave_up' : 'none';
     this.course.failed(message);
     this.#unsettled = true;
-    if (this.#isOneTooMany(reason, strategy)) return 'gave_up';
+    if (this.#charge(reason, strategy)) return 'gave_up';
     return onDemand || strategy === 'restart-on-demand' ? this.#awaitDemand(reason) : this.#schedule(reason);
   }
 
@@ -253,8 +253,8 @@ export class Recovery {
     return 'scheduled';
   }
 
-  /** Counts it. @returns true where that opens the breaker */
-  #isOneTooMany(reason: EndReason, strategy: Strategy): boolean {
+  /** To the budget. @returns true where that opens the breaker */
+  #charge(reason: EndReason, strategy: Strategy): boolean {
     const { budget, windowMs } = this.#definition().recovery;
     if (!this.#failures.addAndJudge()) return false;
     const failures = this.#failures.count;

@@ -1,6 +1,7 @@
 /**
  * `npm run gate:promises`: whether the promises still hold, in minutes. The same measurements as `npm run bench:promises`,
- * with fewer trials and smaller programs; a promise passes when its 95 % bound holds, not when its figure does.
+ * with fewer trials and smaller programs; a promise passes when its 95 % bound holds, not when its figure does. What is broken
+ * is measured once more, since a host may stand still for a moment; both are said, and the second counts.
  */
 
 import { lacks } from '../helpers/skip.ts';
@@ -29,7 +30,6 @@ const PARTS: readonly (readonly [
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const counts = { passed: 0, failed: 0, skipped: 0 };
-const tables: Readonly<Record<string, unknown>>[] = [];
 const cleanups: (() => void | Promise<void>)[] = [];
 
 async function clean(): Promise<void> {
@@ -43,31 +43,46 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 const containment = await chosen();
 if (containment === null) counts.skipped += PARTS.length;
 else
-  for (const [name, trials, measure] of PARTS) {
-    const startedMs = performance.now();
-    try {
-      const stated = await measure({
-        bench: {
-          say: () => undefined,
-          teardown: (work) => void cleanups.push(work),
-          notMeasured: (what, reason) => say(`# ${what}: ${reason}`),
-        },
-        containment,
-        trials,
-        short: true,
-        // Of these the lines that went wrong are told below.
-        table: (rows) => void tables.push(...rows),
-      });
-      judge(name, stated);
-    } catch (error) {
-      counts.failed += 1;
-      say(`not ok ${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  for (const part of PARTS) {
+    let counted = await measured(part, containment);
+    if (counted.failed > 0) {
+      say(`# ${part[0]}: once more`);
+      counted = await measured(part, containment);
     }
-    await clean();
-    say(`# ${name}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
+    counts.passed += counted.passed;
+    counts.failed += counted.failed;
   }
 say(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
 process.exit(counts.failed === 0 ? 0 : 1);
+
+async function measured(
+  [name, trials, measure]: (typeof PARTS)[number],
+  containment: string,
+): Promise<{ readonly passed: number; readonly failed: number }> {
+  const startedMs = performance.now();
+  const tables: Readonly<Record<string, unknown>>[] = [];
+  try {
+    const stated = await measure({
+      bench: {
+        say: () => undefined,
+        teardown: (work) => void cleanups.push(work),
+        notMeasured: (what, reason) => say(`# ${what}: ${reason}`),
+      },
+      containment,
+      trials,
+      short: true,
+      // Of these the lines that went wrong are told below.
+      table: (rows) => void tables.push(...rows),
+    });
+    return judge(name, stated, tables);
+  } catch (error) {
+    say(`not ok ${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    return { passed: 0, failed: 1 };
+  } finally {
+    await clean();
+    say(`# ${name}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
+  }
+}
 
 async function chosen(): Promise<string | null> {
   const skip = lacks('linux');
@@ -87,18 +102,21 @@ async function chosen(): Promise<string | null> {
   return best;
 }
 
-function judge(name: string, stated: readonly Stated[]): void {
-  let broken = false;
+function judge(
+  name: string,
+  stated: readonly Stated[],
+  tables: readonly Readonly<Record<string, unknown>>[],
+): { readonly passed: number; readonly failed: number } {
+  const judgements = { passed: 0, failed: 0 };
   for (const one of stated)
     for (const aim of one.aims.filter(({ kind }) => kind === 'promise')) {
       const judged = verdict(one, aim);
       const [figure, bound] = [one.figure.toFixed(2), one.bound95?.toFixed(2) ?? 'none'];
       const line = `${name}: ${one.what}: ${figure} ${one.unit} of ${one.trials}, 95 % bound ${bound}, ${aim.is} ${aim.value}`;
-      if (judged === 'met') counts.passed += 1;
-      else counts.failed += 1;
-      broken ||= judged !== 'met';
+      if (judged === 'met') judgements.passed += 1;
+      else judgements.failed += 1;
       say(`${judged === 'met' ? 'ok' : 'not ok'} ${line}`);
     }
-  if (broken) for (const row of tables) say(`#   ${JSON.stringify(row)}`);
-  tables.length = 0;
+  if (judgements.failed > 0) for (const row of tables) say(`#   ${JSON.stringify(row)}`);
+  return judgements;
 }
