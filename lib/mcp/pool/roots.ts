@@ -25,6 +25,8 @@ interface Question {
 export class ClientRoots {
   readonly #client: Client;
   #told: string | undefined;
+  /** How often they have changed. */
+  changes = 0;
   #question: Question | null = null;
 
   constructor(client: Client) {
@@ -38,6 +40,7 @@ export class ClientRoots {
 
   /** They have changed. */
   forget(): void {
+    this.changes += 1;
     this.#told = undefined;
   }
 
@@ -69,10 +72,7 @@ export class ClientRoots {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error(`not answered within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
     const inTime = AbortSignal.any([exchange.signal, late.signal]);
-    const answered = unlessAborted(exchange.ask({ method: 'roots/list' }, inTime), inTime).then(
-      (answer): Told => (answer.kind === 'result' ? (this.#told = canonical(answer.result['roots'] ?? [])) : null),
-      (): Told => (exchange.signal.aborted ? null : undefined),
-    );
+    const answered = this.#answer(exchange, inTime).catch((): Told => (exchange.signal.aborted ? null : undefined));
     const question = { answered, soon: within(answered, SOON_MS).then((told) => told ?? undefined) };
     this.#question = question;
     try {
@@ -80,6 +80,17 @@ export class ClientRoots {
     } finally {
       clearTimeout(timer);
       if (this.#question === question) this.#question = null;
+    }
+  }
+
+  /** @throws when the time is over */
+  async #answer(exchange: Exchange, inTime: AbortSignal): Promise<Told> {
+    for (;;) {
+      const { changes } = this;
+      const answer = await unlessAborted(exchange.ask({ method: 'roots/list' }, inTime), inTime);
+      // What it said before they changed may be what they were.
+      if (changes !== this.changes) continue;
+      return answer.kind === 'result' ? (this.#told = canonical(answer.result['roots'] ?? [])) : null;
     }
   }
 }

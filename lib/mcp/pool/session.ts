@@ -28,6 +28,8 @@ interface Attachment extends Attached {
 }
 
 const RESTORE_TIMEOUT_MS = 5_000;
+/** Whose roots change all the time goes on with those of then. */
+const ACQUIRED_MOST = 3;
 /** Of one client; the server has bounds of its own. */
 const SUBSCRIPTIONS_MAX = 1_000;
 
@@ -166,9 +168,7 @@ export class PoolSession implements Session, Member {
 
   /** @throws GovernorError when its server cannot be started */
   async #attach(exchange: Exchange): Promise<Attachment> {
-    const told = await this.#roots.key(this.#pool.current().definition.sharing, exchange);
-    const roots = told === undefined ? this.#unknownRoots() : told;
-    const process = await this.#pool.acquire({ client: this.client, roots });
+    const process = await this.#acquire(exchange);
     const attachment = this.#attachTo(process);
     this.#attachment = attachment;
     if (!process.alive) {
@@ -180,6 +180,17 @@ export class PoolSession implements Session, Member {
     process.used();
     this.#restore(attachment);
     return attachment;
+  }
+
+  /** The one that its roots lead to; should they change while that is started, the one that they lead to then. */
+  async #acquire(exchange: Exchange): Promise<ServerProcess> {
+    for (let tries = 1; ; tries += 1) {
+      const { changes } = this.#roots;
+      const told = await this.#roots.key(this.#pool.current().definition.sharing, exchange);
+      const roots = told === undefined ? this.#unknownRoots() : told;
+      const process = await this.#pool.acquire({ client: this.client, roots });
+      if (process.run.context !== null || changes === this.#roots.changes || tries === ACQUIRED_MOST) return process;
+    }
   }
 
   /** For one read alone: a process of the client's own, as for one that cannot tell its roots. */

@@ -371,6 +371,40 @@ t.test('shared: a read that asks for roots itself waits for them, however long t
   t.equal(scene.servers.length, 1);
 });
 
+t.test(
+  'shared: roots that change while they are asked for, or while a process starts for them, are asked for again',
+  async (t) => {
+    const scene = poolStand(t);
+    scene.served('tool', { sharing: 'shared' });
+    const other = scene.open(scene.client('a', { roots: ['file:///new'], capabilities: { roots: {} } }));
+    await scene.call(other);
+    const session = scene.open(scene.client('b', { capabilities: { roots: {} } }));
+    const change = (): void => session.notify({ method: 'notifications/roots/list_changed' });
+    let asked = 0;
+    const exchange: Exchange = {
+      signal: new AbortController().signal,
+      notify: () => undefined,
+      ask() {
+        asked += 1;
+        // It changes right after it was asked, and once more while a process is started for what it said then.
+        if (asked === 1) change();
+        const roots = ['file:///old', 'file:///between', 'file:///new'][asked - 1];
+        return Promise.resolve({ kind: 'result', result: { roots: [{ uri: roots }] } });
+      },
+    };
+    const letGo = scene.points.hold('connect');
+    const answer = session.request({ method: 'tools/call', params: { name: 'x', arguments: {} } }, exchange);
+    await scene.time.pass(100);
+    t.equal(asked, 2);
+    change();
+    letGo();
+    await scene.time.pass(100);
+    t.match(await answer, { kind: 'result' });
+    t.equal(asked, 3);
+    t.equal(scene.servers[0]?.methods().filter((method) => method === 'tools/call').length, 2, 'they share');
+  },
+);
+
 t.test('context: a change of roots is told to its own server', async (t) => {
   const scene = poolStand(t);
   scene.served();
