@@ -110,8 +110,9 @@ async function cycles(bench: Bench): Promise<void> {
     });
     return mb;
   };
-  // The kernel's watch of files is opened with the first tool and stays.
+  // The kernel's watch of files is opened with the first tool, the history with its first second; both stay.
   await onceThrough(daemon);
+  await pause(REST_MS);
   note('one life of a tool');
   const agent = new Agent({ keepAlive: true, maxSockets: LAUNCHED_AT_ONCE });
   const step = count / 10;

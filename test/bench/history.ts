@@ -16,6 +16,8 @@ const SETTLE_MS = 15_000;
 /** A whole number of tens, so that each window has as many roll-ups. */
 const WINDOW_MS = 10_000;
 const HOUR_S = 3_600;
+/** What the file is expected to be of the formula, which is the most: without this a formula that is far too large would hold. */
+const LEAST_SHARE = 0.5;
 
 await runBench(
   'history',
@@ -86,9 +88,6 @@ function rssMb(pid: number): number {
   const pages = Number(readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ')[1]);
   return (pages * 4096) / 1e6;
 }
-
-/** What the file is expected to be of the formula, which is the most: without this a formula that is far too large would hold. */
-const LEAST_SHARE = 0.5;
 
 function room(bench: Bench, folder: string, readings: 'one' | 'several'): void {
   const [watched, hours] = [bench.pick(100, 10), 3];
