@@ -18,7 +18,7 @@ import { createEventSink } from './event-sink.ts';
 import { createHistory } from './history.ts';
 import type { DaemonHistory } from './history.ts';
 
-/** Of its own rooms; the tools are stopped before, under deadlines of their own. */
+/** Of the finalizers of the daemon's own rooms; the tools are stopped before, under deadlines of their own. */
 export const ROOM_DEADLINE_MS = 5_000;
 
 export interface Observers {
@@ -29,7 +29,7 @@ export interface Observers {
   readonly recorder: Recorder;
 }
 
-export interface ObserversOptions extends Pick<MetricsOptions, 'snapshot' | 'budgets' | 'cache'> {
+export interface ObserversOptions extends Required<Pick<MetricsOptions, 'snapshot' | 'budgets' | 'cache'>> {
   readonly stateDir: string;
   /** Of this life of the daemon. */
   readonly instance: string;
@@ -70,8 +70,8 @@ export async function openObservers(options: ObserversOptions): Promise<Observer
     registry: new MetricsRegistry(),
     version: governorVersion(),
     snapshot,
-    ...(budgets === undefined ? {} : { budgets }),
-    ...(cache === undefined ? {} : { cache }),
+    budgets,
+    cache,
     ...(config.history === null ? {} : { history: () => history.status() }),
   });
   return { audit, history, hub, metrics, recorder: createRecorder([audit, metrics, createEventSink(hub)]) };

@@ -11,6 +11,11 @@ import { GOVERNOR, poolStand, type FakeClient, type PoolStand } from '../../../h
 const results = (scene: PoolStand): readonly number[] =>
   scene.servers.map((server) => server.methods().filter((method) => method === 'tools/call').length);
 
+/** A request that hears nothing on its way; its client answers questions so. */
+function exchangeOf(ask: Exchange['ask']): Exchange {
+  return { signal: new AbortController().signal, notify: () => undefined, ask };
+}
+
 t.test('shared: all clients have one process, started once, which is told that it speaks with Governor', async (t) => {
   const scene = poolStand(t);
   scene.served('tool', { sharing: 'shared' });
@@ -182,16 +187,12 @@ t.test('shared: a client that reads a resource for its answer about roots is not
   await scene.call(scene.open(first));
   const session = scene.open(reader);
   const reads: Answer[] = [];
-  const exchange: Exchange = {
-    signal: new AbortController().signal,
-    notify: () => undefined,
-    async ask() {
-      // A client hears of it later.
-      await settled(1);
-      reads.push(await scene.call(session, 'resources/read', { uri: 'x:roots' }));
-      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
-    },
-  };
+  const exchange = exchangeOf(async () => {
+    // A client hears of it later.
+    await settled(1);
+    reads.push(await scene.call(session, 'resources/read', { uri: 'x:roots' }));
+    return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+  });
   const called = session.request({ method: 'tools/call' }, exchange);
   await settled();
   await scene.time.pass(200);
@@ -221,15 +222,11 @@ t.test('shared: a list that a client reads for its answer about roots puts no se
   await scene.call(scene.open(first));
   const session = scene.open(reader);
   const lists: Answer[] = [];
-  const exchange: Exchange = {
-    signal: new AbortController().signal,
-    notify: () => undefined,
-    async ask() {
-      await settled(1);
-      lists.push(await scene.call(session, 'tools/list'));
-      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
-    },
-  };
+  const exchange = exchangeOf(async () => {
+    await settled(1);
+    lists.push(await scene.call(session, 'tools/list'));
+    return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+  });
   const called = session.request({ method: 'tools/call' }, exchange);
   await settled();
   await scene.time.pass(200);
@@ -258,16 +255,12 @@ t.test('shared: what a client does for its answer to the question of a list puts
   await scene.call(scene.open(first));
   const session = scene.open(reader);
   const done: Answer[] = [];
-  const exchange: Exchange = {
-    signal: new AbortController().signal,
-    notify: () => undefined,
-    async ask() {
-      await settled(1);
-      for (const method of ['tools/list', 'resources/read'])
-        done.push(await scene.call(session, method, method === 'tools/list' ? {} : { uri: 'x:1' }));
-      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
-    },
-  };
+  const exchange = exchangeOf(async () => {
+    await settled(1);
+    for (const method of ['tools/list', 'resources/read'])
+      done.push(await scene.call(session, method, method === 'tools/list' ? {} : { uri: 'x:1' }));
+    return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+  });
   const list = session.request({ method: 'tools/list' }, exchange);
   await settled();
   const call = scene.call(session);
@@ -357,14 +350,10 @@ t.test('shared: a read that asks for roots itself waits for them, however long t
     scene.client(context, { roots: ['file:///x'], capabilities: { roots: {} } }),
   ) as [FakeClient, FakeClient];
   await scene.call(scene.open(first));
-  const exchange: Exchange = {
-    signal: new AbortController().signal,
-    notify: () => undefined,
-    async ask() {
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-      return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
-    },
-  };
+  const exchange = exchangeOf(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    return { kind: 'result', result: { roots: [{ uri: 'file:///x' }] } };
+  });
   const read = scene.open(reader).request({ method: 'resources/read', params: { uri: 'x:1' } }, exchange);
   await scene.time.pass(1_000);
   t.match(await read, { kind: 'result' });
