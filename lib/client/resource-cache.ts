@@ -9,6 +9,8 @@ import { Flight, RELEASED } from './cache-flight.ts';
 import { Flights } from './cache-flights.ts';
 import { fullId, matcherOf } from './cache-selector.ts';
 import type { Matcher, Selector } from './cache-selector.ts';
+import { bounded, loadInto } from './cache-load.ts';
+import type { LoadsInto } from './cache-load.ts';
 import { newCounts } from './cache-counts.ts';
 import { cacheSettings } from './cache-settings.ts';
 import type { CacheSettings } from './cache-settings.ts';
@@ -20,9 +22,6 @@ import { keep, NOT_KEPT } from './kept.ts';
 import type { Kept, ToKeep } from './kept.ts';
 import { Listeners } from './listeners.ts';
 
-/** Ten years: Redis takes no endless number. */
-const MAX_TTL_MS = 10 * 365 * 24 * 3_600_000;
-
 export class ResourceCache<V = unknown> implements AsyncDisposable {
   readonly #first: FirstLevel;
   #settings: CacheSettings;
@@ -31,6 +30,7 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
   readonly #flights = new Flights<Loaded<V>>();
   readonly #listeners: Listeners<CacheEvents>;
   readonly #count = newCounts();
+  readonly #intoThis: LoadsInto;
   #closed = false;
 
   /** @throws GovernorError invalid_request for numbers out of range and templates that are none */
@@ -51,6 +51,7 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
       },
     });
     this.#second = this.#guarded(options.secondLevel);
+    this.#intoThis = this.#forLoads();
   }
 
   /**
@@ -139,7 +140,7 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     const full = fullId(id);
     this.#flights.overtake(({ key }) => key === full.key);
     const pattern = this.#patterns.match(full.uri);
-    const ttlMs = milliseconds(options.ttlMs ?? pattern?.value ?? this.#settings.ttlMs);
+    const ttlMs = bounded(options.ttlMs ?? pattern?.value ?? this.#settings.ttlMs);
     const kept = this.#keep(full, value, { pattern, ttlMs, inSecond: this.#second !== null });
     if (kept.stored) this.#second?.set(full, { text: kept.text, ttlMs }, null);
     else void this.#second?.invalidate({ key: full.key });
@@ -243,48 +244,35 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
     options: LoadOptions<V>,
     signal: AbortSignal,
   ): Promise<Loaded<V>> {
-    const { id } = flight;
-    const startedMs = this.#settings.monotonicMs();
-    const done = (loaded: Loaded<V>, from: 'loader' | 'second_level', { bytes, stored }: Kept): Loaded<V> => {
-      this.#listeners.tell('loaded', () => {
-        const durationMs = this.#settings.monotonicMs() - startedMs;
-        return { ...id, from, bytes, stored, durationMs };
-      });
-      return loaded;
-    };
     try {
-      const matched = options.pattern === undefined ? this.#patterns.match(id.uri) : null;
-      const pattern = options.pattern ?? matched;
-      const level = options.firstLevelOnly === true ? null : this.#second;
-      const second = (await level?.get(id)) ?? null;
-      // What was invalidated meanwhile is asked of the loader.
-      if (second !== null && second.found !== null && !flight.overtaken) {
-        const { value, ttlMs: freshMs } = second.found;
-        const kept = this.#keep(id, value as V, { pattern, ttlMs: freshMs, inSecond: true });
-        return done({ value: value as V, from: 'second_level', freshMs }, 'second_level', kept);
-      }
-      this.#count.loads++;
-      const value = await loader(signal);
-      const kind = options.keep?.(value) ?? {};
-      const given = kind === 'skip' ? 0 : (kind.ttlMs ?? options.ttlMs ?? matched?.value ?? this.#settings.ttlMs);
-      const ttlMs = milliseconds(given);
-      const as = kind === 'skip' ? undefined : kind.as;
-      const inSecond = level !== null && as === undefined;
-      if (flight.overtaken) this.#count.overtaken++;
-      const own = as === undefined ? id : { ...id, key: as };
-      const kept = flight.overtaken ? NOT_KEPT : this.#keep(own, value, { pattern, ttlMs, inSecond });
-      if (kept.stored && inSecond && second !== null) level.set(id, { text: kept.text, ttlMs }, second.stamp);
-      return done({ value, from: 'loader', freshMs: kept.stored ? ttlMs : 0 }, 'loader', kept);
-    } catch (error) {
-      this.#count.failedLoads++;
-      throw error;
+      return await loadInto(this.#intoThis, flight, loader, options, signal);
     } finally {
       this.#flights.land(flight);
     }
   }
 
+  #forLoads(): LoadsInto {
+    const settings = (): CacheSettings => this.#settings;
+    const patterns = (): UriPatterns<number> => this.#patterns;
+    const second = (): GuardedLevel | null => this.#second;
+    return {
+      get settings() {
+        return settings();
+      },
+      get patterns() {
+        return patterns();
+      },
+      get second() {
+        return second();
+      },
+      count: this.#count,
+      listeners: this.#listeners,
+      keep: (id, value, how) => this.#keep(id, value, how),
+    };
+  }
+
   /** In the first level. */
-  #keep(id: FullId, value: V, how: Pick<ToKeep, 'pattern' | 'ttlMs' | 'inSecond'>): Kept {
+  #keep(id: FullId, value: unknown, how: Pick<ToKeep, 'pattern' | 'ttlMs' | 'inSecond'>): Kept {
     if (this.#closed) return NOT_KEPT;
     const { maxBytes, firstLevelTtlMs } = this.#settings;
     return keep({ ...how, id, value, maxBytes, firstLevelTtlMs }, this.#first, this.#count);
@@ -305,8 +293,4 @@ export class ResourceCache<V = unknown> implements AsyncDisposable {
 
 function patternsOf({ patterns }: CacheSettings): UriPatterns<number> {
   return new UriPatterns(patterns.map(({ template, ttlMs }) => [template, ttlMs]));
-}
-
-function milliseconds(ttlMs: number): number {
-  return Number.isNaN(ttlMs) ? 0 : Math.min(ttlMs, MAX_TTL_MS);
 }

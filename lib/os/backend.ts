@@ -7,6 +7,8 @@ import type { ProcessIdentity } from '../core/identity.ts';
 import type { ResolvedLimits } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
+import type { Inspector } from './inspector.ts';
+import type { SharedGroups } from './shared-groups.ts';
 
 /**
  * `cgroup2`: own or delegated subtree. `cgroup2-scope`: a transient scope of the user's systemd around all runs.
@@ -129,52 +131,6 @@ export interface UsageReader {
   close(): void;
 }
 
-export interface ProcessView {
-  readonly pid: number;
-  readonly ppid: number;
-  readonly startTicks: number;
-  /** comm, at most 15 bytes, made printable. Never arguments: they may hold secrets. */
-  readonly name: string;
-  readonly state: string;
-  readonly memory: Reading;
-  readonly cpuTimeMs: number;
-  readonly fileHandles: Reading;
-  readonly sockets: Reading;
-  readonly threads: number;
-}
-
-export interface SocketView {
-  readonly pid: number;
-  readonly fd: number;
-  readonly inode: number;
-  /** tcp, tcp6, udp, udp6, unix, netlink, packet, other */
-  readonly kind: string;
-  /** TCP state by its RFC 9293 name, else null. */
-  readonly state: string | null;
-  readonly local: string | null;
-  readonly remote: string | null;
-}
-
-export interface FileView {
-  readonly pid: number;
-  readonly fd: number;
-  /** file, pipe, socket, anon, device, directory */
-  readonly kind: string;
-  /** Path for files, kernel name otherwise. */
-  readonly target: string;
-  readonly deleted: boolean;
-}
-
-/** Called before each read of a look, a few microseconds apart; what it throws ends the look, and is thrown on. */
-export type Pace = () => void;
-
-/** On demand, for people: may cost milliseconds, and with very many descriptors or sockets of a host seconds. */
-export interface Inspector {
-  processes(pace?: Pace): readonly ProcessView[];
-  sockets(pace?: Pace): readonly SocketView[];
-  files(pace?: Pace): readonly FileView[];
-}
-
 /** Who belongs to the run. */
 export interface Membership {
   /** Every live process, zombies left out. Always a fresh look. */
@@ -210,35 +166,6 @@ export interface Brakes {
   set(action: 'cpu_quota' | 'nice' | 'memory_high' | 'soft_nofile', limits: ResolvedLimits): Promise<void>;
   /** Lifts one brake, or all of them; a frozen tree is thawed. */
   lift(action?: 'cpu_quota' | 'nice' | 'memory_high' | 'soft_nofile'): Promise<void>;
-}
-
-/** Of a limit that several runs share: what the kernel itself counts of them, and how it holds them together. */
-export interface SharedGroup {
-  /** False once somebody has removed it. */
-  readonly exists: boolean;
-  /** Totals of everything in it, in the unit of each resource; `unsupported` where there is no controller. */
-  sample(nowMs: number, fresh: boolean): { readonly memory: Reading; readonly tasks: Reading };
-  /** Cumulative milliseconds in which everything in it stalled on memory (PSI full); null where not known. */
-  memoryStallMs(): number | null;
-  /**
-   * Kernel caps at the emergency stage. What a limit is not set for, or what is held by polling, is not among them.
-   * @param tempRoomBytes what the runs may hold in a TMPDIR on a tmpfs: files in it are no memory of theirs
-   */
-  apply(limits: ResolvedLimits, tempRoomBytes: number): Promise<readonly LimitOutcome[]>;
-  supports(action: 'cpu_quota' | 'memory_high'): true | { readonly reason: string };
-  /** @param limits null lifts it */
-  setBrake(action: 'cpu_quota' | 'memory_high', limits: ResolvedLimits | null): Promise<void>;
-  close(): void;
-}
-
-/** Groups around those of runs. */
-export interface SharedGroups {
-  /** Of a context, as it is part of paths. */
-  nameOf(context: string): string;
-  /** Which one a run lies in below that of the host; a null name: directly in that. Null: it is none of this daemon's own. */
-  groupOf(record: ContainmentRecord): { readonly name: string | null } | null;
-  /** @param name null: the one around all runs of this daemon. @returns null where there is no such group now */
-  open(name: string | null): SharedGroup | null;
 }
 
 /** Everything about the containment of one run. */

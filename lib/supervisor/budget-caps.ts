@@ -7,7 +7,8 @@ import { hasLimits } from '../core/budget.ts';
 import type { ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import type { Reading } from '../core/usage.ts';
-import type { LimitOutcome, SharedGroup, SharedGroups } from '../os/backend.ts';
+import type { LimitOutcome } from '../os/backend.ts';
+import type { SharedGroup, SharedGroups } from '../os/shared-groups.ts';
 import type { Run } from './run.ts';
 
 export class BudgetCaps {

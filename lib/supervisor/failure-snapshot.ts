@@ -8,7 +8,7 @@ import { wallOf } from '../core/clock.ts';
 import { maskText } from '../core/mask.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
-import type { FileView, Pace, ProcessView, SocketView } from '../os/backend.ts';
+import type { FileView, Pace, ProcessView, SocketView } from '../os/inspector.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { FailureSnapshot, ProcessSnapshot } from './post-mortem-view.ts';
 import type { EndRequest, Run } from './run.ts';

@@ -1,6 +1,7 @@
 /** The supervisor as its callers see it: REST, CLI bridge, metrics. The only seam between daemon/ and lib/supervisor. */
 
-import type { FileView, HostReport, ProcessView, SocketView } from '../os/backend.ts';
+import type { FileView, ProcessView, SocketView } from '../os/inspector.ts';
+import type { HostReport } from '../os/backend.ts';
 import type { BudgetView, ContextView, EventView, RunView, ToolView, UsageView } from './views.ts';
 
 /** A tool as a caller defines it (REST body, limits.yaml entry, `run` flags); already validated by the one schema. */

@@ -9,27 +9,21 @@ import { maskShort } from '../core/mask.ts';
 import type { Decision } from '../core/policy.ts';
 import type { ToolEffect, ToolState } from '../core/tool-state.ts';
 import { admitBeside, admitDirect, admitManaged } from './admission.ts';
-import { AfterRun } from './after-run.ts';
 import type { Assembled } from './assembly.ts';
 import type { ToolDefinition } from './governor.ts';
-import { Lifecycle } from './lifecycle.ts';
 import { LogRing } from './log-ring.ts';
-import { Mailbox } from './mailbox.ts';
 import { endFor } from './end-for.ts';
 import type { Finding, Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
-import { Recovery } from './recovery.ts';
-import { catchUpSafely } from './change-limits.ts';
-import { giveBack, othersOf, unanswered } from './recovery-acts.ts';
+import type { Recovery } from './recovery.ts';
 import type { Responder } from './responder.ts';
 import type { EndRequest, Run } from './run.ts';
 import type { DirectStart, ManagedStart } from './start.ts';
-import { Starter } from './starter.ts';
 import type { FailedStart } from './starter.ts';
-import { ToolRuns } from './tool-runs.ts';
+import { toolParts } from './tool-parts.ts';
+import type { ToolParts } from './tool-parts.ts';
 import type { EndView, RunView } from './views.ts';
 import type { ServerInfo } from './ports.ts';
-import { UnprovenWatch } from './unproven.ts';
 
 export interface ToolContext {
   readonly ports: SupervisorPorts;
@@ -48,87 +42,48 @@ export class Tool {
   /** As it was registered, or last read from the file: without what was set by hand since. */
   written: ToolDefinition;
   readonly logs = new LogRing();
-  readonly recovery: Recovery;
   server: ServerInfo | null = null;
   lastEnd: EndView | null = null;
   /** Resolves when the last start that no request asked for is over, either way. */
   spareStart: Promise<void> = Promise.resolve();
   readonly #context: ToolContext;
-  readonly #mailbox: Mailbox;
-  readonly #lifecycle: Lifecycle;
-  readonly #runs: ToolRuns;
-  readonly #unproven: UnprovenWatch;
-  readonly #starter: Starter;
-  readonly #afterRun: AfterRun;
+  readonly #parts: ToolParts;
 
   constructor(definition: ToolDefinition, context: ToolContext) {
     this.definition = definition;
     this.written = definition;
     this.#context = context;
-    this.#mailbox = new Mailbox((error) =>
-      context.ports.log.error({ tool: definition.name, err: error }, 'a decision could not be carried out'),
-    );
-    this.#lifecycle = new Lifecycle(definition.name, context.ports.recorder, (effect) => this.#perform(effect));
-    this.#runs = new ToolRuns({
-      ports: context.ports,
-      monitor: context.monitor,
-      onEnded: (assembled, end, wasReady) => this.#ended(assembled, end, wasReady),
-    });
-    this.#starter = new Starter({
-      ports: context.ports,
-      monitor: context.monitor,
-      lifecycle: this.#lifecycle,
-      runs: this.#runs,
-      logs: this.logs,
-      definition: () => this.recovery.course.applied(this.definition),
-      onContained: () => void catchUpSafely(this, context.ports),
-      onFailed: (failure) => this.#startFailed(failure),
-    });
-    this.#unproven = new UnprovenWatch({
-      ports: context.ports,
-      runs: () => this.runs.values(),
-      onProven: ({ run }) => {
-        this.#lifecycle.dispatch('stop_proven', run.id);
-        this.#forgetRun(run);
-        this.#afterRun.unregisterIfAdHoc();
-      },
-    });
-    this.recovery = new Recovery(() => this.definition, context.ports, context.failuresOf(definition.name), {
-      onDue: () => this.#afterRun.recover(),
-      onReturn: () => void giveBack(this, context.ports),
-      onUnanswered: (run, message) => void this.endRun(run.id, unanswered(message, this.definition)),
-    });
-    this.#afterRun = new AfterRun({
-      ports: context.ports,
-      lifecycle: this.#lifecycle,
-      recovery: this.recovery,
-      logs: this.logs,
-      definition: () => this.definition,
-      isIdle: () => this.#isIdle,
-      isFinal: () => this.#starter.isFinal,
+    this.#parts = toolParts(this, context, {
+      perform: (effect) => this.#perform(effect),
+      ended: (assembled, end, wasReady) => this.#ended(assembled, end, wasReady),
+      startFailed: (failure) => this.#startFailed(failure),
+      stopProven: (run) => this.#stopProven(run),
       startAgain: () => this.#start({ context: null, onDemand: false }),
-      closeBreaker: () => this.cleanup(),
-      endOthers: (which, message) => this.#runs.endAll(...othersOf(which, message, this.definition)),
+      isIdle: () => this.#isIdle,
     });
   }
 
+  get recovery(): Recovery {
+    return this.#parts.recovery;
+  }
+
   get state(): ToolState {
-    return this.#lifecycle.state;
+    return this.#parts.lifecycle.state;
   }
 
   /** From the moment their process is contained until each is proven ended. */
   get runs(): ReadonlyMap<string, Assembled> {
-    return this.#runs.live;
+    return this.#parts.runs.live;
   }
 
   /** Newest first. */
   get ended(): readonly RunView[] {
-    return this.#runs.ended;
+    return this.#parts.runs.ended;
   }
 
   /** CPU time of all runs in this daemon, milliseconds, never falling; null while nothing was measured. */
   get cpuTimeMs(): number | null {
-    return this.#runs.cpuTimeMs;
+    return this.#parts.runs.cpuTimeMs;
   }
 
   get name(): string {
@@ -155,14 +110,14 @@ export class Tool {
   async adoptLauncher(request: DirectStart, definition = this.definition): Promise<Run> {
     admitDirect(this.definition, this.recovery);
     this.#admit();
-    return this.#starter.direct(request, definition);
+    return this.#parts.starter.direct(request, definition);
   }
 
   /** A run of an earlier daemon. */
   readopt(assembled: Assembled): void {
-    this.#lifecycle.dispatch('activate_requested');
-    this.#starter.watch(assembled);
-    this.#lifecycle.dispatch('run_started', assembled.run.id);
+    this.#parts.lifecycle.dispatch('activate_requested');
+    this.#parts.starter.watch(assembled);
+    this.#parts.lifecycle.dispatch('run_started', assembled.run.id);
   }
 
   /** Ends the run, or all runs; resolves when each is proven ended or `unproven`. */
@@ -174,33 +129,33 @@ export class Tool {
   ): Promise<void> {
     if (runId !== undefined && !this.runs.has(runId))
       throw new GovernorError('unknown_run', `${this.name} has no run ${runId}`);
-    if (runId === undefined) this.#lifecycle.dispatch('deactivate_requested');
-    await this.#runs.endAll({ reason, message, graceMs }, ({ id }) => runId === undefined || id === runId);
-    if (runId === undefined) await this.#starter.settled();
+    if (runId === undefined) this.#parts.lifecycle.dispatch('deactivate_requested');
+    await this.#parts.runs.endAll({ reason, message, graceMs }, ({ id }) => runId === undefined || id === runId);
+    if (runId === undefined) await this.#parts.starter.settled();
   }
 
   /** Ends one run for a reason that lies outside the tool. Resolves when that is proven, or not; never rejects. */
   async endRun(runId: string, request: EndRequest): Promise<void> {
-    await this.#runs.endAll(request, ({ id }) => id === runId);
+    await this.#parts.runs.endAll(request, ({ id }) => id === runId);
   }
 
   /** Removes the tool for good, after its runs. */
   async unregister(reason: EndReason = 'unregistered'): Promise<void> {
-    this.#lifecycle.dispatch('unregister_requested');
-    await this.#runs.endAll({
+    this.#parts.lifecycle.dispatch('unregister_requested');
+    await this.#parts.runs.endAll({
       reason,
       message: 'stopped: the tool was unregistered',
       graceMs: this.definition.graceMs,
     });
-    await this.#starter.settled();
+    await this.#parts.starter.settled();
   }
 
   /** Closes an open breaker and looks at unproven runs again. */
   async cleanup(): Promise<void> {
     this.recovery.reset();
-    if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
-    await this.#unproven.recheck();
-    this.#afterRun.unregisterIfAdHoc();
+    if (this.state === 'failed') this.#parts.lifecycle.dispatch('reset_requested');
+    await this.#parts.unproven.recheck();
+    this.#parts.afterRun.unregisterIfAdHoc();
   }
 
   handle(run: Run, finding: Finding): void {
@@ -211,10 +166,10 @@ export class Tool {
     } else if (finding.kind === 'decisions') {
       for (const decision of finding.decisions) {
         run.decided.add(decision, run.nowMs);
-        this.#mailbox.post(() => this.#respond(assembled, decision));
+        this.#parts.mailbox.post(() => this.#respond(assembled, decision));
       }
     } else {
-      void this.#runs.end(assembled, endFor(run, finding, this.definition.graceMs));
+      void this.#parts.runs.end(assembled, endFor(run, finding, this.definition.graceMs));
     }
   }
 
@@ -234,14 +189,14 @@ export class Tool {
   /** The daemon ends, and with it the runs that this concerns, also those whose start is under way. Never throws. */
   async shutDown(request: EndRequest, concerns: (run: Run) => boolean): Promise<void> {
     this.recovery.cancel();
-    await this.#starter.shutDown(request, concerns);
+    await this.#parts.starter.shutDown(request, concerns);
   }
 
   /** The daemon goes and leaves its direct runs alive: nothing is ended, nothing is written any more. */
   abandon(): void {
-    this.#afterRun.cancel();
-    this.#unproven.cancel();
-    this.#runs.abandon();
+    this.#parts.afterRun.cancel();
+    this.#parts.unproven.cancel();
+    this.#parts.runs.abandon();
   }
 
   #respond(assembled: Assembled, decision: Decision): Promise<void> {
@@ -250,14 +205,14 @@ export class Tool {
       if (action === 'stop') run.endsTool = true;
       // A managed run's failure is counted when its recovery is considered.
       if (action === 'kill' && run.init.mode === 'direct') this.recovery.countFailure();
-      void this.#runs.end(assembled, request);
+      void this.#parts.runs.end(assembled, request);
     });
   }
 
   #admit(): void {
-    if (this.state === 'failed') this.#lifecycle.dispatch('reset_requested');
+    if (this.state === 'failed') this.#parts.lifecycle.dispatch('reset_requested');
     admitBeside(this.name, this.runs.values());
-    this.#lifecycle.dispatch('activate_requested');
+    this.#parts.lifecycle.dispatch('activate_requested');
   }
 
   #start(request: ManagedStart): Promise<Run> {
@@ -268,10 +223,10 @@ export class Tool {
   }
 
   async #started(request: ManagedStart): Promise<Run> {
-    const run = await this.#starter.managed(request);
+    const run = await this.#parts.starter.managed(request);
     this.server = run.connection?.server ?? null;
     this.recovery.started(run);
-    if (run.end !== null) this.#afterRun.startedAndEnded(run, run.end);
+    if (run.end !== null) this.#parts.afterRun.startedAndEnded(run, run.end);
     if (!request.onDemand && run.connection !== null) this.#context.onSpare(this, run);
     return run;
   }
@@ -279,37 +234,43 @@ export class Tool {
   #startFailed(failure: FailedStart): void {
     const { mode, reason, error } = failure;
     if (mode === 'managed' && reason === 'launch_failed') this.lastEnd = neverBegan(error);
-    this.#afterRun.startFailed(failure);
+    this.#parts.afterRun.startFailed(failure);
   }
 
   /** No run, and none under way. */
   get #isIdle(): boolean {
-    return this.runs.size === 0 && this.#starter.idle;
+    return this.runs.size === 0 && this.#parts.starter.idle;
   }
 
   #ended(assembled: Assembled, end: EndView, wasReady: boolean): void {
     const { run } = assembled;
-    const isUnderWay = this.#starter.isUnderWay(run);
+    const isUnderWay = this.#parts.starter.isUnderWay(run);
     this.lastEnd = end;
     // What was said on its stderr has come in from there.
     if (!assembled.ending.said) this.logs.add(`governor: ${this.name}: ${end.message}`);
     if (run.state === 'unproven') {
-      this.#lifecycle.dispatch('stop_unproven', run.id);
-      this.#unproven.arm();
+      this.#parts.lifecycle.dispatch('stop_unproven', run.id);
+      this.#parts.unproven.arm();
       this.recovery.unproven(run, end);
     } else {
       this.#forgetRun(run);
-      this.#afterRun.ended(run, end, wasReady || !isUnderWay);
+      this.#parts.afterRun.ended(run, end, wasReady || !isUnderWay);
     }
     // It tells what comes next, which is decided when a start that is under way is over.
-    if (!isUnderWay) this.#afterRun.keepPostMortem(run, end);
+    if (!isUnderWay) this.#parts.afterRun.keepPostMortem(run, end);
+  }
+
+  #stopProven(run: Run): void {
+    this.#parts.lifecycle.dispatch('stop_proven', run.id);
+    this.#forgetRun(run);
+    this.#parts.afterRun.unregisterIfAdHoc();
   }
 
   #forgetRun(run: Run): void {
-    this.#runs.forget(run);
+    this.#parts.runs.forget(run);
     // What sleeps is still known.
     if (this.runs.size === 0 && !SLEEPS.has(run.end?.reason)) this.server = null;
-    this.#lifecycle.dispatch(this.#isIdle ? 'last_run_ended' : 'run_ended', run.id);
+    this.#parts.lifecycle.dispatch(this.#isIdle ? 'last_run_ended' : 'run_ended', run.id);
   }
 
   #perform(effect: ToolEffect): void {

@@ -3,16 +3,8 @@
 import type { ResolvedLimits } from '../../lib/core/limits.ts';
 import { RESOURCES } from '../../lib/core/resource.ts';
 import { measured, type Reading } from '../../lib/core/usage.ts';
-import type {
-  Brakes,
-  Containment,
-  FileView,
-  LimitOutcome,
-  Pace,
-  ProcessView,
-  RunSample,
-  SocketView,
-} from '../../lib/os/backend.ts';
+import type { Brakes, Containment, LimitOutcome, RunSample } from '../../lib/os/backend.ts';
+import type { FileView, Pace, ProcessView, SocketView } from '../../lib/os/inspector.ts';
 import type { FailPoints } from './fail-points.ts';
 import type { FakeProcess, FakeProcesses } from './fake-processes.ts';
 

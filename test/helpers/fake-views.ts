@@ -9,7 +9,8 @@ import { DEFAULT_ACTIONS } from '../../lib/core/response.ts';
 import { err, ok } from '../../lib/core/result.ts';
 import type { Result } from '../../lib/core/result.ts';
 import type { Problem } from '../../lib/core/errors.ts';
-import type { FileView, HostReport, ProcessView, SocketView } from '../../lib/os/backend.ts';
+import type { FileView, ProcessView, SocketView } from '../../lib/os/inspector.ts';
+import type { HostReport } from '../../lib/os/backend.ts';
 import type { LimitPatch, ToolDefinition } from '../../lib/supervisor/governor.ts';
 import type {
   EndView,

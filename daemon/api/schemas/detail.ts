@@ -1,7 +1,7 @@
 /** What a run holds, piece by piece. */
 
 import { z } from 'zod';
-import type { FileView, ProcessView, SocketView } from '../../../lib/os/backend.ts';
+import type { FileView, ProcessView, SocketView } from '../../../lib/os/inspector.ts';
 import { component } from '../view-schema.ts';
 import { count, reading } from './atoms.ts';
 

@@ -1,7 +1,7 @@
 /** `governor ls -v`: limits with origin and reason, usage, and every process. */
 
 import { GovernorError } from '../../../lib/core/errors.ts';
-import type { ProcessView } from '../../../lib/os/backend.ts';
+import type { ProcessView } from '../../../lib/os/inspector.ts';
 import type { RunView, ToolView, UsageView } from '../../../lib/supervisor/views.ts';
 import { segment, type Client } from '../client.ts';
 import type { Session } from '../session.ts';

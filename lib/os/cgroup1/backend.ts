@@ -11,10 +11,9 @@ import type {
   ContainmentRecord,
   CreateRequest,
   ResourceCapability,
-  SharedGroup,
-  SharedGroups,
   SweepQuestions,
 } from '../backend.ts';
+import type { SharedGroup, SharedGroups } from '../shared-groups.ts';
 import type { OpenedBackend } from '../cgroup2/backend.ts';
 import { GroupContainment } from '../cgroup2/containment.ts';
 import { contextGroupName, isContextGroup, topOf } from '../cgroup2/context-groups.ts';

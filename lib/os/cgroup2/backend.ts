@@ -11,9 +11,9 @@ import type {
   ContainmentRecord,
   CreateRequest,
   ResourceCapability,
-  SharedGroups,
   SweepQuestions,
 } from '../backend.ts';
+import type { SharedGroups } from '../shared-groups.ts';
 import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import { GovernorError } from '../../core/errors.ts';
 import type { ResolvedLimits } from '../../core/limits.ts';
-import type { BackendId, Containment, ContainmentRecord, Inspector, ProcessIdentity } from '../backend.ts';
+import type { BackendId, Containment, ContainmentRecord, ProcessIdentity } from '../backend.ts';
+import type { Inspector } from '../inspector.ts';
 import { isDenied, isGone, writeKernelFile } from '../kernel-file.ts';
 import { sameProcess } from '../procfs/stat.ts';
 import { TreeReader } from '../procfs/tree-reader.ts';

@@ -11,7 +11,6 @@ import type {
   Containment,
   ContainmentRecord,
   Fresh,
-  Inspector,
   Killer,
   LimitEnforcer,
   LimitOutcome,
@@ -19,6 +18,7 @@ import type {
   RunSample,
   UsageReader,
 } from '../backend.ts';
+import type { Inspector } from '../inspector.ts';
 import { isDenied, isGone } from '../kernel-file.ts';
 import { NiceBrake } from '../procfs/nice.ts';
 import { TempUsage } from '../temp-usage.ts';

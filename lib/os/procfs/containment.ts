@@ -9,7 +9,6 @@ import type {
   Containment,
   ContainmentRecord,
   Fresh,
-  Inspector,
   Killer,
   LimitEnforcer,
   LimitOutcome,
@@ -17,6 +16,7 @@ import type {
   RunSample,
   UsageReader,
 } from '../backend.ts';
+import type { Inspector } from '../inspector.ts';
 import { holdTempStorage } from '../tmpfs-mount.ts';
 import { limitHardNofile } from './nofile.ts';
 import { ProcessBrakes } from './process-brakes.ts';

@@ -2,7 +2,7 @@
 
 import { constants, readdirSync, readlinkSync } from 'node:fs';
 import { measured, type Reading } from '../../core/usage.ts';
-import type { FileView, Inspector, Pace, ProcessView, SocketView } from '../backend.ts';
+import type { FileView, Inspector, Pace, ProcessView, SocketView } from '../inspector.ts';
 import { failedReading, isDenied, isGone, readKernelFile } from '../kernel-file.ts';
 import { PAGE_BYTES } from './memory-total.ts';
 import { type NetSocket, readNetTables } from './net-table.ts';

@@ -1,7 +1,7 @@
 /** Sockets of a network namespace by inode, from /proc/PID/net/*, proc_pid_net(5). For people: a table costs milliseconds. */
 
 import { closeSync, openSync, readSync } from 'node:fs';
-import type { Pace } from '../backend.ts';
+import type { Pace } from '../inspector.ts';
 import { isDenied, isGone } from '../kernel-file.ts';
 
 export interface NetSocket {

@@ -5,7 +5,8 @@
 
 import { realpathSync } from 'node:fs';
 import { GONE, type Reading, type Unsupported, unsupported } from '../../core/usage.ts';
-import type { Fresh, Inspector } from '../backend.ts';
+import type { Fresh } from '../backend.ts';
+import type { Inspector } from '../inspector.ts';
 import { isGone } from '../kernel-file.ts';
 import { TempUsage } from '../temp-usage.ts';
 import { TmpfsUsage } from '../tmpfs.ts';

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import t from 'tap';
-import type { Pace } from '../../../lib/os/backend.ts';
+import type { Pace } from '../../../lib/os/inspector.ts';
 import { createInspector } from '../../../lib/os/procfs/inspector.ts';
 
 const isLinux = process.platform === 'linux';
