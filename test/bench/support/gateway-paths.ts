@@ -75,7 +75,8 @@ export async function governorPaths(bench: Bench): Promise<readonly Path[]> {
           env: { ...daemon.env },
           stdio: ['pipe', 'pipe', 'ignore'],
         });
-        return opened(await handshake(stdioWire(child)), 'echo', child, [daemon.pid]);
+        // The launcher has become the client's end by then.
+        return opened(await handshake(stdioWire(child)), 'echo', child, [daemon.pid, child.pid ?? 0]);
       },
     },
   ];
