@@ -4,11 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/config.ts';
 import { parseLimitPatch } from '../config/define.ts';
-import { cacheNote, restartNeeded, sharedLimitsNote } from '../config/restart-needed.ts';
 import { ALL_SCOPES } from './api/dependencies.ts';
 import { createFront } from './api/front.ts';
 import type { Clock } from '../lib/core/clock.ts';
-import { formatProblem, GovernorError } from '../lib/core/errors.ts';
+import { GovernorError } from '../lib/core/errors.ts';
 import { createLogger } from '../lib/observe/logger.ts';
 import { procfsFacts } from '../lib/os/procfs/process-facts.ts';
 import { selectBackend } from '../lib/os/select.ts';
@@ -25,6 +24,7 @@ import { resolveLocations } from './cli/locations.ts';
 import type { Locations } from './cli/locations.ts';
 import { governorVersion } from './cli/version.ts';
 import { createConfigSource } from './config-source.ts';
+import { definitionsLoader } from './definitions-loader.ts';
 import { countForLeaks } from './leak-calls.ts';
 import { Adaption } from './adaption.ts';
 import { openObservers, ROOM_DEADLINE_MS } from './observers.ts';
@@ -159,24 +159,16 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
   root.add('profiles', () => profiles.close(), ROOM_DEADLINE_MS);
   const registry: Registry = new Registry({
     ports,
-    loadDefinitions: () => {
-      const next = source.reload({
-        onOutcome(problems) {
-          metrics.setConfigReload(problems === null);
-          if (problems === null) return;
-          const refused = problems.map(formatProblem);
-          recorder.record({ kind: 'daemon', event: 'config_reload', detail: { refused } });
-        },
-      });
-      const notes = [
-        ...restartNeeded(config.daemon, next.daemon),
-        ...cacheNote(config.daemon, next.daemon),
-        ...sharedLimitsNote(config, next),
-      ];
-      config = next;
-      mcp.cache.apply(next.daemon.cache);
-      return Promise.resolve({ definitions: next.tools, notes });
-    },
+    loadDefinitions: definitionsLoader({
+      source,
+      metrics,
+      recorder,
+      current: () => config,
+      replace: (next) => {
+        config = next;
+        mcp.cache.apply(next.daemon.cache);
+      },
+    }),
     events: hub,
     onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
     onSample: (run) => {
