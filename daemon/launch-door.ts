@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { GovernorError, formatProblem } from '../lib/core/errors.ts';
 import type { Problem } from '../lib/core/errors.ts';
+import { openFilesCap } from '../lib/core/limits.ts';
 import { nameFromCommand } from '../lib/core/names.ts';
 import { clientAncestors } from '../lib/process/client-watch.ts';
 import type { ProcessFacts } from '../lib/process/facts.ts';
@@ -110,10 +111,7 @@ function instructions(
     // The launcher still has the word `run` in front.
     skip: commandIndex + 1,
     variables,
-    openFiles: openFileChange(
-      facts.openFileLimits(request.launcher.pid),
-      limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency),
-    ),
+    openFiles: openFileChange(facts.openFileLimits(request.launcher.pid), limit === null ? null : openFilesCap(limit)),
     environmentFile,
     prefix,
     notices: run.init.notGoverned === null ? [] : [`${definition.name}: ${run.init.notGoverned}`],

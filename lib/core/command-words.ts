@@ -25,6 +25,15 @@ export function programName(word: string): string {
 const MAX_DEPTH = 4;
 const SHELLS: ReadonlySet<string> = new Set(['sh', 'bash', 'dash', 'zsh', 'ash', 'ksh', 'busybox']);
 
+export function isShell(word: string): boolean {
+  return SHELLS.has(programName(word));
+}
+
+/** Of a shell: the next word is a script. */
+export function isScriptFlag(word: string): boolean {
+  return /^-[a-z]*c$/.test(word);
+}
+
 function expand(all: Words, depth: number): readonly Words[] {
   const words = withoutPrefixes(all);
   const script = scriptOf(words);
@@ -34,8 +43,8 @@ function expand(all: Words, depth: number): readonly Words[] {
 
 /** The argument of `-c` (also `-lc`, `-ec`) of a shell, or null. */
 function scriptOf(words: Words): string | null {
-  if (!SHELLS.has(programName(words[0] ?? ''))) return null;
-  const flag = words.findIndex((word, index) => index > 0 && /^-[a-z]*c$/.test(word));
+  if (!isShell(words[0] ?? '')) return null;
+  const flag = words.findIndex((word, index) => index > 0 && isScriptFlag(word));
   return flag === -1 ? null : (words[flag + 1] ?? null);
 }
 

@@ -98,6 +98,18 @@ export interface Hold {
   readonly of: number;
 }
 
+/** The shell that becomes the tool needs descriptors of its own before it does. */
+const FEWEST_OPEN_FILES = 32;
+
+/**
+ * What each process of a tool may have open at most: the emergency stage of the limit on the whole tree, but never so few
+ * that nothing could start; such a limit is then held by the daemon alone.
+ * @param limit that of file_handles
+ */
+export function openFilesCap({ limit, thresholds }: ResolvedLimit): number {
+  return Math.max(FEWEST_OPEN_FILES, Math.ceil(limit * thresholds.emergency));
+}
+
 /**
  * Usage over limit, the larger of bytes and inodes for temp_storage.
  * @returns null when there is no limit or no measured value

@@ -4,7 +4,7 @@ const ENVIRONMENT_PROGRAM = /^(env|cross-env)$/;
 const CONTAINER_PROGRAM = /^(docker|podman|nerdctl)$/;
 /** Of `env`: the next word is a value, and neither a variable nor the command. */
 const ENVIRONMENT_FLAG_WITH_VALUE = /^(-u|-C|--unset|--chdir)$/;
-const ASSIGNMENT = /^[A-Za-z_]\w*=(?=.)/s;
+export const ASSIGNMENT = /^[A-Za-z_]\w*=(?=.)/s;
 /** Of docker, podman, systemd-run, and of many programs that start others. */
 const ENVIRONMENT_FLAG = /^(-e|-E|--env|--setenv)$/;
 const ENVIRONMENT_FLAG_ASSIGNMENT = /^--(env|setenv)=[A-Za-z_]\w*=(?=.)/s;

@@ -3,9 +3,11 @@
  * than too little. Every pass advances over what it has read, so that hostile input costs linear time.
  */
 
+import { isScriptFlag, isShell } from './command-words.ts';
 import { findKnownTokens, findLongTokens, findPrivateKeyBlocks } from './mask-tokens.ts';
 import { findPairs } from './mask-pairs.ts';
 import { isSecretName } from './mask-names.ts';
+import { maskScript } from './mask-script.ts';
 import { shownUnits } from './mask-programs.ts';
 import { hide, MASK } from './mask-span.ts';
 import type { Span } from './mask-span.ts';
@@ -20,7 +22,9 @@ export function maskArguments(argv: readonly string[]): string[] {
   const masked: string[] = [];
   const shown = shownUnits(argv);
   let hideNext = false;
+  let isOfShell = false;
   for (const [index, word] of argv.entries()) {
+    isOfShell ||= isShell(argv[index - 1] ?? '');
     if (hideNext && !looksLikeFlag(word)) {
       masked.push(MASK);
       // `Authorization: Bearer abc` that was split at its spaces: the scheme announces the secret.
@@ -28,7 +32,8 @@ export function maskArguments(argv: readonly string[]): string[] {
       continue;
     }
     const units = shown[index] ?? null;
-    masked.push(units === null ? maskWord(word) : `${word.slice(0, units)}${MASK}`);
+    const isScript = isOfShell && isScriptFlag(argv[index - 1] ?? '');
+    masked.push(units === null ? maskWord(isScript ? maskScript(word) : word) : `${word.slice(0, units)}${MASK}`);
     hideNext = announcesSecret(word);
   }
   return masked;

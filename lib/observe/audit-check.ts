@@ -153,7 +153,7 @@ export class ChainCheck {
     const problem = this.#problems[gap.index];
     if (problem === undefined) return;
     const range = rangeText(gap.fromSeq, gap.toSeq);
-    this.#problems[gap.index] = { ...problem, kind: 'reordered', message: `stands before ${range}, which come later` };
+    this.#problems[gap.index] = { ...problem, kind: 'reordered', message: `stands before ${range} instead of after` };
   }
 
   #gap(line: Line, fromSeq: number, seq: number): void {

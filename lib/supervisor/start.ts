@@ -3,6 +3,7 @@
 import { GovernorError } from '../core/errors.ts';
 import { maskShort } from '../core/mask.ts';
 import type { ProcessIdentity } from '../core/identity.ts';
+import { openFilesCap } from '../core/limits.ts';
 import type { Assembled } from './assembly.ts';
 import { addProcess, assemble } from './assembly.ts';
 import type { ToolDefinition } from './governor.ts';
@@ -172,7 +173,7 @@ async function putIn(
   addProcess(assembled);
   progress('running', identity);
   const limit = run.enforced.file_handles;
-  child.openGate(limit === null ? null : Math.ceil(limit.limit * limit.thresholds.emergency));
+  child.openGate(limit === null ? null : openFilesCap(limit));
 }
 
 async function handshake(

@@ -122,6 +122,10 @@ t.test('a full state directory', async (t) => {
     await startRefused(t, { GOVERNOR_STATE_DIR: mounted.path }),
     /cannot be written: the disk is full; choose another with --state-dir/,
   );
+  const run = await runToEnd(['run', '--', 'true'], { GOVERNOR_STATE_DIR: mounted.path });
+  t.equal(run.code, 125, 'governor run says so too');
+  t.match(run.stderr, /^governor: cannot write to the state directory .*no space left[^\n]*\n$/);
+  t.notOk(existsSync(join(mounted.path, 'daemon.start')), 'the next run, with room again, waits for nobody');
 });
 
 t.test('a state directory that fills up while tools run: supervision goes on and says so', async (t) => {

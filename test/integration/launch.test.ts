@@ -133,6 +133,11 @@ t.test('what cannot run is refused with one line and the code of the contract', 
     9,
     'a script without #! runs as it does from a shell',
   );
+  t.match(
+    await daemon.cli(['run', '--file-handles=6', '--', 'sh', '-c', 'exit 9']),
+    { code: 9, stderr: '' },
+    'a limit of fewer open files than a shell needs to become the tool',
+  );
   t.equal((await daemon.call('GET', '/v1/tools')).json.length ?? 0, 0, 'nothing of it is left');
 });
 

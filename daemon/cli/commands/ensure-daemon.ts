@@ -96,7 +96,7 @@ function makeStateDir(stateDir: string): void {
 /** True for the one that may start the daemon. */
 function takeStartFile(file: string, stateDir: string, timeoutMs: number): boolean {
   try {
-    writeFileSync(file, `${process.pid} ${Math.floor(uptime())}\n`, { flag: 'wx', mode: 0o600 });
+    makeStartFile(file);
     return true;
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') {
@@ -109,6 +109,19 @@ function takeStartFile(file: string, stateDir: string, timeoutMs: number): boole
   // Two that judge the same file stale may both start a daemon; its lock then lets one of them live.
   if (isAbandoned(file, timeoutMs)) rmSync(file, { force: true });
   return false;
+}
+
+function makeStartFile(file: string): void {
+  const made = openSync(file, 'wx', 0o600);
+  try {
+    writeFileSync(made, `${process.pid} ${Math.floor(uptime())}\n`);
+  } catch (error) {
+    // On a full disk: an empty one would keep everybody waiting once there is room again.
+    rmSync(file, { force: true });
+    throw error;
+  } finally {
+    closeSync(made);
+  }
 }
 
 function isAbandoned(file: string, timeoutMs: number): boolean {

@@ -90,11 +90,14 @@ async function sharedLines(session: Session, client: Client): Promise<readonly s
   return lines.length === 0 ? [] : ['', ...lines];
 }
 
+/** The longest reason of Governor's own, an OOM kill, is there whole; one that somebody has written for a limit may be cut. */
+const REASON_COLUMNS = 280;
+
 const ENDED_COLUMNS: readonly Column[] = [
   { title: 'ENDED', maxColumns: 40 },
   { title: 'RUN' },
   { title: 'AGO', align: 'right' },
-  { title: 'WHY', maxColumns: 120 },
+  { title: 'WHY', maxColumns: REASON_COLUMNS },
 ];
 
 function endedLines(
@@ -129,7 +132,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'PID', align: 'right' },
   { title: 'UP', align: 'right' },
   { title: 'CONTEXT', maxColumns: 24 },
-  { title: 'NOTE', maxColumns: 140 },
+  { title: 'NOTE', maxColumns: REASON_COLUMNS },
 ];
 
 function overview(session: Session, tools: readonly ToolView[], usage: readonly UsageView[]): readonly string[] {

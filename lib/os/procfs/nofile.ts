@@ -2,7 +2,7 @@
 
 import { readdirSync, statSync } from 'node:fs';
 import type { ProcessIdentity } from '../../core/identity.ts';
-import type { ResolvedLimit } from '../../core/limits.ts';
+import { openFilesCap, type ResolvedLimit } from '../../core/limits.ts';
 import type { LimitOutcome } from '../backend.ts';
 import { isDenied, isGone } from '../kernel-file.ts';
 import { errnoName, native, type NativeCalls, type NofileLimits } from '../native.ts';
@@ -21,7 +21,7 @@ export function limitHardNofile(members: readonly ProcessIdentity[], limit: Reso
   if (limit === null) return { resource, enforcement: 'none' };
   const calls = native();
   if (!calls.available) return { resource, enforcement: 'polled', note: calls.reason };
-  const wanted = Math.ceil(limit.limit * limit.thresholds.emergency);
+  const wanted = openFilesCap(limit);
   let refused: string | null = null;
   for (const identity of members) {
     const before = nofileOf(calls, identity);

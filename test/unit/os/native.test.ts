@@ -83,6 +83,8 @@ t.test('a hard limit for each process', { skip }, async (t) => {
   t.same(nofileOf(identity.pid), ['150', '150']);
   t.match(limitHardNofile([{ ...identity, startTicks: 1 }], limit(10)), { enforcement: 'polled' });
   t.same(nofileOf(identity.pid), ['150', '150'], 'a process with its pid is not touched');
+  t.match(limitHardNofile([identity], limit(1)), { enforcement: 'polled', note: /held to 32/ });
+  t.same(nofileOf(identity.pid), ['32', '32'], 'never so few that a shell could not start');
   t.match(limitHardNofile([identity], null), { enforcement: 'none' });
 });
 

@@ -47,6 +47,9 @@ t.test('ls', async (t) => {
   t.match((await cli(['ls'], { tty: true })).out, '\u001b[1mNAME', 'colours on a terminal');
 });
 
+const OUT_OF_MEMORY =
+  'stopped: the kernel killed a process of it for lack of memory (OOM) at its hard limit: memory 144 MiB is 150 % of its limit of 96 MiB at the most that was seen, stage emergency';
+
 t.test('ls says why a tool ended, also when it comes again and when it is back', async (t) => {
   const { cli, governor: fake } = await daemon(t);
   await fake.activate('echo', { context: null });
@@ -71,6 +74,7 @@ t.test('ls says why a tool ended, also when it comes again and when it is back',
       `starts again at ${nextAttemptAt}; ended: stopped: memory`,
     ],
     [{ ...live, lastEnd: lastEnd('limit') }, 'before: stopped: memory'],
+    [{ ...live, runs: [], lastEnd: { ...lastEnd('oom_kill'), message: OUT_OF_MEMORY } }, `ended: ${OUT_OF_MEMORY}`],
     [{ ...live, lastEnd: lastEnd('requested') }, ''],
     [{ ...live, lastEnd: lastEnd('exited') }, 'before: stopped: memory'],
     [{ ...live, managed: false, lastEnd: lastEnd('exited') }, ''],
