@@ -122,6 +122,7 @@ export class HttpChannel implements Channel {
     const goodbye = this.#main.terminateSession().catch(() => undefined);
     await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, GOODBYE_MS).unref())]);
     await this.#main.close().catch(() => undefined);
+    await this.#transports.closeConnections();
   }
 
   #ask(posted: Posted): void {
