@@ -62,11 +62,14 @@ export class FakeChannel implements Channel {
 
   /** What the server says; checked as what a real one says would be. */
   say(...messages: readonly Fields[]): void {
-    for (const each of messages) {
-      const message = readMessage({ jsonrpc: '2.0', ...each });
-      if (message.kind === 'invalid') throw new Error(message.problem);
-      this.#listener?.onMessage(message);
-    }
+    for (const each of messages) this.sayOn(undefined, each);
+  }
+
+  /** On the stream of the answer to this request, as over HTTP. */
+  sayOn(request: SentRequest | undefined, said: Fields): void {
+    const message = readMessage({ jsonrpc: '2.0', ...said });
+    if (message.kind === 'invalid') throw new Error(message.problem);
+    this.#listener?.onMessage(message, request?.id);
   }
 
   complain(problem: string): void {

@@ -29,6 +29,8 @@ export interface RemoteCall {
   readonly session: RemoteSession;
   /** On the stream of its answer. */
   readonly ask: AskClient;
+  /** Asks there whatever the SDK thinks of it, which asks nothing for a call that was cancelled. What comes of it is not told. */
+  insist(method: string, params?: object): void;
   /** A line of its log, there too. */
   log(text: string): Promise<void>;
   /** Its client wants it no more. */
@@ -115,12 +117,16 @@ export async function remoteLegacy(t: TestScope): Promise<RemoteLegacy> {
     }));
     server.setRequestHandler(
       sdk.CallToolRequestSchema,
-      ({ params }, { sendRequest, sendNotification, signal, sessionId }) => {
+      ({ params }, { sendRequest, sendNotification, signal, sessionId, requestId }) => {
         return new Promise((resolve) => {
           const call: RemoteCall = {
             key: String(params.arguments?.['key']),
             session: served.get(String(sessionId))!,
             ask: (method, given) => told(sendRequest(question(method, given), sdk.ResultSchema)),
+            insist(method, given) {
+              const message = { jsonrpc: '2.0', id: `insists-${randomUUID()}`, ...question(method, given) } as const;
+              transport.send(message, { relatedRequestId: requestId }).catch(() => undefined);
+            },
             log: (data) => sendNotification({ method: 'notifications/message', params: { level: 'warning', data } }),
             cancelled: signal,
             finish: (text) => resolve({ content: [{ type: 'text', text }] }),

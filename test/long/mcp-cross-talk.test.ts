@@ -28,6 +28,31 @@ for (const kind of PEER_KINDS) {
     const pids = await Promise.all(peers.map(async (peer) => JSON.parse(text(await peer.call('seen'))).pid));
     t.equal(pids[0], pids[1], 'they share it');
 
+    t.test('what is asked for a call that was cancelled is asked of nobody', async (t) => {
+      const [mine, its] = [new AbortController(), new AbortController()];
+      let began = 0;
+      const onprogress = (): void => void (began += 1);
+      const open = [
+        right.call('wait', { key: 'right' }, { signal: its.signal, onprogress }),
+        left.call('wait', { key: 'left', late: 'left, late' }, { signal: mine.signal, onprogress }),
+      ].map((call) => call.catch(() => 'cancelled'));
+      await waitFor('both to begin', () => began === 2);
+      mine.abort(new Error('no longer wanted'));
+      t.equal(await open[1], 'cancelled');
+      const late = async (): Promise<Document> => JSON.parse(text(await right.call('seen'))).late;
+      await waitFor('what came of it', async () => (await late()).length > 0);
+      t.match(await late(), [/a call that was cancelled just now/]);
+      const asked = [left.asked, right.asked].flat().filter(({ method }) => method === 'sampling/createMessage');
+      t.same(asked, []);
+      t.equal(
+        JSON.parse(text(await right.call('sample', { prompt: 'right' }))).content.text,
+        'right: right',
+        'it goes on',
+      );
+      its.abort(new Error('nor that'));
+      t.equal(await open[0], 'cancelled');
+    });
+
     t.test(`${2 * CALLS} calls that overlap`, async (t) => {
       const wrong = (await Promise.all([callMany(left, 'left'), callMany(right, 'right')])).flat();
       t.same(wrong, []);
@@ -104,7 +129,7 @@ for (const kind of PEER_KINDS) {
       t.equal(text(await right.call('echo', { value: 'untouched', ms: 20 })), 'untouched');
       await waitFor(
         'the server to know',
-        async () => JSON.parse(text(await right.call('seen'))).cancelled.length === 1,
+        async () => JSON.parse(text(await right.call('seen'))).cancelled.length === 3,
       );
     });
   });

@@ -209,6 +209,49 @@ for (const kind of PEER_KINDS) {
     t.same(asked()[2], [], 'who never calls was never asked');
   });
 
+  t.test(`of a call that was cancelled: ${kind}`, async (t) => {
+    const { remote, left, right, idle } = await stand(t, kind, 'shared');
+    const [session] = remote.sessions();
+    const [rightOpen, rightCall] = await begin(remote, right, 'of right');
+    const asked = watch(left, right, idle);
+    for (const word of ['one', 'two']) {
+      const wanted = new AbortController();
+      const open = left.call('hold', { key: word }, { signal: wanted.signal }).catch(() => 'cancelled');
+      const call = await remote.call(word);
+      const late: Promise<Told>[] = [];
+      // As soon as it hears of that, where nothing says whose they are; what it says on the stream of the call, nobody hears any more.
+      call.cancelled.addEventListener('abort', () => {
+        for (const method of METHODS.slice(0, 2)) late.push(session!.ask(method, paramsOf(method, word)));
+        call.insist(METHODS[0], paramsOf(METHODS[0], word));
+      });
+      wanted.abort(new Error('no longer wanted'));
+      t.equal(await open, 'cancelled');
+      await waitFor('the questions', () => late.length === 2);
+      for (const told of await Promise.all(late))
+        t.match(told, { error: { code: -32_603, message: /a call that was cancelled just now/ } });
+    }
+    t.same(asked(), [[], [], []], 'nobody was asked');
+    const later = async (): Promise<boolean> =>
+      'result' in (await session!.ask(METHODS[0], paramsOf(METHODS[0], 'for right')));
+    await waitFor('it to be clear again', later);
+    t.same(asked(), [[], ['sampling/createMessage for right'], []], 'no turns were taken');
+
+    // Asked and cancelled at the same moment, either may be first.
+    for (let round = 0; round < 20; round++) {
+      const wanted = new AbortController();
+      const open = left.call('hold', { key: `at once ${round}` }, { signal: wanted.signal }).catch(() => 'cancelled');
+      const call = await remote.call(`at once ${round}`);
+      call.insist(METHODS[0], paramsOf(METHODS[0], `at once ${round}`));
+      wanted.abort(new Error('no longer wanted'));
+      t.equal(await open, 'cancelled');
+      // One of 2026-07-28 may have been asked by then: its call waits for it to come back.
+      if (left.modern) call.finish('over');
+      else await waitFor('the server to hear of it', () => call.cancelled.aborted);
+    }
+    t.equal(await finished(rightOpen, rightCall), 'end of of right');
+    t.same(asked().slice(1), [['sampling/createMessage for right'], []], 'nobody else was asked');
+  });
+
   t.test(`of a client that has gone: ${kind}`, async (t) => {
     const { daemon, remote, left, right, idle } = await stand(t, kind, 'shared');
     const [session] = remote.sessions();

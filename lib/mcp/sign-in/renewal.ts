@@ -29,7 +29,7 @@ export interface RenewalOptions {
 /** What a channel is given. */
 export interface Access {
   readonly authProvider?: AuthProvider;
-  readonly fetch?: FetchLike;
+  readonly fetch?: (url: string | URL, init: RequestInit | undefined, by: FetchLike) => Promise<Response>;
 }
 
 export class Renewals {
@@ -44,8 +44,8 @@ export class Renewals {
     /** What was refused may have been asked before the token was renewed. */
     const shown = new WeakMap<Response, string | null>();
     return {
-      async fetch(url, init) {
-        const response = await fetch(url, init);
+      async fetch(url, init, by) {
+        const response = await by(url, init);
         shown.set(response, new Headers(init?.headers).get('authorization'));
         const missing = response.status === 403 ? (await import('./oauth.ts')).missingScope(response) : null;
         if (missing === null) return response;

@@ -13,6 +13,7 @@ import { requestMeta } from './handshake.ts';
 import { MAKES_ASK } from './open-requests.ts';
 import { isLogLevel, uriOf } from './interests.ts';
 import type { Interests } from './interests.ts';
+import type { JustCancelled } from './just-cancelled.ts';
 import type { OneByOne } from './one-by-one.ts';
 import type { TaskOwners } from './task-owners.ts';
 import type { Turns } from './turns.ts';
@@ -27,6 +28,7 @@ export interface Shared extends Warner {
   readonly tasks: TaskOwners<Attachment>;
   readonly elicitations: Elicitations<Attachment>;
   readonly turns: Turns<Attachment>;
+  readonly cancelled: JustCancelled<Attachment>;
   /** Requests about one resource's subscription, by URI. */
   readonly subscribing: OneByOne;
   readonly clients: ReadonlySet<Attachment>;
@@ -109,7 +111,7 @@ export class Attachment implements Session {
   }
 
   async #inTurn(request: RequestBody, exchange: Exchange): Promise<Answer> {
-    const { turns, tasks, conversation, elicitations } = this.#shared;
+    const { turns, tasks, conversation, elicitations, cancelled } = this.#shared;
     const takesTurn = MAKES_ASK.has(request.method);
     if (takesTurn && !turns.tryEnter(this) && !(await this.#turn(exchange.signal)))
       return failure(RPC_CODE.internalError, 'cancelled before its turn');
@@ -120,7 +122,8 @@ export class Attachment implements Session {
         else elicitations.answered(this, answer);
       });
     } finally {
-      if (takesTurn) turns.leave(this);
+      if (takesTurn && turns.isOn && cancelled.owners.has(this)) void cancelled.over().then(() => turns.leave(this));
+      else if (takesTurn) turns.leave(this);
     }
   }
 

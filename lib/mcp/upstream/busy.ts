@@ -1,12 +1,21 @@
-/** Which clients a server may be working for right now: those with a call open; where there is none, those with any request open. */
+/**
+ * Which clients a server may be working for right now: those with a call open, or cancelled a moment ago; where there is none, those with
+ * any request open.
+ */
 
 import { MAKES_ASK } from './open-requests.ts';
 import type { OpenRequest, OpenRequests } from './open-requests.ts';
 
-export function busyClients<Owner>(clients: Iterable<Owner>, requests: OpenRequests<Owner>): readonly Owner[] {
+/** @param cancelled whose calls the server may not know to be cancelled; they may have gone */
+export function busyClients<Owner>(
+  clients: Iterable<Owner>,
+  requests: OpenRequests<Owner>,
+  cancelled: ReadonlySet<Owner>,
+): readonly Owner[] {
   const all = [...clients];
-  const calling = all.filter((client) => requests.newestOf(client, MAKES_ASK) !== undefined);
-  return calling.length > 0 ? calling : all.filter((client) => requests.newestOf(client) !== undefined);
+  const open = all.filter((client) => requests.newestOf(client, MAKES_ASK) !== undefined);
+  const calling = new Set([...open, ...cancelled]);
+  return calling.size > 0 ? [...calling] : all.filter((client) => requests.newestOf(client) !== undefined);
 }
 
 /** The request of a client that a question or a log line of the server most likely belongs to. */

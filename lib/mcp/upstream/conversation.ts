@@ -16,17 +16,23 @@ const PENDING_MAX_BYTES = 16 * 1024 * 1024;
 /** "The initialize request MUST NOT be cancelled"; and a legacy server takes no notification before it. */
 const NEVER_CANCELLED: ReadonlySet<string> = new Set(['initialize', 'server/discover']);
 
+export interface CancelListener<Owner> {
+  /** An open request was cancelled by its client. `told`: the server was sent that; never rejects. */
+  onCancelled(request: OpenRequest<Owner>, told: Promise<void>): void;
+  /** Its client has gone. */
+  onLeftBehind(request: OpenRequest<Owner>, told: Promise<void>): void;
+}
+
 export class Conversation<Owner> {
   readonly requests = new OpenRequests<Owner>();
   readonly #channel: Channel;
-  readonly #onCancelled: (request: OpenRequest<Owner>) => void;
+  readonly #on: CancelListener<Owner>;
   /** Set when it is over: what is asked from then on. */
   #over: Answer | null = null;
 
-  /** @param onCancelled an open request was, by its client */
-  constructor(channel: Channel, onCancelled: (request: OpenRequest<Owner>) => void) {
+  constructor(channel: Channel, on: CancelListener<Owner>) {
     this.#channel = channel;
-    this.#onCancelled = onCancelled;
+    this.#on = on;
   }
 
   get isOver(): boolean {
@@ -53,9 +59,9 @@ export class Conversation<Owner> {
       const token = progressTokenOf(request.params);
       const onAbort = (): void => {
         if (this.requests.take(id) === undefined) return;
-        this.#cancel(id, request.method, reasonOf(signal));
+        const told = this.#cancel(id, request.method, reasonOf(signal));
         resolve(cancelled(signal));
-        this.#onCancelled(open);
+        this.#on.onCancelled(open, told);
       };
       signal.addEventListener('abort', onAbort, { once: true });
       const open: OpenRequest<Owner> = {
@@ -111,9 +117,10 @@ export class Conversation<Owner> {
 
   /** Its client has gone: nobody waits for the answers. */
   cancelAllOf(owner: Owner, reason: string): void {
-    for (const { id, method } of this.requests.of(owner)) {
+    for (const request of this.requests.of(owner)) {
+      const { id, method } = request;
       this.answered(id, failure(RPC_CODE.internalError, `cancelled: ${reason}`));
-      this.#cancel(id, method, reason);
+      this.#on.onLeftBehind(request, this.#cancel(id, method, reason));
     }
   }
 
@@ -124,11 +131,13 @@ export class Conversation<Owner> {
     return null;
   }
 
-  #cancel(id: number, method: string, reason: string): void {
-    if (NEVER_CANCELLED.has(method)) return;
+  /** @returns the server was sent it; never rejects */
+  #cancel(id: number, method: string, reason: string): Promise<void> {
+    if (NEVER_CANCELLED.has(method)) return Promise.resolve();
     const body = { method: 'notifications/cancelled', params: { requestId: id, reason } };
-    if (this.#channel.abort === undefined) this.notify(body);
-    else this.#channel.abort(id, { jsonrpc: '2.0', ...body });
+    if (this.#channel.abort !== undefined) return this.#channel.abort(id, { jsonrpc: '2.0', ...body });
+    this.notify(body);
+    return Promise.resolve();
   }
 
   #send(message: Parameters<Channel['send']>[0], onFailed: (error: Error) => void = () => undefined): void {

@@ -96,15 +96,15 @@ export class HttpChannel implements Channel {
     });
   }
 
-  abort(id: number, cancelled: Message): void {
+  async abort(id: number, cancelled: Message): Promise<void> {
     // Of the legacy era the stream's end is no cancellation, so it is said; of the modern era it is the only one.
-    if (this.#main.protocolVersion === undefined || this.#main.protocolVersion < MODERN_VERSIONS[0]) {
-      this.#post(this.#main, cancelled).catch(() => undefined);
-    }
+    const isSaid = this.#main.protocolVersion === undefined || this.#main.protocolVersion < MODERN_VERSIONS[0];
+    const told = isSaid ? this.#post(this.#main, cancelled).catch(() => undefined) : undefined;
     const posted = this.#requests.get(id);
     this.#requests.delete(id);
     posted?.abort.abort();
     if (posted !== undefined) this.#transports.drop(posted.transport);
+    await told;
   }
 
   negotiated(protocolVersion: string): void {
@@ -122,6 +122,7 @@ export class HttpChannel implements Channel {
     const goodbye = this.#main.terminateSession().catch(() => undefined);
     await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, GOODBYE_MS).unref())]);
     await this.#main.close().catch(() => undefined);
+    await this.#transports.closeConnections();
   }
 
   #ask(posted: Posted): void {

@@ -1,7 +1,10 @@
 /** The SDK's transports of one session with a server elsewhere: one for the session itself, and one for each request. */
 
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import type { StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
+import type { FetchLike, StreamableHTTPClientTransportOptions } from '@modelcontextprotocol/client';
+// Node's own fetch has connections that nobody can close, and no class for others.
+import { Agent, fetch } from 'undici';
+import type { RequestInit as UndiciInit } from 'undici';
 import { addressOf } from './http-address.ts';
 import { RECONNECTION } from './standing-stream.ts';
 import type { StandingStream } from './standing-stream.ts';
@@ -11,7 +14,8 @@ export interface HttpTarget {
   readonly headers: Readonly<Record<string, string>>;
   /** Sign-in; whose tokens they are, and how long they are kept, is for the provider. */
   readonly authProvider?: StreamableHTTPClientTransportOptions['authProvider'];
-  readonly fetch?: StreamableHTTPClientTransportOptions['fetch'];
+  /** Around each request; `by` sends it. */
+  readonly fetch?: (url: string | URL, init: RequestInit | undefined, by: FetchLike) => Promise<Response>;
 }
 
 export type Transport = StreamableHTTPClientTransport;
@@ -21,6 +25,8 @@ export class HttpTransports {
   readonly main: Transport;
   readonly #target: HttpTarget;
   readonly #address: URL;
+  /** How long an answer, or a stream on which nothing moves, is waited for is not its affair: requests have their own deadlines. */
+  readonly #agent = new Agent({ headersTimeout: 0, bodyTimeout: 0 });
   /** Whose streams may still be open. */
   readonly #own = new Set<Transport>();
 
@@ -66,12 +72,18 @@ export class HttpTransports {
     for (const transport of this.#own) this.drop(transport);
   }
 
+  /** Also of the connections on which nothing is under way: servers may keep those for minutes. */
+  closeConnections(): Promise<void> {
+    return this.#agent.destroy();
+  }
+
   #options(): StreamableHTTPClientTransportOptions {
-    const { headers, authProvider, fetch } = this.#target;
+    const { headers, authProvider, fetch: around } = this.#target;
+    const send: FetchLike = (url, init) => fetch(url, { ...(init as UndiciInit | undefined), dispatcher: this.#agent });
     return {
       requestInit: { headers: { ...headers } },
       ...(authProvider === undefined ? {} : { authProvider }),
-      ...(fetch === undefined ? {} : { fetch }),
+      fetch: around === undefined ? send : (url, init) => around(url, init, send),
     };
   }
 }

@@ -11,12 +11,14 @@ import { Elicitations } from './elicitations.ts';
 import { shakeHands } from './handshake.ts';
 import type { HandshakeOptions } from './handshake.ts';
 import { Interests } from './interests.ts';
+import { JustCancelled } from './just-cancelled.ts';
 import { OneByOne } from './one-by-one.ts';
 import { LISTEN, listenForLists } from './own-stream.ts';
 import { ownClient, quiet } from './own-side.ts';
 import { routeNotice } from './notices.ts';
 import type { ChangedList, NoticesOptions } from './notices.ts';
 import { ServerRequests } from './server-requests.ts';
+import type { StreamOf } from './server-requests.ts';
 import { TaskOwners } from './task-owners.ts';
 import { tellEach } from './tell-each.ts';
 import { Turns } from './turns.ts';
@@ -34,6 +36,7 @@ export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' |
 
 /** Of what nobody waits for. */
 const SETTLE_TIMEOUT_MS = 10_000;
+const PING: RequestBody = { method: 'ping' };
 const LISTEN_ENDED: Answer = { kind: 'result', result: { resultType: 'complete' } };
 /** Methods that are told of once each. */
 const TOLD_MAX = 100;
@@ -49,6 +52,7 @@ class Multiplexer implements Upstream, Shared {
   readonly tasks: TaskOwners<Attachment>;
   readonly elicitations = new Elicitations<Attachment>();
   readonly turns: Turns<Attachment>;
+  readonly cancelled: JustCancelled<Attachment>;
   readonly subscribing = new OneByOne();
   readonly clients = new Set<Attachment>();
   state: UpstreamState;
@@ -71,11 +75,22 @@ class Multiplexer implements Upstream, Shared {
     this.tasks = new TaskOwners(() => options.monotonicMs());
     this.turns = new Turns(options.takesTurns);
     this.state = { kind: 'initializing', sinceMs: options.monotonicMs() };
-    this.conversation = new Conversation(channel, (request) => this.#asked.callCancelled(request));
+    this.cancelled = new JustCancelled(() => this.#self.request(PING, quiet(AbortSignal.timeout(SETTLE_TIMEOUT_MS))));
+    this.conversation = new Conversation(channel, {
+      onCancelled: (request, told) => {
+        this.#asked.callCancelled(request);
+        // With one client there is nobody else who could be asked.
+        if (this.description?.era === 'legacy' && this.clients.size > 1) this.cancelled.add(request, told);
+      },
+      onLeftBehind: (request, told) => {
+        if (this.description?.era === 'legacy') this.cancelled.add(request, told);
+      },
+    });
     this.#self = new Attachment(ownClient(options), this);
     this.#asked = new ServerRequests({
       requests: this.conversation.requests,
       tasks: this.tasks,
+      cancelled: this.cancelled,
       clients: () => [...this.clients],
       respond: (id, answer) => this.conversation.respond(id, answer),
       onAmbiguous: (method) => this.#takeTurns(method),
@@ -247,10 +262,16 @@ class Multiplexer implements Upstream, Shared {
     }
     const body: NotificationBody =
       message.params === undefined ? { method: message.method } : { method: message.method, params: message.params };
-    const own = this.conversation.requests.get(stream);
-    const call = own !== undefined && this.clients.has(own.owner) ? own : undefined;
+    const call = this.#callOf(stream);
     if (message.kind === 'notification') routeNotice(body, this.#notices, call);
     else void this.#asked.handle(message.id, body, call);
+  }
+
+  #callOf(stream: number | undefined): StreamOf<Attachment> {
+    if (stream === undefined) return undefined;
+    const call = this.conversation.requests.get(stream);
+    if (call === undefined) return 'over';
+    return this.clients.has(call.owner) ? call : undefined;
   }
 
   /** A modern server asks nothing that it could cancel: it ends a stream (2026-07-28, basic/patterns/subscriptions). */

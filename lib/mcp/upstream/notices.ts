@@ -7,7 +7,7 @@ import { metaOf } from '../wire/shape.ts';
 import type { Attachment, Shared } from './attachment.ts';
 import { busiestOf, busyClients } from './busy.ts';
 import { withToken } from './open-requests.ts';
-import type { OpenRequest } from './open-requests.ts';
+import type { StreamOf } from './server-requests.ts';
 import { tellEach } from './tell-each.ts';
 import { relatedTask } from './task-owners.ts';
 import type { Stale } from './upstream.ts';
@@ -37,7 +37,7 @@ export interface NoticesOptions {
 export function routeNotice(
   notification: NotificationBody,
   options: NoticesOptions,
-  call?: OpenRequest<Attachment>,
+  call?: StreamOf<Attachment>,
 ): void {
   const { conversation, interests, tasks, clients, elicitations } = options.shared;
   const { method, params } = notification;
@@ -87,22 +87,24 @@ export function routeNotice(
 function toItsClient(
   notification: NotificationBody,
   { shared, onUnattributed }: NoticesOptions,
-  call: OpenRequest<Attachment> | undefined,
+  call: StreamOf<Attachment>,
 ): void {
-  const { conversation, interests, tasks, clients } = shared;
+  const { conversation, interests, tasks, cancelled, clients } = shared;
   const { method, params } = notification;
   const isLog = method === 'notifications/message';
   const level = params?.['level'];
   const admitted = (owner: Attachment): boolean => !isLog || interests.admits(owner, level);
-  if (call !== undefined) {
+  if (call !== undefined && call !== 'over') {
     if (admitted(call.owner)) call.exchange.notify(notification);
     return;
   }
   const task = tasks.ownerOf(relatedTask(params));
-  const busy = task === undefined ? busyClients(clients, conversation.requests) : [task];
+  // Who has cancelled a call does not wait for what is said of it.
+  if (call === 'over' && task === undefined) return;
+  const busy = task === undefined ? busyClients(clients, conversation.requests, cancelled.owners) : [task];
   const [first, second] = busy;
   if (first !== undefined && second === undefined) {
-    if (!admitted(first)) return;
+    if (!clients.has(first) || !admitted(first)) return;
     return toldBy(first, shared).notify(notification);
   }
   if (second !== undefined) return onUnattributed(notification);

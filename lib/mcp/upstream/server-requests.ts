@@ -3,7 +3,7 @@
  * nothing says that, nor on HTTP's stream for what belongs to none, so: the task that they name; else the one client that has requests
  * open which can make a server ask; else the one that has any open; else the one client that is there. Where that leaves several, the
  * server gets an error, and from then on requests of different clients are not overlapped (`onAmbiguous`). A progress token in them says
- * nothing: it is the server's own, for what its client reports.
+ * nothing: it is the server's own, for what its client reports. What may be for a call that was cancelled nobody is asked.
  */
 
 import type { Answer, Fields, RequestBody, RequestId } from '../wire/message.ts';
@@ -13,6 +13,7 @@ import { failure, thrownAnswer } from '../wire/text.ts';
 import type { Warner } from '../wire/text.ts';
 import { missingFor } from '../wire/client-needs.ts';
 import { busiestOf, busyClients } from './busy.ts';
+import type { JustCancelled } from './just-cancelled.ts';
 import { MAKES_ASK } from './open-requests.ts';
 import type { OpenRequest, OpenRequests } from './open-requests.ts';
 import { Question } from './question.ts';
@@ -30,6 +31,7 @@ export interface Asked {
 export interface ServerRequestsOptions<Owner extends Asked> extends Warner {
   readonly requests: OpenRequests<Owner>;
   readonly tasks: TaskOwners<Owner>;
+  readonly cancelled: Pick<JustCancelled<Owner>, 'owners'>;
   /** Clients that are there, the conversation's own side not among them. */
   clients(): readonly Owner[];
   respond(id: RequestId, answer: Answer): void;
@@ -38,6 +40,9 @@ export interface ServerRequestsOptions<Owner extends Asked> extends Warner {
   onAsked(owner: Owner, request: RequestBody): void;
   onAnswered(owner: Owner): void;
 }
+
+/** The request on the stream of whose answer something came; `over`: it is answered or cancelled. */
+export type StreamOf<Owner> = OpenRequest<Owner> | 'over' | undefined;
 
 export class ServerRequests<Owner extends Asked> {
   readonly #options: ServerRequestsOptions<Owner>;
@@ -50,7 +55,7 @@ export class ServerRequests<Owner extends Asked> {
   }
 
   /** @param call on the stream of whose answer it came */
-  async handle(id: RequestId, request: RequestBody, call?: OpenRequest<Owner>): Promise<void> {
+  async handle(id: RequestId, request: RequestBody, call?: StreamOf<Owner>): Promise<void> {
     if (request.method === 'ping') return this.#options.respond(id, { kind: 'result', result: {} });
     if (this.#open.size >= ASKS_MAX || this.#open.has(id))
       return this.#options.respond(
@@ -105,8 +110,11 @@ export class ServerRequests<Owner extends Asked> {
     for (const go of this.#waiting) go();
   }
 
-  async #ask(request: RequestBody, question: Question<Owner>, call: OpenRequest<Owner> | undefined): Promise<Answer> {
-    const { requests } = this.#options;
+  async #ask(request: RequestBody, question: Question<Owner>, stream: StreamOf<Owner>): Promise<Answer> {
+    const { requests, tasks } = this.#options;
+    if (stream === 'over' && tasks.ownerOf(relatedTask(request.params)) === undefined)
+      return failure(RPC_CODE.internalError, `the call on whose stream ${request.method} came is over`);
+    const call = stream === 'over' ? undefined : stream;
     if (this.#options.clients().length === 0) await this.#someone();
     if (question.isCancelled) return failure(RPC_CODE.internalError, 'cancelled before it was asked');
     const owner = call?.owner ?? this.#ownerOf(request);
@@ -117,6 +125,8 @@ export class ServerRequests<Owner extends Asked> {
         `${request.method} could be for any of several clients; from now on they take turns`,
       );
     }
+    if (owner === 'cancelled')
+      return failure(RPC_CODE.internalError, `${request.method} could be for a call that was cancelled just now`);
     if (owner === null) return failure(RPC_CODE.methodNotFound, `no client is there to answer ${request.method}`);
     const refusal = refusalOf(request, owner.client.capabilities);
     if (refusal !== null) return refusal;
@@ -137,18 +147,22 @@ export class ServerRequests<Owner extends Asked> {
     return call === undefined ? requests.of(owner).filter(({ method }) => MAKES_ASK.has(method)) : [call];
   }
 
-  #ownerOf({ method, params }: RequestBody): Owner | 'ambiguous' | null {
-    const { requests, tasks } = this.#options;
+  #ownerOf({ method, params }: RequestBody): Owner | 'ambiguous' | 'cancelled' | null {
+    const { requests, tasks, cancelled } = this.#options;
     const clients = this.#options.clients();
     const task = tasks.ownerOf(relatedTask(params));
     if (task !== undefined) return task;
-    const busy = busyClients(clients, requests);
+    const { owners } = cancelled;
+    const busy = busyClients(clients, requests, owners);
     const candidates = busy.length > 0 ? busy : clients;
-    if (candidates.length <= 1) return candidates[0] ?? null;
+    const certain = candidates.filter((each) => !owners.has(each) || requests.newestOf(each, MAKES_ASK) !== undefined);
+    if (candidates.length <= 1 && certain.length === candidates.length) return certain[0] ?? null;
     // Those who share a process have equal roots.
     if (method === 'roots/list')
-      return candidates.find(({ client }) => client.capabilities['roots'] !== undefined) ?? null;
-    return 'ambiguous';
+      return (
+        clients.find((each) => candidates.includes(each) && each.client.capabilities['roots'] !== undefined) ?? null
+      );
+    return certain.length > 1 ? 'ambiguous' : 'cancelled';
   }
 
   #someone(): Promise<void> {

@@ -19,7 +19,7 @@ export interface Channel {
    */
   send(message: Message): Promise<void> | undefined;
   /** HTTP: the stream of a request is closed, which in the modern era is its cancellation. Absent: `cancelled` is sent. */
-  abort?(id: number, cancelled: Message): void;
+  abort?(id: number, cancelled: Message): Promise<void>;
   /** HTTP: later requests name the version in a header. */
   negotiated?(protocolVersion: string): void;
   /** Bytes that were sent but not yet taken by the server: what a server that never reads makes grow. */

@@ -2,6 +2,7 @@ import t from 'tap';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { HttpChannel } from '../../../../lib/mcp/upstream/http-channel.ts';
 import { openUpstream } from '../../../../lib/mcp/upstream/multiplexer.ts';
 import type { Upstream } from '../../../../lib/mcp/upstream/upstream.ts';
@@ -30,12 +31,16 @@ interface Elsewhere {
   readonly dropped: string[];
   /** Every request gets this. */
   status: number | null;
+  /** Connections, whether anything is under way on them or not. */
+  connections(): Promise<number>;
   of(verb: string, method?: string): readonly Seen[];
 }
 
 /** Tools: json and stream answer, slow does not, cut ends its stream without an answer. */
 async function elsewhere(t: TestScope): Promise<Elsewhere> {
   const server = createServer((request, response) => void receive(request, response));
+  // As servers may: longer than a test, by their own will.
+  server.keepAliveTimeout = 600_000;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => {
     server.closeAllConnections();
@@ -46,6 +51,7 @@ async function elsewhere(t: TestScope): Promise<Elsewhere> {
     seen: [],
     dropped: [],
     status: null,
+    connections: promisify(server.getConnections.bind(server)),
     of: (verb, method) => self.seen.filter((each) => each.verb === verb && (method ?? each.method) === each.method),
   };
   async function receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -162,6 +168,16 @@ t.test('cancelled: of the modern era the end of the stream says it', async (t) =
   t.same(server.of('POST', 'notifications/cancelled'), []);
   await upstream.close('over');
   t.same(server.of('DELETE'), [], 'it has no session');
+});
+
+t.test('no connection outlives the conversation', async (t) => {
+  const server = await elsewhere(t);
+  const { upstream, call } = await open(server.url);
+  await Promise.all(['json', 'json', 'stream'].map((name) => call(name).answer));
+  t.ok((await server.connections()) > 0, 'they are kept for the next request');
+  await upstream.close('over');
+  await waitFor('them to go', async () => (await server.connections()) === 0);
+  t.equal(server.of('DELETE').length, 1, 'after the goodbye');
 });
 
 t.test('open requests end with the channel, and their streams are closed', async (t) => {

@@ -129,7 +129,7 @@ t.test('cancelled before its turn: the server never hears of it', async (t) => {
 });
 
 t.test('its turn and its cancellation at the same moment', async (t) => {
-  const { channel, join } = await legacyServer({}, { takesTurns: true });
+  const { channel, join } = await legacyServer({ ping: () => ({}) }, { takesTurns: true });
   const [one, two, three] = [join('one'), join('two'), join('three')];
   const [first, second] = [one.begin(), two.begin()];
   const third = three.begin();
@@ -145,7 +145,7 @@ t.test('its turn and its cancellation at the same moment', async (t) => {
 });
 
 t.test('a client that goes while it waits, and one that goes while it has the turn', async (t) => {
-  const { channel, join } = await legacyServer({}, { takesTurns: true });
+  const { channel, join } = await legacyServer({ ping: () => ({}) }, { takesTurns: true });
   const [one, two, three] = [join('one'), join('two'), join('three')];
   const [first, second, third] = [one.begin(), two.begin(), three.begin()];
   await settled(1);
