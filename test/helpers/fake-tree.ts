@@ -30,6 +30,7 @@ export interface FakeUsage {
   oomKills: number;
   cpuThrottledMs: number;
   memoryStallMs: number | null;
+  memoryPeakBytes?: number;
 }
 
 const IDLE: FakeUsage = {
@@ -115,6 +116,7 @@ export class FakeTree implements Containment {
         oomKills: found.oomKills,
         cpuThrottledMs: found.cpuThrottledMs,
         memoryStallMs: found.memoryStallMs,
+        ...(found.memoryPeakBytes === undefined ? {} : { memoryPeakBytes: found.memoryPeakBytes }),
       };
     },
     cpuTimeMs: (nowMs) => this.usage.sample(nowMs).cpuTimeMs,
