@@ -424,6 +424,28 @@ t.test(
   },
 );
 
+t.test(
+  'what ended with its daemon goes on where it was left: no failure of the tool, under any strategy',
+  async (t) => {
+    const end = { reason: 'daemon_crash', message: 'ended with the daemon that held it', graceMs: 0 } as const;
+    for (const strategy of ['restart', 'degrade', 'restart-on-demand', 'stop'] as const) {
+      const scene = stand(t);
+      const tool = scene.tool(strategy, { ...TOOL, recovery: { strategy, degraded: DEGRADED, budget: 0 } });
+      const run = await tool.activate(null);
+      await tool.endRun(run.id, end);
+      const goesOn = strategy === 'restart' || strategy === 'degrade';
+      t.strictSame(steps(scene), goesOn ? [`${strategy} scheduled`] : [], strategy);
+      t.equal(tool.state, goesOn ? 'recovering' : 'registered');
+      await scene.time.pass(2_000);
+      t.strictSame(memoryOf(tool), goesOn ? [1_000] : [], 'with everything, though the budget forgives nothing');
+      t.match(scene.registry.tool(strategy).recovery, { failure: null, degraded: null, onTrial: false, rates: [] });
+      t.strictSame(scene.postMortems, []);
+      if (!goesOn) await tool.start(DEMAND);
+      t.equal(tool.state, 'active');
+    }
+  },
+);
+
 t.test('the action stop ends the run that it was taken for, and no other', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart' } });
