@@ -173,7 +173,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     onPass: (durationMs) => metrics.observeSampleDuration(durationMs / 1000),
     onSample: (run) => {
       const { tool, last } = run;
-      history.onSample(run);
+      if (!run.judge.isEmpty) history.onSample(run);
       profiles.onSample(run);
       if (last !== null && last.kernel.oomKills > 0) metrics.observeOomKills(tool, last.kernel.oomKills);
     },

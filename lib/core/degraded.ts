@@ -13,11 +13,19 @@ export interface DegradedTo {
   readonly callsAtOnce: number | null;
 }
 
-/** @param normal as they hold when it is not degraded */
-export function degradedLimits(normal: ResolvedLimits, { class: name, limits }: DegradedTo): ResolvedLimits {
+/**
+ * @param normal as they hold when it is not degraded
+ * @param spared stay as they are
+ */
+export function degradedLimits(
+  normal: ResolvedLimits,
+  { class: name, limits }: DegradedTo,
+  spared: ReadonlySet<Resource> = new Set(),
+): ResolvedLimits {
   if (limits === null || name === null) return normal;
   const result: Partial<Record<Resource, ResolvedLimit | null>> = {};
-  for (const resource of RESOURCES) result[resource] = less(normal[resource], limits[resource], name);
+  for (const resource of RESOURCES)
+    if (!spared.has(resource)) result[resource] = less(normal[resource], limits[resource], name);
   return { ...normal, ...result };
 }
 

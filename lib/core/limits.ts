@@ -53,6 +53,12 @@ export type ResolvedLimits = Readonly<Record<Resource, ResolvedLimit | null>> & 
 
 export type Lifted = Readonly<Partial<Record<Resource, Source>>>;
 
+/** @returns who has set it by hand, or taken it away; null: it is what it was resolved to */
+export function setByHand(limits: ResolvedLimits, resource: Resource): Source | null {
+  const source = limits[resource]?.source ?? limits.lifted?.[resource];
+  return source?.from === 'api' ? source : null;
+}
+
 /** For trial runs, for what is only taken up to be ended, and for the client of something that runs elsewhere. */
 export const NO_LIMITS: ResolvedLimits = {
   memory: null,

@@ -1,7 +1,9 @@
 /** Applies a new configuration to the live tools: what is new comes, what is gone goes, changed limits hold at once. */
 
+import { isSame } from '../core/degraded.ts';
 import { formatAmount } from '../core/format.ts';
 import type { ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
+import { NO_LIMITS } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import type { ReloadOutcome, ToolDefinition } from './governor.ts';
@@ -74,6 +76,7 @@ async function change(
     for (const { run } of tool.runs.values()) run.limits = forLiveRun(run.limits, newLimits(run.limits));
     return false;
   }
+  if (!isSame(lessOf(before), lessOf(definition))) tool.recovery.course.rewritten();
   for (const { run } of tool.runs.values())
     await setRunLimits(run, keptDegraded(tool, run, newLimits(run.limits)), 'config reload', ports);
   if ([...tool.runs.values()].some(({ run }) => changesBacking(run.limits, definition.limits))) {
@@ -97,6 +100,10 @@ async function change(
     );
   }
   return true;
+}
+
+function lessOf({ recovery }: ToolDefinition): ResolvedLimits {
+  return recovery.degraded?.limits ?? NO_LIMITS;
 }
 
 /** What a run or tool is held to after a reload: a limit that the file changes is the newer word, except for a flag's. */

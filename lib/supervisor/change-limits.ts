@@ -2,7 +2,7 @@
 
 import { GovernorError } from '../core/errors.ts';
 import type { AdaptiveBounds, Provenance, ResolvedLimit, ResolvedLimits, Source } from '../core/limits.ts';
-import { ratioOf } from '../core/limits.ts';
+import { ratioOf, setByHand } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import { RESOURCES } from '../core/resource.ts';
 import { defaultActions } from '../core/response.ts';
@@ -32,6 +32,7 @@ export async function changeLimits(tool: Tool, patch: LimitPatch, by: string, po
   const { definition } = tool;
   const callsPass = definition.readiness === 'mcp' && definition.origin !== 'run';
   tool.definition = { ...definition, limits: patched(definition.limits, patch, source, callsPass) };
+  tool.recovery.course.setByHand(RESOURCES.filter((resource) => patch[resource] !== undefined));
   for (const { run } of tool.runs.values())
     await setRunLimits(run, patched(run.limits, patch, source, run.calls !== null), by, ports);
 }
@@ -99,12 +100,6 @@ export function withHeld(launched: ResolvedLimits, held: ResolvedLimits): Resolv
       limits[resource] = adaptedTo(own, limit.limit, limit.reason);
   }
   return Object.keys(limits).length === 0 ? launched : { ...launched, ...limits, lifted };
-}
-
-/** Who has set it, or taken it away; null: it is what it was resolved to. */
-function setByHand(held: ResolvedLimits, resource: Resource): Source | null {
-  const source = held[resource]?.source ?? held.lifted?.[resource];
-  return source?.from === 'api' ? source : null;
 }
 
 /** Given with a launch: for that run it is the last word. */

@@ -4,6 +4,7 @@
  */
 
 import type { EndReason } from '../core/audit-record.ts';
+import type { Clock } from '../core/clock.ts';
 import { wallOf } from '../core/clock.ts';
 import { maskText } from '../core/mask.ts';
 import { RESOURCES } from '../core/resource.ts';
@@ -13,6 +14,7 @@ import type { SupervisorPorts } from './ports.ts';
 import type { FailureSnapshot, ProcessSnapshot } from './post-mortem-view.ts';
 import type { EndRequest, Run } from './run.ts';
 import { iso, runResource } from './run-view.ts';
+import type { ResourceUsageView } from './views.ts';
 
 /** A look at 4,000 descriptors costs some 20 ms, a thousand processes as much. */
 const PROCESSES_MOST = 256;
@@ -58,12 +60,28 @@ export function snapshotOf(run: Run, request: EndRequest, ports: SupervisorPorts
   return {
     at: iso(wallOf(ports.clock, startedMs)),
     tookMs: Math.round((endedMs - startedMs) * 100) / 100,
-    usage: RESOURCES.map((resource) => runResource(resource, run, ports.clock)),
+    usage: usageOf(run, ports.clock),
     processes,
     files,
     sockets,
     omitted,
   };
+}
+
+/** As sampled while it lived; memory that the kernel killed it for as far as it came. */
+function usageOf(run: Run, clock: Clock): readonly ResourceUsageView[] {
+  const { last, isEmpty, lived } = run.judge;
+  if (last === null || !isEmpty) return RESOURCES.map((resource) => runResource(resource, run, clock));
+  const { memory } = lived.readings;
+  const peak = last.kernel.memoryPeakBytes;
+  const isKilled = run.judge.oomKilled && peak !== undefined && memory.kind === 'measured' && memory.value < peak;
+  const { runtime } = last.readings;
+  const readings = {
+    ...lived.readings,
+    runtime,
+    memory: isKilled ? { ...memory, value: peak, atMs: last.atMs } : memory,
+  };
+  return RESOURCES.map((resource) => runResource(resource, run, clock, readings));
 }
 
 /** Whoever is to be stopped does not wait for the rest. */

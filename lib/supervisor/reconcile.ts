@@ -171,7 +171,7 @@ async function settle(
     return null;
   }
   account.ended.push(name);
-  const [reason, message] = whyEnded(containment, deadClient);
+  const [reason, message] = whyEnded(entry, containment, deadClient);
   return () => tool.stop(reason, message, entry.runId);
 }
 
@@ -191,8 +191,16 @@ function isInterrupted(
   );
 }
 
-function whyEnded(containment: Containment, deadClient: ProcessIdentity | undefined): readonly [EndReason, string] {
-  if (containment.membership.members().length === 0) return ['exited', 'ended by itself while no daemon ran'];
+function whyEnded(
+  { mode }: LedgerEntry,
+  containment: Containment,
+  deadClient: ProcessIdentity | undefined,
+): readonly [EndReason, string] {
+  if (containment.membership.members().length === 0)
+    // Its stdio ended with the daemon's: what goes then, as servers do, has not failed.
+    return mode === 'managed'
+      ? ['daemon_crash', 'ended with the daemon that held it']
+      : ['exited', 'ended by itself while no daemon ran'];
   if (deadClient !== undefined)
     return ['client_died', `stopped: its client (process ${deadClient.pid}) died while no daemon ran`];
   return ['daemon_crash', 'stopped: the daemon that held it has died'];

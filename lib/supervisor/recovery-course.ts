@@ -5,8 +5,10 @@
 
 import { degradedLimits } from '../core/degraded.ts';
 import type { ResolvedLimits } from '../core/limits.ts';
+import { setByHand } from '../core/limits.ts';
 import type { RecoveryRecord, Strategy, StrategyChoice, StrategyRecord } from '../core/recovery-strategy.ts';
 import { forgiven, isPossible, nextStrategy, noted } from '../core/recovery-strategy.ts';
+import type { Resource } from '../core/resource.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
 
@@ -16,6 +18,8 @@ export class RecoveryCourse {
   /** It is given everything again. */
   readonly #onReturn: () => void;
   #timer: NodeJS.Timeout | null = null;
+  /** Set by hand while it is degraded: the newer word. */
+  readonly #spared = new Set<Resource>();
 
   constructor(definition: () => ToolDefinition, ports: SupervisorPorts, onReturn: () => void) {
     this.#definition = definition;
@@ -64,7 +68,19 @@ export class RecoveryCourse {
   /** What is left of these limits of the tool while it is degraded. */
   limitsOf(limits: ResolvedLimits): ResolvedLimits {
     const { degraded } = this.#definition().recovery;
-    return degraded === null || this.degraded === null ? limits : degradedLimits(limits, degraded);
+    if (degraded === null || this.degraded === null) return limits;
+    const spared = [...this.#spared].filter((resource) => setByHand(limits, resource) !== null);
+    return degradedLimits(limits, degraded, new Set(spared));
+  }
+
+  /** Limits of the tool that somebody has set: while it is degraded they hold as they are. */
+  setByHand(resources: readonly Resource[]): void {
+    if (this.degraded !== null) for (const resource of resources) this.#spared.add(resource);
+  }
+
+  /** Degraded is less, or more, than it was when a limit was set by hand. */
+  rewritten(): void {
+    this.#spared.clear();
   }
 
   /** It failed: what is stable for long enough begins anew. */
@@ -72,6 +88,7 @@ export class RecoveryCourse {
     this.cancel();
     const { degraded } = this.#definition().recovery;
     if (this.strategy !== 'degrade' || degraded === null || this.degraded !== null) return;
+    this.#spared.clear();
     this.#keep({ degraded: { sinceMs: this.#ports.clock.wallMs(), why } });
     this.#say('degrade', 'degraded', { class: degraded.class, callsAtOnce: degraded.callsAtOnce, why });
   }

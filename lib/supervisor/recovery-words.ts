@@ -5,14 +5,13 @@ import type { Strategy } from '../core/recovery-strategy.ts';
 import type { Run } from './run.ts';
 import type { EndView } from './views.ts';
 
-/** Ends that nobody asked for. */
+/** Ends that nobody asked for, and that are the tool's own. */
 export const FAULTS: ReadonlySet<EndReason> = new Set<EndReason>([
   'exited',
   'limit',
   'oom_kill',
   'not_ready',
   'launch_failed',
-  'daemon_crash',
   'unhealthy',
 ]);
 
@@ -40,6 +39,11 @@ export interface ConsideredEnd extends RunEnd {
 /** A program that is not to be started again and ended well. */
 export function hasDoneItsWork({ reason, exit }: EndView, strategy: Strategy): boolean {
   return reason === 'exited' && strategy === 'stop' && exit !== 'unknown' && 'code' in exit && exit.code === 0;
+}
+
+/** It was started for nobody and ended with the daemon that held it: the next one starts it again. */
+export function goesOn({ reason, onDemand, isLast }: ConsideredEnd, strategy: Strategy): boolean {
+  return reason === 'daemon_crash' && isLast && !onDemand && (strategy === 'restart' || strategy === 'degrade');
 }
 
 /** `counted`: the next demand may start it. `stopped`: only a person may. `none`: it was no failure, or nothing follows. */

@@ -14,7 +14,7 @@ import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
 import { RecoveryCourse } from './recovery-course.ts';
 import { RecoveryTrials } from './recovery-trials.ts';
-import { FAULTS } from './recovery-words.ts';
+import { FAULTS, goesOn } from './recovery-words.ts';
 import type { ConsideredEnd, HeldBack, RecoveryHooks, RunEnd, Verdict } from './recovery-words.ts';
 import type { Run } from './run.ts';
 import { StartPace } from './start-pace.ts';
@@ -173,6 +173,8 @@ export class Recovery {
       this.#staysStopped = true;
       this.#isDone = true;
     }
+    // No failure of its own: it goes on where it was left, and nothing is held against it.
+    if (goesOn(end, this.course.strategy) && this.#definition().origin !== 'run') return this.#schedule(reason);
     if (!isFault || this.#definition().origin === 'run') {
       if (!onDemand && !isLast) this.undecided();
       return 'none';

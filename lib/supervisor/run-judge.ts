@@ -15,6 +15,7 @@ import { RESOURCES } from '../core/resource.ts';
 import type { Readings, UsageRecord } from '../core/usage.ts';
 import type { Fresh, RunSample } from '../os/backend.ts';
 import { howHeld } from './held-back.ts';
+import { LastLived } from './last-lived.ts';
 import type { Run } from './run.ts';
 import { RecordBuilder } from './usage-record.ts';
 
@@ -69,6 +70,10 @@ type Judged = Pick<Run, 'init' | 'limits' | 'brakes' | 'calls' | 'nowMs'>;
 export class RunJudge {
   /** As last built: a reused object. */
   last: UsageRecord | null = null;
+  /** The last sample was of a tree that had ended: its zeros are no usage of the run. */
+  isEmpty = false;
+  /** Before that. */
+  readonly lived = new LastLived();
   /** The kernel has killed a process of it for lack of memory. */
   oomKilled = false;
   /** Milliseconds of CPU time as last read; null before that or where it cannot be read. */
@@ -117,6 +122,8 @@ export class RunJudge {
       this.#memory = sameAgain(this.#memory, record);
       return SAME_AGAIN;
     }
+    this.isEmpty = !sample.populated;
+    if (sample.populated) this.lived.note(record.readings);
     this.oomKilled ||= record.kernel.oomKills > 0;
     if (sample.cpuTimeMs.kind === 'measured') this.cpuTimeMs = sample.cpuTimeMs.value;
     const verdict = decide(this.#memory, record, this.#sampledLimits(), this.#ladder(), nowMs);

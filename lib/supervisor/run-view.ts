@@ -92,9 +92,15 @@ export function enforcementOf(
   return outcomes.find((outcome) => outcome.resource === resource)?.enforcement ?? 'observed';
 }
 
-export function runResource(resource: Resource, run: Run, clock: Clock): ResourceUsageView {
+/** @param readings that are shown; by default what was sampled last */
+export function runResource(
+  resource: Resource,
+  run: Run,
+  clock: Clock,
+  readings = run.last?.readings,
+): ResourceUsageView {
   if (resource === 'runtime' && run.calls !== null) return callsResource(run.calls, run, clock);
-  const reading: Reading = run.last?.readings[resource] ?? { kind: 'unsupported', reason: 'not sampled yet' };
+  const reading: Reading = readings?.[resource] ?? { kind: 'unsupported', reason: 'not sampled yet' };
   const limit = run.limits[resource];
   const base = {
     resource,

@@ -22,6 +22,7 @@ export interface FakeUsage {
   oomKills: number;
   cpuThrottledMs: number;
   memoryStallMs: number | null;
+  memoryPeakBytes?: number;
 }
 
 const IDLE: FakeUsage = {
@@ -107,6 +108,7 @@ export class FakeTree implements Containment {
         oomKills: found.oomKills,
         cpuThrottledMs: found.cpuThrottledMs,
         memoryStallMs: found.memoryStallMs,
+        ...(found.memoryPeakBytes === undefined ? {} : { memoryPeakBytes: found.memoryPeakBytes }),
       };
     },
     cpuTimeMs: (nowMs) => this.usage.sample(nowMs).cpuTimeMs,

@@ -1,5 +1,6 @@
 /** `governor history`. */
 
+import { parseDuration } from '../../../config/units.ts';
 import { formatAmount, formatDuration } from '../../../lib/core/format.ts';
 import type { HistoryDocument } from '../../../lib/observe/history/query.ts';
 import { createClient, query, segment } from '../client.ts';
@@ -27,6 +28,8 @@ export async function history(session: Session, name: string, selection: History
   if (!since.ok) return usageError(session, 'history', since.error);
   const until = parseTime('--until', selection.until, nowMs);
   if (!until.ok) return usageError(session, 'history', until.error);
+  const problem = problemOf(selection, since.value, until.value, nowMs);
+  if (problem !== null) return usageError(session, 'history', problem);
   const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
   const { resource, run, step } = selection;
   const asked = query({ resource, run, from: iso(since.value), to: iso(until.value), step });
@@ -36,6 +39,21 @@ export async function history(session: Session, name: string, selection: History
   else if (selection.csv) session.print(...csv(document));
   else session.print(...forPeople(session, document, nowMs));
   return EXIT.ok;
+}
+
+/** What REST refuses too, in the words of the command line. */
+function problemOf(
+  { since, step, until }: HistorySelection,
+  sinceMs: number | null,
+  untilMs: number | null,
+  nowMs: number,
+): string | null {
+  if (sinceMs !== null && sinceMs >= nowMs) return `--since ${since} lies in the future`;
+  if (sinceMs !== null && untilMs !== null && sinceMs >= untilMs)
+    return `--since ${since} is not before --until ${until}; durations count back from now`;
+  const duration = step === null ? null : parseDuration(step, { min: 1, max: 36_500 * 86_400_000 });
+  if (duration === null || (duration.ok && duration.value >= 1000 && duration.value % 1000 === 0)) return null;
+  return `--step ${JSON.stringify(step)} is not whole seconds of at least one, such as 10s or 5m`;
 }
 
 const COLUMNS: readonly Column[] = [

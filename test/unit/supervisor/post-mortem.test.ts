@@ -146,6 +146,29 @@ t.test('a crash, a kill by the kernel, a start that comes to nothing', async (t)
   t.match(only(scene), { end: { reason: 'not_ready', message: /something else/ }, snapshot: { processes: [] } });
 });
 
+t.test('what has ended is shown as it was while it lived, not as the nothing that is left of it', async (t) => {
+  const scene = stand(t);
+  const limits = limited({ memory: 1_000, tasks: 100 });
+  const tool = scene.tool('tool', { ...TOOL, limits, recovery: { strategy: 'stop' } });
+  const nothing = { memory: 0, fileHandles: 0, sockets: 0, tempStorage: 0, tasks: 0 };
+  const usageOf = (resource: string) => only(scene).snapshot.usage.find((each) => each.resource === resource);
+  for (const [peakBytes, expected] of [
+    [undefined, { usage: 600, ratio: 0.6 }],
+    [1_500, { usage: 1_500, ratio: 1.5 }],
+  ] as const) {
+    scene.postMortems.length = 0;
+    await tool.activate(null);
+    Object.assign(scene.tree.holds, { memory: 600, fileHandles: 20, tasks: 7 });
+    await scene.time.pass(3_000);
+    scene.launched.at(-1)?.end({ code: 3 });
+    Object.assign(scene.tree.holds, nothing);
+    if (peakBytes !== undefined) Object.assign(scene.tree.holds, { oomKills: 1, memoryPeakBytes: peakBytes });
+    await scene.time.pass(1_500);
+    t.match(usageOf('memory'), expected, only(scene).end.reason);
+    t.match([usageOf('file_handles')?.usage, usageOf('tasks')?.usage], [20, 7]);
+  }
+});
+
 t.test('a start that came to nothing: what was made of it is there', async (t) => {
   const scene = stand(t);
   const tool = scene.tool('tool', { ...TOOL, recovery: { strategy: 'restart', budget: 1 } });

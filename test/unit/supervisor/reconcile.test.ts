@@ -182,6 +182,12 @@ t.test('what is not adopted is ended and cleaned up after, each with its reason'
       reason: 'daemon_crash',
       message: /the daemon that held it has died/,
     },
+    'a managed one that went with its stdio': {
+      overrides: () => ({ mode: 'managed' }),
+      also: (tree, scene) => tree.pids.forEach((pid) => scene.processes.get(pid).end()),
+      reason: 'daemon_crash',
+      message: /^ended with the daemon that held it$/,
+    },
     'one that was being stopped': {
       overrides: () => ({ step: 'stopping' }),
       reason: 'daemon_crash',

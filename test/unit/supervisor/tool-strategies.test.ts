@@ -162,6 +162,59 @@ t.test('degraded: back by hand, with the limits that were set meanwhile', async 
   }
 });
 
+t.test(
+  'degraded: what is set by hand meanwhile holds, for what runs and for what starts, until less is written',
+  async (t) => {
+    const scene = stand(t);
+    const written = (degraded: DegradedTo, overrides: DefinitionOverrides = {}) =>
+      fakeDefinition('tool', { ...TOOL, origin: 'file', recovery: { strategy: 'degrade', degraded }, ...overrides });
+    const tool = scene.registry.add(written(DEGRADED));
+    await tool.activate(null);
+    await crash(scene);
+    await scene.time.pass(1_500);
+    t.strictSame(memoryOf(tool), [400]);
+    await scene.registry.setLimits('tool', { memory: 800 }, 'somebody');
+    await tool.start(DEMAND);
+    t.strictSame(memoryOf(tool), [800, 800]);
+    await scene.registry.setLimits('tool', { memory: null }, 'somebody');
+    await tool.start({ context: 'b', onDemand: true });
+    t.strictSame(memoryOf(tool), [undefined, undefined, undefined]);
+    await scene.registry.setLimits('tool', { memory: 800 }, 'somebody');
+    const reload = async (definition: ReturnType<typeof written>): Promise<void> => {
+      scene.define([definition]);
+      await scene.registry.reload();
+    };
+    await reload(written({ ...DEGRADED, callsAtOnce: 1 }, { graceMs: 9_000 }));
+    t.strictSame(memoryOf(tool), [800, 800, 800], 'the file says nothing new of it');
+    t.strictSame(
+      [...tool.runs.values()].map(({ run }) => run.callsAtOnce),
+      [1, 1, 1],
+      'it is degraded all the same',
+    );
+    await reload(written({ class: 'small', limits: limited({ memory: 300 }), callsAtOnce: 1 }, { graceMs: 9_000 }));
+    t.strictSame(memoryOf(tool), [300, 300, 300], 'the file is the newer word');
+  },
+);
+
+t.test('degraded: what was set by hand before is lessened, also when it is degraded again', async (t) => {
+  const scene = stand(t);
+  const recovery = { strategy: 'degrade', degraded: DEGRADED, budget: 50 } as const;
+  const tool = scene.tool('tool', { ...TOOL, recovery });
+  await tool.activate(null);
+  await scene.registry.setLimits('tool', { memory: 900 }, 'somebody');
+  await crash(scene);
+  await scene.time.pass(1_500);
+  t.strictSame(memoryOf(tool), [400]);
+  await tool.start(DEMAND);
+  t.strictSame(memoryOf(tool), [400, 400], 'also after another start');
+  await scene.registry.setLimits('tool', { memory: 800 }, 'somebody');
+  await scene.registry.restart('tool');
+  t.strictSame(memoryOf(tool), [800], 'nothing is degraded any more');
+  await crash(scene);
+  await scene.time.pass(1_500);
+  t.strictSame(memoryOf(tool), [400]);
+});
+
 t.test('degraded: a reload keeps it, and one that takes `degraded` out ends it', async (t) => {
   const scene = stand(t);
   const written = (overrides: DefinitionOverrides = {}) => ({
@@ -368,6 +421,28 @@ t.test(
       await crash(scene);
     }
     t.equal(scene.registry.tool('tool').recovery.strategy, 'restart-on-demand', 'and hope is never given up');
+  },
+);
+
+t.test(
+  'what ended with its daemon goes on where it was left: no failure of the tool, under any strategy',
+  async (t) => {
+    const end = { reason: 'daemon_crash', message: 'ended with the daemon that held it', graceMs: 0 } as const;
+    for (const strategy of ['restart', 'degrade', 'restart-on-demand', 'stop'] as const) {
+      const scene = stand(t);
+      const tool = scene.tool(strategy, { ...TOOL, recovery: { strategy, degraded: DEGRADED, budget: 0 } });
+      const run = await tool.activate(null);
+      await tool.endRun(run.id, end);
+      const goesOn = strategy === 'restart' || strategy === 'degrade';
+      t.strictSame(steps(scene), goesOn ? [`${strategy} scheduled`] : [], strategy);
+      t.equal(tool.state, goesOn ? 'recovering' : 'registered');
+      await scene.time.pass(2_000);
+      t.strictSame(memoryOf(tool), goesOn ? [1_000] : [], 'with everything, though the budget forgives nothing');
+      t.match(scene.registry.tool(strategy).recovery, { failure: null, degraded: null, onTrial: false, rates: [] });
+      t.strictSame(scene.postMortems, []);
+      if (!goesOn) await tool.start(DEMAND);
+      t.equal(tool.state, 'active');
+    }
   },
 );
 

@@ -85,6 +85,22 @@ t.test('for people, as CSV, as JSON', async (t) => {
   t.same(asked.at(-1), { tool: 'echo', run: 'r1', resources: ['cpu'], fromS: nowS - 600, toS: nowS - 60, stepS: 30 });
   t.equal((await cli('--resource', 'disk')).code, 2);
   t.match((await cli('--since', 'noon')).err, /neither a time/);
+  const count = asked.length;
+  for (const [words, message] of [
+    [
+      ['--since', '10m', '--until', '1h'],
+      /^governor history: --since 10m is not before --until 1h; durations count back/,
+    ],
+    [['--since', '10m', '--until', '10m'], /--since 10m is not before --until 10m/],
+    [['--since', '2026-02-28T12:00:00Z'], /--since 2026-02-28T12:00:00Z lies in the future/],
+    [['--step', '0s'], /--step "0s" is not whole seconds of at least one, such as 10s or 5m/],
+    [['--step', '1500ms'], /--step "1500ms" is not whole seconds/],
+  ] as const) {
+    const { code: refused, err } = await cli(...words);
+    t.equal(refused, 2, words.join(' '));
+    t.match(err, message);
+  }
+  t.equal(asked.length, count, 'the daemon is not asked');
 });
 
 t.test('the route: times, durations back from now, what is refused, a tool that was never measured', async (t) => {
