@@ -1,6 +1,7 @@
 /** From what the schema found to sentences with a place: one problem a mistake, sorted as in the file. */
 
 import type { z } from 'zod';
+import { isResource } from '../lib/core/resource.ts';
 import { assertNever } from '../lib/core/result.ts';
 import type { Problem, Where } from '../lib/core/errors.ts';
 import type { IssueParams } from './fields.ts';
@@ -90,7 +91,10 @@ function ofCustom(issue: z.core.$ZodIssueCustom, path: Path, value: unknown, pro
     return problem('a tool has a command or a url, and this one has both', 'take one of them out', 'key');
   const reason = Object.hasOwn(params.notEnforced, key) ? params.notEnforced[key] : undefined;
   if (reason !== undefined) return problem(notEnforced(key), `${reason}; take it out`, 'key');
-  return problem(`${quote(key)} is not a known key`, suggestion(key, params.known, 'known keys'), 'key');
+  // A limit right in a tool, as it is written in a class.
+  const isMisplaced = params.known.includes('limits') && isResource(key);
+  const hint = isMisplaced ? `write limits: { ${key}: … }` : suggestion(key, params.known, 'known keys');
+  return problem(`${quote(key)} is not a known key${isMisplaced ? ' here' : ''}`, hint, 'key');
 }
 
 function notEnforced(name: string): string {

@@ -24,10 +24,14 @@ export function findPairs(text: string): Span[] {
 const SEPARATOR = /(\\*["'`])?([^\S\n]{0,8})(=>|[=:])[^\S\n]{0,8}(\\*["'`])?/y;
 const SPACE = /[^\S\n]{1,8}(\\*["'`])?(?!-)/y;
 const REST_OF_LINE = /[^\n\r"'`]*/y;
+/** `/srv/get-token: permission denied` says why, and no secret. */
+const WHY =
+  /: (?:permission denied|command not found|no such file or directory|is a directory|not a directory|exec format error|text file busy)\b/iy;
 const BARE = /[^\s"'`,;&)\]}>\\]*/y;
 const SCHEME = /(?:bearer|basic|token|digest|apikey|negotiate)\s{1,8}[^\s"'`,;]*/iy;
 
 function valueAfter(text: string, name: string, from: number): Span | null {
+  if (matchAt(WHY, text, from) !== null) return null;
   const separator = matchAt(SEPARATOR, text, from);
   if (separator !== null) {
     const [whole, nameQuote, , sign, quote] = separator;

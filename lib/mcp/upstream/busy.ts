@@ -14,8 +14,8 @@ export function busyClients<Owner>(
 ): readonly Owner[] {
   const all = [...clients];
   const open = all.filter((client) => requests.newestOf(client, MAKES_ASK) !== undefined);
-  const calling = new Set([...open, ...cancelled]);
-  return calling.size > 0 ? [...calling] : all.filter((client) => requests.newestOf(client) !== undefined);
+  const calling = cancelled.size === 0 ? open : [...new Set([...open, ...cancelled])];
+  return calling.length > 0 ? calling : all.filter((client) => requests.newestOf(client) !== undefined);
 }
 
 /** The request of a client that a question or a log line of the server most likely belongs to. */

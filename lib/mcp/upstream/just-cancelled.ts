@@ -11,6 +11,7 @@ export class JustCancelled<Owner> {
   readonly #ping: () => Promise<unknown>;
   /** Those of which one ping is to tell, by the end of that. */
   readonly #rounds = new Map<Promise<unknown>, Set<Owner>>();
+  readonly #nobody: ReadonlySet<Owner> = new Set();
   #next: { readonly owners: Set<Owner>; readonly told: Promise<void>[] } | null = null;
 
   /** @param ping resolves when the server has answered one that is sent now, or will not; never rejects */
@@ -28,6 +29,8 @@ export class JustCancelled<Owner> {
 
   /** Whose they were; clients that have gone among them. */
   get owners(): ReadonlySet<Owner> {
+    // Looked at for each line of a server's log.
+    if (this.#rounds.size === 0) return this.#nobody;
     return new Set([...this.#rounds.values()].flatMap((owners) => [...owners]));
   }
 

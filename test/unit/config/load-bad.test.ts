@@ -165,6 +165,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   'idle-timeout-too-short': '5:19: idle_timeout: "1ms" is too small (write at least 100ms)',
   'idle-timeout-word': '5:19: idle_timeout: "5min" is not a duration (write 5m)',
   indentation: '5:1: the indentation does not fit the lines above (keys of one mapping begin in the same column)',
+  'key-limit-in-tool': '5:5: "memory" is not a known key here (write limits: { memory: … })',
   'key-mapping': '3:5: a key must be text (write name: value)',
   'key-not-enforced-contexts':
     '3:3: "contexts" is not enforced by this version of Governor (limits by context are written under `contexts` at the top level; take it out)',

@@ -231,6 +231,10 @@ t.test('free text', (t) => {
   const table: readonly (readonly [string, string])[] = [
     ['connect with token=abc failed', 'connect with token=••• failed'],
     ['token: abc was refused', 'token: ••• was refused'],
+    ['cannot run /srv/get-token: permission denied', 'cannot run /srv/get-token: permission denied'],
+    ['get-token: Command not found', 'get-token: Command not found'],
+    ['token: permission-denied-no', 'token: •••'],
+    ['token: is a directory2', 'token: ••• a directory2'],
     ['password = "a \\" b" here', 'password = "•••" here'],
     ["{'secret': 'x y', 'n': 1}", "{'secret': '•••', 'n': 1}"],
     ['{"a":"{\\"token\\":\\"x y\\",\\"b\\":1}"}', '{"a":"{\\"token\\":\\"•••\\",\\"b\\":1}"}'],
