@@ -22,7 +22,11 @@ interface Columns {
   readonly stepMs: number;
   readonly at: readonly string[];
   readonly runs: readonly number[];
-  readonly resources: readonly { readonly resource: string; readonly mean: readonly (number | null)[] }[];
+  readonly resources: readonly {
+    readonly resource: string;
+    readonly mean: readonly (number | null)[];
+    readonly min: readonly (number | null)[];
+  }[];
 }
 
 /** Seconds in which something was measured. */
@@ -77,6 +81,23 @@ t.test('what is measured is kept, over a restart and a crash; a gap is a gap', a
     [],
     'nothing was set aside',
   );
+});
+
+t.test('the nothing that is left of a run that has ended is no usage of it', async (t) => {
+  const idle = { ...IDLE.idle, recovery: { strategy: 'stop' } };
+  const daemon = await startDaemon(t, { stateDir: newStateDir(t), config: { daemon: FAST, tools: { idle } } });
+  await untilMeasured(daemon, 2);
+  const { runs } = (await daemon.call('GET', '/v1/tools/idle')).json as { runs: readonly { pid: number }[] };
+  process.kill(runs[0]?.pid ?? NaN, 'SIGKILL');
+  await waitFor(
+    'its end',
+    async () => ((await daemon.call('GET', '/v1/tools/idle')).json as { runs: [] }).runs.length === 0,
+  );
+  // What is open of the last second is written then.
+  await pause(2_500);
+  const { resources } = (await daemon.call('GET', '/v1/tools/idle/history?from=1m&step=1s')).json as Columns;
+  const tasks = resources.find(({ resource }) => resource === 'tasks')?.min.filter((value) => value !== null) ?? [];
+  t.ok(tasks.length >= 2 && tasks.every((value) => value >= 1), tasks.join(' '));
 });
 
 t.test('of a tool that is gone the history stays; of one that never was there is none', async (t) => {
