@@ -1,7 +1,7 @@
 /** How well leaks are told from what only looks like one. See README.md and leaks/README.md. */
 
 import { LEAK_TEST } from '../../lib/core/leak-test.ts';
-import { changedSince, FROZEN } from './leaks/frozen.ts';
+import { changedSince, DETECTOR, FROZEN } from './leaks/frozen.ts';
 import { RUN, SETS, setsOf } from './leaks/sets.ts';
 import { runBench } from './support/bench.ts';
 
@@ -22,6 +22,8 @@ await runBench(
     bench.parameter('detector', JSON.stringify(LEAK_TEST));
     const changed = FROZEN.flatMap(changedSince);
     bench.check('what is held out is as it was committed', changed.length === 0, changed.join(', '));
+    const since = changedSince(DETECTOR);
+    bench.check('the detector is as it was when the slow set was committed', since.length === 0, since.join(', '));
     for (const set of sets) await RUN[set](bench);
     bench.notMeasured(
       'traces of others (lf-edge/eve, ESO)',
