@@ -8,6 +8,8 @@ export interface Judged extends Outcome {
   readonly family: string;
   readonly leaking: boolean;
   readonly rate: number;
+  /** The same as `suspectedMs` where nothing is forgiven that a leak entails; absent: there was nothing to forgive. */
+  readonly strictMs?: number | null;
 }
 
 export interface Verdict {
@@ -17,13 +19,19 @@ export interface Verdict {
 }
 
 /**
- * The verdict that counts, of those within a trial in their order: of a leak what leaks has to be named, and nothing else at
- * any time; of the others any name is wrong.
+ * The verdict that counts, of those within a trial in their order: of a leak what leaks has to be named, and at no time anything
+ * but that and what it entails; of the others any name is wrong.
  * @param leaks null: nothing
+ * @param entails what rises with it by its mechanism: neither right nor wrong by itself
  */
-export function verdictOf(leaks: string | null, within: readonly Verdict[]): Verdict | null {
-  const [first = null] = within;
-  return leaks !== null && within.some(({ resource }) => resource !== leaks) ? null : first;
+export function verdictOf(
+  leaks: string | null,
+  entails: readonly string[],
+  within: readonly Verdict[],
+): Verdict | null {
+  if (leaks === null) return within[0] ?? null;
+  if (within.some(({ resource }) => resource !== leaks && !entails.includes(resource))) return null;
+  return within.find(({ resource }) => resource === leaks) ?? null;
 }
 
 const percent = (share: number): number => share * 100;
@@ -39,6 +47,12 @@ export function report(bench: Bench, set: string, judged: readonly Judged[], win
   const bound = lowerBound(right, judged.length);
   bench.figure(`${set}: balanced accuracy`, '%', [percent(balanced)]);
   bench.figure(`${set}: accuracy, lower 95 % bound`, '%', [percent(bound)]);
+  if (judged.some(({ strictMs }) => strictMs !== undefined))
+    bench.figure(`${set}: balanced accuracy where what a leak entails counts as wrong too`, '%', [
+      percent(
+        balancedOf(judged, ({ suspectedMs, strictMs }) => (strictMs === undefined ? suspectedMs : strictMs) !== null),
+      ),
+    ]);
   bench.figure(`${set}: leaks found`, '%', [percent(found.length / leaking.length)]);
   bench.figure(`${set}: leaks found, lower 95 % bound`, '%', [percent(lowerBound(found.length, leaking.length))]);
   bench.figure(`${set}: benign ones suspected`, '%', [percent(wrong.length / benign.length)]);
