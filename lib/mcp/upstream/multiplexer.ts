@@ -20,8 +20,8 @@ import type { ChangedList, NoticesOptions } from './notices.ts';
 import { ServerRequests } from './server-requests.ts';
 import type { StreamOf } from './server-requests.ts';
 import { TaskOwners } from './task-owners.ts';
-import { tellEach } from './tell-each.ts';
 import { Turns } from './turns.ts';
+import { UpstreamListeners } from './upstream-listeners.ts';
 import type { Channel, Holds, QuestionListener, Received, Stale, Upstream, UpstreamState } from './upstream.ts';
 
 export interface UpstreamOptions extends Pick<HandshakeOptions, 'era' | 'info' | 'capabilities' | 'timeoutMs'> {
@@ -63,10 +63,7 @@ class Multiplexer implements Upstream, Shared {
   readonly #asked: ServerRequests<Attachment>;
   readonly #notices: NoticesOptions;
   readonly #ready: Promise<ServerDescription>;
-  readonly #endListeners = new Set<(reason: string) => void>();
-  readonly #listListeners = new Set<(list: ChangedList) => void>();
-  readonly #staleListeners = new Set<(what: Stale) => void>();
-  readonly #questionListeners = new Set<QuestionListener>();
+  readonly #listeners = new UpstreamListeners(this);
   readonly #told = new Set<string>();
 
   constructor(channel: Channel, options: UpstreamOptions) {
@@ -97,19 +94,19 @@ class Multiplexer implements Upstream, Shared {
       onAsked: (owner, request) => {
         this.turns.asked(owner);
         this.elicitations.asked(owner, request);
-        for (const listener of this.#questionListeners) listener.onQuestion(owner.client.context);
+        this.#listeners.asked(owner.client.context);
       },
       onAnswered: (owner) => {
         this.turns.answered(owner);
-        for (const listener of this.#questionListeners) listener.onQuestionOver();
+        this.#listeners.answered();
       },
       warn: (fields, message) => this.warn(fields, message),
     });
     this.#notices = {
       shared: this,
       isOwn: (id) => this.conversation.requests.get(Number(id))?.owner === this.#self,
-      onStale: (what) => this.#stale(what),
-      onListChanged: (list) => this.#listChanged(list),
+      onStale: (what) => this.#listeners.stale(what),
+      onListChanged: (list) => this.#listeners.listChanged(list),
       onCancelled: (params) => this.#cancelled(params),
       onUnattributed: ({ method }) => this.#unattributed(method),
     };
@@ -185,22 +182,19 @@ class Multiplexer implements Upstream, Shared {
   }
 
   onEnd(listener: (reason: string) => void): () => void {
-    this.#endListeners.add(listener);
-    return () => void this.#endListeners.delete(listener);
+    return this.#listeners.onEnd(listener);
   }
 
   onStale(listener: (what: Stale) => void): () => void {
-    this.#staleListeners.add(listener);
-    return () => void this.#staleListeners.delete(listener);
+    return this.#listeners.onStale(listener);
   }
 
   onQuestions(listener: QuestionListener): void {
-    this.#questionListeners.add(listener);
+    this.#listeners.onQuestions(listener);
   }
 
   onListChanged(listener: (list: ChangedList) => void): () => void {
-    this.#listListeners.add(listener);
-    return () => void this.#listListeners.delete(listener);
+    return this.#listeners.onListChanged(listener);
   }
 
   async close(reason: string, data?: Fields): Promise<void> {
@@ -233,8 +227,8 @@ class Multiplexer implements Upstream, Shared {
           request: (request) => this.#self.request(request, quiet(new AbortController().signal)),
           isOver: () => this.isOver,
           onListChanged: (list) => {
-            this.#stale({ kind: 'list', list });
-            this.#listChanged(list);
+            this.#listeners.stale({ kind: 'list', list });
+            this.#listeners.listChanged(list);
           },
         });
       return description;
@@ -282,14 +276,6 @@ class Multiplexer implements Upstream, Shared {
     if (listen?.method === LISTEN) requests.take(listen.id)?.settle(LISTEN_ENDED);
   }
 
-  #stale(what: Stale): void {
-    for (const listener of this.#staleListeners) listener(what);
-  }
-
-  #listChanged(list: ChangedList): void {
-    tellEach(this.#listListeners, (listener) => listener(list), this);
-  }
-
   #unattributed(method: string): void {
     if (this.#told.size >= TOLD_MAX || this.#told.has(method)) return;
     this.#told.add(method);
@@ -307,8 +293,7 @@ class Multiplexer implements Upstream, Shared {
     this.state = state;
     this.conversation.end(state.reason, data);
     this.#asked.close(state.reason);
-    tellEach(this.#endListeners, (listener) => listener(state.reason), this);
-    this.#endListeners.clear();
+    this.#listeners.ended(state.reason);
   }
 }
 

@@ -14,6 +14,7 @@ const POINTS_USUAL = 300;
 const LATE_S = 5;
 /** No tier is asked to reach back further than this. */
 const RANGE_MAX_S = 10 * 366 * 86_400;
+const LONGEST = formatDuration(RANGE_MAX_S * 1000);
 const ROUND_S = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400];
 const USUAL_RANGE_S = 600;
 
@@ -42,8 +43,10 @@ export function planRange(asked: AskedRange, settings: HistorySettings, nowS: nu
   if (asked.stepS !== null && (!Number.isInteger(asked.stepS) || asked.stepS < 1))
     return err('step is not a whole number of seconds');
   const lengthS = toS - fromS;
-  if (lengthS > RANGE_MAX_S) return err(`from ${formatDuration(lengthS * 1000)} back: nothing is kept for so long`);
-  if (asked.stepS !== null && asked.stepS > RANGE_MAX_S) return err('step is longer than anything that is kept');
+  if (lengthS > RANGE_MAX_S)
+    return err(`from ${formatDuration(lengthS * 1000)} back: nothing is kept for so long; at most ${LONGEST}`);
+  if (asked.stepS !== null && asked.stepS > RANGE_MAX_S)
+    return err(`step is longer than anything that is kept: at most ${LONGEST}`);
   const tier = tierFor(asked.stepS ?? usualStep(lengthS), nowS - fromS, settings);
   const stepS = Math.max(asked.stepS ?? usualStep(lengthS), tier.stepS);
   const range = { fromS: Math.floor(fromS / stepS) * stepS, toS: Math.ceil(toS / stepS) * stepS, stepS, tier };
