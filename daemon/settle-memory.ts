@@ -14,10 +14,8 @@ export interface SettleOptions {
   collect(): void;
   /** False while a tool may need to be acted on at once: then it is put off, for a minute at most. */
   isQuiet(): boolean;
-  /** Free pages of the C heap, back to the kernel. */
+  /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program files. */
   trim(): void;
-  /** Pages of our own program files, back to the kernel: those in use come back at once. */
-  forget(): void;
 }
 
 const EVERY_MS = 5_000;
@@ -28,30 +26,18 @@ const GROWN_SHARE = 0.05;
 const CALM_BYTES = 200_000;
 /** A tool may stay at a stage for days. */
 const PUT_OFF_MOST = 60_000 / EVERY_MS;
-/** Between two times that pages of program files are given back; that costs two milliseconds. */
-const FORGET_EVERY = 60_000 / EVERY_MS;
 
 /** Looks every five seconds. @returns what stops it */
 export function settleMemory(options: SettleOptions): () => void {
   let settledBytes = 0;
   let beforeBytes = options.usedBytes();
   let putOff = 0;
-  let sinceForgotten = 0;
-  const forget = (): void => {
-    sinceForgotten = 0;
-    options.forget();
-  };
   const look = (): void => {
     const usedBytes = options.usedBytes();
     const isCalm = Math.abs(usedBytes - beforeBytes) < CALM_BYTES;
     beforeBytes = usedBytes;
-    sinceForgotten += 1;
-    if (!isCalm) return;
     const grownBytes = usedBytes - settledBytes;
-    if (grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE) {
-      if (sinceForgotten >= FORGET_EVERY && options.isQuiet()) forget();
-      return;
-    }
+    if (!isCalm || grownBytes < GROWN_BYTES || grownBytes < settledBytes * GROWN_SHARE) return;
     if (putOff < PUT_OFF_MOST && !options.isQuiet()) {
       putOff += 1;
       return;
@@ -59,7 +45,6 @@ export function settleMemory(options: SettleOptions): () => void {
     putOff = 0;
     options.collect();
     options.trim();
-    forget();
     settledBytes = options.usedBytes();
     beforeBytes = settledBytes;
   };
@@ -83,8 +68,8 @@ export function ownMemory(): Omit<SettleOptions, 'isQuiet'> | null {
     collect: () => void collect(),
     trim() {
       if (calls.available) calls.trimHeap();
+      releasePages();
     },
-    forget: () => void releasePages(),
   };
 }
 

@@ -19,8 +19,6 @@ function heap(usedBytes: number) {
       own.bytes = own.leftBytes;
     },
     trim: () => void own.done.push('trim'),
-    forgotten: 0,
-    forget: () => void (own.forgotten += 1),
     quiet: true,
     isQuiet: () => own.quiet,
   };
@@ -68,29 +66,6 @@ t.test('after the start, and after each burst, once it is calm', async (t) => {
   t.same(own.done, ['collect', 'trim']);
 });
 
-t.test('pages of program files: with each collection, and each minute that is calm', async (t) => {
-  const time = manualTime(t);
-  const own = heap(25 * MB);
-  t.teardown(settleMemory(own));
-  await time.pass(5_000);
-  t.same([own.done.length, own.forgotten], [2, 1]);
-  await time.pass(55_000);
-  t.equal(own.forgotten, 1);
-  await time.pass(5_000);
-  t.same([own.done.length, own.forgotten], [2, 2], 'what has come back for a moment');
-  own.quiet = false;
-  await time.pass(300_000);
-  t.equal(own.forgotten, 2, 'not while a tool is at a stage');
-  own.quiet = true;
-  for (let step = 0; step < 20; step += 1) {
-    own.bytes += MB;
-    await time.pass(5_000);
-  }
-  t.equal(own.forgotten, 2, 'not while it is busy');
-  await time.pass(5_000);
-  t.same([own.done.length, own.forgotten], [4, 3]);
-});
-
 t.test('stopped', async (t) => {
   const time = manualTime(t);
   const own = heap(25 * MB);
@@ -110,7 +85,6 @@ t.test('of the process itself, where it may be collected', async (t) => {
     kept = null;
     own.collect();
     own.trim();
-    own.forget();
     console.log(held - own.usedBytes() > 5e6);`;
   const run = (...flags: string[]) =>
     spawnSync(process.execPath, [...flags, '--input-type=module', '--eval', script], {
