@@ -43,7 +43,7 @@ const BATCHES_MAX = 8;
 const QUIET_MS = 150_000;
 const LOOK_FOR_QUIET_MS = 30_000;
 /** Its heap: what an answer takes, and a young generation that does not grow for rows that live for a second. */
-const LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 1 } as const;
+const LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 } as const;
 
 /** After a death of the worker, doubled with each that follows. */
 const REVIVE_MS = { first: 10_000, most: 600_000 } as const;
