@@ -14,7 +14,7 @@ export interface SettleOptions {
   collect(): void;
   /** False while a tool may need to be acted on at once: then it is put off, for a minute at most. */
   isQuiet(): boolean;
-  /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program file. */
+  /** What only the burst needed, back to the kernel: free pages of the C heap, pages of our own program files. */
   trim(): void;
 }
 

@@ -28,6 +28,9 @@ export interface HistogramState {
   readonly weights: readonly number[];
 }
 
+/** Of all that are empty: ten of a tool, and most stay so for an hour. Longer ones take its place. */
+const NOTHING = new Float64Array(0);
+
 /** Adding a sample makes no garbage, but for the few times at which the range of the buckets in use grows. */
 export class DecayingHistogram {
   readonly #scheme: Scheme;
@@ -35,7 +38,7 @@ export class DecayingHistogram {
   readonly #last: number;
   /** The bucket that `#weights[0]` is. */
   #first = 0;
-  #weights = new Float64Array(0);
+  #weights = NOTHING;
   #total = 0;
   /** Of the time at which a sample has weight 1. */
   #referenceMs = 0;

@@ -21,6 +21,14 @@ export class SecondBuckets {
   /** By slot: the second that is open; -1: none. */
   #open: Float64Array = new Float64Array(0);
   #sums: Float64Array = new Float64Array(0);
+  #from = 0;
+  readonly #closed = {
+    slot: 0,
+    second: 0,
+    mean: (resource: number) => (this.#of(resource, 0) === 0 ? null : this.#of(resource, 1) / this.#of(resource, 0)),
+    min: (resource: number) => (this.#of(resource, 0) === 0 ? null : this.#of(resource, 2)),
+    max: (resource: number) => (this.#of(resource, 0) === 0 ? null : this.#of(resource, 3)),
+  };
 
   /**
    * @param numbers as ReadingBatch has them
@@ -62,17 +70,17 @@ export class SecondBuckets {
   }
 
   #close(slot: number, close: (closed: ClosedSecond) => void): void {
-    const sums = this.#sums;
-    const from = slot * COUNT * WIDTH;
-    const of = (resource: number, what: number): number => sums[from + resource * WIDTH + what] as number;
-    close({
-      slot,
-      second: this.#open[slot] as number,
-      mean: (resource) => (of(resource, 0) === 0 ? null : of(resource, 1) / of(resource, 0)),
-      min: (resource) => (of(resource, 0) === 0 ? null : of(resource, 2)),
-      max: (resource) => (of(resource, 0) === 0 ? null : of(resource, 3)),
-    });
+    const closed = this.#closed;
+    closed.slot = slot;
+    closed.second = this.#open[slot] as number;
+    this.#from = slot * COUNT * WIDTH;
+    close(closed);
     this.#open[slot] = -1;
+  }
+
+  /** Of the second that is being closed. */
+  #of(resource: number, what: number): number {
+    return this.#sums[this.#from + resource * WIDTH + what] as number;
   }
 
   #begin(slot: number, second: number): void {

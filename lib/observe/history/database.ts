@@ -17,7 +17,7 @@ const PRAGMAS = [
   `busy_timeout = ${BUSY_MS}`,
   'locking_mode = EXCLUSIVE',
   'synchronous = NORMAL',
-  'cache_size = -2048',
+  'cache_size = -1024',
   'temp_store = MEMORY',
   `journal_size_limit = ${4 * 1024 ** 2}`,
 ];

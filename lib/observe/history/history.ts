@@ -1,5 +1,5 @@
 /**
- * History as the daemon sees it. A sample costs it a row of numbers in a buffer; about once a second the buffer goes to the worker,
+ * History as the daemon sees it. A sample costs it a row of numbers in a buffer; every few seconds the buffer goes to the worker,
  * which does everything else. When that cannot keep up, readings are dropped and counted, and nobody waits.
  */
 
@@ -34,12 +34,14 @@ export type HistoryStatus = Omit<KeeperStatus, 'state'> & {
   readonly state: KeeperStatus['state'] | 'waiting' | 'failed';
 };
 
-const POST_EVERY_MS = 1_000;
+/** Each message wakes the worker and is a transaction, which costs more than the rows in it. */
+const POST_EVERY_MS = 4_000;
 const BATCH_ROWS = 2_048;
 /** Also the most that the worker can be behind by. */
 const BATCHES_MAX = 8;
 /** A run that was not sampled for so long is over. The longest interval of samples is a minute. */
 const QUIET_MS = 150_000;
+const LOOK_FOR_QUIET_MS = 30_000;
 /** Its heap: what an answer takes, and a young generation that does not grow for rows that live for a second. */
 const LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4 } as const;
 
@@ -67,6 +69,7 @@ export class History {
   #worker: Worker | null = null;
   #timer: NodeJS.Timeout | null = null;
   #lastAsked = 0;
+  #lookedForQuietMs = -Infinity;
   /** Readings for which there was no room. */
   #dropped = 0;
   #status: HistoryStatus = { state: 'waiting', reason: null, written: 0, dropped: 0, bytes: 0 };
@@ -202,6 +205,8 @@ export class History {
   }
 
   #endQuiet(nowMs: number): void {
+    if (nowMs - this.#lookedForQuietMs < LOOK_FOR_QUIET_MS) return;
+    this.#lookedForQuietMs = nowMs;
     for (const [run, slot] of this.#slots) {
       if (nowMs - slot.seenMs < QUIET_MS) continue;
       this.#slots.delete(run);

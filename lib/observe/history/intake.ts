@@ -17,6 +17,7 @@ const LATE_S = 1;
 
 /** A reading that goes for the seconds until the next one is due. */
 interface Held {
+  /** Means: lowest and highest are those of its second alone. */
   readonly values: SecondRow['values'];
   readonly second: number;
   /** The last second that it was taken for. */
@@ -107,20 +108,18 @@ export class Intake {
     run.lastS = Math.max(run.lastS, second);
     this.#holdUntil(run, second);
     let isPlain = true;
-    const values: (number | null)[] = [];
-    // A loop without anything to collect: this runs once for each run and second.
+    const means: (number | null)[] = [];
+    // Loops without anything else to collect: this runs once for each run and second.
     for (let resource = 0; resource < RESOURCES.length; resource++) {
       const lowest = min(resource);
-      const highest = max(resource);
-      if (lowest === highest) {
-        values.push(lowest, null, null);
-      } else {
+      if (lowest === max(resource)) means.push(lowest);
+      else {
         isPlain = false;
-        values.push(roundedMean(resource, mean(resource)), lowest, highest);
+        means.push(roundedMean(resource, mean(resource)));
       }
     }
-    this.#rows.push({ run, second, values, isPlain });
-    if (this.#holdS > 1) this.#held.set(run, { values: meansOnly(values), second, filledS: second });
+    this.#rows.push({ run, second, values: isPlain ? means : withSpread(means, min, max), isPlain });
+    if (this.#holdS > 1) this.#held.set(run, { values: means, second, filledS: second });
   }
 
   /** What was read before goes up to here, unless the next reading should have come much earlier. */
@@ -162,7 +161,14 @@ function roundedMean(resource: number, mean: number | null): number | null {
   return mean === null || name === undefined ? mean : rounded(UNIT[name], mean);
 }
 
-/** Lowest and highest are those of its second alone. */
-function meansOnly(values: SecondRow['values']): SecondRow['values'] {
-  return values.map((value, n) => (n % 3 === 0 ? value : null));
+/** Where lowest and highest are both the mean, they are null. */
+function withSpread(
+  means: SecondRow['values'],
+  min: ClosedSecond['min'],
+  max: ClosedSecond['max'],
+): SecondRow['values'] {
+  return means.flatMap((value, resource) => {
+    const [lowest, highest] = [min(resource), max(resource)];
+    return lowest === highest ? [value, null, null] : [value, lowest, highest];
+  });
 }

@@ -1,7 +1,7 @@
 /** Readings on their way to the worker: rows of numbers in a buffer that goes there and comes back. */
 
 import { RESOURCES } from '../../core/resource.ts';
-import type { Readings } from '../../core/usage.ts';
+import type { Reading, Readings } from '../../core/usage.ts';
 
 /** Slot, monotonic milliseconds, and a value for each resource; NaN: it could not be taken. */
 export const COLUMNS = 2 + RESOURCES.length;
@@ -33,13 +33,21 @@ export class ReadingBatch {
 
   add(slot: number, atMs: number, readings: Readings): void {
     const numbers = this.#numbers;
-    let index = this.#rows * COLUMNS;
-    numbers[index++] = slot;
-    numbers[index++] = atMs;
-    for (const resource of RESOURCES) {
-      const reading = readings[resource];
-      numbers[index++] = reading.kind === 'measured' ? reading.value : Number.NaN;
-    }
+    const index = this.#rows * COLUMNS;
+    numbers[index] = slot;
+    numbers[index + 1] = atMs;
+    // One by one, in the order of RESOURCES: a look-up by name takes several times as long, and this is done at each sample.
+    numbers[index + 2] = valueOf(readings.memory);
+    numbers[index + 3] = valueOf(readings.cpu);
+    numbers[index + 4] = valueOf(readings.file_handles);
+    numbers[index + 5] = valueOf(readings.sockets);
+    numbers[index + 6] = valueOf(readings.runtime);
+    numbers[index + 7] = valueOf(readings.temp_storage);
+    numbers[index + 8] = valueOf(readings.tasks);
     this.#rows += 1;
   }
+}
+
+function valueOf(reading: Reading): number {
+  return reading.kind === 'measured' ? reading.value : Number.NaN;
 }

@@ -20,10 +20,11 @@ export interface KnownRun {
   savedS: number;
 }
 
-/** One second of a run: mean, lowest, highest by resource, in the order of RESOURCES. */
+/** One second of a run. */
 export interface SecondRow {
   readonly run: KnownRun;
   readonly second: number;
+  /** In the order of RESOURCES: of a plain row the mean of each, of others its mean, lowest and highest. */
   readonly values: readonly (number | null)[];
   /** Each of them is a single reading, or none. */
   readonly isPlain: boolean;
@@ -51,11 +52,10 @@ const ROWS_AT_ONCE = 32;
 
 type Statement = ReturnType<Connection['prepare']>;
 
-function meansOf(id: number, values: SecondRow['values']): unknown[] {
-  const row: unknown[] = [id];
-  for (let n = 0; n < values.length; n += 3) row.push(values[n] ?? null);
-  return row;
-}
+const PLAIN_COLUMNS = ['id', ...MEANS];
+const INSERT_ONE = insert('second', PLAIN_COLUMNS, 1);
+const INSERT_SEVERAL = insert('second', PLAIN_COLUMNS, ROWS_AT_ONCE);
+const INSERT_WIDE = insert('second', ['id', ...VALUES], 1);
 
 export class Store {
   readonly connection: Connection;
@@ -110,7 +110,8 @@ export class Store {
   /** @returns rows that found no place: more runs than can be told apart */
   write(rows: readonly SecondRow[]): number {
     let lost = 0;
-    const plain: unknown[][] = [];
+    // One row after the other: arrays of rows would be most of what a message leaves to be collected.
+    const plain: (number | null)[] = [];
     for (const { run, second, values, isPlain } of rows) {
       const runId = this.#idOf(run, second);
       if (runId === null) {
@@ -119,15 +120,16 @@ export class Store {
       }
       run.lastS = Math.max(run.lastS, second);
       const id = idOf(second, runId);
-      if (isPlain) plain.push(meansOf(id, values));
-      else this.run(insert('second', ['id', ...VALUES], 1), [id, ...values]);
+      if (isPlain) {
+        plain.push(id);
+        for (const value of values) plain.push(value);
+      } else this.run(INSERT_WIDE, [id, ...values]);
     }
-    const columns = ['id', ...MEANS];
-    for (let from = 0; from < plain.length; from += ROWS_AT_ONCE) {
-      const part = plain.slice(from, from + ROWS_AT_ONCE);
-      if (part.length === ROWS_AT_ONCE) this.run(insert('second', columns, ROWS_AT_ONCE), part.flat());
-      else for (const row of part) this.run(insert('second', columns, 1), row);
-    }
+    const width = PLAIN_COLUMNS.length;
+    const several = ROWS_AT_ONCE * width;
+    let from = 0;
+    for (; from + several <= plain.length; from += several) this.run(INSERT_SEVERAL, plain.slice(from, from + several));
+    for (; from < plain.length; from += width) this.run(INSERT_ONE, plain.slice(from, from + width));
     return lost;
   }
 

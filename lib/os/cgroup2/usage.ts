@@ -103,7 +103,7 @@ export class GroupUsage implements UsageReader {
 
   #isLeftAlone(nowMs: number): boolean {
     const { members, tree, memory } = this.#sources;
-    members.pids(nowMs, false);
+    members.pids(nowMs, false, this.#activeAtMs);
     this.#membersChanged ||= members.changed;
     if (members.changed || memory?.stands() === false || !tree.tempStands(nowMs)) return false;
     this.#lookedAtMs = nowMs;

@@ -20,7 +20,9 @@ t.test('only what the file still has', async (t) => {
     ['a path with a space', mapping(file.replace('/usr/bin', '/opt/my programs')), pages],
     ['relocations, which were written', mapping(file, { anonymous: 4 }), []],
     ['written, and swapped out', mapping(file, { swap: 4 }), []],
-    ['code', mapping(file.replace('r--p', 'r-xp')), []],
+    ['code', mapping(file.replace('r--p', 'r-xp')), pages],
+    ['code with a breakpoint', mapping(file.replace('r--p', 'r-xp'), { anonymous: 4 }), []],
+    ['code that is written', mapping(file.replace('r--p', 'rwxp')), []],
     ['what may be written', mapping(file.replace('r--p', 'rw-p')), []],
     ['what others map too', mapping(file.replace('r--p', 'r--s')), []],
     ['no file', mapping('7f0000000000-7f0000800000 r--p 00000000 00:00 0'), []],
@@ -31,8 +33,12 @@ t.test('only what the file still has', async (t) => {
   ];
   for (const [name, smaps, wanted] of table) t.same(readOnlyPages(smaps, headsOf(smaps)), wanted, name);
   const several = table.map(([, smaps]) => smaps).join('');
-  t.same(readOnlyPages(several, headsOf(several)), [...pages, ...pages]);
-  t.same(readOnlyPages(several, new Set()), [], 'what was mapped later');
+  t.same(readOnlyPages(several, headsOf(several)), [...pages, ...pages, ...pages]);
+  t.same(readOnlyPages(mapping(file), new Set()), [], 'what was mapped later');
+  const data = mapping('00b6f000-00b70000 rw-p 0076f000 fe:00 2623 /usr/bin/node', { anonymous: 4 });
+  t.same(readOnlyPages(mapping(file) + data, new Set()), pages, 'the same, to its end');
+  const other = data.replace('/usr/bin/node', '/usr/bin/nodes');
+  t.same(readOnlyPages(mapping(file) + other, new Set()), [], 'that of another file says nothing');
   const grown = file.replace('00b6f000', '00b70000');
   t.same(readOnlyPages(mapping(grown), headsOf(mapping(file))), [], 'what is no longer what it was');
 });

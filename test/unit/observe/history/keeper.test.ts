@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Libsql from 'libsql';
 import t from 'tap';
+import { RESOURCES } from '../../../../lib/core/resource.ts';
 import { Store } from '../../../../lib/observe/history/store.ts';
 import type { KnownRun } from '../../../../lib/observe/history/store.ts';
 import { CREATE } from '../../../../lib/observe/history/sql.ts';
@@ -375,7 +376,7 @@ t.test('where no run more can be told apart the oldest that are over make room',
       lastS: second,
       savedS: 0,
     };
-    return store.write([{ run, second, values: Array(21).fill(null), isPlain: true }]);
+    return store.write([{ run, second, values: RESOURCES.map(() => null), isPlain: true }]);
   };
   for (let n = 0; n < 8; n++) t.equal(write(`old${n}`, n), 0);
   t.equal(write('early', 100), 1, 'none is known to be over');

@@ -2,11 +2,13 @@
 
 import t from 'tap';
 import { RESOURCES } from '../../../../lib/core/resource.ts';
+import { measured, unsupported } from '../../../../lib/core/usage.ts';
+import type { Readings } from '../../../../lib/core/usage.ts';
 import { SecondBuckets } from '../../../../lib/observe/history/buckets.ts';
 import type { ClosedSecond } from '../../../../lib/observe/history/buckets.ts';
 import { fold } from '../../../../lib/observe/history/fold.ts';
 import { pieces, planRange, POINTS_MAX } from '../../../../lib/observe/history/plan.ts';
-import { COLUMNS } from '../../../../lib/observe/history/readings.ts';
+import { COLUMNS, ReadingBatch } from '../../../../lib/observe/history/readings.ts';
 import { expectedBytes, TIERS } from '../../../../lib/observe/history/tiers.ts';
 import { USUAL } from '../../../helpers/history-stand.ts';
 
@@ -22,6 +24,20 @@ function bucketsOf(readings: readonly (readonly [slot: number, atMs: number, mem
   buckets.take(numbers, readings.length, (atMs) => Math.floor(atMs / 1000), close);
   return { buckets, told, close };
 }
+
+t.test('a row has a column for each resource, in their order', async (t) => {
+  const batch = new ReadingBatch(new ArrayBuffer(ReadingBatch.bytes(2)));
+  const readings = Object.fromEntries(
+    RESOURCES.map((resource, index) => [resource, measured(100 + index, 'exact', 0)]),
+  ) as Readings;
+  batch.add(7, 1_000, readings);
+  batch.add(8, 1_000, { ...readings, cpu: unsupported('not here') });
+  const values = RESOURCES.map((_, index) => 100 + index);
+  const missing = values.map((value, index) => (RESOURCES[index] === 'cpu' ? Number.NaN : value));
+  t.same([...new Float64Array(batch.buffer)], [7, 1_000, ...values, 8, 1_000, ...missing]);
+  t.equal(values.length, COLUMNS - 2);
+  t.ok(batch.isFull);
+});
 
 t.test('a second is closed by the next, by time, or by the end of its run', async (t) => {
   const { buckets, told, close } = bucketsOf([
