@@ -13,12 +13,12 @@ export function leakLines({ suspected, last, point }: LeakView): readonly string
 }
 
 /** `judged by its floor over 30m, 5m after the start; growth below 4 MiB or 6 % a window is not found` */
-function pointText({ warmUp, window, leastRise }: LeakPointView, suspected: readonly LeakSuspicionView[]): string {
+function pointText({ warmUpMs, windowMs, leastRise }: LeakPointView, suspected: readonly LeakSuspicionView[]): string {
   const least = leastRise
     .filter(({ resource }) => suspected.some((one) => one.resource === resource))
     .map(
       ({ resource, amount, share }) =>
         `${resource} ${formatAmount(resource, amount)}${share === 0 ? '' : ` or ${Math.round(share * 100)} %`}`,
     );
-  return `judged by the floor over ${formatDuration(window)}, from ${formatDuration(warmUp)} after the start; found from ${least.join(', ')} a window on`;
+  return `judged by the floor over ${formatDuration(windowMs)}, from ${formatDuration(warmUpMs)} after the start; found from ${least.join(', ')} a window on`;
 }

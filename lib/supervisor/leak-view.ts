@@ -34,9 +34,9 @@ export function leakView(
   return {
     action: leaks.action,
     point: {
-      cadence: watch.cadenceMs,
-      warmUp: leaks.warmUpMs,
-      window: leaks.windowMs,
+      cadenceMs: watch.cadenceMs,
+      warmUpMs: leaks.warmUpMs,
+      windowMs: leaks.windowMs,
       leastRise: LEAK_RESOURCES.map((resource) => ({ resource, unit: UNIT[resource], ...LEAST_RISE[resource] })),
       outside: notGoverned === null ? outsideThePoint(leaks) : [`it is not watched at all: ${notGoverned}`],
     },

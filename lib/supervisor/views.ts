@@ -91,9 +91,9 @@ export interface EndView {
 /** Where a verdict on leaks stands. Durations in ms. */
 export interface LeakPointView {
   /** Between two samples of a calm process. */
-  readonly cadence: number;
-  readonly warmUp: number;
-  readonly window: number;
+  readonly cadenceMs: number;
+  readonly warmUpMs: number;
+  readonly windowMs: number;
   /** Growth in one window that is found: an amount, or a share of the floor where that is more. */
   readonly leastRise: readonly {
     readonly resource: LeakResource;

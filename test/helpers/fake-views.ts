@@ -153,9 +153,9 @@ export function toolView({ definition, limits, runs, lastEnd }: Entry): ToolView
     leaks: {
       action: definition.leaks.action,
       point: {
-        cadence: 1_000,
-        warmUp: definition.leaks.warmUpMs,
-        window: definition.leaks.windowMs,
+        cadenceMs: 1_000,
+        warmUpMs: definition.leaks.warmUpMs,
+        windowMs: definition.leaks.windowMs,
         leastRise: [],
         outside: [],
       },

@@ -74,7 +74,7 @@ t.test('the everything server with a leak', { skip }, async (t) => {
   });
   await t.test('said everywhere, with where the verdict stands', async (t) => {
     const { leaks } = await view();
-    t.match(leaks.point, { cadence: 100, warmUp: 3_000, window: 48_000 });
+    t.match(leaks.point, { cadenceMs: 100, warmUpMs: 3_000, windowMs: 48_000 });
     t.match(leaks.point.leastRise[0], { resource: 'memory', amount: 4 * MIB, share: 0.06 });
     t.ok(leaks.point.outside.length > 0);
     const trend = leaks.trends.find(({ resource }: Document) => resource === 'memory');

@@ -57,9 +57,9 @@ export const leaks = component<LeakView>(
   z.object({
     action: z.enum(['notify', 'recycle_when_idle']),
     point: z.object({
-      cadence: z.number().describe('ms'),
-      warmUp: z.number().describe('ms'),
-      window: z.number().describe('ms'),
+      cadenceMs: z.number(),
+      warmUpMs: z.number(),
+      windowMs: z.number(),
       leastRise: z
         .array(z.object({ resource: z.enum(LEAK_RESOURCES), unit, amount: z.number(), share: z.number() }))
         .describe('growth in one window that is found: an amount, or a share of the floor where that is more'),

@@ -19,9 +19,9 @@ const suspicion: LeakSuspicionView = {
 const leaks: LeakView = {
   action: 'notify',
   point: {
-    cadence: 1_000,
-    warmUp: 300_000,
-    window: 1_800_000,
+    cadenceMs: 1_000,
+    warmUpMs: 300_000,
+    windowMs: 1_800_000,
     leastRise: [
       { resource: 'memory', unit: 'bytes', amount: 4 * MIB, share: 0.06 },
       { resource: 'sockets', unit: 'count', amount: 12, share: 0 },
