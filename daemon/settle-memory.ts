@@ -3,7 +3,7 @@
  * requests a daemon whose tools only sleep allocates next to nothing, and would keep the burst's garbage for days.
  */
 
-import { getHeapSpaceStatistics } from 'node:v8';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { native } from '../lib/os/native.ts';
 import { programPages } from '../lib/os/program-pages.ts';
 
@@ -61,6 +61,9 @@ export function settleMemory(options: SettleOptions): () => void {
 export function ownMemory(): Omit<SettleOptions, 'isQuiet'> | null {
   const collect = globalThis.gc;
   if (collect === undefined) return null;
+  // What V8 itself does some seconds after a collection, to give pages back: once. Its second round costs as much and finds
+  // nothing. By version, that of Node 20: a V8 that does not know the flag complains on stderr.
+  if (process.versions.v8.startsWith('11.3.')) setFlagsFromString('--memory-reducer-single-gc');
   const calls = native();
   const releasePages = programPages();
   return {

@@ -10,8 +10,6 @@ import { isVersion1, pidsBelow } from './directory.ts';
 
 /** How long the number of sub-groups is trusted with the same list: only a tool with rights on the hierarchy can make any. */
 const NESTED_CHECK_MS = 5000;
-/** And where nobody in it has run since: only somebody else could have made one, which is rarer still. */
-const NESTED_STILL_CHECK_MS = 60_000;
 /** `cgroup.procs` comes in pieces of a page; a shorter first piece is the whole file. */
 const WHOLE_BELOW = 4000;
 const NEWLINE = 0x0a;
@@ -57,16 +55,12 @@ export class GroupMembers implements Membership {
     }
   }
 
-  /**
-   * Pids for a sample; the array is reused. Empty when the group is gone.
-   * @param activeAtMs when somebody in it was last seen to have run, where that is known
-   */
-  pids(nowMs: number, fresh: boolean, activeAtMs = nowMs): readonly number[] {
+  /** Pids for a sample; the array is reused. Empty when the group is gone. */
+  pids(nowMs: number, fresh: boolean): readonly number[] {
     const pids = this.#nested ? pidsBelow(this.#directory) : this.#direct();
     this.changed ||= fresh || this.#nested;
     // Who was moved into a sub-group is missing from the list.
-    const checkEveryMs = this.#checkedAtMs > activeAtMs ? NESTED_STILL_CHECK_MS : NESTED_CHECK_MS;
-    if (!this.changed && nowMs - this.#checkedAtMs < checkEveryMs) return pids;
+    if (!this.changed && nowMs - this.#checkedAtMs < NESTED_CHECK_MS) return pids;
     this.#checkedAtMs = nowMs;
     const nested = this.#hasSubGroups();
     if (nested === this.#nested) return pids;

@@ -102,12 +102,22 @@ export class GroupUsage implements UsageReader {
   }
 
   #isLeftAlone(nowMs: number): boolean {
-    const { members, tree, memory } = this.#sources;
-    members.pids(nowMs, false, this.#activeAtMs);
-    this.#membersChanged ||= members.changed;
-    if (members.changed || memory?.stands() === false || !tree.tempStands(nowMs)) return false;
+    const { tree, memory } = this.#sources;
+    if (!this.#hasSameMembers(nowMs) || memory?.stands() === false || !tree.tempStands(nowMs)) return false;
     this.#lookedAtMs = nowMs;
     return true;
+  }
+
+  /**
+   * Who did not run has neither forked nor ended, so that a number tells, sub-groups included: one read in place of a list.
+   * Who was put in for another that was taken out is seen as soon as he runs.
+   */
+  #hasSameMembers(nowMs: number): boolean {
+    const { members, tasks } = this.#sources;
+    if (tasks !== null) return tasks.current() === this.#tasks.value;
+    members.pids(nowMs, false);
+    this.#membersChanged ||= members.changed;
+    return !members.changed;
   }
 
   /** @returns false when a reading did change */

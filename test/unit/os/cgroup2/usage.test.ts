@@ -25,7 +25,8 @@ class FakeGroup {
   #memoryRead = Number.NaN;
   #nearRead = false;
 
-  constructor() {
+  /** @param isTasksCounted the group has the pids controller */
+  constructor(isTasksCounted = true) {
     const { read } = this;
     const members = {
       changed: true,
@@ -102,14 +103,16 @@ class FakeGroup {
         setQuota: () => Promise.resolve(),
         close: () => undefined,
       },
-      tasks: {
-        current: () => {
-          read.push('tasks');
-          return this.pids.length;
-        },
-        apply: () => Promise.reject(new Error('not part of the test')),
-        close: () => undefined,
-      },
+      tasks: isTasksCounted
+        ? {
+            current: () => {
+              read.push('tasks');
+              return this.pids.length;
+            },
+            apply: () => Promise.reject(new Error('not part of the test')),
+            close: () => undefined,
+          }
+        : null,
       stall: null,
       tempOnTmpfs: false,
     };
@@ -127,8 +130,8 @@ class FakeGroup {
 const FULL = 'cpu members handles memory tasks';
 
 /** Read once in full, and known to be idle. */
-function idle(): FakeGroup {
-  const group = new FakeGroup();
+function idle(isTasksCounted = true): FakeGroup {
+  const group = new FakeGroup(isTasksCounted);
   group.at(0);
   return group;
 }
@@ -178,27 +181,34 @@ t.test('while nobody in any group has run, nothing of its own is read', async (t
   group.allIdle = true;
   t.same(group.at(1_000), ['', true]);
   t.match(group.usage.sample(1_000), { atMs: 1_000, memory: { value: 100, atMs: 999 }, cpuTimeMs: { atMs: 999 } });
-  t.same(group.at(3_000), ['members total temp dir', true], 'others may have done something to it');
+  t.same(group.at(3_000), ['tasks total temp dir', true], 'others may have done something to it');
   group.allIdle = false;
   t.same(group.at(4_000), ['cpu', true]);
   group.allIdle = true;
   t.same(group.at(5_000, true)[0], FULL, 'asked for a fresh look');
   group.pids = [7, 8];
-  const all = 'members cpu members handles memory kills tasks';
+  const all = 'tasks cpu members handles memory kills tasks';
   t.same(group.at(9_000), [all, false], 'a process was put into it');
 });
 
 t.test('what others may do to it is looked at every three seconds', async (t) => {
   const group = idle();
   t.same(group.at(2_999), ['cpu', true]);
-  t.same(group.at(3_000), ['cpu members total temp dir', true]);
+  t.same(group.at(3_000), ['cpu tasks total temp dir', true]);
   t.same(group.at(5_999), ['cpu', true]);
-  t.same(group.at(6_000), ['cpu members total temp dir', true]);
+  t.same(group.at(6_000), ['cpu tasks total temp dir', true]);
+});
+
+t.test('where the kernel does not count its tasks, its members are listed for that', async (t) => {
+  const group = idle(false);
+  t.same(group.at(3_000), ['cpu members total temp dir', true]);
+  group.pids = [7, 8];
+  t.same(group.at(6_000), ['cpu members members handles memory kills', false]);
 });
 
 t.test('whatever they did, everything is read', async (t) => {
   const table: readonly (readonly [string, (group: FakeGroup) => void, RegExp])[] = [
-    ['a process was put into the group', (group) => (group.pids = [7, 8]), /members members handles memory kills/],
+    ['a process was put into the group', (group) => (group.pids = [7, 8]), /tasks members handles memory kills/],
     ['memory was charged to it', (group) => (group.memoryBytes += 4096), /total members handles memory/],
     ['a file was put into its temp dir', (group) => (group.tempStands = false), /temp dir members handles memory/],
     ['it is near its limit', (group) => (group.near = true), /total members handles memory/],
@@ -220,7 +230,7 @@ t.test('near a limit on memory everything is read each time, whoever runs', asyn
   group.allIdle = true;
   group.near = true;
   const near = 'cpu members handles memory kills tasks';
-  t.same(group.at(3_000), ['members total cpu members handles memory kills tasks', false], 'others have charged to it');
+  t.same(group.at(3_000), ['tasks total cpu members handles memory kills tasks', false], 'others have charged to it');
   t.same(group.at(3_100), [near, false]);
   group.memoryBytes = 900;
   group.at(3_200);
