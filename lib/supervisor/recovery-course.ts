@@ -12,6 +12,9 @@ import type { Resource } from '../core/resource.ts';
 import type { ToolDefinition } from './governor.ts';
 import type { SupervisorPorts } from './ports.ts';
 
+/** Of all tools that are not degraded. */
+const NONE: ReadonlySet<Resource> = new Set();
+
 export class RecoveryCourse {
   readonly #definition: () => ToolDefinition;
   readonly #ports: SupervisorPorts;
@@ -19,7 +22,7 @@ export class RecoveryCourse {
   readonly #onReturn: () => void;
   #timer: NodeJS.Timeout | null = null;
   /** Set by hand while it is degraded: the newer word. */
-  readonly #spared = new Set<Resource>();
+  #spared: ReadonlySet<Resource> = NONE;
 
   constructor(definition: () => ToolDefinition, ports: SupervisorPorts, onReturn: () => void) {
     this.#definition = definition;
@@ -75,12 +78,12 @@ export class RecoveryCourse {
 
   /** Limits of the tool that somebody has set: while it is degraded they hold as they are. */
   setByHand(resources: readonly Resource[]): void {
-    if (this.degraded !== null) for (const resource of resources) this.#spared.add(resource);
+    if (this.degraded !== null) this.#spared = new Set([...this.#spared, ...resources]);
   }
 
   /** Degraded is less, or more, than it was when a limit was set by hand. */
   rewritten(): void {
-    this.#spared.clear();
+    this.#spared = NONE;
   }
 
   /** It failed: what is stable for long enough begins anew. */
@@ -88,7 +91,7 @@ export class RecoveryCourse {
     this.cancel();
     const { degraded } = this.#definition().recovery;
     if (this.strategy !== 'degrade' || degraded === null || this.degraded !== null) return;
-    this.#spared.clear();
+    this.#spared = NONE;
     this.#keep({ degraded: { sinceMs: this.#ports.clock.wallMs(), why } });
     this.#say('degrade', 'degraded', { class: degraded.class, callsAtOnce: degraded.callsAtOnce, why });
   }

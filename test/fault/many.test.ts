@@ -56,11 +56,11 @@ t.test('10,000 tools at once', async (t) => {
   t.equal(one.code, 0, one.stderr);
   const all = await daemon.cli(['ls']);
   t.equal(all.stdout.split('\n').filter((line) => line.startsWith('tool ')).length, 10_000, 'and so does governor ls');
+  // Three answers of many megabytes each are garbage now, of which more or less was collected already.
   const full = await resources(daemon);
-  t.ok(
-    full.rssBytes < 700 * MIB,
-    `${Math.round(full.rssBytes / MIB)} MiB with all of them, their list and their metrics`,
-  );
+  t.ok(full.rssBytes < 1024 * MIB, `${inMib(full.rssBytes)} MiB with all of them, their list and their metrics`);
+  const isCollected = async (): Promise<boolean> => (await resources(daemon)).rssBytes < 500 * MIB;
+  await waitFor('the garbage to be collected, and its pages given back', isCollected, UNHURRIED);
   t.equal(
     await inTurns(
       names,
@@ -194,10 +194,10 @@ function inMib(bytes: number): number {
   return Math.round(bytes / MIB);
 }
 
-/** What the daemon opens once, some time after the first run, is open: its history, its own group. */
+/** What the daemon opens once, some time after the first run, is open: its history, four seconds later, and its own group. */
 async function steady(daemon: RunningDaemon): Promise<void> {
   let most = 0;
-  for (let unchanged = 0; unchanged < 12; unchanged += 1) {
+  for (let unchanged = 0; unchanged < 24; unchanged += 1) {
     await pause(250);
     const { length } = descriptors(daemon);
     if (length > most) unchanged = 0;
