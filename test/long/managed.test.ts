@@ -190,6 +190,11 @@ t.test('output of every kind', { skip, timeout: patience(110_000) }, async (t) =
     });
     t.match(view, { lastEnd: { reason: 'not_ready', message: /did not become ready/ } }, name);
   }
+  // It takes some 30 MiB of its own, a few seconds after the first tool was seen.
+  await waitFor('the history to be open', async () => {
+    const { history } = (await daemon.call('GET', '/v1/host')).json;
+    return history.state !== 'waiting';
+  });
   const before = residentBytes(daemon.pid);
   t.equal((await daemon.call('POST', '/v1/tools/flood/activate')).status, 200);
   const flood = await waitFor(
