@@ -8,7 +8,7 @@ import type { ResolvedLimits } from '../core/limits.ts';
 import type { Resource } from '../core/resource.ts';
 import type { Reading } from '../core/usage.ts';
 import type { Inspector } from './inspector.ts';
-import type { SharedGroups } from './shared-groups.ts';
+import type { SharedGroups } from './outer-groups.ts';
 
 /**
  * `cgroup2`: own or delegated subtree. `cgroup2-scope`: a transient scope of the user's systemd around all runs.

@@ -8,7 +8,7 @@ import type { ResolvedLimits } from '../core/limits.ts';
 import { NO_LIMITS } from '../core/limits.ts';
 import type { Reading } from '../core/usage.ts';
 import type { LimitOutcome } from '../os/backend.ts';
-import type { SharedGroup, SharedGroups } from '../os/shared-groups.ts';
+import type { SharedGroup, SharedGroups } from '../os/outer-groups.ts';
 import type { Run } from './run.ts';
 
 export class BudgetCaps {

@@ -1,9 +1,11 @@
 /** What a run's end is called, when it was noticed rather than decided. */
 
+import { maskShort } from '../core/mask.ts';
 import { HOST_BUDGET } from '../core/budget.ts';
 import { formatBytes } from '../core/format.ts';
 import type { Finding } from './monitor.ts';
 import type { EndRequest, Run } from './run.ts';
+import type { EndView } from './views.ts';
 
 /** The kernel was faster than the ladder: it killed the whole tree, and this is all that is left to say. */
 export function oomEnd(run: Run): EndRequest {
@@ -52,4 +54,10 @@ export function endFor(
     case 'client_gone':
       return { reason: 'client_died', message: `stopped: its client (process ${finding.client.pid}) is gone`, graceMs };
   }
+}
+
+/** Not even a run came of it. */
+export function neverBegan(error: unknown): EndView {
+  const message = maskShort(`could not be started: ${error instanceof Error ? error.message : String(error)}`);
+  return { reason: 'launch_failed', message, exit: 'unknown', cleanup: null };
 }

@@ -5,14 +5,13 @@
 
 import type { EndReason } from '../core/audit-record.ts';
 import { GovernorError } from '../core/errors.ts';
-import { maskShort } from '../core/mask.ts';
 import type { Decision } from '../core/policy.ts';
 import type { ToolEffect, ToolState } from '../core/tool-state.ts';
 import { admitBeside, admitDirect, admitManaged } from './admission.ts';
 import type { Assembled } from './assembly.ts';
 import type { ToolDefinition } from './governor.ts';
 import { LogRing } from './log-ring.ts';
-import { endFor } from './end-for.ts';
+import { endFor, neverBegan } from './end-for.ts';
 import type { Finding, Monitor } from './monitor.ts';
 import type { SupervisorPorts } from './ports.ts';
 import type { Recovery } from './recovery.ts';
@@ -293,9 +292,3 @@ export class Tool {
 
 /** Ends after which the next request starts another. */
 const SLEEPS: ReadonlySet<EndReason | undefined> = new Set<EndReason | undefined>(['idle', 'leak']);
-
-/** Not even a run came of it. */
-function neverBegan(error: unknown): EndView {
-  const message = maskShort(`could not be started: ${error instanceof Error ? error.message : String(error)}`);
-  return { reason: 'launch_failed', message, exit: 'unknown', cleanup: null };
-}

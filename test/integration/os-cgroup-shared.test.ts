@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 
 import type { ResolvedLimits } from '../../lib/core/limits.ts';
 import type { Containment } from '../../lib/os/backend.ts';
-import type { SharedGroup } from '../../lib/os/shared-groups.ts';
+import type { SharedGroup } from '../../lib/os/outer-groups.ts';
 import { cgroupBenches, emptied, endAll, limitsOf, type Run } from '../helpers/cgroup-backends.ts';
 import { type Gated, startGated } from '../helpers/gated.ts';
 import { isAlive } from '../helpers/survivors.ts';

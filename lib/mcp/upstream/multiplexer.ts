@@ -220,7 +220,9 @@ class Multiplexer implements Upstream, Shared {
         notify: (method) => this.conversation.notify({ method }),
         onVersion: (version) => this.#channel.negotiated?.(version),
       });
-      if (this.state.kind !== 'initializing') throw new GovernorError('launch_failed', overBy(this.state));
+      const { state } = this;
+      if (state.kind !== 'initializing')
+        throw new GovernorError('launch_failed', 'reason' in state ? state.reason : state.kind);
       this.state = { kind: 'ready', description, sinceMs: monotonicMs() };
       if (description.era === 'modern')
         void listenForLists(description, {
@@ -295,8 +297,4 @@ class Multiplexer implements Upstream, Shared {
     this.#asked.close(state.reason);
     this.#listeners.ended(state.reason);
   }
-}
-
-function overBy(state: UpstreamState): string {
-  return 'reason' in state ? state.reason : state.kind;
 }

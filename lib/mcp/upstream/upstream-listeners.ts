@@ -4,7 +4,6 @@ import type { Client } from '../wire/session.ts';
 import type { Warner } from '../wire/text.ts';
 import type { ChangedList } from './notices.ts';
 import { tellEach } from './tell-each.ts';
-
 import type { QuestionListener, Stale } from './upstream.ts';
 
 export class UpstreamListeners {

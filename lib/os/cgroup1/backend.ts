@@ -13,7 +13,7 @@ import type {
   ResourceCapability,
   SweepQuestions,
 } from '../backend.ts';
-import type { SharedGroup, SharedGroups } from '../shared-groups.ts';
+import type { SharedGroup, SharedGroups } from '../outer-groups.ts';
 import type { OpenedBackend } from '../cgroup2/backend.ts';
 import { GroupContainment } from '../cgroup2/containment.ts';
 import { contextGroupName, isContextGroup, topOf } from '../cgroup2/context-groups.ts';

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 
-import type { SharedGroup } from '../shared-groups.ts';
+import type { SharedGroup } from '../outer-groups.ts';
 import { childGroups, readOrNull } from '../cgroup2/directory.ts';
 import { quotaUs } from '../cgroup2/parts.ts';
 import { MemoryStall } from '../cgroup2/memory.ts';

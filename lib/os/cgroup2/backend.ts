@@ -13,7 +13,7 @@ import type {
   ResourceCapability,
   SweepQuestions,
 } from '../backend.ts';
-import type { SharedGroups } from '../shared-groups.ts';
+import type { SharedGroups } from '../outer-groups.ts';
 import type { CgroupMounts, Hierarchy } from '../mounts.ts';
 import { capabilities2 } from './capabilities.ts';
 import { GroupContainment, type Mover } from './containment.ts';

@@ -9,7 +9,7 @@ import type { Resource } from '../../core/resource.ts';
 import { assertNever } from '../../core/result.ts';
 import { GONE, measured, type Reading, unsupported } from '../../core/usage.ts';
 import type { LimitOutcome } from '../backend.ts';
-import type { SharedGroup, SharedGroups } from '../shared-groups.ts';
+import type { SharedGroup, SharedGroups } from '../outer-groups.ts';
 import { isGone } from '../kernel-file.ts';
 import { contextGroupName } from './context-groups.ts';
 import { Cpu2 } from './cpu.ts';

@@ -11,7 +11,7 @@ import type { Run } from '../../../lib/supervisor/run.ts';
 import type { Resource } from '../../../lib/core/resource.ts';
 import { RESOURCES } from '../../../lib/core/resource.ts';
 import { measured } from '../../../lib/core/usage.ts';
-import type { SharedGroup, SharedGroups } from '../../../lib/os/shared-groups.ts';
+import type { SharedGroup, SharedGroups } from '../../../lib/os/outer-groups.ts';
 import { limited } from '../../helpers/fake-ports.ts';
 import { stand, type Stand } from '../../helpers/fake-registry.ts';
 import type { FakeTree, FakeUsage } from '../../helpers/fake-tree.ts';
