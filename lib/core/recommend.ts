@@ -102,7 +102,7 @@ export function propose(
   const { observedMs } = profile;
   const percentile = PERCENTILE[resource];
   const margin = marginOf(limit);
-  const usage = profile.percentile(resource, percentile);
+  const usage = whole(resource, profile.percentile(resource, percentile));
   const highest = resource === 'cpu' || resource === 'runtime' ? profile.percentile(resource, 1) : ceiling;
   const known = {
     resource,
@@ -110,7 +110,7 @@ export function propose(
     limit: limit?.limit ?? null,
     percentile,
     usage,
-    highest: highest === null || highest < 0 ? null : highest,
+    highest: highest === null || highest < 0 ? null : whole(resource, highest),
     margin,
     samples,
     ended: bumps,
@@ -131,6 +131,11 @@ export function propose(
     confidence,
     reason: reasonFor(known, usage, proposed, limit, ofCalls),
   };
+}
+
+/** Within a bucket the histogram yields fractions, and nobody uses a fraction of a byte or of a file. */
+function whole(resource: Resource, value: number | null): number | null {
+  return value === null || resource === 'cpu' ? value : Math.ceil(value);
 }
 
 /** What keeps usage at the percentile below the warning stage; at least 15 %. */

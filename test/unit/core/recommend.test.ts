@@ -34,6 +34,8 @@ t.test('what it has used stays below the warning of what is proposed', (t) => {
     t.equal(stageOf(used / proposed, DEFAULT_THRESHOLDS), 'normal', resource);
     // A bucket, the margin, and the rounding to whole steps.
     t.ok(proposed <= used * 1.05 * (4 / 3) * 1.15 + 5, `${resource}: ${proposed} for ${used}`);
+    const shown = [proposal.usage, proposal.highest].every(Number.isInteger);
+    t.ok(resource === 'cpu' || shown, `${resource}: no fraction of it: ${proposal.usage}, ${proposal.highest}`);
     t.match(proposal, { confidence: 'high', percentile: PERCENTILE[resource], ended: 0 });
     t.match(proposal.reason, /^p9[59] of (hourly peaks|the time) in 1d6h is .*, \+ 33\.3%/);
   }
