@@ -71,6 +71,7 @@ async function measured(
       containment,
       trials,
       short: true,
+      tempRoot: null,
       // Of these the lines that went wrong are told below.
       table: (rows) => void tables.push(...rows),
     });

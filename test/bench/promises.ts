@@ -8,6 +8,7 @@ import { reclamation } from './promises/reclamation.ts';
 import { recovery } from './promises/recovery.ts';
 import { PROMISES, type PromiseName, rowOf, type Stand, type Stated, verdict } from './promises/stated.ts';
 import { type Bench, runBench } from './support/bench.ts';
+import { fileSystemOf } from './support/host.ts';
 
 /** So many without a single error show "more than 99 %" with 95 % confidence. */
 const TRIALS = 300;
@@ -34,7 +35,9 @@ await runBench(
     if (unknown.length > 0) throw new Error(`--only=${unknown.join(',')}: none of ${names.join(', ')}`);
     const promises = PROMISES.filter((name) => !asked.some(isPromise) || asked.includes(name));
     const classes = backends.filter(({ id }) => asked.every(isPromise) || asked.includes(id));
+    const tempRoot = bench.own('cleanup-temp-root') ?? null;
     bench.parameter('trials', trials);
+    if (tempRoot !== null) bench.parameter('TMPDIR of cleanup on', fileSystemOf(tempRoot));
     const rows: Readonly<Record<string, unknown>>[] = [];
     bench.table('the promises', rows);
     for (const { id, usable, reason } of classes) {
@@ -50,6 +53,7 @@ await runBench(
           containment: id,
           trials,
           short: bench.pick(false, true),
+          tempRoot,
           table: (one) => void tables.push([...one]),
         });
         rows.push(...stated.map(rowOf));
@@ -60,7 +64,7 @@ await runBench(
     }
     if (promises.includes('leaks')) quoteLeaks(bench);
   },
-  ['trials', 'only'],
+  ['trials', 'only', 'cleanup-temp-root'],
 );
 
 function isPromise(name: string): boolean {

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { LAUNCHER, type RunningDaemon, startDaemon } from '../../helpers/daemon.ts';
 import { fixtureEnvironment, newMarker } from '../../helpers/fixture.ts';
 import { listen } from '../../helpers/heard.ts';
@@ -44,8 +45,10 @@ export function mix(short: boolean): readonly Load[] {
 }
 
 export async function cleanupTime(stand: Stand): Promise<readonly Stated[]> {
-  const { bench, containment, trials, short, table } = stand;
-  const daemon = await startDaemon(bench, { backend: containment });
+  const { bench, containment, trials, short, tempRoot, table } = stand;
+  const placed =
+    tempRoot === null ? {} : { config: { daemon: { temp_root: join(tempRoot, `governor-${process.pid}`) } } };
+  const daemon = await startDaemon(bench, { backend: containment, ...placed });
   const oracle = new Oracle(bench);
   const classes = mix(short);
   const seen: Seen[] = [];

@@ -37,6 +37,8 @@ export interface Stand {
   readonly trials: number;
   /** Minutes instead of hours: smaller programs and shorter holds, each said in the table of its promise. */
   readonly short: boolean;
+  /** Where the TMPDIRs of the cleanup lie; null: where a daemon puts them by default, on a disk. */
+  readonly tempRoot: string | null;
   readonly table: (rows: readonly Readonly<Record<string, unknown>>[]) => void;
 }
 

@@ -185,7 +185,7 @@ function text(result: BenchResult): string {
     `# ${result.bench}`,
     ...wrap(result.definition),
     '',
-    `host: ${host.kernel}, ${host.cores} × ${host.cpu}, ${host.memoryGib} GiB, Node ${host.node}, ${host.user}; cgroups ${host.cgroups}`,
+    `host: ${host.kernel}, ${host.cores} × ${host.cpu}, ${host.memoryGib} GiB, Node ${host.node}, ${host.user}; temp dir on ${host.tempFileSystem}; cgroups ${host.cgroups}`,
     `load: ${short(result.load.before)} before, ${short(result.load.after)} after; ${Object.entries(result.parameters)
       .map(([key, value]) => `${key} ${value}`)
       .join(', ')}`,

@@ -1,7 +1,7 @@
 /** The machine that a figure was measured on: without it no figure means anything. */
 
 import { readFileSync, statfsSync } from 'node:fs';
-import { cpus, loadavg, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 
 export interface HostFacts {
   readonly kernel: string;
@@ -24,8 +24,23 @@ export function hostFacts(): HostFacts {
     node: process.version,
     user: process.getuid?.() === 0 ? 'root' : 'ordinary',
     cgroups: cgroupMounts(),
-    tempFileSystem: `0x${statfsSync('/tmp').type.toString(16)}`,
+    tempFileSystem: fileSystemOf(tmpdir()),
   };
+}
+
+/** statfs(2) */
+const FILE_SYSTEMS: Readonly<Record<number, string>> = {
+  0xef53: 'ext4',
+  0x01021994: 'tmpfs',
+  0x58465342: 'xfs',
+  0x9123683e: 'btrfs',
+  0x794c7630: 'overlay',
+};
+
+/** Its name, or its magic number. */
+export function fileSystemOf(directory: string): string {
+  const { type } = statfsSync(directory);
+  return FILE_SYSTEMS[type] ?? `0x${type.toString(16)}`;
 }
 
 /** Load of the last minute: a figure taken beside other work says so. */
