@@ -281,6 +281,7 @@ async function run(options: DaemonOptions, locations: Locations, root: Scope): P
     config: () => config,
     ports,
     registry,
+    front: mcp.front,
     self,
     log,
     onDefined: () => signIns.settle(definitions()),

@@ -4,10 +4,12 @@ import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { procfsFacts } from '../lib/os/procfs/process-facts.ts';
 import type { ProcessIdentity } from '../lib/os/backend.ts';
+import type { McpFront } from '../lib/mcp/front/front.ts';
 import { Rendezvous, unansweredLaunchers } from '../lib/process/rendezvous.ts';
 import type { SupervisorPorts } from '../lib/supervisor/ports.ts';
 import { reconcile } from '../lib/supervisor/reconcile.ts';
 import type { Registry } from '../lib/supervisor/registry.ts';
+import { createConnectDoor } from './connect-door.ts';
 import { createLaunchDoor } from './launch-door.ts';
 import { restoreDefinition } from './restore-definition.ts';
 
@@ -18,6 +20,7 @@ export interface TakeUpOptions {
   readonly config: () => Config;
   readonly ports: SupervisorPorts;
   readonly registry: Registry;
+  readonly front: McpFront;
   readonly self: ProcessIdentity;
   readonly log: Logger;
   /** The tools are those that are written. */
@@ -30,6 +33,7 @@ export async function takeUp({
   config,
   ports,
   registry,
+  front,
   self,
   log,
   onDefined,
@@ -44,11 +48,13 @@ export async function takeUp({
   for (const definition of config().tools) if (!registry.live.has(definition.name)) registry.add(definition);
   onDefined();
   const facts = procfsFacts;
+  const launch = createLaunchDoor({ registry, config, facts, log, directory });
+  const connect = createConnectDoor({ governor: registry, front, log });
   const rendezvous = new Rendezvous({
     directory,
     self,
     facts,
-    onRequest: createLaunchDoor({ registry, config, facts, log, directory }),
+    onRequest: (request) => (request.verb === 'run' ? launch(request) : connect(request)),
     onRefused: (reason) => log.warn({ reason }, 'a launch request was refused'),
   });
   return { rendezvous, interrupted: rendezvous.caughtUp.then(afterwards) };

@@ -21,6 +21,9 @@ export type Listener = { readonly kind: 'unix' } | ({ readonly kind: 'tcp' } & B
 /** `open`: no token ever. `metrics`, `mcp`: by their settings; `mcp` needs the scope `control`. A scope: a token that has it. */
 export type Access = Scope | 'open' | 'metrics' | 'mcp';
 
+/** Who comes in by what the state directory holds. */
+export const UNIX_SOCKET = 'unix socket';
+
 export interface GuardedRequest {
   /** Undefined for a connection that no listener of ours accepted: refused. */
   readonly listener: Listener | undefined;
@@ -37,7 +40,7 @@ export type Verdict =
 export function judge(request: GuardedRequest, settings: ApiSettings, tokens: readonly AccessToken[]): Verdict {
   const { listener } = request;
   if (listener === undefined) return foreign('The connection came in on no listener of this daemon');
-  if (listener.kind === 'unix') return { kind: 'allowed', by: 'unix socket' };
+  if (listener.kind === 'unix') return { kind: 'allowed', by: UNIX_SOCKET };
   const allowedHosts = settings.allowedHosts ?? [];
   if (!hostAllowed(request.host, listener, allowedHosts)) {
     return foreign(`Host ${quote(request.host)} is not an address of this daemon`);

@@ -98,11 +98,18 @@ function wanted(request: IncomingMessage, governor: ApiDependencies['governor'])
   }
   const label = readLabel(query.get('context'));
   if ('problem' in label) throw new GovernorError('invalid_request', label.problem);
+  return { view: { kind: 'tool', tool: managedTool(governor, name) }, label: label.label };
+}
+
+/**
+ * One that can be connected to.
+ * @returns its name
+ * @throws GovernorError unknown_tool, not_managed
+ */
+export function managedTool(governor: Pick<ApiDependencies['governor'], 'tool'>, name: string): string {
   const tool = governor.tool(name);
-  if (!tool.managed) {
-    throw new GovernorError('not_managed', `${tool.name} is started by its client, with governor run`);
-  }
-  return { view: { kind: 'tool', tool: tool.name }, label: label.label };
+  if (tool.managed) return tool.name;
+  throw new GovernorError('not_managed', `${tool.name} is started by its client, with governor run`);
 }
 
 /** null: nothing of MCP is there. */

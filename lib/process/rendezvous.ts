@@ -1,7 +1,7 @@
 /**
  * Where launchers (daemon/bin/governor) meet the daemon. A launcher opens an anonymous pipe to itself, rings the
  * doorbell FIFO with `PID FD` and blocks on the pipe; the daemon learns everything else from /proc/PID, answers through
- * /proc/PID/fd/FD, and the launcher becomes the tool. See the script for why.
+ * /proc/PID/fd/FD, and the launcher becomes the tool, or carries bytes between its client and the daemon. See the script for why.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -27,7 +27,10 @@ import type { ProcessFacts } from './facts.ts';
 
 export interface LaunchRequest {
   readonly launcher: ProcessIdentity;
-  /** Words after `governor run`: flags, an optional `--`, the command. */
+  readonly verb: Verb;
+  /** `connect` only: the pipe that the launcher fills, and the one that it empties; its descriptors. */
+  readonly pipes: readonly [fromClient: number, toClient: number] | null;
+  /** Words after the verb; of `run`: flags, an optional `--`, the command. */
   readonly words: readonly string[];
   readonly cwd: string;
   /** `NAME=value` of the launcher; secret. */
@@ -35,6 +38,9 @@ export interface LaunchRequest {
   /** One instruction a line, ending with `go` or `die`; false when the launcher is gone. */
   answer(lines: readonly string[]): boolean;
 }
+
+const VERBS = ['run', 'connect'] as const;
+type Verb = (typeof VERBS)[number];
 
 export interface RendezvousOptions {
   /** `<stateDir>/launch` */
@@ -109,9 +115,9 @@ export class Rendezvous {
 
   #serve(line: string): void {
     const { facts, directory } = this.#options;
-    const match = /^(\d{1,10}) (\d{1,4})$/.exec(line);
-    if (match === null) return this.#options.onRefused(`malformed request ${JSON.stringify(line.slice(0, 40))}`);
-    const pid = Number(match[1]);
+    const ring = parseRing(line);
+    if (ring === null) return this.#options.onRefused(`malformed request ${JSON.stringify(line.slice(0, 40))}`);
+    const { pid, descriptor, pipes } = ring;
     const pending = join(directory, 'pending', String(pid));
     // A request is answered once: the doorbell and the pending file may both lead here.
     if (this.#underWay.has(pid) || !existsSync(pending)) return;
@@ -121,23 +127,27 @@ export class Rendezvous {
     };
     const launcher = facts.identity(pid);
     const words = launcher === null ? [] : facts.argumentsOf(pid);
-    const at = words.indexOf('run');
+    const at = words.findIndex((word) => isVerb(word));
+    const verb = words[at];
     const environment = launcher === null ? null : facts.environmentOf(pid);
-    if (launcher === null || at < 1 || environment === null) return refuse('is no launcher');
+    if (launcher === null || at < 1 || !isVerb(verb) || environment === null) return refuse('is no launcher');
+    if ((verb === 'connect') !== (pipes !== null)) return refuse(`asks for ${verb} with the wrong pipes`);
     if (facts.ownerOf(pid) !== process.getuid?.()) return refuse('belongs to another user');
     let file: number;
     try {
-      file = openSync(`/proc/${pid}/fd/${Number(match[2])}`, constants.O_WRONLY | constants.O_NONBLOCK);
+      file = openSync(`/proc/${pid}/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK);
     } catch (error) {
       return refuse(`is no launcher: ${error instanceof Error ? error.message : String(error)}`);
     }
     if (!fstatSync(file).isFIFO()) {
       closeSync(file);
-      return refuse(`is no launcher: its descriptor ${match[2] ?? ''} is no pipe`);
+      return refuse(`is no launcher: its descriptor ${descriptor} is no pipe`);
     }
     this.#underWay.add(pid);
     this.#options.onRequest({
       launcher,
+      verb,
+      pipes,
       words: words.slice(at + 1),
       cwd: facts.cwdOf(pid) ?? '/',
       environment,
@@ -213,9 +223,22 @@ export function waitingLaunchers(directory: string): readonly number[] {
 export function unansweredLaunchers(directory: string): readonly number[] {
   putBack(directory);
   return waitingLaunchers(directory).filter((pid) => {
-    const [, descriptor] = /^\d+ (\d{1,4})$/.exec(readRequest(join(directory, 'pending', String(pid)))) ?? [];
-    return descriptor !== undefined && isPipe(`/proc/${pid}/fd/${descriptor}`);
+    const ring = parseRing(readRequest(join(directory, 'pending', String(pid))));
+    return ring !== null && isPipe(`/proc/${pid}/fd/${ring.descriptor}`);
   });
+}
+
+/** `PID FD`, of `connect` with two more descriptors. */
+function parseRing(line: string): (Pick<LaunchRequest, 'pipes'> & { pid: number; descriptor: number }) | null {
+  const match = /^(\d{1,10}) (\d{1,4})(?: (\d{1,4}) (\d{1,4}))?$/.exec(line);
+  if (match === null) return null;
+  const [, pid, descriptor, from, to] = match;
+  const pipes = from === undefined || to === undefined ? null : ([Number(from), Number(to)] as const);
+  return { pid: Number(pid), descriptor: Number(descriptor), pipes };
+}
+
+function isVerb(word: string | undefined): word is Verb {
+  return (VERBS as readonly (string | undefined)[]).includes(word);
 }
 
 /** After the pid of a request that is being answered. */

@@ -17,7 +17,7 @@ await runBench(
   'gateway',
   `The same stdio server (a raw echo) reached directly, through Governor and through gateways from npm, by a raw client that
   shares the machine with all of them. Latency of one call at a time and calls a second at ${CONCURRENT} at once; CPU time of
-  what lies between, per call, from /proc/PID/task/*/schedstat, all threads (of governor connect: its own process too). Paths
+  what lies between, per call, from /proc/PID/task/*/schedstat, all threads (of governor connect: its own processes too). Paths
   take turns, round by round. Each is warm when it is measured, after the same number of calls, because a gateway lives for
   days; what the first calls of a connection took is said apart. Then cold starts, cross-talk, and memory of 5 sessions with 6 servers. Aims: HTTP 0.20 ms CPU and 0.45 ms p50 a call, 6,000 calls/s;
   stdio 0.05 ms and 0.17 ms; 170 ms to the first tools/list over the server's own start.`,

@@ -1,6 +1,7 @@
 /**
  * `governor connect`: the stdio of a client becomes that of a tool which the daemon runs. Bytes pass untouched, in both directions; the
- * daemon reads them (lib/mcp/front/byte-stream.ts). Nothing else is ever written to stdout.
+ * daemon reads them (lib/mcp/front/byte-stream.ts). Nothing else is ever written to stdout. On Linux the launcher does the same without
+ * Node (daemon/bin/governor, daemon/connect-door.ts) where it can.
  */
 
 import type { Readable, Writable } from 'node:stream';

@@ -1,10 +1,10 @@
 /** Five sessions that use six servers each: every one started for each of them, or shared through Governor. */
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addressOf, cleanEnvironment, startDaemon } from '../../helpers/daemon.ts';
+import { addressOf, cleanEnvironment, LAUNCHER, type RunningDaemon, startDaemon } from '../../helpers/daemon.ts';
 import { fixtureEnvironment, newMarker } from '../../helpers/fixture.ts';
 import { server, serversMissing } from '../../helpers/npm-servers.ts';
 import { killSurvivors, survivors } from '../../helpers/survivors.ts';
@@ -28,6 +28,7 @@ export async function memory(bench: Bench): Promise<void> {
   );
   const apart = await directly(bench, servers);
   const shared = await throughGovernor(bench, servers);
+  const connected = await throughConnect(bench, servers);
   const row = (what: string, { processes, pssMb }: Found): Record<string, unknown> => ({
     what,
     processes,
@@ -36,11 +37,13 @@ export async function memory(bench: Bench): Promise<void> {
   bench.table(`memory: ${SESSIONS} sessions × ${Object.keys(servers).length} servers, after one tools/list each`, [
     row('each started directly', apart),
     row('Governor, shared, daemon included', shared),
+    row('the same by governor connect, all its processes included', connected),
   ]);
+  const ofApart = ({ pssMb }: Found): string => `${Math.round((100 * pssMb) / apart.pssMb)} %`;
   bench.check(
     'memory: less than starting each directly',
-    shared.pssMb < apart.pssMb,
-    `${Math.round((100 * shared.pssMb) / apart.pssMb)} %`,
+    shared.pssMb < apart.pssMb && connected.pssMb < apart.pssMb,
+    `${ofApart(shared)}; by governor connect ${ofApart(connected)}`,
   );
   return undefined;
 }
@@ -67,14 +70,35 @@ async function directly(bench: Bench, servers: Readonly<Record<string, readonly 
   return found;
 }
 
+function startShared(bench: Bench, servers: Readonly<Record<string, readonly string[]>>): Promise<RunningDaemon> {
+  const tools = Object.entries(servers).map(([name, args]) => [
+    name,
+    { command: process.execPath, args, sharing: 'shared' },
+  ]);
+  return startDaemon(bench, { config: { tools: Object.fromEntries(tools) } });
+}
+
+/** As editors do: a command for each server. */
+async function throughConnect(bench: Bench, servers: Readonly<Record<string, readonly string[]>>): Promise<Found> {
+  const daemon = await startShared(bench, servers);
+  const clients: ChildProcess[] = [];
+  for (let session = 0; session < SESSIONS; session += 1) {
+    await Promise.all(
+      Object.keys(servers).map(async (name) => {
+        const child = spawn(LAUNCHER, ['connect', name], { env: daemon.env, stdio: ['pipe', 'pipe', 'ignore'] });
+        clients.push(child);
+        await (await handshake(stdioWire(child))).request('tools/list');
+      }),
+    );
+  }
+  const found = measured([daemon.pid, ...clients.map(({ pid = 0 }) => pid)].flatMap(withDescendants));
+  for (const client of clients) client.stdin?.end();
+  await daemon.stop();
+  return found;
+}
+
 async function throughGovernor(bench: Bench, servers: Readonly<Record<string, readonly string[]>>): Promise<Found> {
-  const daemon = await startDaemon(bench, {
-    config: {
-      tools: Object.fromEntries(
-        Object.entries(servers).map(([name, args]) => [name, { command: process.execPath, args, sharing: 'shared' }]),
-      ),
-    },
-  });
+  const daemon = await startShared(bench, servers);
   const { url, token } = addressOf(daemon);
   const wires: Wire[] = [];
   for (let session = 0; session < SESSIONS; session += 1) {
@@ -95,7 +119,8 @@ async function throughGovernor(bench: Bench, servers: Readonly<Record<string, re
   return found;
 }
 
-function withDescendants(pid: number): readonly number[] {
+/** And its children, and theirs. */
+export function withDescendants(pid: number): readonly number[] {
   const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
     readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').split(' ').filter(Boolean).map(Number),
   );

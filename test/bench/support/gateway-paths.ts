@@ -11,6 +11,7 @@ import { fixtureCommand, fixtureEnvironment, newMarker } from '../../helpers/fix
 import { killSurvivors } from '../../helpers/survivors.ts';
 import { pause } from '../../helpers/wait-for.ts';
 import type { Bench } from './bench.ts';
+import { withDescendants } from './gateway-memory.ts';
 import { handshake, httpWire, sseWire, stdioWire, type Wire } from './mcp-wire.ts';
 
 /** One way, ready for calls. */
@@ -75,8 +76,9 @@ export async function governorPaths(bench: Bench): Promise<readonly Path[]> {
           env: { ...daemon.env },
           stdio: ['pipe', 'pipe', 'ignore'],
         });
-        // The launcher has become the client's end by then.
-        return opened(await handshake(stdioWire(child)), 'echo', child, [daemon.pid, child.pid ?? 0]);
+        const wire = await handshake(stdioWire(child));
+        // The launcher carries the bytes by processes of its own.
+        return opened(wire, 'echo', child, [daemon.pid, ...withDescendants(child.pid ?? 0)]);
       },
     },
   ];

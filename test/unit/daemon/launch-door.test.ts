@@ -55,6 +55,8 @@ function door(t: Test): Door {
       let told: readonly string[] = [];
       open({
         launcher: launcher.identity,
+        verb: 'run',
+        pipes: null,
         words,
         cwd: '/usr',
         environment: ['PATH=/usr/bin:/bin', 'SECRET=hush'],

@@ -19,6 +19,7 @@ import {
   waitingLaunchers,
   type LaunchRequest,
 } from '../../../lib/process/rendezvous.ts';
+import { openClientPipes } from '../../../lib/process/client-pipes.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { LAUNCHER } from '../../helpers/daemon.ts';
 import { fixtureEnvironment, newMarker, type TestScope } from '../../helpers/fixture.ts';
@@ -220,6 +221,37 @@ t.test('what is no launcher is refused, and its request taken away', async (t) =
   }
   t.same(door.requests, []);
 });
+
+t.test(
+  'a client that is to be connected is heard with its pipes; one without, or a tool with some, is refused',
+  async (t) => {
+    const door = open(t);
+    const client = await standIn(['connect', '--context', 'my desk', 'echo']);
+    t.teardown(() => void client.child.kill('SIGKILL'));
+    const ask = async (line: string): Promise<void> => {
+      writeFileSync(join(door.directory, 'pending', String(client.pid)), line);
+      door.ring(`${line}\n`);
+      await heardSoFar(door);
+    };
+    await ask(`${client.pid} 9`);
+    t.same(door.refused.splice(0), [`process ${client.pid} asks for connect with the wrong pipes`]);
+    await ask(`${client.pid} 9 8`);
+    t.match(door.refused.splice(0), [/^malformed request/]);
+    await ask(`${client.pid} 9 9 8`);
+    const request = await requested(door);
+    t.match(request, { verb: 'connect', pipes: [9, 8], words: ['--context', 'my desk', 'echo'] });
+    t.throws(() => openClientPipes(client.pid, [9, 8]), /fd\/8 is no pipe/);
+    t.throws(() => openClientPipes(client.pid, [7, 9]), { code: 'ENOENT' });
+    request.answer(['go']);
+    await client.ended;
+    const tool = await standIn(['run', '--', 'connect']);
+    t.teardown(() => void tool.child.kill('SIGKILL'));
+    writeFileSync(join(door.directory, 'pending', String(tool.pid)), `${tool.pid} 9 9 9`);
+    door.ring(`${tool.pid} 9 9 9\n`);
+    await heardSoFar(door);
+    t.same(door.refused, [`process ${tool.pid} asks for run with the wrong pipes`]);
+  },
+);
 
 t.test("another user's process is refused", { skip: lacks('root') }, async (t) => {
   const door = open(t);
