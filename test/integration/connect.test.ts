@@ -174,7 +174,7 @@ t.test('the client is killed: its context ends', async (t) => {
   let out = '';
   client.stdout.on('data', (part: Buffer) => (out += String(part)));
   await waitFor('the handshake', () => out.includes('serverInfo'));
-  t.equal(await open(stand), 1);
+  await waitFor('the run', async () => (await open(stand)) === 1);
   client.kill('SIGKILL');
   t.same(await survivorsAfter(stand.marker, 2_000), []);
   await waitFor('its context to end', async () => (await open(stand)) === 0);
