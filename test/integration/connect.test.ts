@@ -167,10 +167,14 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
 
 t.test('the client is killed: its context ends', async (t) => {
   const stand = await begin(t);
-  const client = spawn(process.execPath, ['-e', CLIENT, LAUNCHER, FIRST], {
-    env: stand.env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const client = spawn(
+    process.execPath,
+    ['-e', CLIENT, LAUNCHER, `${FIRST}${JSON.stringify(call(1, 'sleep', { ms: 60_000 }))}\n`],
+    {
+      env: stand.env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   let out = '';
   client.stdout.on('data', (part: Buffer) => (out += String(part)));
   await waitFor('the handshake', () => out.includes('serverInfo'));
@@ -197,7 +201,7 @@ t.test('a client that never reads is cut off, and its neighbour unharmed', async
   const stand = await begin(t);
   const deaf = spawn(LAUNCHER, ['connect', 'my echo'], { env: stand.env, stdio: ['pipe', 'pipe', 'inherit'] });
   deaf.stdin.on('error', () => undefined);
-  deaf.stdin.write(FIRST);
+  deaf.stdin.write(`${FIRST}${JSON.stringify(call(99, 'echo', { message: 'small' }))}\n`);
   await waitFor('the run', async () => (await open(stand)) === 1);
   for (let id = 1; id <= 40; id += 1)
     deaf.stdin.write(`${JSON.stringify(call(id, 'echo', { message: 'x'.repeat(1_000_000) }))}\n`);
