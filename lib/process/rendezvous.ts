@@ -12,11 +12,8 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
-  readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -24,12 +21,14 @@ import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../core/identity.ts';
 import type { ProcessFacts } from './facts.ts';
+import { ASIDE, forgetEnvironments, parseRing, putBack, readRequest, waitingLaunchers } from './launch-requests.ts';
+import type { Ring } from './launch-requests.ts';
 
 export interface LaunchRequest {
   readonly launcher: ProcessIdentity;
   readonly verb: Verb;
   /** `connect` only: the pipe that the launcher fills, and the one that it empties; its descriptors. */
-  readonly pipes: readonly [fromClient: number, toClient: number] | null;
+  readonly pipes: Ring['pipes'];
   /** Words after the verb; of `run`: flags, an optional `--`, the command. */
   readonly words: readonly string[];
   readonly cwd: string;
@@ -191,87 +190,6 @@ export class Rendezvous {
   }
 }
 
-/** A launcher reads its environment file at once; what lies there for longer belongs to one that died together with its daemon. */
-const ENVIRONMENT_KEPT_MS = 60_000;
-
-function forgetEnvironments(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name);
-    if (!name.startsWith('environment-')) continue;
-    const found = statSync(path, { throwIfNoEntry: false });
-    if (found !== undefined && Date.now() - found.mtimeMs > ENVIRONMENT_KEPT_MS) rmSync(path, { force: true });
-  }
-}
-
-/**
- * Processes that wait for an answer in this directory, by the names of their requests.
- * @param directory as in the options
- */
-export function waitingLaunchers(directory: string): readonly number[] {
-  const pending = join(directory, 'pending');
-  if (!existsSync(pending)) return [];
-  return readdirSync(pending)
-    .filter((name) => /^\d{1,10}$/.test(name))
-    .map(Number);
-}
-
-/**
- * Of these, the processes that still hold the pipe which their request names. A daemon that dies right after an answer
- * leaves the request of a process that has become its tool, or is gone.
- * @param directory as in the options
- */
-export function unansweredLaunchers(directory: string): readonly number[] {
-  putBack(directory);
-  return waitingLaunchers(directory).filter((pid) => {
-    const ring = parseRing(readRequest(join(directory, 'pending', String(pid))));
-    return ring !== null && isPipe(`/proc/${pid}/fd/${ring.descriptor}`);
-  });
-}
-
-/** `PID FD`, of `connect` with two more descriptors. */
-function parseRing(line: string): (Pick<LaunchRequest, 'pipes'> & { pid: number; descriptor: number }) | null {
-  const match = /^(\d{1,10}) (\d{1,4})(?: (\d{1,4}) (\d{1,4}))?$/.exec(line);
-  if (match === null) return null;
-  const [, pid, descriptor, from, to] = match;
-  const pipes = from === undefined || to === undefined ? null : ([Number(from), Number(to)] as const);
-  return { pid: Number(pid), descriptor: Number(descriptor), pipes };
-}
-
 function isVerb(word: string | undefined): word is Verb {
   return (VERBS as readonly (string | undefined)[]).includes(word);
-}
-
-/** After the pid of a request that is being answered. */
-const ASIDE = '.answered';
-
-/** What an earlier daemon was about to answer when it died. */
-function putBack(directory: string): void {
-  const pending = join(directory, 'pending');
-  if (!existsSync(pending)) return;
-  for (const name of readdirSync(pending).filter((found) => found.endsWith(ASIDE))) {
-    const request = join(pending, name.slice(0, -ASIDE.length));
-    // Its process has asked again since: as another launcher.
-    if (existsSync(request)) rmSync(join(pending, name), { force: true });
-    else renameSync(join(pending, name), request);
-  }
-}
-
-/** Empty when its launcher has not written it yet, or has taken it back. */
-function readRequest(pending: string): string {
-  try {
-    return readFileSync(pending, 'latin1').trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-    throw error;
-  }
-}
-
-function isPipe(path: string): boolean {
-  try {
-    return statSync(path).isFIFO();
-  } catch (error) {
-    // ENOENT: no such process or descriptor; ESRCH: it is just ending; EACCES: another user's.
-    if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
-    throw error;
-  }
 }

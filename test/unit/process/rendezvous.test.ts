@@ -13,12 +13,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import {
-  Rendezvous,
-  unansweredLaunchers,
-  waitingLaunchers,
-  type LaunchRequest,
-} from '../../../lib/process/rendezvous.ts';
+import { unansweredLaunchers, waitingLaunchers } from '../../../lib/process/launch-requests.ts';
+import { Rendezvous, type LaunchRequest } from '../../../lib/process/rendezvous.ts';
 import { openClientPipes } from '../../../lib/process/client-pipes.ts';
 import { procfsFacts } from '../../../lib/os/procfs/process-facts.ts';
 import { LAUNCHER } from '../../helpers/daemon.ts';
