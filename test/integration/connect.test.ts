@@ -152,6 +152,17 @@ t.test('refused: 127 and 125, with a message', async (t) => {
   t.match(await runCommand(LAUNCHER, ['connect', '--help'], { env: stand.env }), { code: 0, stdout: /connect/ });
 });
 
+t.test('a tool whose command is called connect is a tool', async (t) => {
+  const stand = await begin(t);
+  const folder = temporaryDirectory(t);
+  writeFileSync(join(folder, 'connect'), '#!/bin/sh\necho "the tool $1"\n', { mode: 0o755 });
+  const env = { ...stand.env, PATH: `${folder}:${stand.env['PATH'] ?? ''}` };
+  t.match(await runCommand(LAUNCHER, ['run', '--', 'connect', 'my echo'], { env }), {
+    code: 0,
+    stdout: 'the tool my echo\n',
+  });
+});
+
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
   t.test(`${signal} to the launcher: its call is cancelled, nothing of it is left`, async (t) => {
     const stand = await begin(t);
