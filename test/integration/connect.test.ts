@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import t from 'tap';
+import { clientSide } from '../helpers/client-side.ts';
 import { callUnix, cleanEnvironment, LAUNCHER, newStateDir, runCommand, startDaemon } from '../helpers/daemon.ts';
 import type { RunningDaemon } from '../helpers/daemon.ts';
 import { fixtureCommand, fixtureEnvironment, newMarker, type TestScope } from '../helpers/fixture.ts';
@@ -41,14 +42,8 @@ async function begin(t: TestScope, sharing = 'context'): Promise<Stand> {
 /** A client whose side are pipes of Node, which are sockets. */
 function connect({ env }: Stand, words: readonly string[] = ['my echo']) {
   const child = spawn(LAUNCHER, ['connect', ...words], { env, stdio: ['pipe', 'pipe', 'pipe'] });
-  let out = '';
-  let err = '';
-  child.stdout.setEncoding('utf8').on('data', (part: string) => (out += part));
-  child.stderr.setEncoding('utf8').on('data', (part: string) => (err += part));
-  child.stdin.on('error', () => undefined);
-  const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
-  const lines = (): readonly string[] => out.split('\n').slice(0, -1);
-  return { child, ended, out: () => out, err: () => err, lines };
+  const side = clientSide(child);
+  return { ...side, lines: (): readonly string[] => side.out().split('\n').slice(0, -1) };
 }
 
 async function connected(stand: Stand, words?: readonly string[]) {

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { LAUNCHER, type RunningDaemon, startDaemon } from '../../helpers/daemon.ts';
 import { fixtureEnvironment, newMarker } from '../../helpers/fixture.ts';
@@ -46,8 +47,9 @@ export function mix(short: boolean): readonly Load[] {
 
 export async function cleanupTime(stand: Stand): Promise<readonly Stated[]> {
   const { bench, containment, trials, short, tempRoot, table } = stand;
-  const placed =
-    tempRoot === null ? {} : { config: { daemon: { temp_root: join(tempRoot, `governor-${process.pid}`) } } };
+  const root = tempRoot === null ? null : mkdtempSync(join(tempRoot, 'governor-test-'));
+  if (root !== null) bench.teardown(() => rmSync(root, { recursive: true, force: true }));
+  const placed = root === null ? {} : { config: { daemon: { temp_root: root } } };
   const daemon = await startDaemon(bench, { backend: containment, ...placed });
   const oracle = new Oracle(bench);
   const classes = mix(short);

@@ -10,6 +10,7 @@ import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import t from 'tap';
 import { createFakeGateway } from '../../../helpers/fake-gateway.ts';
 import type { FakeGateway } from '../../../helpers/fake-gateway.ts';
+import { clientSide } from '../../../helpers/client-side.ts';
 import { cleanEnvironment } from '../../../helpers/daemon.ts';
 import { call, INITIALIZE } from '../../../helpers/front-server.ts';
 import { waitFor } from '../../../helpers/wait-for.ts';
@@ -31,13 +32,7 @@ async function begin(
 function start(t: { teardown(handler: () => void): void }, words: readonly string[], env: Record<string, string>) {
   const child = spawn(process.execPath, [MAIN, 'connect', ...words], { env, stdio: ['pipe', 'pipe', 'pipe'] });
   t.teardown(() => void child.kill('SIGKILL'));
-  let out = '';
-  let err = '';
-  child.stdout.setEncoding('utf8').on('data', (part: string) => (out += part));
-  child.stderr.setEncoding('utf8').on('data', (part: string) => (err += part));
-  child.stdin.on('error', () => undefined);
-  const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
-  return { child, ended, out: () => out, err: () => err };
+  return clientSide(child);
 }
 
 t.test('bytes pass both ways; stdin ends: 0', async (t) => {
